@@ -1,0 +1,40 @@
+# Every target makes its own .venv from the lock: a clone, Python >= 3.11 and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The lock is resolved as of this day; later releases of Prefect's own dependencies broke it before.
+LOCK_DATE ?= 2026-10-08
+UV_VERSION := 0.13.9
+
+.PHONY: demo test lint format lock clean
+
+demo: $(READY)  ## four clips of an example ad, from the local Runware: costs nothing
+	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
+
+test: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY)  ## resolve pyproject.toml into requirements.lock: versions and hashes only
+	$(BIN)/pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --exclude-newer $(LOCK_DATE) \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "adreel needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV) || { echo "Python has no venv here: on Debian or Ubuntu, apt install python3-venv"; exit 1; }
+	$(BIN)/pip install --disable-pip-version-check --quiet --require-hashes --no-deps -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

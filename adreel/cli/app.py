@@ -1,0 +1,152 @@
+"""The command `adreel`. Each command imports what it needs when it runs: the help has to be there at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adreel import __version__
+from adreel.errors import AdreelError, InputError
+from adreel.scenarios import Scenario
+
+app = typer.Typer(
+    name="adreel",
+    help="Buys the four clips of a video ad from Runware, each at most once, and brings them home.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log too")]
+SessionId = Annotated[str, typer.Argument(help="A stored session, see `adreel sessions`")]
+
+
+@app.command()
+def generate(
+    file: Annotated[Path, typer.Argument(help="The session, as YAML or JSON; see `adreel schema`")],
+    scenes: Annotated[
+        list[Scenario] | None, typer.Option("--scene", "-s", help="Only this scene; may be given several times")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Buy new takes although the session has some already")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Generate an ad: buy one clip for each scene of a session file."""
+    from adreel.cli.generating import generate_file
+
+    raise typer.Exit(generate_file(file, scenes, again=again, as_json=as_json, verbose=verbose))
+
+
+@app.command()
+def regenerate(
+    session_id: SessionId,
+    scenario: Annotated[Scenario, typer.Argument(help="The scene to buy anew")],
+    prompt: Annotated[str | None, typer.Option(help="What one sees, instead of the stored description")] = None,
+    seed: Annotated[int | None, typer.Option(help="A seed for the new take")] = None,
+    model: Annotated[str | None, typer.Option(help="A model for the new take, as creator:family@version")] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Buy a new take of one scene; the other scenes and the old take stay as they are."""
+    from adreel.cli.generating import regenerate_one
+
+    changes = {"visual_description": prompt, "seed": seed, "model": model}
+    given = {name: value for name, value in changes.items() if value is not None}
+    raise typer.Exit(regenerate_one(session_id, scenario, given, as_json=as_json, verbose=verbose))
+
+
+@app.command()
+def status(
+    name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID")],
+    as_json: Json = False,
+) -> None:
+    """Show a job or a session, from the records in storage."""
+    from adreel.cli.showing import show_status
+
+    show_status(name, as_json=as_json)
+
+
+@app.command()
+def sessions(as_json: Json = False) -> None:
+    """List the stored sessions."""
+    from adreel.cli.showing import show_sessions
+
+    show_sessions(as_json=as_json)
+
+
+@app.command()
+def takes(
+    session_id: SessionId,
+    scenario: Annotated[Scenario | None, typer.Argument(help="Only this scene")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what was bought for the scenes of a session."""
+    from adreel.cli.showing import show_takes
+
+    show_takes(session_id, scenario, as_json=as_json)
+
+
+@app.command()
+def use(
+    session_id: SessionId,
+    scenario: Annotated[Scenario, typer.Argument(help="The scene to choose for")],
+    take: Annotated[str, typer.Argument(help="As `adreel takes` names it, or the id of its job")],
+) -> None:
+    """Make an older take the current one of its scene."""
+    from adreel.cli.showing import use_take
+
+    use_take(session_id, scenario, take)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a session file."""
+    import json
+
+    from adreel.sessions import Session
+
+    typer.echo(json.dumps(Session.model_json_schema(), indent=2))
+
+
+@app.command("local-runware")
+def local_runware(
+    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8787,
+    render_seconds: Annotated[float, typer.Option(help="How long each clip takes to render")] = 6,
+    price: Annotated[float, typer.Option(help="USD per second of video")] = 0.05,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="What goes wrong, such as providerTimeout:solution; several times")
+    ] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Keep the tasks in this file, to outlive a restart")] = None,
+) -> None:
+    """Serve the local Runware: the provider's protocol and real MP4 files, without money."""
+    from adreel.cli.local_runware import serve
+
+    serve(port=port, render_seconds=render_seconds, price=price, faults=fault or [], ledger=ledger)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run the command line; expected errors become one line and an exit code: 2 for bad input, else 1."""
+    try:
+        app()
+    except AdreelError as error:
+        _report(error)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what Runware has accepted goes on rendering", err=True)
+        sys.exit(130)
+
+
+def _report(error: AdreelError) -> None:
+    if "--json" in sys.argv:
+        import json
+
+        typer.echo(json.dumps({"error": {"code": error.code, "message": str(error)}}))
+    typer.echo(f"adreel: {error}", err=True)

@@ -1,0 +1,109 @@
+"""The commands that buy: generate and regenerate, with their progress and their summary."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adreel.cli.progress import watching
+from adreel.cli.showing import open_records, print_line, show_job
+from adreel.errors import AdreelError, InputError
+from adreel.messages import State
+from adreel.prompts import clip_request
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.sessions import SceneChanges, Session, describe, read_session
+from adreel.settings import Settings
+from adreel.views import job_view
+
+if TYPE_CHECKING:
+    from prefect.flows import Flow
+
+
+def generate_file(file: Path, scenes: list[Scenario] | None, *, again: bool, as_json: bool, verbose: bool) -> int:
+    """Store the session of a file and generate its scenes; returns the exit code."""
+    settings = Settings.load()
+    records = open_records(settings)
+    session = read_session(file)
+    chosen = session.choose(scenes)
+    for scenario in chosen:
+        clip_request(session, session.scene(scenario), settings)
+    if not again:
+        _refuse_to_pay_twice(records, session, chosen, file)
+    records.save_session(session)
+    parameters = {"session_id": session.session_id, "scenarios": chosen}
+    return _run("generate_ad", parameters, settings, as_json=as_json, verbose=verbose)
+
+
+def regenerate_one(
+    session_id: str, scenario: Scenario, changed: dict[str, Any], *, as_json: bool, verbose: bool
+) -> int:
+    """Buy a new take of one scene; returns the exit code."""
+    settings = Settings.load()
+    session = open_records(settings).session(session_id)
+    changes = _changes(changed)
+    clip_request(session, changes.applied_to(session.scene(scenario)), settings)
+    parameters = {"session_id": session_id, "scenario": scenario, "changes": changes}
+    return _run("regenerate_scene", parameters, settings, as_json=as_json, verbose=verbose)
+
+
+def _changes(changed: dict[str, Any]) -> SceneChanges:
+    from pydantic import ValidationError
+
+    try:
+        return SceneChanges(**changed)
+    except ValidationError as error:
+        raise InputError(describe(error)) from None
+
+
+def _refuse_to_pay_twice(records: Records, session: Session, chosen: list[Scenario], file: Path) -> None:
+    taken = [
+        str(scenario)
+        for scenario in chosen
+        if any(take.state != State.FAILED or take.is_open for take in records.takes(session.session_id, scenario))
+    ]
+    if taken:
+        raise InputError(
+            f"session {session.session_id!r} has takes of {', '.join(taken)} already (adreel status"
+            f" {session.session_id}): regenerate one scene with `adreel regenerate {session.session_id} {taken[0]}`,"
+            f" or buy all anew with `adreel generate {file} --again`"
+        )
+
+
+def _run(flow_name: str, parameters: dict[str, Any], settings: Settings, *, as_json: bool, verbose: bool) -> int:
+    if not as_json and settings.is_local:
+        print_line("No RUNWARE_API_KEY: the local Runware renders, nothing is spent. Starting Prefect ...")
+    flow, run_here = _load_prefect(flow_name, verbose=verbose)
+    records = open_records(settings)
+    jobs: list[str] = []
+
+    def watch(job_id: str) -> AbstractContextManager[None]:
+        jobs.append(job_id)
+        return nullcontext() if as_json else watching(records, job_id)
+
+    state = run_here(flow, parameters, watch)
+    if records.job(jobs[0]) is None:
+        raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
+    view = job_view(records, jobs[0])
+    show_job(view, as_json=as_json)
+    if not as_json:
+        scene = next((each.scenario for each in view.scenes if each.error), view.scenes[0].scenario)
+        print_line(f"Rerun one scene:  adreel regenerate {view.session_id} {scene}")
+    return 0 if view.overall_status == State.COMPLETED else 1
+
+
+def _load_prefect(flow_name: str, *, verbose: bool) -> "tuple[Flow[..., Any], Callable[..., Any]]":
+    if not verbose:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # Nothing here reports to Prefect's makers: the demo has to work without a network.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from adreel.runs import run_here
+    from flows import generate_ad, regenerate_scene
+
+    flows: dict[str, Flow[..., Any]] = {
+        "generate_ad": generate_ad.generate_ad,
+        "regenerate_scene": regenerate_scene.regenerate_scene,
+    }
+    return flows[flow_name], run_here

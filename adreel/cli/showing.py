@@ -1,0 +1,141 @@
+"""The commands that only read records: status, sessions, takes; and the choice of a take."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adreel.errors import NotFound
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.takes import Take
+from adreel.views import JobView, choose_take, current_take, job_view, session_view
+
+COLOURS = {"completed": "green", "failed": "red", "partial": "yellow", "generating": "cyan"}
+
+
+def open_records(settings: Settings) -> Records:
+    """Return the records that the settings point to."""
+    return Records(Storage(settings.storage))
+
+
+def show_status(name: str, *, as_json: bool) -> None:
+    """Show a job, or each scene of a session."""
+    records = open_records(Settings.load())
+    if records.job(name) is not None:
+        show_job(job_view(records, name), as_json=as_json)
+        return
+    try:
+        view = session_view(records, name)
+    except NotFound:
+        raise NotFound(f"{name!r} is neither a job nor a session in {records.storage.url}") from None
+    if as_json:
+        print_json(view)
+        return
+    rows = [
+        (video.scenario, video.status, money(video.cost), video.take, location(records, video.video_url))
+        for video in view.scene_videos
+    ]
+    print_table(("scene", "state", "cost", "take of job", "clip"), rows)
+    print_line(f"session {name}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
+
+
+def show_job(view: JobView, *, as_json: bool) -> None:
+    """Show the scenes of a job, with their clips or reasons."""
+    if as_json:
+        print_json(view)
+        return
+    rows = [
+        (
+            scene.scenario,
+            scene.status if scene.status != "generating" else f"generating, {scene.progress} %",
+            f"{scene.duration:.1f} s" if scene.duration else "",
+            money(scene.cost),
+            scene.location or scene.error or "",
+        )
+        for scene in view.scenes
+    ]
+    print_table(("scene", "state", "length", "cost", "clip"), rows)
+    print_line(f"job {view.job_id}: {view.overall_status}, cost {money(view.cost)}")
+
+
+def show_sessions(*, as_json: bool) -> None:
+    """List the sessions with their states."""
+    records = open_records(Settings.load())
+    views = [session_view(records, session_id) for session_id in records.session_ids()]
+    if as_json:
+        print_json(views)
+        return
+    rows = [(view.session_id, view.product_name, view.state or "new", money(view.cost)) for view in views]
+    print_table(("session", "product", "state", "cost"), rows)
+
+
+def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> None:
+    """List the takes of a session, the oldest first; an arrow marks the current ones."""
+    records = open_records(Settings.load())
+    session = records.session(session_id)
+    choices = records.choices(session_id)
+    every = {each: records.takes(session_id, each) for each in ([scenario] if scenario else session.scenarios)}
+    if as_json:
+        print_json([take for takes in every.values() for take in takes])
+        return
+    current = [take for takes in every.values() if (take := current_take(takes, choices))]
+    rows = [_take_row(take, is_current=take in current) for takes in every.values() for take in takes]
+    print_table(("", "scene", "take", "state", "made", "cost", "seed", "what"), rows)
+
+
+def use_take(session_id: str, scenario: Scenario, name: str) -> None:
+    """Choose an older take."""
+    take = choose_take(open_records(Settings.load()), session_id, scenario, name)
+    print_line(f"{session_id} {scenario} now shows take {take.handle} of job {take.job_id}")
+
+
+def print_json(value: Any) -> None:
+    """Print models and dataclasses as JSON."""
+    from pydantic import TypeAdapter
+
+    document = TypeAdapter(Any).dump_python(value, mode="json")
+    print(json.dumps(document, indent=2))  # noqa: T201 - a command's answer
+
+
+def print_table(headings: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table; states get their colour, paths stay whole."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=COLOURS.get(cell.split(",")[0], "")) for cell in row))
+    Console(soft_wrap=False, width=None if Console().is_terminal else 200).print(table)
+
+
+def print_line(text: str) -> None:
+    """Print a line as it is."""
+    Console(highlight=False, soft_wrap=True, markup=False).print(text)
+
+
+def money(cost: float | None) -> str:
+    """Return USD for people; a cost that the provider did not report is not called 0."""
+    return "unknown" if cost is None else f"${cost:.2f}"
+
+
+def location(records: Records, video_url: str | None) -> str:
+    """Return where a served clip lies in storage."""
+    return records.storage.location(video_url.removeprefix("/outputs/")) if video_url else ""
+
+
+def _take_row(take: Take, *, is_current: bool) -> tuple[str, ...]:
+    return (
+        ">" if is_current else "",
+        take.scenario,
+        take.handle,
+        take.state,
+        take.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+        money(take.cost),
+        str(take.attempts[-1].seed or "") if take.attempts else "",
+        take.problem.message if take.problem else take.scene.visual_description[:60],
+    )

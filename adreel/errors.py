@@ -1,0 +1,140 @@
+"""What can go wrong, sorted by what one does about it.
+
+AdreelError
+├── InputError               the request is wrong: change it
+│   └── NotFound             no such session, job, scene or take
+├── AccountError             the key, the credits or the settings: a person has to act
+│   ├── BadKey
+│   └── NoCredits
+├── SceneRefused             the provider will not make this scene as described: change the scene
+├── ProviderError            the provider, for now: trying again helps
+│   ├── ProviderUnreachable  nothing is known of the last request; the same UUID asks again
+│   ├── ProviderBusy         not now; the same UUID asks again
+│   ├── StillRendering       the deadline passed; the take stays open
+│   ├── NoFreeSlot           the limit of scenes in flight did not leave room in time
+│   ├── ClipUnavailable      rendered and paid, but the download did not bring a whole clip
+│   ├── RenderFailed         known to have failed; trying again is a new, paid attempt
+│   ├── UnknownFailure       failed with a code that nobody has explained; a person decides
+│   └── TakeFailed           failed, and the attempts that the settings allow are used up
+└── StorageError             the storage can't be read or written
+    └── BadRecord            a record that is truncated, foreign or too new
+"""
+
+from typing import ClassVar
+
+
+class AdreelError(Exception):
+    """Catch this for everything that adreel raises on purpose; its text is written for people."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+    """Trying again by itself, without a person's change, can help."""
+    costs: ClassVar[bool] = False
+    """Trying again may be billed."""
+
+
+class InputError(AdreelError):
+    """Something in the request is wrong; the message names the parameter and the way out."""
+
+    code = "input"
+
+
+class NotFound(InputError):
+    """No session, job, scene or take has that name."""
+
+    code = "notFound"
+
+
+class AccountError(AdreelError):
+    """The account or the settings keep anything from being bought until a person acts."""
+
+    code = "account"
+
+
+class BadKey(AccountError):
+    """The provider does not know the key."""
+
+    code = "badKey"
+
+
+class NoCredits(AccountError):
+    """The account has no credits or quota left."""
+
+    code = "noCredits"
+
+
+class SceneRefused(AdreelError):
+    """The provider will not make this scene as described; another description may pass."""
+
+    code = "sceneRefused"
+
+
+class ProviderError(AdreelError):
+    """The provider or the way to it failed for now."""
+
+    code = "provider"
+    retryable = True
+
+
+class ProviderUnreachable(ProviderError):
+    """No answer in time, or a connection that broke: a request may have arrived or not."""
+
+    code = "providerUnreachable"
+
+
+class ProviderBusy(ProviderError):
+    """The provider asks to come back later."""
+
+    code = "providerBusy"
+
+
+class StillRendering(ProviderError):
+    """The deadline passed while the clip renders: the take stays open and a resume re-attaches."""
+
+    code = "stillRendering"
+    retryable = False
+
+
+class NoFreeSlot(ProviderError):
+    """The limit of scenes in flight had no room in time; nothing was bought."""
+
+    code = "noFreeSlot"
+
+
+class ClipUnavailable(ProviderError):
+    """The clip is rendered and paid, but its bytes did not come whole; fetching again is free."""
+
+    code = "clipUnavailable"
+
+
+class RenderFailed(ProviderError):
+    """The provider reported the failure of an accepted task; a new attempt is a new purchase."""
+
+    code = "renderFailed"
+    costs = True
+
+
+class UnknownFailure(ProviderError):
+    """The provider reported a failure with an unknown code: spending again takes a person's decision."""
+
+    code = "unknownFailure"
+    retryable = False
+
+
+class TakeFailed(ProviderError):
+    """The last attempt failed and no further one is allowed or can help."""
+
+    code = "takeFailed"
+    retryable = False
+
+
+class StorageError(AdreelError):
+    """The storage can't be read or written; once it can, a resume goes on without buying again."""
+
+    code = "storage"
+
+
+class BadRecord(StorageError):
+    """A record that can't be read: truncated, foreign, or written by a newer adreel."""
+
+    code = "badRecord"

@@ -1,0 +1,70 @@
+"""From a scene's description to what is bought: the prompt, the model, the size."""
+
+import base64
+import mimetypes
+from pathlib import Path
+
+from adreel.catalog import check_offer
+from adreel.errors import InputError
+from adreel.sessions import SceneDescription, Session
+from adreel.settings import Settings
+from adreel.takes import ClipRequest
+
+_PARTS = (
+    ("Camera", "camera_work"),
+    ("Lighting", "lighting"),
+    ("Sound", "audio_design"),
+    ("Music", "background_music"),
+    ("Sound effects", "sound_effects"),
+    ("Narration", "dialog_narration"),
+)
+
+
+def compose_prompt(session: Session, scene: SceneDescription) -> str:
+    """Return a scene as one prompt: what one sees first, the brand last."""
+    kind = f", {session.category}" if session.category else ""
+    lines = [f"{scene.scenario.capitalize()} scene of a video ad for {session.product_name}{kind}."]
+    lines.append(_sentence(scene.visual_description))
+    lines += [f"{label}: {_sentence(text)}" for label, name in _PARTS if (text := getattr(scene, name))]
+    if session.brand_tone:
+        lines.append(f"Tone: {_sentence(session.brand_tone)}")
+    if session.brand_colors:
+        lines.append(f"Colours: {', '.join(session.brand_colors)}.")
+    return "\n".join(lines)
+
+
+def clip_request(session: Session, scene: SceneDescription, settings: Settings) -> ClipRequest:
+    """Resolve a scene into the request that will be sent, or raise InputError that names what is wrong."""
+    model, size = scene.model or settings.model, scene.size or settings.size
+    check_offer(model, scene.duration, size, scene.scenario)
+    width, height = (int(part) for part in size.split("x"))
+    if scene.first_frame:
+        read_frame(scene.first_frame, scene.scenario)
+    return ClipRequest(
+        model=model,
+        prompt=compose_prompt(session, scene),
+        duration=scene.duration,
+        width=width,
+        height=height,
+        seed=scene.seed,
+        first_frame=scene.first_frame,
+    )
+
+
+def read_frame(image: str, scene: str) -> str:
+    """Return a first frame as the provider takes it: an https URL as it is, a local file as a data URI."""
+    if image.startswith("https://"):
+        return image
+    kind = mimetypes.guess_type(image)[0] or ""
+    if not kind.startswith("image/"):
+        raise InputError(f"scene {scene}: first_frame {image!r} is neither an https URL nor an image file")
+    try:
+        content = Path(image).read_bytes()
+    except OSError as error:
+        raise InputError(f"scene {scene}: can't read first_frame {image!r}: {error.strerror}") from None
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text[-1:] in ".!?" else f"{text}."

@@ -1,0 +1,237 @@
+"""Buys one clip at most once and never loses a bought one: the way of a take, from any state it is found in.
+
+    planned ──> submitted ──> accepted ──> rendered ──> stored
+                    └────────────┴──> failed ──> the next attempt, if one may help and the settings allow it
+
+Whatever a process knew when it died, the record was written before the world was touched, and the UUID is
+derived from what is being bought: coming back asks for the same thing again.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from adreel.downloads import DownloadRules, download
+from adreel.errors import (
+    AccountError,
+    AdreelError,
+    ClipUnavailable,
+    ProviderBusy,
+    ProviderUnreachable,
+    StillRendering,
+    StorageError,
+    TakeFailed,
+)
+from adreel.media import check_duration, make_poster, measure, sha256_of
+from adreel.prompts import read_frame
+from adreel.records import Records
+from adreel.runware_client import Rendered, RunwareClient
+from adreel.settings import Settings
+from adreel.takes import Attempt, AttemptState, Clip, Problem, Take, clip_name, utc_now
+
+Slot = Callable[[], AbstractAsyncContextManager[None]]
+Report = Callable[[Take, str], None]
+
+RENEW_SECONDS = 10
+UNFINISHED = {AttemptState.PLANNED, AttemptState.SUBMITTED, AttemptState.ACCEPTED}
+# These leave a sent task as it is: nothing is known to have ended.
+_OPEN_ENDED = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering)
+
+
+class Purchase:
+    """One take on its way home."""
+
+    def __init__(
+        self,
+        take: Take,
+        *,
+        records: Records,
+        client: RunwareClient,
+        rules: DownloadRules,
+        settings: Settings,
+        slot: Slot,
+        attempts_allowed: int,
+        report: Report = lambda _take, _text: None,
+    ) -> None:
+        self.take = take
+        self._records = records
+        self._client = client
+        self._rules = rules
+        self._settings = settings
+        self._slot = slot
+        self._attempts_allowed = attempts_allowed
+        self._report = report
+        self._saving = threading.Lock()
+
+    async def run(self) -> Take:
+        """Bring the take home and return it; the errors name the scene and leave the record as far as it came."""
+        try:
+            await self._begin()
+            if self._attempt.state in UNFINISHED:
+                async with self._slot():
+                    await self._render()
+            if self._attempt.state == AttemptState.RENDERED:
+                await self._fetch()
+        except AdreelError as error:
+            raise type(error)(f"scene {self.take.scenario}: {error}") from error
+        except asyncio.CancelledError:
+            self._give_up_for_now()
+            raise
+        return self.take
+
+    @property
+    def _attempt(self) -> Attempt:
+        return self.take.attempts[-1]
+
+    async def _begin(self) -> None:
+        """Take the record up where it lies: plan the first or the next attempt, or refuse to."""
+        take = self.take
+        if take.attempts and self._attempt.state == AttemptState.FAILED:
+            self._check_another_attempt()
+        if not take.attempts or self._attempt.state == AttemptState.FAILED:
+            take.plan_attempt(utc_now())
+        elif not take.problem:
+            return
+        take.problem = None
+        await self._save(f"attempt {len(take.attempts)}: {self._attempt.state}")
+
+    def _check_another_attempt(self) -> None:
+        problem = self._attempt.problem
+        if problem and not problem.retryable:
+            raise TakeFailed(problem.message)
+        if len(self.take.attempts) >= self._attempts_allowed:
+            raise TakeFailed(
+                f"{problem.message if problem else 'failed'} ({len(self.take.attempts)} attempts were made,"
+                " as many as ADREEL_ATTEMPTS allows; regenerate the scene to try again)"
+            )
+
+    async def _render(self) -> None:
+        """Have the task accepted and wait for its end."""
+        if self._attempt.state != AttemptState.ACCEPTED:
+            await self._submit()
+        rendered = await self._wait()
+        attempt = self._attempt
+        attempt.url, attempt.cost, attempt.seed = rendered.url, rendered.cost, rendered.seed
+        await self._move(AttemptState.RENDERED, "rendered")
+
+    async def _submit(self) -> None:
+        request = self.take.request
+        image = await asyncio.to_thread(read_frame, request.first_frame, "") if request.first_frame else None
+        # A bad key or a dead host shows here, before the record says that anything was sent.
+        await self._client.connect()
+        await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
+        async with self._recording_failure():
+            await self._client.submit(self._attempt.uuid, request, image)
+        await self._move(AttemptState.ACCEPTED, "accepted by Runware")
+
+    async def _wait(self) -> Rendered:
+        limit = self._settings.deadline
+        try:
+            async with asyncio.timeout(limit), self._recording_failure():
+                return await self._client.wait(self._attempt.uuid, self._report_progress)
+        except TimeoutError:
+            why = f" (the last poll failed: {self._client.trouble})" if self._client.trouble else ""
+            raise StillRendering(
+                f"still rendering after {limit:g} s (ADREEL_DEADLINE) as task {self._attempt.uuid}{why};"
+                " nothing is lost: run the job again and it is picked up"
+            ) from None
+
+    @asynccontextmanager
+    async def _recording_failure(self) -> AsyncIterator[None]:
+        """Record the end of a task that Runware reported; turn the last allowed failure into a final one."""
+        try:
+            yield
+        except _OPEN_ENDED:
+            raise
+        except AdreelError as error:
+            self._attempt.problem = Problem.of(error)
+            await self._move(AttemptState.FAILED, f"failed: {error}")
+            if error.retryable:
+                self._check_another_attempt()
+            raise
+
+    async def _fetch(self) -> None:
+        """Download, verify, publish; an address that died is asked for again first."""
+        try:
+            await self._bring_home()
+        except ClipUnavailable as error:
+            url = await self._renewed_url()
+            if url in {None, self._attempt.url}:
+                raise
+            self._attempt.url = url
+            await self._save(f"fetching again: {error}")
+            await self._bring_home()
+
+    async def _renewed_url(self) -> str | None:
+        try:
+            async with asyncio.timeout(RENEW_SECONDS):
+                return (await self._client.wait(self._attempt.uuid)).url
+        except (TimeoutError, AdreelError):
+            return None
+
+    async def _bring_home(self) -> None:
+        storage = self._records.storage
+        with storage.workspace() as folder:
+            path = folder / clip_name(self.take)
+            await download(self._attempt.url or "", path, self._rules)
+            self.take.clip = await asyncio.to_thread(self._verify, path)
+            self.take.reach("fetched")
+            await self._save("downloaded and verified")
+            await asyncio.to_thread(self._publish, path)
+        await self._move(AttemptState.STORED, "stored")
+
+    def _verify(self, path: Path) -> Clip:
+        measured = measure(path)
+        check_duration(measured, self.take.request.duration)
+        with path.open("rb") as stream:
+            digest = sha256_of(stream)
+        return Clip(
+            file=path.name,
+            poster=clip_name(self.take, ".jpg"),
+            sha256=digest,
+            size=path.stat().st_size,
+            duration=round(measured.duration, 3),
+            width=measured.width,
+            height=measured.height,
+        )
+
+    def _publish(self, path: Path) -> None:
+        storage, clip = self._records.storage, self.take.clip
+        assert clip is not None  # noqa: S101 - for the type checker: set by _bring_home
+        poster = path.with_name(clip.poster)
+        make_poster(path, poster)
+        storage.publish(poster, clip.poster)
+        if not storage.publish(path, clip.file):
+            with storage.open(clip.file) as stream:
+                if sha256_of(stream) != clip.sha256:
+                    raise StorageError(
+                        f"another clip is at {storage.location(clip.file)}: move it away, then run the job again"
+                    )
+
+    async def _move(self, state: AttemptState, text: str) -> None:
+        self.take.advance(state)
+        await self._save(text)
+
+    async def _save(self, text: str) -> None:
+        await asyncio.to_thread(self._write)
+        self._report(self.take, text)
+
+    def _write(self) -> None:
+        # A cancelled run writes its last word while an earlier write may still be under way in its thread.
+        with self._saving:
+            self.take.updated_at = utc_now()
+            self._records.save_take(self.take)
+
+    def _give_up_for_now(self) -> None:
+        if not self.take.is_stored:
+            self.take.problem = Problem(
+                code="cancelled",
+                message="cancelled; what Runware has accepted goes on rendering: run the job again to bring it home",
+                retryable=True,
+            )
+            self._write()
+
+    def _report_progress(self, percent: int) -> None:
+        self._report(self.take, f"rendering, {percent} %")

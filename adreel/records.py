@@ -1,0 +1,104 @@
+"""The records in storage: sessions, jobs, takes and choices, one JSON file each.
+
+They are the truth; Prefect only shows and drives. A record is replaced whole, by the job that owns it alone.
+"""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from adreel.errors import BadRecord, NotFound
+from adreel.scenarios import Scenario
+from adreel.sessions import Session, check_id, describe
+from adreel.storage import Storage
+from adreel.takes import SCHEMA_VERSION, Choices, Job, Record, Take
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+class StoredSession(Session, Record):
+    """A session as it lies in storage."""
+
+
+class Records:
+    """Reads and writes the records of one storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def save_session(self, session: Session) -> None:
+        """Store a session, replacing an earlier version of it."""
+        self._write(f"sessions/{session.session_id}/session.json", StoredSession(**session.model_dump()))
+
+    def session(self, session_id: str) -> Session:
+        """Return a stored session, or raise NotFound."""
+        path = f"sessions/{check_id(session_id, 'session_id')}/session.json"
+        stored = self._read(path, StoredSession)
+        if stored is None:
+            raise NotFound(f"no session {session_id!r} in {self.storage.url}: see `adreel sessions`")
+        return stored
+
+    def session_ids(self) -> list[str]:
+        """Return the ids of all stored sessions, sorted."""
+        return self.storage.names("sessions")
+
+    def save_job(self, job: Job) -> None:
+        """Store a job."""
+        self._write(f"jobs/{job.job_id}.json", job)
+
+    def job(self, job_id: str) -> Job | None:
+        """Return a job, or None if nothing was recorded under that id."""
+        return self._read(f"jobs/{check_id(job_id, 'job_id')}.json", Job)
+
+    def save_take(self, take: Take) -> None:
+        """Store a take durably: when this returns, a crash can't undo it."""
+        self._write(_take_path(take.session_id, take.scenario, take.job_id), take)
+
+    def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
+        """Return the take that a job bought for a scene, if it has begun."""
+        return self._read(_take_path(session_id, scenario, job_id), Take)
+
+    def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
+        """Return all takes of a scene, the oldest first."""
+        return sorted(self._takes(session_id, scenario), key=lambda take: (take.created_at, take.job_id))
+
+    def choices(self, session_id: str) -> Choices:
+        """Return which takes a person has chosen; none at first."""
+        return self._read(_choices_path(session_id), Choices) or Choices()
+
+    def save_choices(self, session_id: str, choices: Choices) -> None:
+        """Store which takes a person has chosen."""
+        self._write(_choices_path(session_id), choices)
+
+    def _takes(self, session_id: str, scenario: Scenario) -> Iterator[Take]:
+        folder = f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}"
+        for name in self.storage.names(folder):
+            take = self._read(f"{folder}/{name}", Take)
+            if take is not None:
+                yield take
+
+    def _write(self, path: str, record: BaseModel) -> None:
+        self.storage.write(path, record.model_dump_json(indent=2).encode() + b"\n")
+
+    def _read(self, path: str, model: type[AnyModel]) -> AnyModel | None:
+        try:
+            content = self.storage.read(path)
+        except FileNotFoundError:
+            return None
+        try:
+            record = model.model_validate_json(content)
+        except ValidationError as error:
+            raise BadRecord(f"{self.storage.location(path)} is no good record: {describe(error)}") from None
+        version = getattr(record, "schema_version", SCHEMA_VERSION)
+        if version > SCHEMA_VERSION:
+            raise BadRecord(f"{self.storage.location(path)} was written by a newer adreel (schema {version})")
+        return record
+
+
+def _take_path(session_id: str, scenario: Scenario, job_id: str) -> str:
+    return f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}/{check_id(job_id, 'job_id')}.json"
+
+
+def _choices_path(session_id: str) -> str:
+    return f"sessions/{check_id(session_id, 'session_id')}/current.json"

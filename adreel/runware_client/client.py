@@ -1,0 +1,209 @@
+"""Submits and follows video tasks: one socket, and one poll message a tick for all open tasks of the process."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from adreel.errors import AccountError, AdreelError, ProviderBusy, ProviderUnreachable
+from adreel.runware_client.connection import Connection
+from adreel.runware_client.failures import CONFLICT, error_of
+from adreel.runware_client.replies import Failure, Rendered, Reply, Underway
+from adreel.takes import ClipRequest
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The time limits and pauses of a client, in seconds."""
+
+    connect: float = 15
+    submit: float = 60
+    """For a submit in all, with its repeats under the same UUID."""
+    acknowledge: float = 15
+    """For one submit; an acknowledgement that never comes is asked for again."""
+    doubt: float = 3
+    """After this long without an acknowledgement a poll asks whether the task is known."""
+    silence: float = 20
+    """A socket that says nothing for so long, though polled, is dead."""
+    poll_first: float = 0.5
+    poll_most: float = 1.0
+    back_off_most: float = 15
+
+
+@dataclass
+class _Watch:
+    """Somebody waits for a task; two runners of one job may wait for the same."""
+
+    uuid: UUID
+    started: float
+    on_progress: Callable[[int], None]
+    result: "asyncio.Future[Rendered]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def settle(self, reply: Underway | Rendered) -> None:
+        """Pass on what Runware says of the task."""
+        if isinstance(reply, Underway):
+            if reply.progress is not None:
+                self.on_progress(reply.progress)
+        elif not self.result.done():
+            self.result.set_result(reply)
+
+    def fail(self, error: AdreelError) -> None:
+        """Pass on how the task ended."""
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+class RunwareClient:
+    """Buys and follows clips on one event loop; reconnects by itself."""
+
+    def __init__(self, url: str, key: str, timing: Timing | None = None) -> None:
+        self.url = url
+        self._key = key
+        self._timing = timing or Timing()
+        self._connection: Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._watches: list[_Watch] = []
+        self._poller: asyncio.Task[None] | None = None
+        self._failures = 0
+        self.trouble: AdreelError | None = None
+        """Why the provider could not be asked last time, if it could not."""
+
+    async def connect(self) -> Connection:
+        """Return the open connection, opening one if need be; raises BadKey or ProviderUnreachable."""
+        async with self._connecting:
+            if self._connection is None or not self._connection.is_alive:
+                await self._drop()
+                self._connection = await Connection.open(self.url, self._key, self._route, limit=self._timing.connect)
+            return self._connection
+
+    async def submit(self, uuid: UUID, request: ClipRequest, image: str | None = None) -> None:
+        """Have Runware accept a task; repeats under the same UUID whatever gets lost on the way.
+
+        Raises what the provider refuses it for, or ProviderBusy or ProviderUnreachable after the time limit:
+        then the task may have been accepted, and only the same UUID may be sent again.
+        """
+        trouble: AdreelError = ProviderUnreachable(f"Runware did not acknowledge {uuid}")
+        try:
+            async with asyncio.timeout(self._timing.submit):
+                for attempt in count():
+                    try:
+                        return await self._submit_once(uuid, request, image)
+                    except (ProviderUnreachable, ProviderBusy) as error:
+                        trouble = error
+                        await asyncio.sleep(self._pause(attempt))
+        except TimeoutError:
+            pass
+        raise trouble
+
+    async def wait(self, uuid: UUID, on_progress: Callable[[int], None] = lambda _percent: None) -> Rendered:
+        """Return the clip of an accepted task, or raise the error it ended with; set your own time limit."""
+        watch = _Watch(uuid, asyncio.get_running_loop().time(), on_progress)
+        self._watches.append(watch)
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll(), name="runware-poll")
+        try:
+            return await watch.result
+        finally:
+            self._watches.remove(watch)
+
+    async def close(self) -> None:
+        """Stop polling and close the socket."""
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.wait({self._poller})
+        await self._drop()
+
+    async def _submit_once(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
+        connection = await self.connect()
+        asking = asyncio.create_task(self._ask_in_doubt(connection, uuid))
+        try:
+            async with asyncio.timeout(self._timing.acknowledge):
+                await connection.submit(uuid, request, image)
+        except TimeoutError:
+            connection.interrupt(ProviderUnreachable("Runware does not acknowledge submits on this connection"))
+            raise ProviderUnreachable(
+                f"Runware did not acknowledge {uuid} within {self._timing.acknowledge:g} s"
+            ) from None
+        finally:
+            asking.cancel()
+
+    async def _ask_in_doubt(self, connection: Connection, uuid: UUID) -> None:
+        # The SDK takes any answer about a task that it is submitting as the acknowledgement: so an acceptance
+        # that got lost, or came as an empty list, shows in the answer to a poll.
+        while connection.is_alive:
+            await asyncio.sleep(self._timing.doubt)
+            await connection.send([_get_response(uuid)])
+
+    async def _poll(self) -> None:
+        while self._watches:
+            try:
+                await self._poll_once()
+            except AccountError as error:
+                self._fail_all(error)
+            except ProviderUnreachable as error:
+                self.trouble = error
+                self._failures += 1
+            await asyncio.sleep(self._tick())
+
+    async def _poll_once(self) -> None:
+        connection = await self.connect()
+        now = asyncio.get_running_loop().time()
+        if now - connection.heard_at > self._timing.silence:
+            connection.interrupt(ProviderUnreachable("the connection to Runware fell silent"))
+            return
+        await connection.send([_get_response(uuid) for uuid in dict.fromkeys(watch.uuid for watch in self._watches)])
+
+    def _tick(self) -> float:
+        if self._failures:
+            return self._pause(self._failures)
+        now = asyncio.get_running_loop().time()
+        youngest = min((now - watch.started for watch in self._watches), default=0)
+        return min(max(youngest / 20, self._timing.poll_first), self._timing.poll_most)
+
+    def _pause(self, attempt: int) -> float:
+        longest: float = min(self._timing.poll_first * 2**attempt, self._timing.back_off_most)
+        return longest * random.uniform(0.7, 1)  # noqa: S311 - jitter keeps nothing secret
+
+    def _route(self, replies: list[Reply]) -> None:
+        for reply in replies:
+            if isinstance(reply, Failure):
+                self._route_failure(reply)
+                continue
+            for watch in self._watching(reply.uuid):
+                self._failures, self.trouble = 0, None
+                watch.settle(reply)
+
+    def _route_failure(self, failure: Failure) -> None:
+        error = error_of(failure)
+        if isinstance(error, ProviderBusy):
+            self.trouble = error
+            self._failures += 1
+            if failure.uuid is None and self._connection and self._connection.is_submitting:
+                # Nobody can say whom it means: those who wait for an acknowledgement ask again, later.
+                self._connection.interrupt(error)
+        elif isinstance(error, AccountError):
+            # Whether the key is still good shows when the next connection authenticates.
+            if self._connection:
+                self._connection.interrupt(ProviderUnreachable(str(error)))
+        elif failure.code != CONFLICT:
+            for watch in self._watching(failure.uuid):
+                watch.fail(error)
+
+    def _watching(self, uuid: UUID | None) -> list[_Watch]:
+        return [watch for watch in self._watches if watch.uuid == uuid]
+
+    def _fail_all(self, error: AdreelError) -> None:
+        for watch in self._watches:
+            watch.fail(error)
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+def _get_response(uuid: UUID) -> dict[str, Any]:
+    return {"taskType": "getResponse", "taskUUID": str(uuid)}

@@ -1,0 +1,114 @@
+"""Runware's replies as values: any JSON in, nothing but these values out.
+
+Acknowledgements, "processing" items and words that nobody has documented all mean the same: the task is known
+and under way. Only a URL makes a clip, only an error makes a failure.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Underway:
+    """A task that Runware knows and has not finished; `progress` is 0 to 100, or None."""
+
+    uuid: UUID
+    progress: int | None = None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A finished clip; `cost` in USD and None if it was not reported."""
+
+    uuid: UUID
+    url: str
+    cost: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error, of one task or (without a UUID) of the connection."""
+
+    uuid: UUID | None
+    code: str
+    message: str
+    parameter: str = ""
+    allowed: str = ""
+    authenticating: bool = False
+
+
+Reply = Underway | Rendered | Failure
+
+
+def parse_replies(message: object) -> list[Reply]:
+    """Return what a message says about tasks, in its order."""
+    if not isinstance(message, dict):
+        return []
+    return [*_items(message.get("data"), _result), *_items(message.get("errors"), parse_failure)]
+
+
+def parse_failure(item: dict[str, Any]) -> Failure:
+    """Read one error item; what is missing becomes empty."""
+    nested = item.get("error")
+    details = nested if isinstance(nested, dict) else item
+    message = details.get("message") or item.get("message") or nested
+    return Failure(
+        uuid=_uuid(item.get("taskUUID")) or _uuid(details.get("taskUUID")),
+        code=str(details.get("code") or item.get("code") or "unknown"),
+        message=str(message or "no message"),
+        parameter=_joined(details.get("parameter")),
+        allowed=_joined(details.get("allowedValues")),
+        authenticating=item.get("taskType") == "authentication",
+    )
+
+
+def _items(items: object, read: Any) -> Iterator[Reply]:
+    for item in items if isinstance(items, list) else []:
+        if isinstance(item, dict) and (reply := read(item)) is not None:
+            yield reply
+
+
+def _result(item: dict[str, Any]) -> Reply | None:
+    uuid = _uuid(item.get("taskUUID"))
+    if uuid is None or item.get("taskType") in {"authentication", "ping"}:
+        return None
+    if item.get("error") or item.get("status") == "error":
+        return parse_failure(item)
+    url = item.get("videoURL")
+    if isinstance(url, str) and url and item.get("status", "success") == "success":
+        return Rendered(uuid, url, _cost(item.get("cost")), _whole(item.get("seed")))
+    progress = _whole(item.get("progress"))
+    return Underway(uuid, progress if progress is not None and 0 <= progress <= 100 else None)
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _cost(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        cost = float(value)
+    except OverflowError:
+        return None
+    return cost if math.isfinite(cost) and cost >= 0 else None
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _joined(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,12 @@
+"""The four scenarios of an ad, in the order in which they are shown."""
+
+from enum import StrEnum
+
+
+class Scenario(StrEnum):
+    """One of the four parts of an ad."""
+
+    HOOK = "hook"
+    PROBLEM = "problem"
+    SOLUTION = "solution"
+    CTA = "cta"

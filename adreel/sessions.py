@@ -1,0 +1,169 @@
+"""A session is one ad in the making: what is sold, to whom, and its four scenes in words.
+
+People write it as YAML or JSON; `adreel schema` prints the schema of this model.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self
+from uuid import uuid4
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from adreel.errors import InputError
+from adreel.scenarios import Scenario
+
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+SIZE_PATTERN = r"^\d{2,5}x\d{2,5}$"
+
+# What people send is checked against unknown fields (parse_session); what is read back from storage keeps them,
+# because a newer adreel may have written them.
+OPEN_RECORD = ConfigDict(extra="allow", str_strip_whitespace=True, json_schema_extra={"additionalProperties": False})
+
+Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
+Words = Annotated[str, Field(max_length=4000)]
+
+
+def check_id(value: str, kind: str = "id") -> str:
+    """Return `value` if it may become part of a path, else raise InputError."""
+    if not re.fullmatch(ID_PATTERN, value):
+        raise InputError(f"{kind} {value!r} is not usable: 1 to 64 letters, digits, '-' and '_' are allowed")
+    return value
+
+
+class SceneDescription(BaseModel):
+    """One scene in words, with what the video model has to know."""
+
+    model_config = OPEN_RECORD
+
+    scenario: Scenario = Field(description="Which part of the ad this is")
+    duration: float = Field(5, gt=0, le=60, description="Seconds; each model offers its own lengths")
+    visual_description: Words = Field(min_length=1, description="What one sees: the heart of the prompt")
+    camera_work: Words = Field("", description="Framing and movement, such as 'slow push in'")
+    lighting: Words = Field("", description="Such as 'warm evening light'")
+    audio_design: Words = Field("", description="The overall sound of the scene")
+    background_music: Words = Field("", description="Style and tempo of the music")
+    sound_effects: Words = Field("", description="Single sounds, such as 'a cork pops'")
+    dialog_narration: Words = Field("", description="What is said, word for word")
+    first_frame: str | None = Field(
+        None, description="An image to start from: an https URL, or a file that the generating machine can read"
+    )
+    model: str | None = Field(None, description="A model for this scene, as creator:family@version")
+    size: str | None = Field(None, pattern=SIZE_PATTERN, description="WIDTHxHEIGHT for this scene")
+    seed: int | None = Field(None, ge=1, le=2**31 - 1, description="The same seed gives a similar clip again")
+
+    @field_validator("visual_description")
+    @classmethod
+    def _not_blank(cls, text: str) -> str:
+        if not text:
+            raise ValueError("describe what one sees: an empty prompt makes no clip")
+        return text
+
+
+class SceneChanges(BaseModel):
+    """What a new take of a scene shall have otherwise; what is missing stays as it was described."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    duration: float | None = Field(None, gt=0, le=60)
+    visual_description: Words | None = Field(None, min_length=1, description="What one sees: the heart of the prompt")
+    camera_work: Words | None = None
+    lighting: Words | None = None
+    audio_design: Words | None = None
+    background_music: Words | None = None
+    sound_effects: Words | None = None
+    dialog_narration: Words | None = None
+    first_frame: str | None = None
+    model: str | None = None
+    size: str | None = Field(None, pattern=SIZE_PATTERN)
+    seed: int | None = Field(None, ge=1, le=2**31 - 1)
+
+    def applied_to(self, scene: SceneDescription) -> SceneDescription:
+        """Return a scene's description with these changes."""
+        return scene.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class Session(BaseModel):
+    """One ad in the making: product facts and up to four scene descriptions."""
+
+    model_config = OPEN_RECORD
+
+    session_id: Identifier = Field(
+        default_factory=lambda: f"ad-{uuid4().hex[:8]}",
+        description="Names the ad everywhere: letters, digits, '-' and '_', at most 64; made up if missing",
+    )
+    product_name: str = Field(min_length=1, max_length=200, description="What is sold")
+    category: str = Field("", max_length=200)
+    target_audience: str = Field("", max_length=500)
+    main_benefit: str = Field("", max_length=500)
+    brand_colors: list[str] = Field(default_factory=list, description="Names or #hex, the most important first")
+    brand_tone: str = Field("", max_length=200, description="Such as 'calm, witty'")
+    target_platform: str = Field("", max_length=100, description="Where the ad will run")
+    website_url: str = Field("", max_length=500)
+    scene_descriptions: list[SceneDescription] = Field(min_length=1, max_length=4)
+
+    @model_validator(mode="after")
+    def _each_scenario_once(self) -> Self:
+        given = [scene.scenario for scene in self.scene_descriptions]
+        doubled = sorted({str(scenario) for scenario in given if given.count(scenario) > 1})
+        if doubled:
+            raise ValueError(f"scene given more than once: {', '.join(doubled)}")
+        return self
+
+    @property
+    def scenarios(self) -> list[Scenario]:
+        """The scenarios that are described, in the order of an ad."""
+        given = {scene.scenario for scene in self.scene_descriptions}
+        return [scenario for scenario in Scenario if scenario in given]
+
+    def scene(self, scenario: Scenario) -> SceneDescription:
+        """Return the description of one scene, or raise InputError."""
+        for scene in self.scene_descriptions:
+            if scene.scenario == scenario:
+                return scene
+        raise InputError(f"session {self.session_id!r} describes no scene {scenario!s}: add it to scene_descriptions")
+
+    def choose(self, wanted: list[Scenario] | None) -> list[Scenario]:
+        """Return the scenarios to generate: those asked for, or all four, each of which must be described."""
+        missing = [str(scenario) for scenario in wanted or Scenario if scenario not in self.scenarios]
+        if missing:
+            raise InputError(
+                f"session {self.session_id!r} describes no scene {', '.join(missing)}: add it to scene_descriptions"
+                f", or ask for a subset of {', '.join(self.scenarios)}"
+            )
+        return [scenario for scenario in Scenario if scenario in (wanted or self.scenarios)]
+
+
+def parse_session(data: Any, source: str = "session") -> Session:
+    """Validate plain data as a Session; InputError lists every wrong field with its place."""
+    try:
+        return Session.model_validate(data, extra="forbid")
+    except ValidationError as error:
+        raise InputError(f"{source}: {describe(error)}") from None
+
+
+def read_session(path: Path) -> Session:
+    """Read a session from a YAML or JSON file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"can't read the session file {path}: {error}") from None
+    try:
+        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} is neither good YAML nor JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path} holds no session: expected a mapping with product_name and scene_descriptions")
+    return parse_session(data, str(path))
+
+
+def describe(error: ValidationError) -> str:
+    """Return a validation error as one sentence that names each field."""
+    parts = []
+    for item in error.errors():
+        place = ".".join(str(step) for step in item["loc"])
+        reason = item["msg"].removeprefix("Value error, ")
+        parts.append(f"{place}: {reason}" if place else reason)
+    return "; ".join(parts)

@@ -1,0 +1,204 @@
+"""A take: what one job buys for one scene, as it is recorded.
+
+An attempt is one Runware task of a take. It goes planned -> submitted -> accepted -> rendered -> stored, or
+ends as failed. The record moves before the world does: `submitted` is durable before the submit leaves, so a
+run that comes back always knows which UUID to ask for.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adreel.errors import AdreelError
+from adreel.messages import State
+from adreel.scenarios import Scenario
+from adreel.sessions import SceneDescription
+
+SCHEMA_VERSION = 1
+
+PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetched": 80, "stored": 100}
+
+
+class AttemptState(StrEnum):
+    """How far a Runware task has come, by what is known for certain."""
+
+    PLANNED = "planned"
+    SUBMITTED = "submitted"
+    ACCEPTED = "accepted"
+    RENDERED = "rendered"
+    STORED = "stored"
+    FAILED = "failed"
+
+
+class Record(BaseModel):
+    """What every record in storage has; unknown fields survive a rewrite."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: int = SCHEMA_VERSION
+
+
+class Problem(BaseModel):
+    """Why something ended without its clip, in words for people and a code for machines."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Describe an error."""
+        if isinstance(error, AdreelError):
+            return cls(code=error.code, message=str(error), retryable=error.retryable)
+        return cls(code="unexpected", message=f"{type(error).__name__}: {error}")
+
+
+class ClipRequest(BaseModel):
+    """What is bought, fully resolved: a resume sends the same even if the settings have changed."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str
+    prompt: str
+    duration: float
+    width: int
+    height: int
+    seed: int | None = None
+    first_frame: str | None = None
+
+
+class Clip(BaseModel):
+    """A clip as it was measured before it was stored; sizes in bytes and pixels, duration in seconds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: str
+    poster: str
+    sha256: str
+    size: int
+    duration: float
+    width: int
+    height: int
+
+
+class Attempt(BaseModel):
+    """One Runware task of a take."""
+
+    model_config = ConfigDict(extra="allow")
+
+    uuid: UUID
+    state: AttemptState = AttemptState.PLANNED
+    created_at: datetime
+    url: str | None = None
+    cost: float | None = None
+    seed: int | None = None
+    problem: Problem | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Runware may have a task for it whose clip is not home yet."""
+        return self.state in {AttemptState.SUBMITTED, AttemptState.ACCEPTED, AttemptState.RENDERED}
+
+
+class Take(Record):
+    """What one job buys for one scene."""
+
+    session_id: str
+    scenario: Scenario
+    job_id: str
+    created_at: datetime
+    updated_at: datetime
+    scene: SceneDescription
+    request: ClipRequest
+    attempts: list[Attempt] = Field(default_factory=list)
+    progress: int = Field(0, ge=0, le=100)
+    problem: Problem | None = Field(None, description="Why its job gave up, for good or until a resume")
+    clip: Clip | None = None
+
+    @property
+    def state(self) -> Literal[State.GENERATING, State.COMPLETED, State.FAILED]:
+        """The state of the scene that this take is for."""
+        if self.is_stored:
+            return State.COMPLETED
+        return State.FAILED if self.problem else State.GENERATING
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its clip is verified and home."""
+        return bool(self.attempts) and self.attempts[-1].state == AttemptState.STORED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for a clip that may have been paid."""
+        return bool(self.attempts) and self.attempts[-1].is_open
+
+    @property
+    def cost(self) -> float | None:
+        """USD over all attempts that Runware may have billed; null if one of them is unknown."""
+        costs = [attempt.cost for attempt in self.attempts if attempt.state != AttemptState.PLANNED]
+        known = [cost for cost in costs if cost is not None]
+        return round(sum(known), 6) if known and len(known) == len(costs) else None
+
+    @property
+    def handle(self) -> str:
+        """The eight characters that name it in its clip's file name."""
+        return random_part(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
+
+    def plan_attempt(self, now: datetime) -> Attempt:
+        """Add the next attempt, with the UUID that any runner of this job computes for it."""
+        uuid = task_uuid(self.job_id, self.scenario, len(self.attempts) + 1)
+        self.attempts.append(Attempt(uuid=uuid, created_at=now))
+        return self.attempts[-1]
+
+    def advance(self, state: AttemptState) -> None:
+        """Move the current attempt on; progress follows and never falls."""
+        self.attempts[-1].state = state
+        self.reach(state.value)
+
+    def reach(self, step: str) -> None:
+        """Raise the progress to that of a step."""
+        self.progress = max(self.progress, PROGRESS.get(step, 0))
+
+
+class Job(Record):
+    """Which session and scenarios a job is about."""
+
+    job_id: str
+    session_id: str
+    scenarios: list[Scenario]
+    created_at: datetime
+    rounds: int = Field(1, ge=1, description="How often it was started after having ended: each may buy anew")
+    ended_at: datetime | None = None
+
+
+class Choices(Record):
+    """The takes that a person has chosen: scenario -> job_id."""
+
+    takes: dict[Scenario, str] = Field(default_factory=dict)
+
+
+def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:
+    """Return the taskUUID of an attempt (from 1): the same on any machine, shaped as a v4."""
+    digest = hashlib.sha256(f"{job_id}/{scenario.value}/{attempt}".encode()).digest()
+    return UUID(bytes=digest[:16], version=4)
+
+
+def random_part(uuid: UUID) -> str:
+    """Return the part of a taskUUID that goes into file names."""
+    return uuid.hex[:8]
+
+
+def clip_name(take: Take, suffix: str = ".mp4") -> str:
+    """Return the file name of the clip (or poster) of the current attempt."""
+    return f"{take.session_id}_{take.scenario.value}_{random_part(take.attempts[-1].uuid)}{suffix}"
+
+
+def utc_now() -> datetime:
+    """Return the time that records carry."""
+    return datetime.now(UTC)

@@ -1,0 +1,202 @@
+"""What the records say: current takes, states of scenes, jobs and sessions. Nothing here is stored."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from adreel.errors import NotFound
+from adreel.messages import SceneVideo, State, VideoSceneStatus, VideoStatusResponse
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.takes import Choices, Job, Take
+
+
+@dataclass(frozen=True)
+class SessionView:
+    """A session as a list shows it; `state` is None before its first job."""
+
+    session_id: str
+    product_name: str
+    state: State | None
+    cost: float | None
+    scene_videos: list[SceneVideo]
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SceneView:
+    """A scene of a job, with all that a summary shows; `location` is where its clip lies in storage."""
+
+    scenario: Scenario
+    status: State
+    progress: int
+    video_url: str | None
+    location: str | None
+    duration: float | None
+    cost: float | None
+    seed: int | None
+    take: str
+    error: str | None
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job with its scenes and what they cost, in USD; null is unknown."""
+
+    job_id: str
+    session_id: str
+    overall_status: State
+    cost: float | None
+    scenes: list[SceneView]
+
+
+def combine(states: Iterable[State | None]) -> State:
+    """Derive the state of a whole from those of its scenes; None is a scene that was never tried."""
+    all_states = list(states)
+    if State.GENERATING in all_states:
+        return State.GENERATING
+    completed = all_states.count(State.COMPLETED)
+    if completed == len(all_states):
+        return State.COMPLETED
+    return State.PARTIAL if completed else State.FAILED
+
+
+def job_status(records: Records, job_id: str) -> VideoStatusResponse:
+    """Return the status of a job and its scenes, or raise NotFound."""
+    job = records.job(job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id!r} in {records.storage.url}")
+    scenes = [scene_status(records, job, scenario) for scenario in job.scenarios]
+    return VideoStatusResponse(job_id=job_id, overall_status=combine(scene.status for scene in scenes), scenes=scenes)
+
+
+def scene_status(records: Records, job: Job, scenario: Scenario) -> VideoSceneStatus:
+    """Return the status of one scene of a job."""
+    take = records.take(job.session_id, scenario, job.job_id)
+    if take is None:
+        # A job that ended before it could record this take must not look busy for ever.
+        ended = job.ended_at is not None
+        return VideoSceneStatus(
+            scenario=scenario,
+            status=State.FAILED if ended else State.GENERATING,
+            progress=0,
+            error="its job ended before this scene began" if ended else None,
+        )
+    return VideoSceneStatus(
+        scenario=scenario,
+        status=take.state,
+        progress=take.progress,
+        video_url=video_url(take),
+        error=take.problem.message if take.problem else None,
+    )
+
+
+def job_view(records: Records, job_id: str) -> JobView:
+    """Return a job with all that a summary shows, or raise NotFound."""
+    status = job_status(records, job_id)
+    job = records.job(job_id)
+    assert job is not None  # noqa: S101 - for the type checker: job_status has found it
+    takes = {scenario: records.take(job.session_id, scenario, job_id) for scenario in job.scenarios}
+    return JobView(
+        job_id=job_id,
+        session_id=job.session_id,
+        overall_status=status.overall_status,
+        cost=total_cost(take for take in takes.values() if take),
+        scenes=[_scene_view(records, scene, takes[scene.scenario]) for scene in status.scenes],
+    )
+
+
+def _scene_view(records: Records, scene: VideoSceneStatus, take: Take | None) -> SceneView:
+    clip = take.clip if take and take.is_stored else None
+    return SceneView(
+        scenario=scene.scenario,
+        status=scene.status,
+        progress=scene.progress,
+        video_url=scene.video_url,
+        location=records.storage.location(clip.file) if clip else None,
+        duration=clip.duration if clip else None,
+        cost=take.cost if take else None,
+        seed=take.attempts[-1].seed if take and take.attempts else None,
+        take=take.handle if take else "",
+        error=scene.error,
+    )
+
+
+def session_view(records: Records, session_id: str) -> SessionView:
+    """Return a session with the current clips of its scenes, or raise NotFound."""
+    session = records.session(session_id)
+    choices = records.choices(session_id)
+    takes = {scenario: records.takes(session_id, scenario) for scenario in session.scenarios}
+    every = [take for of_scene in takes.values() for take in of_scene]
+    return SessionView(
+        session_id=session_id,
+        product_name=session.product_name,
+        state=combine(scene_state(of_scene) for of_scene in takes.values()) if every else None,
+        cost=total_cost(every),
+        scene_videos=[
+            scene_video(take, scene_state(of_scene) or take.state)
+            for of_scene in takes.values()
+            if (take := current_take(of_scene, choices) or (of_scene[-1] if of_scene else None))
+        ],
+        updated_at=max((take.updated_at for take in every), default=None),
+    )
+
+
+def current_take(takes: list[Take], choices: Choices) -> Take | None:
+    """Return the take that a person has chosen, else the newest stored one, of one scene's takes."""
+    stored = [take for take in takes if take.is_stored]
+    chosen = [take for take in stored if choices.takes.get(take.scenario) == take.job_id]
+    candidates = chosen or stored
+    return candidates[-1] if candidates else None
+
+
+def scene_state(takes: list[Take]) -> State | None:
+    """Return the state of a scene: busy while its newest take is, good if any take is stored."""
+    if not takes:
+        return None
+    if takes[-1].state == State.GENERATING:
+        return State.GENERATING
+    return State.COMPLETED if any(take.is_stored for take in takes) else State.FAILED
+
+
+def scene_video(take: Take, status: State | None = None) -> SceneVideo:
+    """Return a take as people and pages need it."""
+    return SceneVideo(
+        scenario=take.scenario,
+        video_url=video_url(take),
+        duration=take.clip.duration if take.is_stored and take.clip else None,
+        status=status or take.state,
+        created_at=take.created_at,
+        cost=take.cost,
+        seed=take.attempts[-1].seed if take.attempts else None,
+        poster_url=f"/outputs/{take.clip.poster}" if take.is_stored and take.clip else None,
+        take=take.job_id,
+    )
+
+
+def video_url(take: Take) -> str | None:
+    """Return where the server serves a take's clip, once it is stored."""
+    return f"/outputs/{take.clip.file}" if take.is_stored and take.clip else None
+
+
+def total_cost(takes: Iterable[Take]) -> float | None:
+    """Return USD over takes; null as soon as one that was paid is unknown."""
+    paid = [take.cost for take in takes if any(attempt.state != "planned" for attempt in take.attempts)]
+    known = [cost for cost in paid if cost is not None]
+    return round(sum(known), 6) if known and len(known) == len(paid) else None
+
+
+def choose_take(records: Records, session_id: str, scenario: Scenario, name: str) -> Take:
+    """Make an older take the current one; `name` is its job's id, the start of it, or its clip's eight characters."""
+    stored = [take for take in records.takes(session_id, scenario) if take.is_stored]
+    matching = [take for take in stored if name in {take.job_id, take.handle}] or [
+        take for take in stored if name and take.job_id.startswith(name)
+    ]
+    if len(matching) != 1:
+        offered = ", ".join(take.handle for take in stored) or "none is stored yet"
+        why = "fits several takes" if matching else "is no stored take"
+        raise NotFound(f"{name!r} {why} of {session_id} {scenario}: choose one of {offered}")
+    choices = records.choices(session_id)
+    choices.takes[scenario] = matching[0].job_id
+    records.save_choices(session_id, choices)
+    return matching[0]

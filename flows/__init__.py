@@ -1,0 +1,1 @@
+"""The Prefect flows, one file each: they map, wait and sum up."""

@@ -1,0 +1,25 @@
+"""The flow that buys one scene anew; the other scenes and the earlier takes stay as they are."""
+
+from prefect import flow
+
+from adreel.scenarios import Scenario
+from adreel.sessions import SceneChanges
+from adreel.task_runner import OneLoopTaskRunner
+from flows.jobs import Outcome, run_job
+
+
+@flow(
+    name="regenerate-scene",
+    flow_run_name="ad-{session_id}-{scenario}",
+    task_runner=OneLoopTaskRunner(),
+    persist_result=False,
+)
+def regenerate_scene(session_id: str, scenario: Scenario, changes: SceneChanges | None = None) -> Outcome:
+    """Buy a new take of one scene.
+
+    Args:
+        session_id: A session in storage.
+        scenario: The scene to buy anew.
+        changes: What shall be otherwise than described; the stored description stays.
+    """
+    return run_job(session_id, [scenario], changes)

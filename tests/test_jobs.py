@@ -1,0 +1,295 @@
+"""Jobs against the local Runware: one clip per scene, whatever happens on the way, by the provider's ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import av
+import pytest
+
+from adreel.errors import (
+    AdreelError,
+    ClipUnavailable,
+    InputError,
+    NoCredits,
+    RenderFailed,
+    SceneRefused,
+    StillRendering,
+    StorageError,
+    TakeFailed,
+)
+from adreel.jobs import end_job, give_up, produce_scene, start_job
+from adreel.local_runware import LocalRunware
+from adreel.messages import State
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.sessions import parse_session
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.takes import AttemptState, Job, Take, task_uuid
+from adreel.views import job_status, session_view
+
+JOB = "job-1"
+
+
+@asynccontextmanager
+async def studio(*faults: str, render_seconds: float = 0.1, **settings: object) -> AsyncIterator["Studio"]:
+    async with LocalRunware(render_seconds=render_seconds, faults=faults) as server:
+        options = {"runware_url": server.url, "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72", **settings}
+        yield Studio(server, Settings(**options))  # type: ignore[arg-type]
+
+
+class Studio:
+    """A local Runware, a storage with one session, and a job on it."""
+
+    def __init__(self, server: LocalRunware, settings: Settings) -> None:
+        self.server = server
+        self.settings = settings
+        self.records = Records(Storage(settings.storage))
+        scenes = [{"scenario": each, "duration": 2, "visual_description": f"a {each}"} for each in Scenario]
+        self.records.save_session(
+            parse_session({"session_id": "ad", "product_name": "Lamp", "scene_descriptions": scenes})
+        )
+
+    def start(self, *scenarios: Scenario) -> Job:
+        return start_job(self.records, self.settings, JOB, "ad", scenarios=list(scenarios) or None)
+
+    async def produce(self, scenario: Scenario = Scenario.HOOK, *, job: Job | None = None) -> Take:
+        async with asyncio.timeout(30):
+            return await produce_scene(self.records, self.settings, job or self.start(scenario), scenario)
+
+    def take(self, scenario: Scenario = Scenario.HOOK) -> Take:
+        take = self.records.take("ad", scenario, JOB)
+        assert take is not None
+        return take
+
+    @property
+    def bought(self) -> list[str]:
+        return [entry.uuid for entry in self.server.ledger.entries]
+
+    def clip_path(self, take: Take) -> Path:
+        assert take.clip is not None
+        return Path(self.records.storage.location(take.clip.file))
+
+
+async def test_a_scene_ends_as_a_playable_clip_with_its_measures_in_the_record() -> None:
+    async with studio() as it:
+        take = await it.produce()
+        assert take == it.take()
+        assert take.clip is not None
+        assert (take.state, take.progress, take.cost) == (State.COMPLETED, 100, 0.1)
+        assert take.clip.file == f"ad_hook_{task_uuid(JOB, Scenario.HOOK, 1).hex[:8]}.mp4"
+        with av.open(str(it.clip_path(take))) as container:
+            assert container.streams.video[0].width == take.clip.width == 128
+        assert it.records.storage.exists(take.clip.poster)
+        assert it.records.storage.names("") == sorted(["jobs", "sessions", take.clip.file, take.clip.poster])
+
+
+async def test_a_second_run_of_a_stored_take_sends_and_writes_nothing() -> None:
+    async with studio() as it:
+        first = await it.produce()
+        submits = dict(it.server.ledger.submits)
+        assert await it.produce() == first
+        assert dict(it.server.ledger.submits) == submits
+
+
+async def test_the_record_says_submitted_before_runware_hears_of_the_task() -> None:
+    async with studio() as it:
+        job = it.start(Scenario.HOOK)
+        seen: list[tuple[AttemptState, int]] = []
+
+        def look(take: Take, _text: str) -> None:
+            seen.append((it.take().attempts[-1].state, len(it.server.ledger.submits)))
+
+        await produce_scene(it.records, it.settings, job, Scenario.HOOK, report=look)
+        assert (AttemptState.SUBMITTED, 0) in seen
+        assert (AttemptState.PLANNED, 1) not in seen
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["dropReplyReset", "dropReplySilent", "emptyAcceptance", "conflict", "closeClean", "unknownTask", "pollCloseTorn"],
+)
+async def test_a_fault_of_the_wire_ends_with_one_clip_and_one_charge(fault: str) -> None:
+    async with studio(fault) as it:
+        assert (await it.produce()).is_stored
+        assert len(it.bought) == 1
+
+
+@pytest.mark.parametrize("state", [AttemptState.SUBMITTED, AttemptState.ACCEPTED, AttemptState.RENDERED])
+async def test_a_take_left_in_any_open_state_is_taken_up_without_buying_again(state: AttemptState) -> None:
+    async with studio() as it:
+        job = it.start(Scenario.HOOK)
+
+        def die(take: Take, _text: str) -> None:
+            if take.attempts[-1].state == state:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            await _outcome(produce_scene(it.records, it.settings, job, Scenario.HOOK, report=die))
+        assert it.take().attempts[-1].state == state
+        assert (await it.produce(job=job)).is_stored
+        assert it.bought == [str(task_uuid(JOB, Scenario.HOOK, 1))]
+
+
+async def _outcome(work: object) -> object:
+    # A KeyboardInterrupt inside a task would end the test run itself: carry it out as a value.
+    try:
+        return await work  # type: ignore[misc]
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt from stop
+
+
+async def test_a_failed_render_is_bought_anew_up_to_the_allowed_attempts() -> None:
+    async with studio("failedInData", ADREEL_ATTEMPTS=2) as it:
+        with pytest.raises(RenderFailed, match="scene hook"):
+            await it.produce()
+        with pytest.raises(TakeFailed, match="ADREEL_ATTEMPTS"):
+            await it.produce()
+        with pytest.raises(TakeFailed):
+            await it.produce()
+        assert it.bought == [str(task_uuid(JOB, Scenario.HOOK, attempt)) for attempt in (1, 2)]
+        assert it.take().cost is None
+
+
+async def test_a_job_that_ended_and_is_started_again_may_buy_what_failed_anew() -> None:
+    async with studio("failedInDatax1", ADREEL_ATTEMPTS=1) as it:
+        with pytest.raises(TakeFailed):
+            await it.produce()
+        end_job(it.records, it.start(Scenario.HOOK))
+        assert (await it.produce()).is_stored
+        assert len(it.bought) == 2
+
+
+async def test_a_refused_scene_is_final_and_costs_nothing() -> None:
+    async with studio("invalidParameter") as it:
+        with pytest.raises(SceneRefused, match=r"scene hook.*parameter"):
+            await it.produce()
+        with pytest.raises(TakeFailed):
+            await it.produce()
+        assert it.bought == []
+        assert it.take().attempts[0].problem is not None
+
+
+async def test_a_moderated_scene_is_final_for_its_prompt() -> None:
+    async with studio("contentPolicy") as it:
+        with pytest.raises(SceneRefused):
+            await it.produce()
+        with pytest.raises(TakeFailed):
+            await it.produce()
+        assert len(it.bought) == 1
+
+
+async def test_without_credits_the_take_stays_open_and_goes_on_once_there_are_some() -> None:
+    async with studio("insufficientCreditsx1") as it:
+        with pytest.raises(NoCredits, match="scene hook"):
+            await it.produce()
+        assert (await it.produce()).is_stored
+        assert it.bought == [str(task_uuid(JOB, Scenario.HOOK, 1))]
+
+
+async def test_a_deadline_leaves_the_take_open_and_the_next_run_brings_it_home() -> None:
+    async with studio(render_seconds=2, ADREEL_DEADLINE=0.2) as it:
+        with pytest.raises(StillRendering, match=f"still rendering.*{task_uuid(JOB, Scenario.HOOK, 1)}"):
+            await it.produce()
+        assert it.take().is_open
+        it.settings = it.settings.model_copy(update={"deadline": 20})
+        assert (await it.produce()).is_stored
+        assert len(it.bought) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", ["gone404", "forbidden403", "shortBody", "shortBodyNoLength", "html200", "emptyBody", "shorterVideo"]
+)
+async def test_a_bad_download_stores_nothing_and_the_next_run_fetches_again(fault: str) -> None:
+    async with studio(f"{fault}x1") as it:
+        with pytest.raises(ClipUnavailable, match="scene hook"):
+            await it.produce()
+        assert it.take().attempts[-1].state == AttemptState.RENDERED
+        assert it.records.storage.names("") == ["jobs", "sessions"]
+        assert (await it.produce()).is_stored
+        assert len(it.bought) == 1
+
+
+async def test_a_redirect_to_a_strange_host_is_not_followed() -> None:
+    async with studio("redirectElsewhere") as it:
+        with pytest.raises(AdreelError, match="ADREEL_DOWNLOAD_HOSTS"):
+            await it.produce()
+        assert it.take().is_open
+
+
+async def test_a_clip_whose_address_has_changed_is_asked_for_again(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    async with LocalRunware(render_seconds=0.1, ledger_file=ledger) as first:
+        options = {"runware_url": first.url, "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72"}
+        it = Studio(first, Settings(**options))  # type: ignore[arg-type]
+        first.inject("gone404")
+        with pytest.raises(ClipUnavailable):
+            await it.produce()
+    async with LocalRunware(render_seconds=0.1, ledger_file=ledger) as second:
+        it.settings = it.settings.model_copy(update={"runware_url": second.url})
+        it.settings.__dict__.pop("provider_url", None)
+        assert (await it.produce()).is_stored
+        assert len(second.ledger.entries) == 1
+
+
+async def test_two_runners_of_the_same_job_buy_each_clip_once() -> None:
+    async with studio() as it:
+        job = it.start(Scenario.HOOK)
+        one, two = await asyncio.gather(it.produce(job=job), it.produce(job=job))
+        assert one.is_stored
+        assert two.is_stored
+        assert len(it.bought) == 1
+
+
+async def test_a_cancelled_scene_says_so_and_can_be_taken_up() -> None:
+    async with studio(render_seconds=1) as it:
+        job = it.start(Scenario.HOOK)
+        work = asyncio.create_task(it.produce(job=job))
+        while not it.bought:  # noqa: ASYNC110 - the ledger is another party's, it wakes nobody
+            await asyncio.sleep(0.01)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        status = job_status(it.records, JOB).scenes[0]
+        assert status.status == State.FAILED
+        assert "cancelled" in (status.error or "")
+        assert (await it.produce(job=job)).is_stored
+        assert len(it.bought) == 1
+
+
+async def test_one_scene_s_failure_leaves_the_others_alone() -> None:
+    async with studio("contentPolicy:solution") as it:
+        job = it.start()
+        results = await asyncio.gather(
+            *(it.produce(scenario, job=job) for scenario in job.scenarios), return_exceptions=True
+        )
+        failed = [result for result in results if isinstance(result, Exception)]
+        assert len(failed) == 1
+        give_up(it.records, job, Scenario.SOLUTION, failed[0])
+        status = job_status(it.records, JOB)
+        assert status.overall_status == State.PARTIAL
+        assert [scene.status for scene in status.scenes] == ["completed", "completed", "failed", "completed"]
+        assert "scene solution" in (status.scenes[2].error or "")
+        assert session_view(it.records, "ad").state == State.PARTIAL
+
+
+async def test_a_wrong_duration_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    async with studio(ADREEL_MODEL="klingai:6@1", ADREEL_SIZE="1280x720") as it:
+        with pytest.raises(InputError, match=r"scene hook: duration 2 .*5, 10 seconds"):
+            it.start()
+        assert it.records.job(JOB) is None
+
+
+async def test_a_storage_that_fails_before_the_submit_buys_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with studio() as it:
+        job = it.start(Scenario.HOOK)
+
+        def refuse(take: Take) -> None:
+            raise StorageError("the disk is full")
+
+        monkeypatch.setattr(it.records, "save_take", refuse)
+        with pytest.raises(StorageError, match="scene hook: the disk is full"):
+            await it.produce(job=job)
+        assert it.bought == []
