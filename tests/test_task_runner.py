@@ -4,7 +4,7 @@ import asyncio
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,9 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterId, TaskRunFilterState, TaskRunFilterStateType
 from prefect.client.schemas.objects import TERMINAL_STATES, State
 from prefect.futures import PrefectFuture, wait
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.testing.utilities import prefect_test_harness
 
 from adreel.task_runner import OneLoopTaskRunner
 
@@ -25,14 +23,6 @@ outside_a_flow = pytest.mark.filterwarnings("ignore:Logger 'prefect.task_runs' a
 FINAL = TaskRunFilterState(type=TaskRunFilterStateType(any_=list(TERMINAL_STATES)))
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    # At its end a flow waits up to a second for the thread of its heartbeat.
-    without_heartbeat = temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with without_heartbeat, prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 def ended(body: Callable[[], Any], cancel_timeout: float = 30) -> State[Any]:

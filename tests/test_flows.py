@@ -1,0 +1,205 @@
+"""The flows on a real Prefect server, with the local Runware's ledger as the witness."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.flow_engine import run_flow
+from prefect.flows import Flow
+from prefect.states import Pending, Scheduled
+
+from adreel.local_runware import LocalRunware, in_thread
+from adreel.messages import State as SceneState
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.sessions import SceneChanges, parse_session
+from adreel.storage import Storage
+from adreel.views import current_take, job_status
+from flows.generate_ad import generate_ad
+from flows.regenerate_scene import regenerate_scene
+
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
+
+
+@pytest.fixture
+def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
+    with in_thread(render_seconds=0.3) as server:
+        monkeypatch.setenv("RUNWARE_URL", server.url)
+        monkeypatch.setenv("RUNWARE_API_KEY", "")
+        monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+        monkeypatch.setenv("ADREEL_SIZE", "128x72")
+        yield server
+
+
+@pytest.fixture
+def records() -> Records:
+    records = Records(Storage("./outputs"))
+    scenes = [{"scenario": each, "duration": 1, "visual_description": f"a {each}"} for each in Scenario]
+    records.save_session(parse_session({"session_id": "Lamp_1", "product_name": "Lamp", "scene_descriptions": scenes}))
+    return records
+
+
+def run(flow: Flow[..., Any], **parameters: Any) -> tuple[str, State[Any]]:
+    with get_client(sync_client=True) as client:
+        created = client.create_flow_run(flow, parameters=parameters, state=Pending())
+        state: Any = run_flow(flow, flow_run=created, parameters=parameters, return_type="state")
+    return str(created.id), state
+
+
+def retry(flow: Flow[..., Any], job_id: str) -> State[Any]:
+    """Do what the UI's Retry does, and what a worker does then."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(job_id, Scheduled(name="AwaitingRetry"), force=True)  # type: ignore[arg-type]
+        again = client.read_flow_run(job_id)  # type: ignore[arg-type]
+        state: Any = run_flow(flow, flow_run=again, parameters=again.parameters, return_type="state")
+    return state  # type: ignore[no-any-return]
+
+
+def scenarios_bought(server: LocalRunware) -> list[str | None]:
+    return sorted(str(entry.scenario) for entry in server.ledger.entries)
+
+
+def task_runs(job_id: str) -> list[TaskRun]:
+    runs = FlowRunFilter(id=FlowRunFilterId(any_=[job_id]))  # type: ignore[list-item]
+    with get_client(sync_client=True) as client:
+        return client.read_task_runs(flow_run_filter=runs)
+
+
+def test_four_scenes_are_bought_side_by_side_over_one_connection(runware: LocalRunware, records: Records) -> None:
+    job_id, state = run(generate_ad, session_id="Lamp_1")
+    assert state.is_completed(), state.message
+    assert scenarios_bought(runware) == ["cta", "hook", "problem", "solution"]
+    assert runware.ledger.counters.connections == 1
+    assert job_status(records, job_id).overall_status == SceneState.COMPLETED
+
+
+def test_runs_carry_the_names_that_people_look_for(runware: LocalRunware, records: Records) -> None:
+    job_id, _ = run(generate_ad, session_id="Lamp_1", scenarios=[Scenario.HOOK])
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(job_id).name == "ad-Lamp_1"  # type: ignore[arg-type]
+    assert {each.name for each in task_runs(job_id)} <= {"scene-hook"}
+
+
+def test_the_ui_gets_progress_posters_and_a_summary_with_cost(runware: LocalRunware, records: Records) -> None:
+    job_id, _ = run(generate_ad, session_id="Lamp_1", scenarios=[Scenario.CTA])
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[job_id]))  # type: ignore[list-item]
+    with get_client(sync_client=True) as client:
+        artifacts = {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=of_run)}
+    assert artifacts["progress-lamp-1-cta"].data == 100
+    assert str(artifacts["poster-lamp-1-cta"].data).startswith("data:image/jpeg;base64,")
+    assert "USD 0.05" in str(artifacts["job-summary"].data)
+
+
+def test_a_job_with_one_failed_scene_ends_as_partial_and_names_it(runware: LocalRunware, records: Records) -> None:
+    runware.inject("contentPolicy:solution")
+    job_id, state = run(generate_ad, session_id="Lamp_1")
+    assert (state.name, state.is_failed()) == ("Partial", True)
+    assert "scene solution" in (state.message or "")
+    assert job_status(records, job_id).overall_status == SceneState.PARTIAL
+
+
+def test_retry_of_a_partial_run_buys_only_what_is_missing(runware: LocalRunware, records: Records) -> None:
+    runware.inject("insufficientCredits:solutionx1")
+    job_id, state = run(generate_ad, session_id="Lamp_1")
+    assert state.name == "Partial"
+    clips = records.storage.names("")
+    again = retry(generate_ad, job_id)
+    assert again.is_completed(), again.message
+    assert scenarios_bought(runware) == ["cta", "hook", "problem", "solution"]
+    assert set(clips) < set(records.storage.names(""))
+
+
+def test_retry_after_a_provider_s_failure_buys_one_more_attempt(
+    runware: LocalRunware, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADREEL_ATTEMPTS", "1")
+    runware.inject("providerTimeout:hookx1")
+    job_id, state = run(generate_ad, session_id="Lamp_1")
+    assert state.name == "Partial"
+    assert retry(generate_ad, job_id).is_completed()
+    assert scenarios_bought(runware) == ["cta", "hook", "hook", "problem", "solution"]
+
+
+def test_a_provider_s_failure_is_retried_by_itself_within_the_allowed_attempts(
+    runware: LocalRunware, records: Records
+) -> None:
+    runware.inject("providerTimeout:hookx1")
+    job_id, state = run(generate_ad, session_id="Lamp_1", scenarios=[Scenario.HOOK])
+    assert state.is_completed(), state.message
+    take = records.take("Lamp_1", Scenario.HOOK, job_id)
+    assert take is not None
+    assert [attempt.state for attempt in take.attempts] == ["failed", "stored"]
+
+
+def test_retry_of_a_completed_run_buys_and_writes_nothing(runware: LocalRunware, records: Records) -> None:
+    job_id, _ = run(generate_ad, session_id="Lamp_1")
+    before = records.takes("Lamp_1", Scenario.HOOK)
+    assert retry(generate_ad, job_id).is_completed()
+    assert len(runware.ledger.entries) == 4
+    assert records.takes("Lamp_1", Scenario.HOOK) == before
+
+
+def test_regenerate_adds_a_take_and_leaves_every_other_file_as_it_was(runware: LocalRunware, records: Records) -> None:
+    run(generate_ad, session_id="Lamp_1")
+    before = _contents(records)
+    job_id, state = run(
+        regenerate_scene,
+        session_id="Lamp_1",
+        scenario=Scenario.HOOK,
+        changes=SceneChanges(visual_description="another hook"),
+    )
+    assert state.is_completed(), state.message
+    after = _contents(records)
+    assert {path: after[path] for path in before} == before
+    takes = records.takes("Lamp_1", Scenario.HOOK)
+    assert [take.scene.visual_description for take in takes] == ["a hook", "another hook"]
+    current = current_take(takes, records.choices("Lamp_1"))
+    assert current is not None
+    assert current.job_id == job_id
+    new = {path for path in after if path not in before}
+    assert len(new) == 4, new  # the clip, its poster, its take, its job
+
+
+def test_a_job_that_cannot_start_says_why_and_records_nothing(runware: LocalRunware, records: Records) -> None:
+    job_id, state = run(generate_ad, session_id="nobody")
+    assert state.is_failed()
+    assert "no session 'nobody'" in (state.message or "")
+    assert records.job(job_id) is None
+
+
+def test_the_key_may_lie_in_a_secret_block(
+    runware: LocalRunware, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    from prefect.blocks.system import Secret
+
+    from tasks.key import load_settings
+
+    monkeypatch.delenv("RUNWARE_API_KEY")
+    Secret(value="from-the-block").save("runware-api-key", overwrite=True)
+    try:
+        assert asyncio.run(load_settings()).key == "from-the-block"
+        monkeypatch.setenv("RUNWARE_API_KEY", "")
+        assert asyncio.run(load_settings()).is_local
+    finally:
+        Secret.delete("runware-api-key")
+
+
+def test_the_slots_are_free_after_a_job(runware: LocalRunware, records: Records) -> None:
+    run(generate_ad, session_id="Lamp_1")
+    with get_client(sync_client=True) as client:
+        limit = client.read_global_concurrency_limit_by_name("runware")
+    assert limit.active_slots == 0
+
+
+def _contents(records: Records) -> dict[str, bytes]:
+    from pathlib import Path
+
+    root = Path(records.storage.location(""))
+    return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
