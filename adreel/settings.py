@@ -1,6 +1,5 @@
 """Everything that can be set, read from the environment and a `.env` file."""
 
-from functools import cached_property
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -71,24 +70,29 @@ class Settings(BaseSettings):
     def load(cls) -> "Settings":
         """Read the settings; InputError names each variable that is wrong."""
         try:
-            return cls()
+            settings = cls()
         except ValidationError as error:
             reasons = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors()]
             raise InputError("; ".join(reasons)) from None
+        if "runware_api_key" in settings.model_fields_set:
+            settings.check_provider()
+        return settings
 
     @property
     def is_local(self) -> bool:
         """Whether nothing can be spent: no key, so only a local Runware is spoken to."""
         return self.runware_api_key is None
 
-    @cached_property
+    @property
     def provider_url(self) -> str | None:
         """The WebSocket address to use; None asks for the built-in local Runware."""
-        if self.is_local:
-            if self.runware_url and not is_loopback(self.runware_url):
-                raise InputError(f"RUNWARE_URL is {self.runware_url}, but RUNWARE_API_KEY is not set: set both or none")
-            return self.runware_url
-        return self.runware_url or RUNWARE_URL
+        self.check_provider()
+        return self.runware_url if self.is_local else self.runware_url or RUNWARE_URL
+
+    def check_provider(self) -> None:
+        """Raise InputError if there is an address that wants a key, but no key."""
+        if self.is_local and self.runware_url and not is_loopback(self.runware_url):
+            raise InputError(f"RUNWARE_URL is {self.runware_url}, but RUNWARE_API_KEY is not set: set both or none")
 
     @property
     def key(self) -> str:

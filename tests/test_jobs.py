@@ -229,7 +229,6 @@ async def test_a_clip_whose_address_has_changed_is_asked_for_again(tmp_path: Pat
             await it.produce()
     async with LocalRunware(render_seconds=0.1, ledger_file=ledger) as second:
         it.settings = it.settings.model_copy(update={"runware_url": second.url})
-        it.settings.__dict__.pop("provider_url", None)
         assert (await it.produce()).is_stored
         assert len(second.ledger.entries) == 1
 

@@ -1,0 +1,280 @@
+"""The command line as a person types it: real processes, a real Prefect server, the local Runware."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adreel.local_runware import LocalRunware, in_thread
+
+ADREEL = Path(sys.executable).with_name("adreel")
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture
+def session_file(tmp_path: Path) -> Path:
+    scenes = [
+        {"scenario": each, "duration": 1, "visual_description": f"a {each}"}
+        for each in ("hook", "problem", "solution", "cta")
+    ]
+    file = tmp_path / "ad.yaml"
+    file.write_text(yaml.safe_dump({"session_id": "ad", "product_name": "Lamp", "scene_descriptions": scenes}))
+    return file
+
+
+@pytest.fixture
+def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
+    with in_thread(render_seconds=0.3) as server:
+        monkeypatch.setenv("RUNWARE_URL", server.url)
+        monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+        monkeypatch.setenv("ADREEL_SIZE", "128x72")
+        yield server
+
+
+@pytest.fixture
+def prefect(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+
+def adreel(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ADREEL, *words],
+        env={**os.environ, "RUNWARE_API_KEY": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def answer(*words: str | Path, **environment: str) -> Any:
+    ran = adreel(*words, "--json", **environment)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_help_and_version_do_without_prefect_and_pydantic() -> None:
+    code = "import sys, adreel.cli.app; sys.exit(bool({'prefect', 'pydantic', 'runware', 'av'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert "generate" in adreel("--help").stdout
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", adreel("version").stdout)
+
+
+def test_the_schema_names_every_field_of_a_session() -> None:
+    schema = json.loads(adreel("schema").stdout)
+    assert {"session_id", "product_name", "scene_descriptions"} <= set(schema["properties"])
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+def test_generate_regenerate_and_use_from_the_first_clip_to_the_choice(
+    runware: LocalRunware, session_file: Path, tmp_path: Path
+) -> None:
+    ran = adreel("generate", session_file)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    assert "hook: rendering (30%)" in ran.stdout
+    assert "adreel regenerate ad hook" in ran.stdout
+    outputs = tmp_path / "outputs"
+    before = files(outputs)
+    assert len([path for path in before if path.endswith(".mp4")]) == 4
+
+    ran = adreel("regenerate", "ad", "hook", "--prompt", "another hook", "--seed", "7")
+    assert ran.returncode == 0, ran.stderr
+    after = files(outputs)
+    assert {path: after[path] for path in before} == before
+
+    old, new = answer("takes", "ad", "hook")
+    assert new["request"]["seed"] == 7
+    [hook] = [scene for scene in answer("status", "ad")["scene_videos"] if scene["scenario"] == "hook"]
+    assert hook["take"] == new["job_id"]
+    assert adreel("use", "ad", "hook", old["job_id"]).returncode == 0
+    [hook] = [scene for scene in answer("status", "ad")["scene_videos"] if scene["scenario"] == "hook"]
+    assert hook["take"] == old["job_id"]
+    assert {path for path in files(outputs) if path not in after} == {"sessions/ad/current.json"}
+    assert [each["session_id"] for each in answer("sessions")] == ["ad"]
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+def test_a_scene_told_to_fail_ends_the_command_with_1_and_three_clips(
+    runware: LocalRunware, session_file: Path, tmp_path: Path
+) -> None:
+    runware.inject("contentPolicy:solution")
+    ran = adreel("generate", session_file)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stdout + ran.stderr
+    assert re.search(r"scene solution: .*invalidProviderContent", ran.stdout)
+    assert "adreel regenerate ad solution" in ran.stdout
+    assert len(list((tmp_path / "outputs").glob("*.mp4"))) == 3
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+def test_generating_a_session_twice_takes_an_explicit_word(runware: LocalRunware, session_file: Path) -> None:
+    first = answer("generate", session_file, "--scene", "hook")
+    assert first["overall_status"] == "completed"
+    ran = adreel("generate", session_file, "--scene", "hook")
+    assert ran.returncode == 2
+    assert "--again" in ran.stderr
+    assert len(runware.ledger.entries) == 1
+    answer("generate", session_file, "--scene", "hook", "--again")
+    assert len(runware.ledger.entries) == 2
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_generate_ends_and_leaves_its_take_to_be_taken_up(
+    runware: LocalRunware, session_file: Path, number: signal.Signals
+) -> None:
+    runware.inject("neverEnds")
+    with subprocess.Popen(
+        [ADREEL, "generate", session_file, "--scene", "hook"],
+        env={**os.environ, "RUNWARE_API_KEY": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "rendering" in line:
+                process.send_signal(number)
+                break
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in errors
+    [take] = answer("takes", "ad", "hook")
+    assert take["attempts"][0]["state"] == "accepted"
+    assert "cancelled" in take["problem"]["message"]
+
+
+@pytest.mark.xdist_group("prefect")
+def test_a_bad_key_is_one_clear_sentence(prefect: None, session_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with in_thread(keys=frozenset({"good"})) as server:
+        monkeypatch.setenv("RUNWARE_URL", server.url)
+        monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+        ran = adreel("generate", session_file, "--scene", "hook", RUNWARE_API_KEY="sk-not-good")
+    assert ran.returncode == 1
+    assert "RUNWARE_API_KEY" in ran.stdout
+    assert "sk-not-good" not in ran.stdout + ran.stderr
+    assert not any(b"sk-not-good" in content for content in files(Path("outputs")).values())
+
+
+@pytest.mark.xdist_group("prefect")
+def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file: Path, tmp_path: Path) -> None:
+    ran = adreel(
+        "generate", session_file, "--json",
+        PREFECT_HOME=str(tmp_path / "prefect"), PREFECT_API_URL="", ADREEL_MODEL="test:1@1",
+        ADREEL_SIZE="128x72", ADREEL_LOCAL_RENDER_SECONDS="0.3",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    job = json.loads(ran.stdout)
+    assert [scene["status"] for scene in job["scenes"]] == ["completed"] * 4
+    clips = [Path(scene["location"]).read_bytes() for scene in job["scenes"]]
+    assert len(set(clips)) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "says"),
+    [
+        ({"session_id": "../up"}, [], "session_id"),
+        ({"product_name": ""}, [], "product_name"),
+        ({"colour": "red"}, [], "colour"),
+        ({"scene_descriptions": []}, [], "scene_descriptions"),
+        ({}, ["--scene", "outro"], "outro"),
+        ({"scene_descriptions": [{"scenario": "hook", "visual_description": "x"}]}, [], "problem, solution, cta"),
+        ({"scene_descriptions": [{"scenario": "hook", "visual_description": "x"}] * 2}, [], "more than once: hook"),
+        (
+            {"scene_descriptions": [{"scenario": "hook", "visual_description": "x", "duration": 7}]},
+            ["--scene", "hook"],
+            "scene hook: duration 7 .* 5, 10 seconds",
+        ),
+        (
+            {"scene_descriptions": [{"scenario": "hook", "visual_description": "x", "size": "64x64"}]},
+            ["--scene", "hook"],
+            "scene hook: size 64x64 .* 1280x720",
+        ),
+        (
+            {"scene_descriptions": [{"scenario": "hook", "visual_description": "x", "first_frame": "gone.png"}]},
+            ["--scene", "hook"],
+            "scene hook: can't read first_frame 'gone.png'",
+        ),
+    ],
+    ids=[
+        "id leads out of its folder",
+        "no product",
+        "unknown field",
+        "no scenes",
+        "unknown scenario",
+        "missing scenes",
+        "doubled scene",
+        "duration",
+        "size",
+        "first frame",
+    ],
+)
+def test_bad_input_ends_with_2_and_one_sentence_that_names_it(
+    session_file: Path, change: dict[str, Any], words: list[str], says: str
+) -> None:
+    session_file.write_text(yaml.safe_dump({**yaml.safe_load(session_file.read_text()), **change}))
+    ran = adreel("generate", session_file, *words)
+    assert ran.returncode == 2
+    assert re.search(says, ran.stderr), ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "code", "says"),
+    [
+        (["generate", "nowhere.yaml"], {}, 2, "nowhere.yaml"),
+        (["status", "nobody"], {}, 2, "neither a job nor a session"),
+        (["status", "../../etc"], {}, 2, "letters, digits"),
+        (["takes", "nobody"], {}, 2, "no session 'nobody'"),
+        (["use", "nobody", "hook", "1"], {}, 2, "nobody"),
+        (["sessions"], {"ADREEL_CONCURRENCY": "none"}, 2, "ADREEL_CONCURRENCY"),
+        (["sessions"], {"ADREEL_STORAGE": "nosuch://x"}, 1, "ADREEL_STORAGE"),
+        (["generate", str(EXAMPLES / "glowcap.yaml")], {"ADREEL_STORAGE": "/dev/null/x"}, 1, "/dev/null/x"),
+        (["generate", str(EXAMPLES / "glowcap.yaml")], {"RUNWARE_URL": "wss://elsewhere.example/v1"}, 2, "RUNWARE_API_KEY"),
+        (["local-runware", "--port", "0", "--fault", "nosuch"], {}, 2, "nosuch"),
+    ],
+    ids=[
+        "no such file",
+        "unknown name",
+        "name leads out of its folder",
+        "takes of nobody",
+        "use of nobody",
+        "setting that is no number",
+        "storage of no kind",
+        "storage that is no folder",
+        "foreign address without a key",
+        "unknown fault",
+    ],
+)  # fmt: skip
+def test_other_mistakes_are_named_too(words: list[str], environment: dict[str, str], code: int, says: str) -> None:
+    ran = adreel(*words, **environment)
+    assert ran.returncode == code
+    assert says in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_local_runware_serves_until_it_is_interrupted() -> None:
+    with subprocess.Popen([ADREEL, "local-runware", "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert re.match(r"RUNWARE_URL=ws://127\.0\.0\.1:\d+/v1", server.stdout.readline())
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=30) == 0
