@@ -16,7 +16,7 @@ import yaml
 from adreel.local_runware import LocalRunware, in_thread
 
 ADREEL = Path(sys.executable).with_name("adreel")
-EXAMPLES = Path(__file__).parent.parent / "examples"
+GLOWCAP = str(Path(__file__).parent.parent / "examples" / "glowcap.yaml")
 
 
 @pytest.fixture
@@ -248,8 +248,8 @@ def test_bad_input_ends_with_2_and_one_sentence_that_names_it(
         (["use", "nobody", "hook", "1"], {}, 2, "nobody"),
         (["sessions"], {"ADREEL_CONCURRENCY": "none"}, 2, "ADREEL_CONCURRENCY"),
         (["sessions"], {"ADREEL_STORAGE": "nosuch://x"}, 1, "ADREEL_STORAGE"),
-        (["generate", str(EXAMPLES / "glowcap.yaml")], {"ADREEL_STORAGE": "/dev/null/x"}, 1, "/dev/null/x"),
-        (["generate", str(EXAMPLES / "glowcap.yaml")], {"RUNWARE_URL": "wss://elsewhere.example/v1"}, 2, "RUNWARE_API_KEY"),
+        (["generate", GLOWCAP], {"ADREEL_STORAGE": "/dev/null/x"}, 1, "/dev/null/x"),
+        (["generate", GLOWCAP], {"RUNWARE_URL": "wss://elsewhere.example/v1"}, 2, "RUNWARE_API_KEY"),
         (["local-runware", "--port", "0", "--fault", "nosuch"], {}, 2, "nosuch"),
     ],
     ids=[

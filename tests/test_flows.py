@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -52,18 +53,19 @@ def run(flow: Flow[..., Any], **parameters: Any) -> tuple[str, State[Any]]:
 def retry(flow: Flow[..., Any], job_id: str) -> State[Any]:
     """Do what the UI's Retry does, and what a worker does then."""
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(job_id, Scheduled(name="AwaitingRetry"), force=True)  # type: ignore[arg-type]
-        again = client.read_flow_run(job_id)  # type: ignore[arg-type]
+        client.set_flow_run_state(UUID(job_id), Scheduled(name="AwaitingRetry"), force=True)
+        again = client.read_flow_run(UUID(job_id))
         state: Any = run_flow(flow, flow_run=again, parameters=again.parameters, return_type="state")
-    return state  # type: ignore[no-any-return]
+    assert isinstance(state, State)
+    return state
 
 
-def scenarios_bought(server: LocalRunware) -> list[str | None]:
+def scenarios_bought(server: LocalRunware) -> list[str]:
     return sorted(str(entry.scenario) for entry in server.ledger.entries)
 
 
 def task_runs(job_id: str) -> list[TaskRun]:
-    runs = FlowRunFilter(id=FlowRunFilterId(any_=[job_id]))  # type: ignore[list-item]
+    runs = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(job_id)]))
     with get_client(sync_client=True) as client:
         return client.read_task_runs(flow_run_filter=runs)
 
@@ -79,7 +81,7 @@ def test_four_scenes_are_bought_side_by_side_over_one_connection(runware: LocalR
 def test_runs_carry_the_names_that_people_look_for(runware: LocalRunware, records: Records) -> None:
     job_id, _ = run(generate_ad, session_id="Lamp_1", scenarios=[Scenario.HOOK])
     with get_client(sync_client=True) as client:
-        assert client.read_flow_run(job_id).name == "ad-Lamp_1"  # type: ignore[arg-type]
+        assert client.read_flow_run(UUID(job_id)).name == "ad-Lamp_1"
     assert {each.name for each in task_runs(job_id)} <= {"scene-hook"}
 
 
@@ -87,7 +89,7 @@ def test_the_ui_gets_progress_posters_and_a_summary_with_cost(runware: LocalRunw
     job_id, _ = run(generate_ad, session_id="Lamp_1", scenarios=[Scenario.CTA])
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
-    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[job_id]))  # type: ignore[list-item]
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(job_id)]))
     with get_client(sync_client=True) as client:
         artifacts = {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=of_run)}
     assert artifacts["progress-lamp-1-cta"].data == 100
