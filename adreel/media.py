@@ -70,9 +70,12 @@ def check_duration(measured: Measures, asked: float) -> None:
 def make_poster(clip: Path, target: Path) -> None:
     """Write a JPEG of a picture from the first third of a clip."""
     with av.open(str(clip)) as container:
-        video = container.streams.video[0]
-        container.seek(int((container.duration or 0) / 3))
-        image = next(container.decode(video)).to_image()  # type: ignore[no-untyped-call]
+        moment = (container.duration or 0) / 3
+        container.seek(int(moment))
+        # A seek ends at the key frame before the moment, often the first picture of all.
+        frames = container.decode(container.streams.video[0])
+        frame = next(frame for frame in frames if (frame.time or 0) * av.time_base >= moment)
+        image = frame.to_image()  # type: ignore[no-untyped-call]
     image.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
     image.convert("RGB").save(target, "JPEG", quality=80)
 

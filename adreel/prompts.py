@@ -6,6 +6,7 @@ from pathlib import Path
 
 from adreel.catalog import check_offer
 from adreel.errors import InputError
+from adreel.scenarios import Scenario
 from adreel.sessions import SceneDescription, Session
 from adreel.settings import Settings
 from adreel.takes import ClipRequest
@@ -23,7 +24,8 @@ _PARTS = (
 def compose_prompt(session: Session, scene: SceneDescription) -> str:
     """Return a scene as one prompt: what one sees first, the brand last."""
     kind = f", {session.category}" if session.category else ""
-    lines = [f"{scene.scenario.capitalize()} scene of a video ad for {session.product_name}{kind}."]
+    part = scene.scenario.upper() if scene.scenario == Scenario.CTA else scene.scenario.capitalize()
+    lines = [f"{part} scene of a video ad for {session.product_name}{kind}."]
     lines.append(_sentence(scene.visual_description))
     lines += [f"{label}: {_sentence(text)}" for label, name in _PARTS if (text := getattr(scene, name))]
     if session.brand_tone:

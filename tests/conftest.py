@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from adreel.records import Records
+from adreel.storage import Storage
+
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,6 +16,18 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("RUNWARE_", "ADREEL_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """Give a storage in an empty folder on the local disk."""
+    return Storage(str(tmp_path / "outputs"))
+
+
+@pytest.fixture
+def records(storage: Storage) -> Records:
+    """Give the records of that storage."""
+    return Records(storage)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,72 @@
+"""How long after the end of a render is it known? `adreel generate` beside the SDK's own waiting, in one run.
+
+Usage: python benchmarks/lag.py [RENDER_SECONDS]
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from adreel.local_runware import LocalRunware, in_thread
+from adreel.records import Records
+from adreel.runware_client.connection import loggers_kept
+from adreel.scenarios import Scenario
+from adreel.storage import Storage
+from adreel.takes import Take
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
+LIMIT = 300
+
+
+def adreel_lags(server: LocalRunware, folder: str) -> list[float]:
+    """Run the command and watch its records; returns the seconds from each render's end to its record."""
+    environment = {**os.environ, "RUNWARE_URL": server.url, "RUNWARE_API_KEY": "", "ADREEL_STORAGE": folder}
+    command = [Path(sys.executable).with_name("adreel"), "generate", EXAMPLE, "--json"]
+    seen: dict[str, float] = {}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        records = Records(Storage(folder))
+        while process.poll() is None:
+            for take in _takes(records):
+                if take.progress >= 70:
+                    seen.setdefault(str(take.attempts[-1].uuid), time.time())
+            time.sleep(0.02)
+    return [seen[entry.uuid] - (entry.due_at or 0) for entry in server.ledger.entries]
+
+
+def _takes(records: Records) -> list[Take]:
+    return [take for scenario in Scenario for take in records.takes("glowcap", scenario)]
+
+
+async def sdk_lag(server: LocalRunware) -> float:
+    """Wait for one clip with the SDK's own getResponse; returns the seconds from the render's end."""
+    with loggers_kept():
+        from runware import IVideoInference, Runware  # noqa: PLC0415 - the import changes loggers
+
+        client = Runware(api_key="key", url=server.url)
+    await client.connect()
+    request = IVideoInference(model="test:1@1", positivePrompt="a lamp", duration=1, width=128, height=72)
+    accepted = await client.videoInference(request)
+    await client.getResponse(taskUUID=accepted.taskUUID)
+    lag = time.time() - (server.ledger.entries[-1].due_at or 0)
+    await client.disconnect()
+    return lag
+
+
+def main() -> None:
+    """Print one line for each way of waiting."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
+    with tempfile.TemporaryDirectory() as folder, in_thread(render_seconds=seconds) as server:
+        lags = adreel_lags(server, folder)
+        sockets = server.ledger.counters.connections
+        sdk = asyncio.run(asyncio.wait_for(sdk_lag(server), LIMIT))
+    print(f"render {seconds:g} s, {len(lags)} scenes over {sockets} socket")
+    print(f"adreel:            {min(lags):.2f} to {max(lags):.2f} s after the end of the render")
+    print(f"the SDK's waiting: {sdk:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

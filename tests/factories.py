@@ -1,0 +1,94 @@
+"""Valid sessions, takes and clips, to be changed by the tests that need them otherwise."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from adreel.scenarios import Scenario
+from adreel.sessions import SceneDescription, Session, parse_session
+from adreel.takes import AttemptState, Clip, ClipRequest, Problem, Take, clip_name
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def scene_data(scenario: str = "hook", **changes: Any) -> dict[str, Any]:
+    return {"scenario": scenario, "duration": 5, "visual_description": f"a lamp in the {scenario}", **changes}
+
+
+def session_data(**changes: Any) -> dict[str, Any]:
+    scenes = [scene_data(scenario.value) for scenario in Scenario]
+    return {"session_id": "ad", "product_name": "Lamp", "scene_descriptions": scenes, **changes}
+
+
+def make_session(**changes: Any) -> Session:
+    return parse_session(session_data(**changes))
+
+
+def make_take(
+    state: AttemptState | None = AttemptState.STORED,
+    *,
+    scenario: Scenario = Scenario.HOOK,
+    job_id: str = "job-1",
+    session_id: str = "ad",
+    minute: int = 0,
+    cost: float | None = 0.11,
+    problem: str | None = None,
+) -> Take:
+    """Return a take whose only attempt is in a state (None: no attempt), begun some minutes after NOW."""
+    at = NOW + timedelta(minutes=minute)
+    take = Take(
+        session_id=session_id,
+        scenario=scenario,
+        job_id=job_id,
+        created_at=at,
+        updated_at=at,
+        scene=SceneDescription.model_validate(scene_data(scenario.value)),
+        request=ClipRequest(model="test:1@1", prompt="a lamp", duration=5, width=64, height=48),
+        problem=Problem(code="test", message=problem) if problem else None,
+    )
+    if state is None:
+        return take
+    attempt = take.plan_attempt(at)
+    take.advance(state)
+    if state in {AttemptState.RENDERED, AttemptState.STORED}:
+        attempt.url, attempt.cost, attempt.seed = "https://vm.runware.ai/clip.mp4", cost, 42
+    if state == AttemptState.STORED:
+        take.clip = Clip(
+            file=clip_name(take),
+            poster=clip_name(take, ".jpg"),
+            sha256="0" * 64,
+            size=1000,
+            duration=5,
+            width=64,
+            height=48,
+        )
+    return take
+
+
+def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = False) -> Path:
+    """Write an MP4 of noise (which does not compress, so a cut shows) with its index in front."""
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        picture = container.add_stream("libx264", rate=10) if video else None
+        if picture:
+            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        if audio:
+            sound = container.add_stream("aac", rate=8000, layout="mono")
+            samples = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+            samples.sample_rate, samples.pts, samples.time_base = 8000, 0, Fraction(1, 8000)
+            for plane in samples.planes:
+                plane.update(bytes(plane.buffer_size))
+            container.mux(sound.encode(samples))
+            container.mux(sound.encode(None))
+        if picture:
+            for number in range(round(seconds * 10)):
+                frame = av.VideoFrame(64, 48, "yuv420p")
+                frame.pts = number
+                for plane in frame.planes:
+                    plane.update(os.urandom(plane.buffer_size))
+                container.mux(picture.encode(frame))
+            container.mux(picture.encode(None))
+    return path
