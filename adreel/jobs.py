@@ -15,6 +15,8 @@ from adreel.sessions import SceneChanges, SceneDescription, Session
 from adreel.settings import Settings
 from adreel.takes import ClipRequest, Job, Problem, Take, utc_now
 
+ALL = "all"
+
 
 def start_job(
     records: Records,
@@ -33,15 +35,51 @@ def start_job(
     if job is None:
         session = records.session(session_id)
         chosen = session.choose(scenarios)
-        job = Job(job_id=job_id, session_id=session_id, scenarios=chosen, created_at=utc_now())
+        job = Job(job_id=job_id, session_id=session_id, scenarios=chosen, changes=changes, created_at=utc_now())
     elif job.ended_at is not None:
         # Somebody started an ended job again: what failed may be bought anew, within the limit for each round.
         job = job.model_copy(update={"rounds": job.rounds + 1, "ended_at": None})
-    planned = _missing_takes(records, settings, job, changes or SceneChanges())
+    planned = _missing_takes(records, settings, job)
     records.save_job(job)
     for take in planned:
         records.save_take(take)
     return job
+
+
+def open_scenes(records: Records, settings: Settings, target: str) -> list[tuple[Job, list[Scenario]]]:
+    """Return the jobs that left scenes open, with these: of one session, one job, or of `all`; writes nothing.
+
+    Left alone are scenes that are stored, and those that have failed and may not be bought again.
+    """
+    found = []
+    for job in _jobs_of(records, target):
+        takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
+        allowed = settings.attempts * job.rounds
+        scenes = [scenario for scenario, take in takes.items() if take is None or take.can_go_on(allowed)]
+        if scenes:
+            found.append((job, scenes))
+    return found
+
+
+def _jobs_of(records: Records, target: str) -> list[Job]:
+    if target == ALL:
+        return records.jobs()
+    job = records.job(target)
+    if job is not None:
+        return [job]
+    jobs = [job for job in records.jobs() if job.session_id == target]
+    if not jobs:
+        raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.storage.url}")
+    return jobs
+
+
+def resume_job(records: Records, settings: Settings, job: Job) -> Job:
+    """Record that somebody works on a job again, in the same round: nothing more may be spent than before."""
+    for take in _missing_takes(records, settings, job):
+        records.save_take(take)
+    resumed = job.model_copy(update={"ended_at": None})
+    records.save_job(resumed)
+    return resumed
 
 
 def end_job(records: Records, job: Job) -> None:
@@ -91,11 +129,11 @@ def give_up(records: Records, job: Job, scenario: Scenario, error: BaseException
         records.save_take(take)
 
 
-def _missing_takes(records: Records, settings: Settings, job: Job, changes: SceneChanges) -> list[Take]:
+def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]:
     missing = [scenario for scenario in job.scenarios if records.take(job.session_id, scenario, job.job_id) is None]
     if not missing:
         return []
-    session = records.session(job.session_id)
+    session, changes = records.session(job.session_id), job.changes or SceneChanges()
     now = utc_now()
     return [_new_take(job, session, changes.applied_to(session.scene(scenario)), settings, now) for scenario in missing]
 

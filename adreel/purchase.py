@@ -98,14 +98,13 @@ class Purchase:
         await self._save(f"attempt {len(take.attempts)}: {self._attempt.state}")
 
     def _check_another_attempt(self) -> None:
+        if self.take.can_go_on(self._attempts_allowed):
+            return
         problem = self._attempt.problem
-        if problem and not problem.retryable:
-            raise TakeFailed(problem.message)
-        if len(self.take.attempts) >= self._attempts_allowed:
-            raise TakeFailed(
-                f"{problem.message if problem else 'failed'} ({len(self.take.attempts)} attempts were made,"
-                " as many as ADREEL_ATTEMPTS allows; regenerate the scene to try again)"
-            )
+        message = problem.message if problem else "failed for an unknown reason"
+        if problem and problem.retryable:
+            message += f" ({len(self.take.attempts)} attempts were made, as many as ADREEL_ATTEMPTS allows)"
+        raise TakeFailed(message)
 
     async def _render(self) -> None:
         """Have the task accepted and wait for its end."""
@@ -135,7 +134,7 @@ class Purchase:
             why = f" (the last poll failed: {self._client.trouble})" if self._client.trouble else ""
             raise StillRendering(
                 f"still rendering after {limit:g} s (ADREEL_DEADLINE) as task {self._attempt.uuid}{why};"
-                " nothing is lost: run the job again and it is picked up"
+                " nothing is lost: `adreel resume` picks it up"
             ) from None
 
     @asynccontextmanager
@@ -206,9 +205,7 @@ class Purchase:
         if not storage.publish(path, clip.file):
             with storage.open(clip.file) as stream:
                 if sha256_of(stream) != clip.sha256:
-                    raise StorageError(
-                        f"another clip is at {storage.location(clip.file)}: move it away, then run the job again"
-                    )
+                    raise StorageError(f"another clip is at {storage.location(clip.file)}: move it away, then resume")
 
     async def _move(self, state: AttemptState, text: str) -> None:
         self.take.advance(state)
@@ -228,7 +225,7 @@ class Purchase:
         if not self.take.is_stored:
             self.take.problem = Problem(
                 code="cancelled",
-                message="cancelled; what Runware has accepted goes on rendering: run the job again to bring it home",
+                message="cancelled; what Runware has accepted goes on rendering: `adreel resume` brings it home",
                 retryable=True,
             )
             self._write()

@@ -51,6 +51,12 @@ class Records:
         """Return a job, or None if nothing was recorded under that id."""
         return self._read(f"jobs/{check_id(job_id, 'job_id')}.json", Job)
 
+    def jobs(self) -> list[Job]:
+        """Return all jobs, the oldest first."""
+        ids = (name.removesuffix(".json") for name in self.storage.names("jobs"))
+        jobs = [job for job_id in ids if (job := self.job(job_id))]
+        return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
+
     def save_take(self, take: Take) -> None:
         """Store a take durably: when this returns, a crash can't undo it."""
         self._write(_take_path(take.session_id, take.scenario, take.job_id), take)

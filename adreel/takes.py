@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from adreel.errors import AdreelError
 from adreel.messages import State
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneDescription
+from adreel.sessions import SceneChanges, SceneDescription
 
 SCHEMA_VERSION = 1
 
@@ -150,6 +150,13 @@ class Take(Record):
         """The eight characters that name it in its clip's file name."""
         return random_part(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
 
+    def can_go_on(self, attempts_allowed: int) -> bool:
+        """Whether its clip may still come home without anybody's decision to spend more than is allowed."""
+        if not self.attempts or self.attempts[-1].state != AttemptState.FAILED:
+            return not self.is_stored
+        problem = self.attempts[-1].problem
+        return problem is not None and problem.retryable and len(self.attempts) < attempts_allowed
+
     def plan_attempt(self, now: datetime) -> Attempt:
         """Add the next attempt, with the UUID that any runner of this job computes for it."""
         uuid = task_uuid(self.job_id, self.scenario, len(self.attempts) + 1)
@@ -172,6 +179,7 @@ class Job(Record):
     job_id: str
     session_id: str
     scenarios: list[Scenario]
+    changes: SceneChanges | None = Field(None, description="What its takes shall have otherwise than the session")
     created_at: datetime
     rounds: int = Field(1, ge=1, description="How often it was started after having ended: each may buy anew")
     ended_at: datetime | None = None

@@ -2,19 +2,20 @@
 
 from typing import Any
 
-from prefect import get_run_logger, unmapped
+from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from adreel.jobs import end_job, start_job
+from adreel.jobs import end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.takes import Job
 from adreel.views import JobView, SceneView, job_view
 from tasks.generate_scene import generate_scene
 from tasks.slots import ensure_limit
@@ -24,26 +25,46 @@ Outcome = list[SceneView] | State[Any]
 
 def run_job(session_id: str, scenarios: list[Scenario] | None, changes: SceneChanges | None = None) -> Outcome:
     """Run a job under the id of the current flow run: a new one, or one that is taken up again."""
-    settings = Settings.load()
-    records = Records(Storage(settings.storage))
-    ensure_limit(settings.concurrency)
+    settings, records = _open()
     job = start_job(records, settings, str(flow_run.id), session_id, scenarios=scenarios, changes=changes)
-    futures = generate_scene.map(unmapped(job), job.scenarios)
+    return _carry_out(records, settings, [(job, job.scenarios)])
+
+
+def resume_jobs(target: str) -> Outcome:
+    """Take up what jobs have left open: one job's, a session's, or `all`; what was bought is not bought again."""
+    settings, records = _open()
+    found = open_scenes(records, settings, target)
+    return _carry_out(records, settings, [(resume_job(records, settings, job), scenes) for job, scenes in found])
+
+
+def _open() -> tuple[Settings, Records]:
+    settings = Settings.load()
+    return settings, Records(Storage(settings.storage))
+
+
+def _carry_out(records: Records, settings: Settings, work: list[tuple[Job, list[Scenario]]]) -> Outcome:
+    if not work:
+        return []
+    ensure_limit(settings.concurrency)
+    pairs = [(job, scenario) for job, scenarios in work for scenario in scenarios]
     # Futures are waited for and their states read: result() would leave at the first failure.
-    wait(futures)
-    end_job(records, job)
-    view = job_view(records, job.job_id)
-    _show_table(view)
-    return _failure(view) or view.scenes
+    wait(generate_scene.map([job for job, _ in pairs], [scenario for _, scenario in pairs]))
+    scenes: list[SceneView] = []
+    for job, scenarios in work:
+        end_job(records, job)
+        view = job_view(records, job.job_id)
+        _show_table(view)
+        scenes += [scene for scene in view.scenes if scene.scenario in scenarios]
+    return _failure(scenes) or scenes
 
 
-def _failure(view: JobView) -> State[Any] | None:
-    failed = [scene for scene in view.scenes if scene.status != "completed"]
+def _failure(scenes: list[SceneView]) -> State[Any] | None:
+    failed = [scene for scene in scenes if scene.status != "completed"]
     if not failed:
         return None
     reasons = "\n".join(scene.error or f"scene {scene.scenario}: no reason was recorded" for scene in failed)
-    name = "Partial" if len(failed) < len(view.scenes) else "Failed"
-    message = f"{len(failed)} of {len(view.scenes)} scenes have no clip:\n{reasons}"
+    name = "Partial" if len(failed) < len(scenes) else "Failed"
+    message = f"{len(failed)} of {len(scenes)} scenes have no clip:\n{reasons}"
     return Failed(name=name, message=message)
 
 

@@ -163,6 +163,26 @@ def test_an_interrupted_generate_ends_and_leaves_its_take_to_be_taken_up(
 
 
 @pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+def test_a_killed_generate_is_resumed_without_buying_again(
+    runware: LocalRunware, session_file: Path, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [ADREEL, "generate", session_file], env={**os.environ, "RUNWARE_API_KEY": ""}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "rendering" in line:
+                process.kill()
+                break
+    ran = adreel("resume", "ad")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(list((tmp_path / "outputs").glob("*.mp4"))) == 4
+    assert len(runware.ledger.entries) == 4
+    assert "nothing to resume" in adreel("resume", "--all").stdout
+
+
+@pytest.mark.xdist_group("prefect")
 def test_a_bad_key_is_one_clear_sentence(prefect: None, session_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with in_thread(keys=frozenset({"good"})) as server:
         monkeypatch.setenv("RUNWARE_URL", server.url)
@@ -246,6 +266,8 @@ def test_bad_input_ends_with_2_and_one_sentence_that_names_it(
         (["status", "../../etc"], {}, 2, "letters, digits"),
         (["takes", "nobody"], {}, 2, "no session 'nobody'"),
         (["use", "nobody", "hook", "1"], {}, 2, "nobody"),
+        (["resume", "nobody"], {}, 2, "neither a job nor a session"),
+        (["resume"], {}, 2, "--all"),
         (["sessions"], {"ADREEL_CONCURRENCY": "none"}, 2, "ADREEL_CONCURRENCY"),
         (["sessions"], {"ADREEL_STORAGE": "nosuch://x"}, 1, "ADREEL_STORAGE"),
         (["generate", GLOWCAP], {"ADREEL_STORAGE": "/dev/null/x"}, 1, "/dev/null/x"),
@@ -258,6 +280,8 @@ def test_bad_input_ends_with_2_and_one_sentence_that_names_it(
         "name leads out of its folder",
         "takes of nobody",
         "use of nobody",
+        "resume of nobody",
+        "resume of nothing",
         "setting that is no number",
         "storage of no kind",
         "storage that is no folder",

@@ -21,6 +21,7 @@ from adreel.storage import Storage
 from adreel.views import current_take, job_status
 from flows.generate_ad import generate_ad
 from flows.regenerate_scene import regenerate_scene
+from flows.resume import resume
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
 
@@ -205,3 +206,27 @@ def _contents(records: Records) -> dict[str, bytes]:
 
     root = Path(records.storage.location(""))
     return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_resume_brings_home_what_is_open_and_then_has_nothing_to_do(
+    runware: LocalRunware, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADREEL_DEADLINE", "0.1")
+    job_id, state = run(generate_ad, session_id="Lamp_1")
+    assert "still rendering" in (state.message or "")
+    monkeypatch.setenv("ADREEL_DEADLINE", "60")
+    _, resumed = run(resume, target="Lamp_1")
+    assert resumed.is_completed(), resumed.message
+    assert scenarios_bought(runware) == ["cta", "hook", "problem", "solution"]
+    assert job_status(records, job_id).overall_status == SceneState.COMPLETED
+    before, submits = _contents(records), dict(runware.ledger.submits)
+    assert run(resume, target=job_id)[1].is_completed()
+    assert _contents(records) == before
+    assert dict(runware.ledger.submits) == submits
+
+
+def test_resume_leaves_a_scene_alone_that_failed_for_good(runware: LocalRunware, records: Records) -> None:
+    runware.inject("contentPolicy:solution")
+    run(generate_ad, session_id="Lamp_1")
+    assert run(resume, target="all")[1].is_completed()
+    assert len(runware.ledger.entries) == 4

@@ -59,6 +59,21 @@ def regenerate(
 
 
 @app.command()
+def resume(
+    target: Annotated[str | None, typer.Argument(metavar="[SESSION_ID|JOB_ID]")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All jobs in the storage")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Take up what was left open: fetch what is rendered, buy only what was never bought."""
+    from adreel.cli.generating import resume_open
+
+    if everything == (target is not None):
+        raise InputError("name a session or a job to resume, or --all")
+    raise typer.Exit(resume_open(target or "all", as_json=as_json, verbose=verbose))
+
+
+@app.command()
 def status(
     name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID")],
     as_json: Json = False,

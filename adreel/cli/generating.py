@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adreel.cli.progress import watching
-from adreel.cli.showing import open_records, print_line, show_job
+from adreel.cli.showing import open_records, print_line, show_job, show_resumed
 from adreel.errors import AdreelError, InputError
+from adreel.jobs import open_scenes
 from adreel.messages import State
 from adreel.prompts import clip_request
 from adreel.records import Records
@@ -18,7 +19,11 @@ from adreel.settings import Settings
 from adreel.views import job_view
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State as FlowState
     from prefect.flows import Flow
+
+Watch = Callable[[str], AbstractContextManager[None]]
+RunHere = Callable[["Flow[..., Any]", dict[str, Any], Watch], "FlowState[Any]"]
 
 
 def generate_file(file: Path, scenes: list[Scenario] | None, *, again: bool, as_json: bool, verbose: bool) -> int:
@@ -48,6 +53,24 @@ def regenerate_one(
     return _run("regenerate_scene", parameters, settings, as_json=as_json, verbose=verbose)
 
 
+def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
+    """Take up what jobs have left open; returns the exit code."""
+    settings = Settings.load()
+    records = open_records(settings)
+    jobs = [job.job_id for job, _ in open_scenes(records, settings, target)]
+    if jobs:
+
+        def watch(_run_id: str) -> AbstractContextManager[None]:
+            return nullcontext() if as_json else watching(records, jobs)
+
+        state = _run_flow("resume", {"target": target}, settings, watch, as_json=as_json, verbose=verbose)
+        if isinstance(state.data, AdreelError):
+            raise state.data
+    views = [job_view(records, job_id) for job_id in jobs]
+    show_resumed(views, as_json=as_json)
+    return 0 if all(view.overall_status == State.COMPLETED for view in views) else 1
+
+
 def _changes(changed: dict[str, Any]) -> SceneChanges:
     from pydantic import ValidationError
 
@@ -72,17 +95,14 @@ def _refuse_to_pay_twice(records: Records, session: Session, chosen: list[Scenar
 
 
 def _run(flow_name: str, parameters: dict[str, Any], settings: Settings, *, as_json: bool, verbose: bool) -> int:
-    if not as_json and settings.is_local:
-        print_line("No RUNWARE_API_KEY: the local Runware renders, nothing is spent. Starting Prefect ...")
-    flow, run_here = _load_prefect(flow_name, verbose=verbose)
     records = open_records(settings)
     jobs: list[str] = []
 
     def watch(job_id: str) -> AbstractContextManager[None]:
         jobs.append(job_id)
-        return nullcontext() if as_json else watching(records, job_id)
+        return nullcontext() if as_json else watching(records, [job_id])
 
-    state = run_here(flow, parameters, watch)
+    state = _run_flow(flow_name, parameters, settings, watch, as_json=as_json, verbose=verbose)
     if records.job(jobs[0]) is None:
         raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
     view = job_view(records, jobs[0])
@@ -93,17 +113,27 @@ def _run(flow_name: str, parameters: dict[str, Any], settings: Settings, *, as_j
     return 0 if view.overall_status == State.COMPLETED else 1
 
 
-def _load_prefect(flow_name: str, *, verbose: bool) -> "tuple[Flow[..., Any], Callable[..., Any]]":
+def _run_flow(
+    flow_name: str, parameters: dict[str, Any], settings: Settings, watch: Watch, *, as_json: bool, verbose: bool
+) -> "FlowState[Any]":
+    if not as_json and settings.is_local:
+        print_line("No RUNWARE_API_KEY: the local Runware renders, nothing is spent. Starting Prefect ...")
+    flow, run_here = _load_prefect(flow_name, verbose=verbose)
+    return run_here(flow, parameters, watch)
+
+
+def _load_prefect(flow_name: str, *, verbose: bool) -> "tuple[Flow[..., Any], RunHere]":
     if not verbose:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # Nothing here reports to Prefect's makers: the demo has to work without a network.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from adreel.runs import run_here
-    from flows import generate_ad, regenerate_scene
+    from flows import generate_ad, regenerate_scene, resume
 
     flows: dict[str, Flow[..., Any]] = {
         "generate_ad": generate_ad.generate_ad,
         "regenerate_scene": regenerate_scene.regenerate_scene,
+        "resume": resume.resume,
     }
     return flows[flow_name], run_here

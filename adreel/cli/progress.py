@@ -17,27 +17,29 @@ STEPS = {0: "waiting", 10: "sent to Runware", 30: "rendering", 70: "rendered", 8
 
 
 @contextmanager
-def watching(records: Records, job_id: str) -> Iterator[None]:
-    """Show a job's progress until the block ends."""
+def watching(records: Records, job_ids: list[str]) -> Iterator[None]:
+    """Show the progress of jobs until the block ends; several are told apart by the start of their ids."""
     console = Console()
     if console.is_terminal:
         with _bars(console) as bars:
             show = _BarPerScene(bars)
-            with _polling(records, job_id, show):
+            with _polling(records, job_ids, show):
                 yield
     else:
-        with _polling(records, job_id, _LinePerStep(console)):
+        with _polling(records, job_ids, _LinePerStep(console)):
             yield
 
 
 @contextmanager
-def _polling(records: Records, job_id: str, show: Callable[[VideoSceneStatus], None]) -> Iterator[None]:
+def _polling(records: Records, job_ids: list[str], show: Callable[[str, VideoSceneStatus], None]) -> Iterator[None]:
     over = threading.Event()
 
     def look() -> None:
         try:
-            for scene in job_status(records, job_id).scenes:
-                show(scene)
+            for job_id in job_ids:
+                prefix = f"{job_id[:8]} " if len(job_ids) > 1 else ""
+                for scene in job_status(records, job_id).scenes:
+                    show(f"{prefix}{scene.scenario}", scene)
         except AdreelError:
             # Before the job is recorded there is nothing to show; trouble of storage shows in the run itself.
             return
@@ -61,10 +63,10 @@ class _BarPerScene:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, scene: VideoSceneStatus) -> None:
-        if scene.scenario not in self._tasks:
-            self._tasks[scene.scenario] = self._bars.add_task(scene.scenario, total=100, step="")
-        task = self._tasks[scene.scenario]
+    def __call__(self, name: str, scene: VideoSceneStatus) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=100, step="")
+        task = self._tasks[name]
         self._bars.update(task, completed=scene.progress, step=_step(scene))
         if scene.status != "generating":
             self._bars.stop_task(task)
@@ -75,10 +77,10 @@ class _LinePerStep:
         self._console = console
         self._said: dict[str, str] = {}
 
-    def __call__(self, scene: VideoSceneStatus) -> None:
-        line = f"{scene.scenario}: {_step(scene)} ({scene.progress}%)"
-        if self._said.get(scene.scenario) != line:
-            self._said[scene.scenario] = line
+    def __call__(self, name: str, scene: VideoSceneStatus) -> None:
+        line = f"{name}: {_step(scene)} ({scene.progress}%)"
+        if self._said.get(name) != line:
+            self._said[name] = line
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -64,6 +64,17 @@ def show_job(view: JobView, *, as_json: bool) -> None:
     print_line(f"job {view.job_id}: {view.overall_status}, cost {money(view.cost)}")
 
 
+def show_resumed(views: list[JobView], *, as_json: bool) -> None:
+    """Show the jobs that were taken up."""
+    if as_json:
+        print_json(views)
+        return
+    for view in views:
+        show_job(view, as_json=False)
+    if not views:
+        print_line("nothing is open: there is nothing to resume")
+
+
 def show_sessions(*, as_json: bool) -> None:
     """List the sessions with their states."""
     records = open_records(Settings.load())

@@ -1,0 +1,17 @@
+"""The flow that takes up what earlier jobs have left open, whatever ended them."""
+
+from prefect import flow
+
+from adreel.jobs import ALL
+from adreel.task_runner import OneLoopTaskRunner
+from flows.jobs import Outcome, resume_jobs
+
+
+@flow(name="resume", flow_run_name="resume-{target}", task_runner=OneLoopTaskRunner(), persist_result=False)
+def resume(target: str = ALL) -> Outcome:
+    """Fetch what is rendered, re-attach to what is open, buy only what was never bought.
+
+    Args:
+        target: The id of a job or a session, or `all`.
+    """
+    return resume_jobs(target)
