@@ -106,6 +106,11 @@ def test_generate_regenerate_and_use_from_the_first_clip_to_the_choice(
     assert hook["take"] == old["job_id"]
     assert {path for path in files(outputs) if path not in after} == {"sessions/ad/current.json"}
     assert [each["session_id"] for each in answer("sessions")] == ["ad"]
+    assert answer("verify") == []
+    next(outputs.glob("ad_cta_*.mp4")).write_bytes(b"")
+    ran = adreel("verify")
+    assert ran.returncode == 1
+    assert "changed: " in ran.stdout
 
 
 @pytest.mark.xdist_group("prefect")

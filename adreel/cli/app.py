@@ -117,6 +117,14 @@ def use(
 
 
 @app.command()
+def verify(as_json: Json = False) -> None:
+    """Check every record and clip in the storage; exits 1 if anything is missing, changed or orphaned."""
+    from adreel.cli.showing import show_findings
+
+    raise typer.Exit(show_findings(as_json=as_json))
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a session file."""
     import json

@@ -14,6 +14,7 @@ from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import Take
+from adreel.verification import verify
 from adreel.views import JobView, choose_take, current_take, job_view, session_view
 
 COLOURS = {"completed": "green", "failed": "red", "partial": "yellow", "generating": "cyan"}
@@ -98,6 +99,19 @@ def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> 
     current = [take for takes in every.values() if (take := current_take(takes, choices))]
     rows = [_take_row(take, is_current=take in current) for takes in every.values() for take in takes]
     print_table(("", "scene", "take", "state", "made", "cost", "seed", "what"), rows)
+
+
+def show_findings(*, as_json: bool) -> int:
+    """Check the storage and show what is wrong; returns the exit code."""
+    records = open_records(Settings.load())
+    findings = verify(records)
+    if as_json:
+        print_json(findings)
+    else:
+        for finding in findings:
+            print_line(f"{finding.kind}: {records.storage.location(finding.path)}: {finding.message}")
+        print_line(f"{len(findings)} findings in {records.storage.url}")
+    return 1 if findings else 0
 
 
 def use_take(session_id: str, scenario: Scenario, name: str) -> None:

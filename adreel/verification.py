@@ -1,0 +1,111 @@
+"""Walks a storage and reports what breaks its promises: each finding names the file and what is wrong with it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from adreel.errors import BadRecord, InputError, NotFound
+from adreel.media import sha256_of
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.takes import Take
+
+OURS = (".mp4", ".jpg")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A broken promise: where, which (a word for machines) and what about it (for people)."""
+
+    path: str
+    kind: str
+    message: str
+
+
+def verify(records: Records) -> list[Finding]:
+    """Return everything that is wrong in a storage; nothing, if it keeps its promises."""
+    takes: dict[str, Take] = {}
+    findings = [
+        *_unreadable_sessions(records),
+        *_unreadable_jobs(records),
+        *_collect_takes(records, takes),
+        *_wrong_choices(records, takes),
+    ]
+    for path, take in takes.items():
+        findings += _wrong_take(records, path, take)
+    return findings + list(_orphans(records, takes))
+
+
+def _unreadable_sessions(records: Records) -> Iterator[Finding]:
+    for session_id in records.session_ids():
+        yield from _unreadable(f"sessions/{session_id}/session.json", records.session, session_id)
+
+
+def _unreadable_jobs(records: Records) -> Iterator[Finding]:
+    for name in records.storage.names("jobs"):
+        yield from _unreadable(f"jobs/{name}", records.job, name.removesuffix(".json"))
+
+
+def _unreadable(path: str, read: Callable[[str], object], name: str) -> Iterator[Finding]:
+    try:
+        read(name)
+    except NotFound:
+        yield Finding(path, "missing", "the folder has no such record")
+    except (BadRecord, InputError) as error:
+        yield Finding(path, "unreadable", str(error))
+
+
+def _collect_takes(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
+    for session_id in records.session_ids():
+        for scenario in Scenario:
+            folder = f"sessions/{session_id}/takes/{scenario.value}"
+            for name in records.storage.names(folder):
+                path, job_id = f"{folder}/{name}", name.removesuffix(".json")
+                try:
+                    take = records.take(session_id, scenario, job_id)
+                except (BadRecord, InputError) as error:
+                    yield Finding(path, "unreadable", str(error))
+                    continue
+                if take is not None:
+                    takes[path] = take
+                    if (take.session_id, take.scenario, take.job_id) != (session_id, scenario, job_id):
+                        yield Finding(path, "misplaced", "the record says that it belongs somewhere else")
+
+
+def _wrong_take(records: Records, path: str, take: Take) -> Iterator[Finding]:
+    if not records.storage.exists(f"jobs/{take.job_id}.json"):
+        yield Finding(path, "jobless", f"job {take.job_id} has no record, so a resume can't find this take")
+    if not take.is_stored:
+        return
+    if take.clip is None:
+        yield Finding(path, "clipless", "the take says stored, but names no clip")
+        return
+    if not records.storage.exists(take.clip.poster):
+        yield Finding(take.clip.poster, "missing", f"the poster of {take.clip.file} is gone")
+    try:
+        with records.storage.open(take.clip.file) as stream:
+            if sha256_of(stream) != take.clip.sha256:
+                yield Finding(take.clip.file, "changed", "its bytes are not those that were stored")
+    except FileNotFoundError:
+        yield Finding(take.clip.file, "missing", f"{path} says that this clip is stored")
+
+
+def _wrong_choices(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
+    stored = {(take.session_id, take.scenario, take.job_id) for take in takes.values() if take.is_stored}
+    for session_id in records.session_ids():
+        path = f"sessions/{session_id}/current.json"
+        try:
+            chosen = records.choices(session_id).takes
+        except BadRecord as error:
+            yield Finding(path, "unreadable", str(error))
+            continue
+        for scenario, job_id in chosen.items():
+            if (session_id, scenario, job_id) not in stored:
+                yield Finding(path, "dangling", f"the take that was chosen for {scenario} is not stored: {job_id}")
+
+
+def _orphans(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
+    clips = [take.clip for take in takes.values() if take.clip]
+    named = {clip.file for clip in clips} | {clip.poster for clip in clips}
+    for name in records.storage.names(""):
+        if name.endswith(OURS) and name not in named:
+            yield Finding(name, "orphan", "no take names this file")
