@@ -20,6 +20,7 @@ from adreel.errors import (
     ClipUnavailable,
     ProviderBusy,
     ProviderUnreachable,
+    RenderFailed,
     StillRendering,
     StorageError,
     TakeFailed,
@@ -35,7 +36,6 @@ Slot = Callable[[], AbstractAsyncContextManager[None]]
 Report = Callable[[Take, str], None]
 
 RENEW_SECONDS = 10
-UNFINISHED = {AttemptState.PLANNED, AttemptState.SUBMITTED, AttemptState.ACCEPTED}
 # These leave a sent task as it is: nothing is known to have ended.
 _OPEN_ENDED = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering)
 
@@ -64,16 +64,24 @@ class Purchase:
         self._attempts_allowed = attempts_allowed
         self._report = report
         self._saving = threading.Lock()
+        self._in_flight = {
+            AttemptState.PLANNED: self._prepare,
+            AttemptState.SUBMITTED: self._submit,
+            AttemptState.ACCEPTED: self._follow,
+        }
 
     async def run(self) -> Take:
         """Bring the take home and return it; the errors name the scene and leave the record as far as it came."""
         try:
             await self._begin()
-            if self._attempt.state in UNFINISHED:
+            if self._attempt.state in self._in_flight:
                 async with self._slot():
-                    await self._render()
+                    while step := self._in_flight.get(self._attempt.state):
+                        await step()
             if self._attempt.state == AttemptState.RENDERED:
                 await self._fetch()
+            if self._attempt.state == AttemptState.FAILED:
+                self._raise_failure()
         except AdreelError as error:
             raise type(error)(f"scene {self.take.scenario}: {error}") from error
         except asyncio.CancelledError:
@@ -88,8 +96,8 @@ class Purchase:
     async def _begin(self) -> None:
         """Take the record up where it lies: plan the first or the next attempt, or refuse to."""
         take = self.take
-        if take.attempts and self._attempt.state == AttemptState.FAILED:
-            self._check_another_attempt()
+        if take.attempts and not take.can_go_on(self._attempts_allowed):
+            self._raise_failure()
         if not take.attempts or self._attempt.state == AttemptState.FAILED:
             take.plan_attempt(utc_now())
         elif not take.problem:
@@ -97,33 +105,33 @@ class Purchase:
         take.problem = None
         await self._save(f"attempt {len(take.attempts)}: {self._attempt.state}")
 
-    def _check_another_attempt(self) -> None:
-        if self.take.can_go_on(self._attempts_allowed):
-            return
+    def _raise_failure(self) -> None:
+        """Raise what the attempt failed of: RenderFailed if a further one is allowed, else TakeFailed."""
         problem = self._attempt.problem
         message = problem.message if problem else "failed for an unknown reason"
+        if self.take.can_go_on(self._attempts_allowed):
+            raise RenderFailed(message)
         if problem and problem.retryable:
             message += f" ({len(self.take.attempts)} attempts were made, as many as ADREEL_ATTEMPTS allows)"
         raise TakeFailed(message)
 
-    async def _render(self) -> None:
-        """Have the task accepted and wait for its end."""
-        if self._attempt.state != AttemptState.ACCEPTED:
-            await self._submit()
-        rendered = await self._wait()
-        attempt = self._attempt
-        attempt.url, attempt.cost, attempt.seed = rendered.url, rendered.cost, rendered.seed
-        await self._move(AttemptState.RENDERED, "rendered")
+    async def _prepare(self) -> None:
+        # A bad key or a dead host shows here, before the record says that anything was sent.
+        await self._client.connect()
+        await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
 
     async def _submit(self) -> None:
         request = self.take.request
         image = await asyncio.to_thread(read_frame, request.first_frame, "") if request.first_frame else None
-        # A bad key or a dead host shows here, before the record says that anything was sent.
-        await self._client.connect()
-        await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
         async with self._recording_failure():
             await self._client.submit(self._attempt.uuid, request, image)
         await self._move(AttemptState.ACCEPTED, "accepted by Runware")
+
+    async def _follow(self) -> None:
+        rendered = await self._wait()
+        attempt = self._attempt
+        attempt.url, attempt.cost, attempt.seed = rendered.url, rendered.cost, rendered.seed
+        await self._move(AttemptState.RENDERED, "rendered")
 
     async def _wait(self) -> Rendered:
         limit = self._settings.deadline
@@ -139,7 +147,7 @@ class Purchase:
 
     @asynccontextmanager
     async def _recording_failure(self) -> AsyncIterator[None]:
-        """Record the end of a task that Runware reported; turn the last allowed failure into a final one."""
+        """Record the end of a task that Runware reported."""
         try:
             yield
         except _OPEN_ENDED:
@@ -148,7 +156,7 @@ class Purchase:
             self._attempt.problem = Problem.of(error)
             await self._move(AttemptState.FAILED, f"failed: {error}")
             if error.retryable:
-                self._check_another_attempt()
+                self._raise_failure()
             raise
 
     async def _fetch(self) -> None:
@@ -218,6 +226,11 @@ class Purchase:
     def _write(self) -> None:
         # A cancelled run writes its last word while an earlier write may still be under way in its thread.
         with self._saving:
+            latest = self._records.take(self.take.session_id, self.take.scenario, self.take.job_id)
+            if latest is not None and latest.is_ahead_of(self.take):
+                # Another runner of the same job has come further: its record stands, and this one goes on from there.
+                self.take = latest
+                return
             self.take.updated_at = utc_now()
             self._records.save_take(self.take)
 

@@ -24,14 +24,14 @@ PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetc
 
 
 class AttemptState(StrEnum):
-    """How far a Runware task has come, by what is known for certain."""
+    """How far a Runware task has come, by what is known for certain; each member knows more than those before."""
 
     PLANNED = "planned"
     SUBMITTED = "submitted"
     ACCEPTED = "accepted"
+    FAILED = "failed"
     RENDERED = "rendered"
     STORED = "stored"
-    FAILED = "failed"
 
 
 class Record(BaseModel):
@@ -149,6 +149,15 @@ class Take(Record):
     def handle(self) -> str:
         """The eight characters that name it in its clip's file name."""
         return random_part(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
+
+    def is_ahead_of(self, other: "Take") -> bool:
+        """Whether this version of a take's record knows of later things than another."""
+        return self._position > other._position
+
+    @property
+    def _position(self) -> tuple[bool, int, int]:
+        rank = list(AttemptState).index(self.attempts[-1].state) if self.attempts else 0
+        return self.is_stored, len(self.attempts), rank
 
     def can_go_on(self, attempts_allowed: int) -> bool:
         """Whether its clip may still come home without anybody's decision to spend more than is allowed."""

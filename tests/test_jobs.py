@@ -292,3 +292,23 @@ async def test_a_storage_that_fails_before_the_submit_buys_nothing(monkeypatch: 
         with pytest.raises(StorageError, match="scene hook: the disk is full"):
             await it.produce(job=job)
         assert it.bought == []
+
+
+async def test_a_runner_that_lags_behind_takes_over_what_the_other_has_stored() -> None:
+    async with studio() as it:
+        job = it.start(Scenario.HOOK)
+        first_is_done = asyncio.Event()
+
+        @asynccontextmanager
+        async def late_slot() -> AsyncIterator[None]:
+            await first_is_done.wait()
+            yield
+
+        late = asyncio.create_task(produce_scene(it.records, it.settings, job, Scenario.HOOK, slot=late_slot))
+        while not it.take().attempts:  # noqa: ASYNC110 - the record wakes nobody
+            await asyncio.sleep(0.01)
+        stored = await it.produce(job=job)
+        submits = dict(it.server.ledger.submits)
+        first_is_done.set()
+        assert await late == stored == it.take()
+        assert dict(it.server.ledger.submits) == submits
