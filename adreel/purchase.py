@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from adreel.crash_points import crash_point
 from adreel.downloads import DownloadRules, download
 from adreel.errors import (
     AccountError,
@@ -76,6 +77,7 @@ class Purchase:
             await self._begin()
             if self._attempt.state in self._in_flight:
                 async with self._slot():
+                    crash_point("slot held")
                     while step := self._in_flight.get(self._attempt.state):
                         await step()
             if self._attempt.state == AttemptState.RENDERED:
@@ -124,11 +126,14 @@ class Purchase:
         request = self.take.request
         image = await asyncio.to_thread(read_frame, request.first_frame, "") if request.first_frame else None
         async with self._recording_failure():
+            crash_point("before the submit")
             await self._client.submit(self._attempt.uuid, request, image)
+            crash_point("after the submit")
         await self._move(AttemptState.ACCEPTED, "accepted by Runware")
 
     async def _follow(self) -> None:
         rendered = await self._wait()
+        crash_point("seen rendered")
         attempt = self._attempt
         attempt.url, attempt.cost, attempt.seed = rendered.url, rendered.cost, rendered.seed
         await self._move(AttemptState.RENDERED, "rendered")
@@ -183,10 +188,12 @@ class Purchase:
         with storage.workspace() as folder:
             path = folder / clip_name(self.take)
             await download(self._attempt.url or "", path, self._rules)
+            crash_point("downloaded")
             self.take.clip = await asyncio.to_thread(self._verify, path)
             self.take.reach("fetched")
             await self._save("downloaded and verified")
             await asyncio.to_thread(self._publish, path)
+            crash_point("clip published")
         await self._move(AttemptState.STORED, "stored")
 
     def _verify(self, path: Path) -> Clip:
@@ -210,6 +217,7 @@ class Purchase:
         poster = path.with_name(clip.poster)
         make_poster(path, poster)
         storage.publish(poster, clip.poster)
+        crash_point("poster published")
         if not storage.publish(path, clip.file):
             with storage.open(clip.file) as stream:
                 if sha256_of(stream) != clip.sha256:
@@ -232,7 +240,9 @@ class Purchase:
                 self.take = latest
                 return
             self.take.updated_at = utc_now()
+            crash_point(f"before the record: {self.take.progress}")
             self._records.save_take(self.take)
+            crash_point(f"after the record: {self.take.progress}")
 
     def _give_up_for_now(self) -> None:
         if not self.take.is_stored:

@@ -16,6 +16,7 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from adreel.crash_points import crash_point
 from adreel.errors import StorageError
 
 WORKSPACE = ".tmp"
@@ -133,7 +134,9 @@ def _replace(target: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        crash_point("temporary written")
         temporary.replace(target)
+        crash_point("renamed")
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
@@ -148,6 +151,7 @@ def _link(source: Path, target: Path) -> bool:
         os.link(source, target)
     except FileExistsError:
         return False
+    crash_point("linked")
     _sync_folder(target.parent)
     return True
 
