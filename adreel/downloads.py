@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from adreel.errors import AccountError, ClipUnavailable
+from adreel.errors import AccountError, ClipUnavailable, StorageError
 from adreel.settings import LOOPBACK, Settings, is_loopback
 
 REDIRECTS = 3
@@ -65,9 +65,13 @@ async def download(url: str, target: Path, rules: DownloadRules) -> int:
         raise ClipUnavailable(f"the clip's address leads on more than {REDIRECTS} times")
     except TimeoutError:
         raise ClipUnavailable(f"the clip did not arrive within {rules.seconds:g} s") from None
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ClipUnavailable(f"the clip's address is no good URL: {error}") from None
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise ClipUnavailable(f"the download from {urlsplit(url).hostname} broke: {reason}") from error
+    except OSError as error:
+        raise StorageError(f"can't write {target}: {error.strerror or error}") from error
 
 
 async def _save(response: httpx.Response, target: Path, rules: DownloadRules) -> int:

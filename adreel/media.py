@@ -12,6 +12,8 @@ from av.video.stream import VideoStream
 
 from adreel.errors import ClipUnavailable
 
+# Said outright: FFmpeg would guess, and some formats (playlists) make it open other files.
+FORMAT = "mp4"
 POSTER_WIDTH = 640
 PIECE = 1024 * 1024
 TOLERANCE_SECONDS = 0.5
@@ -32,7 +34,7 @@ class Measures:
 def measure(path: Path) -> Measures:
     """Open a clip and decode its first picture; ClipUnavailable if it is no video."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), format=FORMAT) as container:
             if not container.streams.video:
                 raise ClipUnavailable("what arrived has no video in it")
             video = container.streams.video[0]
@@ -69,12 +71,14 @@ def check_duration(measured: Measures, asked: float) -> None:
 
 def make_poster(clip: Path, target: Path) -> None:
     """Write a JPEG of a picture from the first third of a clip."""
-    with av.open(str(clip)) as container:
+    with av.open(str(clip), format=FORMAT) as container:
         moment = (container.duration or 0) / 3
         container.seek(int(moment))
         # A seek ends at the key frame before the moment, often the first picture of all.
         frames = container.decode(container.streams.video[0])
-        frame = next(frame for frame in frames if (frame.time or 0) * av.time_base >= moment)
+        frame = next(frames)
+        while (frame.time or 0) * av.time_base < moment and (following := next(frames, None)):
+            frame = following
         image = frame.to_image()  # type: ignore[no-untyped-call]
     image.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
     image.convert("RGB").save(target, "JPEG", quality=80)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from adreel.errors import BadRecord, NotFound
 from adreel.scenarios import Scenario
@@ -29,12 +30,11 @@ class Records:
 
     def save_session(self, session: Session) -> None:
         """Store a session, replacing an earlier version of it."""
-        self._write(f"sessions/{session.session_id}/session.json", StoredSession(**session.model_dump()))
+        self._write(_session_path(session.session_id), StoredSession(**session.model_dump()))
 
     def session(self, session_id: str) -> Session:
         """Return a stored session, or raise NotFound."""
-        path = f"sessions/{check_id(session_id, 'session_id')}/session.json"
-        stored = self._read(path, StoredSession)
+        stored = self._read(_session_path(session_id), StoredSession)
         if stored is None:
             raise NotFound(f"no session {session_id!r} in {self.storage.url}: see `adreel sessions`")
         return stored
@@ -45,11 +45,11 @@ class Records:
 
     def save_job(self, job: Job) -> None:
         """Store a job."""
-        self._write(f"jobs/{job.job_id}.json", job)
+        self._write(_job_path(job.job_id), job)
 
     def job(self, job_id: str) -> Job | None:
         """Return a job, or None if nothing was recorded under that id."""
-        return self._read(f"jobs/{check_id(job_id, 'job_id')}.json", Job)
+        return self._read(_job_path(job_id), Job)
 
     def jobs(self) -> list[Job]:
         """Return all jobs, the oldest first."""
@@ -92,14 +92,26 @@ class Records:
             content = self.storage.read(path)
         except FileNotFoundError:
             return None
+        where = self.storage.location(path)
         try:
-            record = model.model_validate_json(content)
+            data = from_json(content)
+            # Looked at first: a newer record may have another shape, and is no broken one.
+            version = data.get("schema_version", 1) if isinstance(data, dict) else 1
+            if isinstance(version, int) and version > SCHEMA_VERSION:
+                raise BadRecord(f"{where} was written by a newer adreel (schema {version})")
+            return model.model_validate(data)
         except ValidationError as error:
-            raise BadRecord(f"{self.storage.location(path)} is no good record: {describe(error)}") from None
-        version = getattr(record, "schema_version", SCHEMA_VERSION)
-        if version > SCHEMA_VERSION:
-            raise BadRecord(f"{self.storage.location(path)} was written by a newer adreel (schema {version})")
-        return record
+            raise BadRecord(f"{where} is no good record: {describe(error)}") from None
+        except ValueError as error:
+            raise BadRecord(f"{where} is no good record: {error}") from None
+
+
+def _session_path(session_id: str) -> str:
+    return f"sessions/{check_id(session_id, 'session_id')}/session.json"
+
+
+def _job_path(job_id: str) -> str:
+    return f"jobs/{check_id(job_id, 'job_id')}.json"
 
 
 def _take_path(session_id: str, scenario: Scenario, job_id: str) -> str:

@@ -65,7 +65,7 @@ class SceneDescription(BaseModel):
 class SceneChanges(BaseModel):
     """What a new take of a scene shall have otherwise; what is missing stays as it was described."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = OPEN_RECORD
 
     duration: float | None = Field(None, gt=0, le=60)
     visual_description: Words | None = Field(None, min_length=1, description="What one sees: the heart of the prompt")
@@ -127,6 +127,8 @@ class Session(BaseModel):
 
     def choose(self, wanted: list[Scenario] | None) -> list[Scenario]:
         """Return the scenarios to generate: those asked for, or all four, each of which must be described."""
+        if wanted == []:
+            raise InputError("no scene was asked for: name at least one, or leave the choice out for all four")
         missing = [str(scenario) for scenario in wanted or Scenario if scenario not in self.scenarios]
         if missing:
             raise InputError(
@@ -152,7 +154,7 @@ def read_session(path: Path) -> Session:
         raise InputError(f"can't read the session file {path}: {error}") from None
     try:
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path} is neither good YAML nor JSON: {error}") from None
     if not isinstance(data, dict):
         raise InputError(f"{path} holds no session: expected a mapping with product_name and scene_descriptions")

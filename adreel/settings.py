@@ -16,7 +16,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 class Settings(BaseSettings):
     """The settings of one process; `Settings.load()` turns a wrong one into an InputError."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
 
     runware_api_key: SecretStr | None = Field(
         None, description="Runware's key. Without it the local Runware renders: real files, no money"
@@ -35,7 +35,11 @@ class Settings(BaseSettings):
         4, ge=1, alias="ADREEL_CONCURRENCY", description="Slots of the limit `runware`: scenes in flight at once"
     )
     deadline: float = Field(
-        900, gt=0, alias="ADREEL_DEADLINE", description="Seconds to wait for one clip; then it stays open to resume"
+        900,
+        gt=0,
+        allow_inf_nan=False,
+        alias="ADREEL_DEADLINE",
+        description="Seconds to wait for one clip; then it stays open to resume",
     )
     attempts: int = Field(
         2, ge=1, le=10, alias="ADREEL_ATTEMPTS", description="Runware tasks that one take may cost at most"
@@ -45,9 +49,15 @@ class Settings(BaseSettings):
         alias="ADREEL_DOWNLOAD_HOSTS",
         description="Hosts that clips may be fetched from, with their subdomains; comma-separated",
     )
-    max_clip_mb: float = Field(500, gt=0, alias="ADREEL_MAX_CLIP_MB", description="Largest clip that is fetched, in MB")
+    max_clip_mb: float = Field(
+        500, gt=0, allow_inf_nan=False, alias="ADREEL_MAX_CLIP_MB", description="Largest clip that is fetched, in MB"
+    )
     local_render_seconds: float = Field(
-        6, ge=0, alias="ADREEL_LOCAL_RENDER_SECONDS", description="Render time of the built-in local Runware"
+        6,
+        ge=0,
+        allow_inf_nan=False,
+        alias="ADREEL_LOCAL_RENDER_SECONDS",
+        description="Render time of the built-in local Runware",
     )
     local_faults: Annotated[list[str], NoDecode] = Field(
         [],
@@ -60,6 +70,13 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: object) -> object:
         # An empty variable has to win over a `.env`: it is how one makes sure that nothing is spent.
         return None if value == "" else value
+
+    @field_validator("runware_url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            urlsplit(value)
+        return value
 
     @field_validator("download_hosts", "local_faults", mode="before")
     @classmethod

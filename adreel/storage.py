@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -108,8 +108,6 @@ class Storage:
             yield local
         finally:
             shutil.rmtree(local, ignore_errors=True)
-            with suppress(OSError):
-                local.parent.rmdir()
 
     def _full(self, path: str) -> str:
         return f"{self.root.rstrip('/')}/{path}" if path else self.root

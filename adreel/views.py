@@ -56,7 +56,7 @@ def combine(states: Iterable[State | None]) -> State:
     if State.GENERATING in all_states:
         return State.GENERATING
     completed = all_states.count(State.COMPLETED)
-    if completed == len(all_states):
+    if completed and completed == len(all_states):
         return State.COMPLETED
     return State.PARTIAL if completed else State.FAILED
 
@@ -73,21 +73,17 @@ def job_status(records: Records, job_id: str) -> VideoStatusResponse:
 def scene_status(records: Records, job: Job, scenario: Scenario) -> VideoSceneStatus:
     """Return the status of one scene of a job."""
     take = records.take(job.session_id, scenario, job.job_id)
-    if take is None:
-        # A job that ended before it could record this take must not look busy for ever.
-        ended = job.ended_at is not None
-        return VideoSceneStatus(
-            scenario=scenario,
-            status=State.FAILED if ended else State.GENERATING,
-            progress=0,
-            error="its job ended before this scene began" if ended else None,
-        )
+    state = take.state if take else State.GENERATING
+    error = take.problem.message if take and take.problem else None
+    if state == State.GENERATING and job.ended_at is not None:
+        # A job that ended without a word about this scene must not look busy for ever.
+        state, error = State.FAILED, "its job ended before this scene did: `adreel resume` takes it up"
     return VideoSceneStatus(
         scenario=scenario,
-        status=take.state,
-        progress=take.progress,
-        video_url=video_url(take),
-        error=take.problem.message if take.problem else None,
+        status=state,
+        progress=take.progress if take else 0,
+        video_url=video_url(take) if take else None,
+        error=error,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from adreel.local_runware import LocalRunware, in_thread
 from adreel.records import Records
 from adreel.storage import Storage
 
@@ -28,6 +29,17 @@ def storage(tmp_path: Path) -> Storage:
 def records(storage: Storage) -> Records:
     """Give the records of that storage."""
     return Records(storage)
+
+
+@pytest.fixture
+def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
+    """Run a local Runware and point the settings at it: no key, a tiny size, a model without rules."""
+    with in_thread(render_seconds=0.3) as server:
+        monkeypatch.setenv("RUNWARE_URL", server.url)
+        monkeypatch.setenv("RUNWARE_API_KEY", "")
+        monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+        monkeypatch.setenv("ADREEL_SIZE", "128x72")
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ def scene_data(scenario: str = "hook", **changes: Any) -> dict[str, Any]:
     return {"scenario": scenario, "duration": 5, "visual_description": f"a lamp in the {scenario}", **changes}
 
 
-def session_data(**changes: Any) -> dict[str, Any]:
-    scenes = [scene_data(scenario.value) for scenario in Scenario]
+def session_data(*, seconds: float = 5, **changes: Any) -> dict[str, Any]:
+    scenes = [scene_data(scenario.value, duration=seconds) for scenario in Scenario]
     return {"session_id": "ad", "product_name": "Lamp", "scene_descriptions": scenes, **changes}
 
 
@@ -79,8 +79,8 @@ def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = 
             sound = container.add_stream("aac", rate=8000, layout="mono")
             samples = av.AudioFrame(format="fltp", layout="mono", samples=1024)
             samples.sample_rate, samples.pts, samples.time_base = 8000, 0, Fraction(1, 8000)
-            for plane in samples.planes:
-                plane.update(bytes(plane.buffer_size))
+            for silence in samples.planes:
+                silence.update(bytes(silence.buffer_size))
             container.mux(sound.encode(samples))
             container.mux(sound.encode(None))
         if picture:

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from adreel.local_runware import LocalRunware, in_thread
+from tests.factories import session_data
 
 ADREEL = Path(sys.executable).with_name("adreel")
 GLOWCAP = str(Path(__file__).parent.parent / "examples" / "glowcap.yaml")
@@ -21,22 +21,9 @@ GLOWCAP = str(Path(__file__).parent.parent / "examples" / "glowcap.yaml")
 
 @pytest.fixture
 def session_file(tmp_path: Path) -> Path:
-    scenes = [
-        {"scenario": each, "duration": 1, "visual_description": f"a {each}"}
-        for each in ("hook", "problem", "solution", "cta")
-    ]
     file = tmp_path / "ad.yaml"
-    file.write_text(yaml.safe_dump({"session_id": "ad", "product_name": "Lamp", "scene_descriptions": scenes}))
+    file.write_text(yaml.safe_dump(session_data(seconds=1)))
     return file
-
-
-@pytest.fixture
-def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
-    with in_thread(render_seconds=0.3) as server:
-        monkeypatch.setenv("RUNWARE_URL", server.url)
-        monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
-        monkeypatch.setenv("ADREEL_SIZE", "128x72")
-        yield server
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from adreel.purchase import Purchase
 from adreel.records import Records
 from adreel.runware_client import RunwareClient, Timing, connection, shared
 from adreel.scenarios import Scenario
-from adreel.sessions import parse_session
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Take
 from adreel.verification import verify
+from tests.factories import make_session
 
 JOB = "job-1"
 SENT = set(AttemptState) - {AttemptState.PLANNED}
@@ -41,10 +41,7 @@ class Sweep:
         self.settings = Settings(
             runware_url=server.url, ADREEL_STORAGE=str(folder), ADREEL_MODEL="test:1@1", ADREEL_SIZE="64x64"
         )
-        scene = {"scenario": "hook", "duration": 1, "visual_description": "a hook"}
-        self.records.save_session(
-            parse_session({"session_id": "ad", "product_name": "Lamp", "scene_descriptions": [scene]})
-        )
+        self.records.save_session(make_session(seconds=1))
 
     @property
     def records(self) -> Records:

@@ -15,11 +15,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Scheduled
 
-from adreel.local_runware import LocalRunware, in_thread
+from adreel.local_runware import LocalRunware
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.sessions import parse_session
 from adreel.storage import Storage
+from tests.factories import make_session
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
@@ -29,22 +29,9 @@ PATIENCE = 120
 
 
 @pytest.fixture
-def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
-    with in_thread(render_seconds=0.3) as server:
-        for name, value in {
-            "RUNWARE_URL": server.url,
-            "RUNWARE_API_KEY": "",
-            "ADREEL_MODEL": "test:1@1",
-            "ADREEL_SIZE": "128x72",
-            "ADREEL_STORAGE": str(Path("outputs").absolute()),
-        }.items():
-            monkeypatch.setenv(name, value)
-        yield server
-
-
-@pytest.fixture
 def worker(prefect_server: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    monkeypatch.setenv("ADREEL_STORAGE", str(Path("outputs").absolute()))
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
     shutil.copy(PREFECT_YAML, "prefect.yaml")
     for command in (
@@ -80,8 +67,7 @@ def ended(run_id: UUID) -> FlowRun:
 @pytest.mark.usefixtures("worker")
 def test_a_worker_generates_retries_only_what_is_missing_and_regenerates(runware: LocalRunware) -> None:
     records = Records(Storage(os.environ["ADREEL_STORAGE"]))
-    scenes = [{"scenario": each, "duration": 1, "visual_description": f"a {each}"} for each in Scenario]
-    records.save_session(parse_session({"session_id": "ad", "product_name": "Lamp", "scene_descriptions": scenes}))
+    records.save_session(make_session(seconds=1))
     runware.inject("insufficientCredits:ctax1")
 
     run_id = start("generate-ad/generate-ad", session_id="ad")

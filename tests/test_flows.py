@@ -1,6 +1,6 @@
 """The flows on a real Prefect server, with the local Runware's ledger as the witness."""
 
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,35 +12,25 @@ from prefect.flow_engine import run_flow
 from prefect.flows import Flow
 from prefect.states import Pending, Scheduled
 
-from adreel.local_runware import LocalRunware, in_thread
+from adreel.local_runware import LocalRunware
 from adreel.messages import State as SceneState
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, parse_session
+from adreel.sessions import SceneChanges
 from adreel.storage import Storage
 from adreel.views import current_take, job_status
 from flows.generate_ad import generate_ad
 from flows.regenerate_scene import regenerate_scene
 from flows.resume import resume
+from tests.factories import make_session
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
 
 
 @pytest.fixture
-def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
-    with in_thread(render_seconds=0.3) as server:
-        monkeypatch.setenv("RUNWARE_URL", server.url)
-        monkeypatch.setenv("RUNWARE_API_KEY", "")
-        monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
-        monkeypatch.setenv("ADREEL_SIZE", "128x72")
-        yield server
-
-
-@pytest.fixture
 def records() -> Records:
     records = Records(Storage("./outputs"))
-    scenes = [{"scenario": each, "duration": 1, "visual_description": f"a {each}"} for each in Scenario]
-    records.save_session(parse_session({"session_id": "Lamp_1", "product_name": "Lamp", "scene_descriptions": scenes}))
+    records.save_session(make_session(session_id="Lamp_1", seconds=1))
     return records
 
 
@@ -160,7 +150,7 @@ def test_regenerate_adds_a_take_and_leaves_every_other_file_as_it_was(runware: L
     after = _contents(records)
     assert {path: after[path] for path in before} == before
     takes = records.takes("Lamp_1", Scenario.HOOK)
-    assert [take.scene.visual_description for take in takes] == ["a hook", "another hook"]
+    assert [take.scene.visual_description for take in takes] == ["a lamp in the hook", "another hook"]
     current = current_take(takes, records.choices("Lamp_1"))
     assert current is not None
     assert current.job_id == job_id
@@ -202,8 +192,6 @@ def test_the_slots_are_free_after_a_job(runware: LocalRunware, records: Records)
 
 
 def _contents(records: Records) -> dict[str, bytes]:
-    from pathlib import Path
-
     root = Path(records.storage.location(""))
     return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 

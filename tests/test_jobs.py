@@ -24,11 +24,11 @@ from adreel.local_runware import LocalRunware
 from adreel.messages import State
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.sessions import parse_session
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Job, Take, task_uuid
 from adreel.views import job_status, session_view
+from tests.factories import make_session
 
 JOB = "job-1"
 
@@ -47,10 +47,7 @@ class Studio:
         self.server = server
         self.settings = settings
         self.records = Records(Storage(settings.storage))
-        scenes = [{"scenario": each, "duration": 2, "visual_description": f"a {each}"} for each in Scenario]
-        self.records.save_session(
-            parse_session({"session_id": "ad", "product_name": "Lamp", "scene_descriptions": scenes})
-        )
+        self.records.save_session(make_session(seconds=2))
 
     def start(self, *scenarios: Scenario) -> Job:
         return start_job(self.records, self.settings, JOB, "ad", scenarios=list(scenarios) or None)

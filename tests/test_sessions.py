@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 from hypothesis import given
@@ -118,7 +117,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
         read_session(tmp_path / name)
 
 
-@pytest.mark.xfail(strict=True, raises=RecursionError, reason="read_session does not catch RecursionError")
 @pytest.mark.parametrize("name", ["deep.json", "deep.yaml"])
 def test_a_file_that_is_nested_without_end_is_bad_input(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("[" * 5000)
@@ -141,7 +139,7 @@ def test_choose_gives_all_four_or_those_asked_for(wanted: list[Scenario] | None,
 
 def test_a_job_for_all_four_names_the_scenes_that_are_missing() -> None:
     session = parse_session(scenes("hook", "cta"))
-    with pytest.raises(InputError, match="no scene problem, solution: .*subset of hook, cta"):
+    with pytest.raises(InputError, match=r"no scene problem, solution: .*subset of hook, cta"):
         session.choose(None)
 
 
@@ -149,7 +147,6 @@ def test_a_subset_may_leave_out_what_is_not_described() -> None:
     assert parse_session(scenes("hook", "cta")).choose([Scenario.CTA]) == [Scenario.CTA]
 
 
-@pytest.mark.xfail(strict=True, reason="choose([]) is read as None: asking for nothing buys all four")
 def test_asking_for_no_scene_is_refused() -> None:
     with pytest.raises(InputError):
         make_session().choose([])
@@ -175,16 +172,10 @@ def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
-@pytest.mark.parametrize(
-    ("data", "good"),
-    [
-        pytest.param(session_data(), True, id="good"),
-        pytest.param(session_data(typo=1), False, id="unknown field"),
-        pytest.param(scenes("hook", typo=1), False, id="unknown scene field"),
-    ],
-)
-def test_the_json_schema_forbids_unknown_fields(data: dict[str, Any], good: bool) -> None:
-    assert jsonschema.Draft202012Validator(Session.model_json_schema()).is_valid(data) is good
+def test_the_json_schema_forbids_unknown_fields() -> None:
+    schema = Session.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert schema["$defs"]["SceneDescription"]["additionalProperties"] is False
 
 
 def test_unknown_fields_read_from_storage_survive_a_rewrite(records: Records) -> None:

@@ -78,7 +78,7 @@ def test_a_planned_attempt_costs_nothing_yet() -> None:
     assert take.cost == 0.1
 
 
-@pytest.mark.parametrize(("reached", "problem"), product([None, *AttemptState], [None, "gone"]))
+@pytest.mark.parametrize(("reached", "problem"), [*product([None, *AttemptState], [None, "gone"])])
 def test_the_state_of_a_take_follows_from_its_record(reached: AttemptState | None, problem: str | None) -> None:
     take = make_take(reached, problem=problem)
     if reached == AttemptState.STORED:

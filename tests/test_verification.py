@@ -8,10 +8,10 @@ import pytest
 from adreel.media import sha256_of
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.sessions import parse_session
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Choices, Clip, ClipRequest, Job, Take, clip_name, utc_now
+from adreel.takes import Choices, Job
 from adreel.verification import verify
+from tests.factories import NOW, make_session, make_take
 
 TAKE = "sessions/ad/takes/hook/job-1.json"
 
@@ -20,28 +20,15 @@ TAKE = "sessions/ad/takes/hook/job-1.json"
 def root(tmp_path: Path) -> Path:
     """A storage with one session, one job, and one stored take that a person has chosen."""
     records = Records(Storage(str(tmp_path / "outputs")))
-    scene = {"scenario": "hook", "visual_description": "a hook"}
-    session = parse_session({"session_id": "ad", "product_name": "Lamp", "scene_descriptions": [scene]})
-    records.save_session(session)
-    now = utc_now()
-    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK], created_at=now))
-    take = Take(
-        session_id="ad",
-        scenario=Scenario.HOOK,
-        job_id="job-1",
-        created_at=now,
-        updated_at=now,
-        scene=session.scene(Scenario.HOOK),
-        request=ClipRequest(model="test:1@1", prompt="a hook", duration=1, width=128, height=72),
-    )
-    take.plan_attempt(now)
-    take.advance(AttemptState.STORED)
-    clip, poster = tmp_path / "outputs" / clip_name(take), tmp_path / "outputs" / clip_name(take, ".jpg")
+    records.save_session(make_session())
+    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW))
+    take = make_take()
+    assert take.clip is not None
+    clip = tmp_path / "outputs" / take.clip.file
     clip.write_bytes(b"the clip")
-    poster.write_bytes(b"the poster")
+    clip.with_suffix(".jpg").write_bytes(b"the poster")
     with clip.open("rb") as stream:
-        digest = sha256_of(stream)
-    take.clip = Clip(file=clip.name, poster=poster.name, sha256=digest, size=8, duration=1, width=128, height=72)
+        take.clip.sha256 = sha256_of(stream)
     records.save_take(take)
     records.save_choices("ad", Choices(takes={Scenario.HOOK: "job-1"}))
     return tmp_path / "outputs"

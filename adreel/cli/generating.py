@@ -31,7 +31,7 @@ def generate_file(file: Path, scenes: list[Scenario] | None, *, again: bool, as_
     settings = Settings.load()
     records = open_records(settings)
     session = read_session(file)
-    chosen = session.choose(scenes)
+    chosen = session.choose(scenes or None)
     for scenario in chosen:
         clip_request(session, session.scene(scenario), settings)
     if not again:
@@ -75,7 +75,7 @@ def _changes(changed: dict[str, Any]) -> SceneChanges:
     from pydantic import ValidationError
 
     try:
-        return SceneChanges(**changed)
+        return SceneChanges.model_validate(changed, extra="forbid")
     except ValidationError as error:
         raise InputError(describe(error)) from None
 

@@ -74,7 +74,7 @@ def _items(items: object, read: Any) -> Iterator[Reply]:
 
 def _result(item: dict[str, Any]) -> Reply | None:
     uuid = _uuid(item.get("taskUUID"))
-    if uuid is None or item.get("taskType") in {"authentication", "ping"}:
+    if uuid is None or item.get("taskType") in ("authentication", "ping"):
         return None
     if item.get("error") or item.get("status") == "error":
         return parse_failure(item)
