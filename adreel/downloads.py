@@ -71,7 +71,9 @@ async def download(url: str, target: Path, rules: DownloadRules) -> int:
         reason = str(error) or type(error).__name__
         raise ClipUnavailable(f"the download from {urlsplit(url).hostname} broke: {reason}") from error
     except OSError as error:
-        raise StorageError(f"can't write {target}: {error.strerror or error}") from error
+        raise StorageError(
+            f"can't write {target}: {error.strerror or error}; check the disk of ADREEL_STORAGE"
+        ) from error
 
 
 async def _save(response: httpx.Response, target: Path, rules: DownloadRules) -> int:

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from datetime import datetime
 
 from adreel.downloads import DownloadRules
-from adreel.errors import NotFound
+from adreel.errors import InputError, NotFound
 from adreel.prompts import clip_request
 from adreel.purchase import Purchase, Report, Slot
 from adreel.records import Records
@@ -33,6 +33,8 @@ def start_job(
     """
     job = records.job(job_id)
     if job is None:
+        if changes is not None and changes.model_extra:
+            raise InputError(f"no such field of a scene: {', '.join(changes.model_extra)}")
         session = records.session(session_id)
         chosen = session.choose(scenarios)
         job = Job(job_id=job_id, session_id=session_id, scenarios=chosen, changes=changes, created_at=utc_now())

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from adreel.scenarios import Scenario
 from adreel.sessions import Identifier, SceneChanges
@@ -41,6 +41,8 @@ class VideoGenerationRequest(BaseModel):
 
 class VideoRegenerateRequest(SceneChanges):
     """Buy a new take of one scene, perhaps with some fields of its description changed."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     session_id: Identifier
     scenario: Scenario

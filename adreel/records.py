@@ -3,6 +3,7 @@
 They are the truth; Prefect only shows and drives. A record is replaced whole, by the job that owns it alone.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ from pydantic_core import from_json
 
 from adreel.errors import BadRecord, NotFound
 from adreel.scenarios import Scenario
-from adreel.sessions import Session, check_id, describe
+from adreel.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.storage import Storage
 from adreel.takes import SCHEMA_VERSION, Choices, Job, Record, Take
 
@@ -41,7 +42,7 @@ class Records:
 
     def session_ids(self) -> list[str]:
         """Return the ids of all stored sessions, sorted."""
-        return self.storage.names("sessions")
+        return [name for name in self.storage.names("sessions") if re.fullmatch(ID_PATTERN, name)]
 
     def save_job(self, job: Job) -> None:
         """Store a job."""
@@ -53,8 +54,7 @@ class Records:
 
     def jobs(self) -> list[Job]:
         """Return all jobs, the oldest first."""
-        ids = (name.removesuffix(".json") for name in self.storage.names("jobs"))
-        jobs = [job for job_id in ids if (job := self.job(job_id))]
+        jobs = [job for job_id in self._ids("jobs") if (job := self.job(job_id))]
         return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
     def save_take(self, take: Take) -> None:
@@ -79,10 +79,14 @@ class Records:
 
     def _takes(self, session_id: str, scenario: Scenario) -> Iterator[Take]:
         folder = f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}"
-        for name in self.storage.names(folder):
-            take = self._read(f"{folder}/{name}", Take)
+        for job_id in self._ids(folder):
+            take = self.take(session_id, scenario, job_id)
             if take is not None:
                 yield take
+
+    def _ids(self, folder: str) -> list[str]:
+        names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))
+        return [name for name in names if re.fullmatch(ID_PATTERN, name)]
 
     def _write(self, path: str, record: BaseModel) -> None:
         self.storage.write(path, record.model_dump_json(indent=2).encode() + b"\n")

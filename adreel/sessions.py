@@ -10,13 +10,13 @@ from typing import Annotated, Any, Self
 from uuid import uuid4
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from adreel.errors import InputError
 from adreel.scenarios import Scenario
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-SIZE_PATTERN = r"^\d{2,5}x\d{2,5}$"
+SIZE_PATTERN = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
 
 # What people send is checked against unknown fields (parse_session); what is read back from storage keeps them,
 # because a newer adreel may have written them.
@@ -53,13 +53,6 @@ class SceneDescription(BaseModel):
     model: str | None = Field(None, description="A model for this scene, as creator:family@version")
     size: str | None = Field(None, pattern=SIZE_PATTERN, description="WIDTHxHEIGHT for this scene")
     seed: int | None = Field(None, ge=1, le=2**31 - 1, description="The same seed gives a similar clip again")
-
-    @field_validator("visual_description")
-    @classmethod
-    def _not_blank(cls, text: str) -> str:
-        if not text:
-            raise ValueError("describe what one sees: an empty prompt makes no clip")
-        return text
 
 
 class SceneChanges(BaseModel):
@@ -150,7 +143,7 @@ def read_session(path: Path) -> Session:
     """Read a session from a YAML or JSON file."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"can't read the session file {path}: {error}") from None
     try:
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)

@@ -83,6 +83,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("download_hosts")
+    @classmethod
+    def _lower_case(cls, hosts: list[str]) -> list[str]:
+        return [host.lower() for host in hosts]
+
     @classmethod
     def load(cls) -> "Settings":
         """Read the settings; InputError names each variable that is wrong."""
@@ -91,6 +96,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             reasons = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors()]
             raise InputError("; ".join(reasons)) from None
+        except UnicodeDecodeError as error:
+            raise InputError(f".env is no UTF-8 text: {error}") from None
         if "runware_api_key" in settings.model_fields_set:
             settings.check_provider()
         return settings
@@ -107,8 +114,12 @@ class Settings(BaseSettings):
         return self.runware_url if self.is_local else self.runware_url or RUNWARE_URL
 
     def check_provider(self) -> None:
-        """Raise InputError if there is an address that wants a key, but no key."""
-        if self.is_local and self.runware_url and not is_loopback(self.runware_url):
+        """Raise InputError if an address wants a key and there is none, or would get it in clear text."""
+        if not self.runware_url or is_loopback(self.runware_url):
+            return
+        if not self.runware_url.startswith("wss://"):
+            raise InputError(f"RUNWARE_URL is {self.runware_url}: only wss:// keeps the key secret on its way")
+        if self.is_local:
             raise InputError(f"RUNWARE_URL is {self.runware_url}, but RUNWARE_API_KEY is not set: set both or none")
 
     @property

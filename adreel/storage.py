@@ -4,6 +4,7 @@ Whole or not at all, on every backend. A local disk gets a temporary name, fsync
 gets a single put, which becomes visible at its end. Nothing else in the project touches fsspec.
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from adreel.crash_points import crash_point
 from adreel.errors import StorageError
 
 WORKSPACE = ".tmp"
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 class Storage:
@@ -56,7 +58,10 @@ class Storage:
                 self.fs.pipe_file(self._full(path), content)
 
     def publish(self, source: Path, path: str) -> bool:
-        """Move a finished local file to `path`; False if something is there already, which stays as it is."""
+        """Put a finished local file in place; False if something is there already, which stays as it is.
+
+        An object store looks first and puts then: two writers at the same moment may both put, the same bytes.
+        """
         with self._writing(path):
             if self.is_local:
                 return _link(source, Path(self._full(path)))
@@ -149,6 +154,13 @@ def _link(source: Path, target: Path) -> bool:
         os.link(source, target)
     except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # A file system without hard links (exFAT, some network mounts): look, then rename.
+        if target.exists():
+            return False
+        source.replace(target)
     crash_point("linked")
     _sync_folder(target.parent)
     return True

@@ -63,16 +63,32 @@ def combine(states: Iterable[State | None]) -> State:
 
 def job_status(records: Records, job_id: str) -> VideoStatusResponse:
     """Return the status of a job and its scenes, or raise NotFound."""
-    job = records.job(job_id)
-    if job is None:
-        raise NotFound(f"no job {job_id!r} in {records.storage.url}")
-    scenes = [scene_status(records, job, scenario) for scenario in job.scenarios]
+    scenes = [scene_status(job, take, scenario) for job, take, scenario in _scenes(records, job_id)]
     return VideoStatusResponse(job_id=job_id, overall_status=combine(scene.status for scene in scenes), scenes=scenes)
 
 
-def scene_status(records: Records, job: Job, scenario: Scenario) -> VideoSceneStatus:
-    """Return the status of one scene of a job."""
-    take = records.take(job.session_id, scenario, job.job_id)
+def job_view(records: Records, job_id: str) -> JobView:
+    """Return a job with all that a summary shows, or raise NotFound."""
+    found = _scenes(records, job_id)
+    scenes = [_scene_view(records, scene_status(job, take, scenario), take) for job, take, scenario in found]
+    return JobView(
+        job_id=job_id,
+        session_id=found[0][0].session_id,
+        overall_status=combine(scene.status for scene in scenes),
+        cost=total_cost(take for _, take, _ in found if take),
+        scenes=scenes,
+    )
+
+
+def _scenes(records: Records, job_id: str) -> list[tuple[Job, Take | None, Scenario]]:
+    job = records.job(job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id!r} in {records.storage.url}")
+    return [(job, records.take(job.session_id, scenario, job_id), scenario) for scenario in job.scenarios]
+
+
+def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:
+    """Return the status of one scene of a job, whose take may not have been recorded yet."""
     state = take.state if take else State.GENERATING
     error = take.problem.message if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
@@ -84,21 +100,6 @@ def scene_status(records: Records, job: Job, scenario: Scenario) -> VideoSceneSt
         progress=take.progress if take else 0,
         video_url=video_url(take) if take else None,
         error=error,
-    )
-
-
-def job_view(records: Records, job_id: str) -> JobView:
-    """Return a job with all that a summary shows, or raise NotFound."""
-    status = job_status(records, job_id)
-    job = records.job(job_id)
-    assert job is not None  # noqa: S101 - for the type checker: job_status has found it
-    takes = {scenario: records.take(job.session_id, scenario, job_id) for scenario in job.scenarios}
-    return JobView(
-        job_id=job_id,
-        session_id=job.session_id,
-        overall_status=status.overall_status,
-        cost=total_cost(take for take in takes.values() if take),
-        scenes=[_scene_view(records, scene, takes[scene.scenario]) for scene in status.scenes],
     )
 
 
@@ -123,15 +124,16 @@ def session_view(records: Records, session_id: str) -> SessionView:
     session = records.session(session_id)
     choices = records.choices(session_id)
     takes = {scenario: records.takes(session_id, scenario) for scenario in session.scenarios}
+    states = {scenario: _state_in_session(records, of_scene) for scenario, of_scene in takes.items()}
     every = [take for of_scene in takes.values() for take in of_scene]
     return SessionView(
         session_id=session_id,
         product_name=session.product_name,
-        state=combine(scene_state(of_scene) for of_scene in takes.values()) if every else None,
+        state=combine(states.values()) if every else None,
         cost=total_cost(every),
         scene_videos=[
-            scene_video(take, scene_state(of_scene) or take.state)
-            for of_scene in takes.values()
+            scene_video(take, states[scenario])
+            for scenario, of_scene in takes.items()
             if (take := current_take(of_scene, choices) or (of_scene[-1] if of_scene else None))
         ],
         updated_at=max((take.updated_at for take in every), default=None),
@@ -144,6 +146,13 @@ def current_take(takes: list[Take], choices: Choices) -> Take | None:
     chosen = [take for take in stored if choices.takes.get(take.scenario) == take.job_id]
     candidates = chosen or stored
     return candidates[-1] if candidates else None
+
+
+def _state_in_session(records: Records, takes: list[Take]) -> State | None:
+    state = scene_state(takes)
+    if state == State.GENERATING and (job := records.job(takes[-1].job_id)) and job.ended_at is not None:
+        return scene_state(takes[:-1]) or State.FAILED
+    return state
 
 
 def scene_state(takes: list[Take]) -> State | None:

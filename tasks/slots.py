@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
 from prefect.exceptions import ObjectAlreadyExists
 
@@ -16,8 +17,15 @@ WAIT_SECONDS = 6 * 3600
 
 
 def ensure_limit(slots: int) -> None:
-    """Create the limit if the server has none; an operator's own number is left alone."""
+    """Create the limit if the server has none; an operator's own number is left alone.
+
+    The embedded server is this process's own and frees no slot that a killed run held: there it is made anew.
+    """
     with get_client(sync_client=True) as client:
+        if client.server_type == ServerType.EPHEMERAL:
+            client.upsert_global_concurrency_limit_by_name(LIMIT, slots)
+            client.update_global_concurrency_limit(LIMIT, GlobalConcurrencyLimitUpdate(active_slots=0))
+            return
         try:
             client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots))
         except ObjectAlreadyExists:

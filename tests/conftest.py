@@ -42,6 +42,16 @@ def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
         yield server
 
 
+@pytest.fixture
+def prefect(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Point commands and workers at the server of the tests, with all slots free."""
+    from tests.slots import free_slots
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    free_slots()
+    return prefect_server
+
+
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
     """Run Prefect's server for all tests of a worker and return its address."""

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,6 @@ def session_file(tmp_path: Path) -> Path:
     file = tmp_path / "ad.yaml"
     file.write_text(yaml.safe_dump(session_data(seconds=1)))
     return file
-
-
-@pytest.fixture
-def prefect(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
 
 
 def adreel(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -167,6 +164,7 @@ def test_a_killed_generate_is_resumed_without_buying_again(
             if "rendering" in line:
                 process.kill()
                 break
+    _free_slots()
     ran = adreel("resume", "ad")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert len(list((tmp_path / "outputs").glob("*.mp4"))) == 4
@@ -175,7 +173,7 @@ def test_a_killed_generate_is_resumed_without_buying_again(
 
 
 @pytest.mark.xdist_group("prefect")
-def test_a_bad_key_is_one_clear_sentence(prefect: None, session_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_key_is_one_clear_sentence(prefect: str, session_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with in_thread(keys=frozenset({"good"})) as server:
         monkeypatch.setenv("RUNWARE_URL", server.url)
         monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
@@ -186,18 +184,33 @@ def test_a_bad_key_is_one_clear_sentence(prefect: None, session_file: Path, monk
     assert not any(b"sk-not-good" in content for content in files(Path("outputs")).values())
 
 
+def _free_slots() -> None:
+    from tests.slots import free_slots
+
+    free_slots()
+
+
 @pytest.mark.xdist_group("prefect")
 def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file: Path, tmp_path: Path) -> None:
-    ran = adreel(
-        "generate", session_file, "--json",
-        PREFECT_HOME=str(tmp_path / "prefect"), PREFECT_API_URL="", ADREEL_MODEL="test:1@1",
-        ADREEL_SIZE="128x72", ADREEL_LOCAL_RENDER_SECONDS="0.3",
-    )  # fmt: skip
+    environment = {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_API_URL": "",
+        "ADREEL_MODEL": "test:1@1",
+        "ADREEL_SIZE": "128x72",
+        "ADREEL_LOCAL_RENDER_SECONDS": "0.3",
+    }
+    ran = adreel("generate", session_file, "--json", **environment)
     assert ran.returncode == 0, ran.stderr
     job = json.loads(ran.stdout)
     assert [scene["status"] for scene in job["scenes"]] == ["completed"] * 4
     clips = [Path(scene["location"]).read_bytes() for scene in job["scenes"]]
     assert len(set(clips)) == 4
+
+    # What a killed run leaves on the embedded server: slots that nobody will ever free.
+    with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as database, database:
+        database.execute("UPDATE concurrency_limit_v2 SET active_slots = 4")
+    ran = adreel("regenerate", "ad", "hook", "--json", **environment)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,7 @@ PATIENCE = 120
 
 
 @pytest.fixture
-def worker(prefect_server: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+def worker(prefect: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ADREEL_STORAGE", str(Path("outputs").absolute()))
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
     shutil.copy(PREFECT_YAML, "prefect.yaml")

@@ -24,7 +24,7 @@ from flows.regenerate_scene import regenerate_scene
 from flows.resume import resume
 from tests.factories import make_session
 
-pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect")]
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from adreel.local_runware import LocalRunware
 from adreel.messages import State
 from adreel.records import Records
 from adreel.scenarios import Scenario
+from adreel.sessions import SceneChanges
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Job, Take, task_uuid
@@ -309,3 +310,11 @@ async def test_a_runner_that_lags_behind_takes_over_what_the_other_has_stored() 
         first_is_done.set()
         assert await late == stored == it.take()
         assert dict(it.server.ledger.submits) == submits
+
+
+async def test_a_change_of_a_field_that_no_scene_has_is_refused_before_anything_is_bought() -> None:
+    async with studio() as it:
+        changes = SceneChanges.model_validate({"lightning": "warm"})
+        with pytest.raises(InputError, match="lightning"):
+            start_job(it.records, it.settings, JOB, "ad", scenarios=[Scenario.HOOK], changes=changes)
+        assert it.records.job(JOB) is None

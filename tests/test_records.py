@@ -239,3 +239,14 @@ def test_sessions_are_listed_by_name(records: Records) -> None:
     for name in ("lamp", "fern", "cap"):
         records.save_session(make_session(session_id=name))
     assert records.session_ids() == ["cap", "fern", "lamp"]
+
+
+def test_strange_files_among_the_records_are_passed_over(records: Records) -> None:
+    records.save_session(make_session())
+    records.save_job(make_job("job-1"))
+    records.save_take(make_take())
+    for stray in ("jobs/notes.txt", "sessions/.DS_Store", "sessions/read me", "sessions/ad/takes/hook/x.bak"):
+        records.storage.write(stray, b"not ours")
+    assert [job.job_id for job in records.jobs()] == ["job-1"]
+    assert records.session_ids() == ["ad"]
+    assert [take.job_id for take in records.takes("ad", Scenario.HOOK)] == ["job-1"]

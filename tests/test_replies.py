@@ -256,3 +256,9 @@ def test_progress_is_a_whole_percentage_or_nothing(progress: Any, read: int | No
 @pytest.mark.parametrize("seed", [None, True, "7", 7.5, float("inf")], ids=repr)
 def test_a_seed_that_is_no_whole_number_is_unknown(seed: Any) -> None:
     assert parse_replies(success(seed=seed)) == [Rendered(TASK, URL, 0.11, None)]
+
+
+def test_an_error_in_data_that_names_no_task_is_not_lost() -> None:
+    [failure] = parse_replies({"data": [{"status": "error", "error": {"code": "rateLimitExceeded"}}]})
+    assert isinstance(failure, Failure)
+    assert (failure.uuid, failure.code) == (None, "rateLimitExceeded")

@@ -143,3 +143,21 @@ def test_an_address_that_is_none_is_bad_input(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_only_this_machine_is_loopback(url: str, here: bool) -> None:
     assert is_loopback(url) is here
+
+
+def test_a_key_is_not_sent_in_clear_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWARE_API_KEY", KEY)
+    monkeypatch.setenv("RUNWARE_URL", "ws://runware.example/v1")
+    with pytest.raises(InputError, match="only wss://"):
+        Settings.load()
+
+
+def test_hosts_are_compared_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADREEL_DOWNLOAD_HOSTS", "CDN.Example")
+    assert Settings.load().download_hosts == ["cdn.example"]
+
+
+def test_an_env_file_that_is_no_text_is_bad_input() -> None:
+    Path(".env").write_bytes(b"ADREEL_MODEL=\xff")
+    with pytest.raises(InputError, match=r"\.env"):
+        Settings.load()

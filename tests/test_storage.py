@@ -1,5 +1,6 @@
 """The contract of a storage, on a local disk and on an object store's stand-in; then what only a disk promises."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -201,3 +202,16 @@ def test_of_many_publishers_at_once_exactly_one_wins(storage: Storage, tmp_path:
         won = list(pool.map(publish, range(8)))
     assert won.count(True) == 1
     assert content_of(storage, "clip.mp4") == str(won.index(True)).encode()
+
+
+def test_a_disk_without_hard_links_still_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    storage = Storage(str(tmp_path / "outputs"))
+    (tmp_path / "first").write_bytes(b"first")
+    (tmp_path / "second").write_bytes(b"second")
+    assert storage.publish(tmp_path / "first", "clip.mp4")
+    assert not storage.publish(tmp_path / "second", "clip.mp4")
+    assert storage.read("clip.mp4") == b"first"

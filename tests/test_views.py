@@ -262,3 +262,12 @@ def test_a_good_clip_stays_in_sight_while_the_scene_is_made_anew(records: Record
 def test_a_take_that_is_not_stored_has_no_clip_to_show() -> None:
     video = scene_video(make_take(AttemptState.RENDERED))
     assert (video.video_url, video.poster_url, video.duration, video.status) == (None, None, None, GENERATING)
+
+
+def test_a_session_is_not_busy_with_a_scene_whose_job_has_ended(records: Records) -> None:
+    records.save_session(make_session())
+    records.save_job(a_job(HOOK, ended=True))
+    records.save_take(make_take(ACCEPTED))
+    assert session_view(records, "ad").state == FAILED
+    records.save_take(good("earlier", -1))
+    assert session_view(records, "ad").state == PARTIAL

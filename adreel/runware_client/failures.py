@@ -13,15 +13,18 @@ CONFLICT = "conflictTaskUUID"
 
 _CLASSES: tuple[tuple[type[AdreelError], str], ...] = (
     (BadKey, r"invalidApiKey|missingApiKey|unauthorized|forbidden|accountSuspended"),
-    (NoCredits, r"insufficientCredits|paymentRequired|.*(Quota|Balance).*"),
+    (NoCredits, r"insufficientCredits|missingCredits|paymentRequired|(?i:.*(quota|balance).*)"),
     (ProviderBusy, r"rateLimitExceeded|providerRateLimitExceeded|internalServerError|serviceUnavailable"),
     (
         SceneRefused,
         r"(invalidProvider|.*[sS]ensitive)Content.*|(provider)?[cC]ontentPolicyViolation|nsfwContentDetected"
         r"|promptBlocked|moderationFailed",
     ),
-    (RenderFailed, r"timeoutProvider|providerTimeout|timeout"),
-    (RenderFailed, r"inferenceError|processingFailed|taskFailed|downloadFailed|noAvailableServer|modelUnavailable"),
+    (
+        RenderFailed,
+        r"timeoutProvider|timeout|inferenceError|processingFailed|taskFailed|downloadFailed|noAvailableServer"
+        r"|modelUnavailable",
+    ),
     (RenderFailed, r"provider.*"),
     (SceneRefused, r"(invalid|missing|unsupported|max).*|incompatibleParameters|unknownModel"),
 )

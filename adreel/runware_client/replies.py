@@ -73,11 +73,11 @@ def _items(items: object, read: Any) -> Iterator[Reply]:
 
 
 def _result(item: dict[str, Any]) -> Reply | None:
+    if item.get("error") or item.get("status") == "error":
+        return parse_failure(item)
     uuid = _uuid(item.get("taskUUID"))
     if uuid is None or item.get("taskType") in ("authentication", "ping"):
         return None
-    if item.get("error") or item.get("status") == "error":
-        return parse_failure(item)
     url = item.get("videoURL")
     if isinstance(url, str) and url and item.get("status", "success") == "success":
         return Rendered(uuid, url, _cost(item.get("cost")), _whole(item.get("seed")))
