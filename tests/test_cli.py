@@ -209,8 +209,11 @@ def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file:
     # What a killed run leaves on the embedded server: slots that nobody will ever free.
     with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as database, database:
         database.execute("UPDATE concurrency_limit_v2 SET active_slots = 4")
+    before = files(tmp_path / "outputs")
     ran = adreel("regenerate", "ad", "hook", "--json", **environment)
     assert ran.returncode == 0, ran.stderr
+    after = files(tmp_path / "outputs")
+    assert {path: after[path] for path in before} == before
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
-import tempfile
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from adreel.errors import StorageError
 from adreel.runware_client.client import RunwareClient
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -73,8 +74,12 @@ async def shared_client(settings: Settings) -> AsyncIterator[RunwareClient]:
 
 def _ledger_file(storage_url: str) -> Path:
     # The local Runware lives no longer than its process, its tasks have to: another process may resume the job.
-    storage = Storage(storage_url)
-    if storage.is_local:
-        return Path(storage.location(".local-runware.jsonl"))
-    name = hashlib.sha256(storage_url.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"adreel-local-runware-{name}.jsonl"
+    # Not in the storage: what is bought there is the user's, this is the stand-in's own memory.
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    name = hashlib.sha256(Storage(storage_url).location("").encode()).hexdigest()[:16]
+    file = state / "adreel" / f"local-runware-{name}.jsonl"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"can't keep the local Runware's tasks in {file}: {error}; set XDG_STATE_HOME") from error
+    return file
