@@ -28,7 +28,6 @@ class Measures:
     duration: float
     width: int
     height: int
-    has_audio: bool
 
 
 def measure(path: Path) -> Measures:
@@ -44,7 +43,7 @@ def measure(path: Path) -> Measures:
             promised = float((video.duration or 0) * (video.time_base or 0))
             if seconds < promised - CUT_SECONDS:
                 raise ClipUnavailable(f"what arrived is cut off after {seconds:.2f} of {promised:.2f} s")
-            return Measures(seconds, video.width, video.height, bool(container.streams.audio))
+            return Measures(seconds, video.width, video.height)
     except (FFmpegError, StopIteration, ValueError) as error:
         raise ClipUnavailable(f"what arrived is no playable video: {error}") from error
 

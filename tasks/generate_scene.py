@@ -49,6 +49,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     except Exception as error:
         if _is_last_try(error):
             await asyncio.to_thread(give_up, records, job, scenario, error)
+        await progress.close()
         raise
     await progress.close()
     await _show_poster(records, take)

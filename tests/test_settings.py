@@ -161,3 +161,9 @@ def test_an_env_file_that_is_no_text_is_bad_input() -> None:
     Path(".env").write_bytes(b"ADREEL_MODEL=\xff")
     with pytest.raises(InputError, match=r"\.env"):
         Settings.load()
+
+
+@pytest.mark.parametrize("variable", [field.alias or name.upper() for name, field in Settings.model_fields.items()])
+def test_the_readme_explains_every_variable(variable: str) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    assert f"| `{variable}` |" in readme

@@ -118,7 +118,10 @@ def _run_flow(
     flow_name: str, parameters: dict[str, Any], settings: Settings, watch: Watch, *, as_json: bool, verbose: bool
 ) -> "FlowState[Any]":
     if not as_json and settings.is_local:
-        print_line("No RUNWARE_API_KEY: the local Runware renders, nothing is spent. Starting Prefect ...")
+        # Only an empty variable keeps the task from looking for a key in Prefect: else the claim would be too large.
+        mentioned = "runware_api_key" in settings.model_fields_set
+        unless = "" if mentioned else ", unless Prefect holds a Secret block runware-api-key"
+        print_line(f"No RUNWARE_API_KEY: the local Runware renders, nothing is spent{unless}. Starting Prefect ...")
     flow, run_here = _load_prefect(flow_name, verbose=verbose)
     return run_here(flow, parameters, watch)
 
