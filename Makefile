@@ -6,14 +6,19 @@ READY := $(VENV)/.ready
 # The lock is resolved as of this day; later releases of Prefect's own dependencies broke it before.
 LOCK_DATE ?= 2026-10-08
 UV_VERSION := 0.13.9
+SEEDS ?= 2000
+FIRST ?= 0
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test simulate lint format lock clean
 
 demo: $(READY)  ## four clips of an example ad, from the local Runware: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+simulate: $(READY)  ## the seeded simulation: SEEDS=n many, from FIRST=n; one alone is replayed with its story
+	$(BIN)/python -m tests.rigs.simulation --seeds $(SEEDS) --first $(FIRST)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,11 +1,12 @@
 """A job from its first record to its last: what it will buy, one scene at a time, and how it ended."""
 
 import asyncio
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 
 from adreel.downloads import DownloadRules
-from adreel.errors import InputError, NotFound
+from adreel.errors import AdreelError, InputError, NotFound
 from adreel.prompts import clip_request
 from adreel.purchase import Purchase, Report, Slot
 from adreel.records import Records
@@ -48,31 +49,55 @@ def start_job(
     return job
 
 
-def open_scenes(records: Records, settings: Settings, target: str) -> list[tuple[Job, list[Scenario]]]:
+def open_scenes(
+    records: Records, settings: Settings, target: str, broken: list[AdreelError] | None = None
+) -> list[tuple[Job, list[Scenario]]]:
     """Return the jobs that left scenes open, with these: of one session, one job, or of `all`; writes nothing.
 
-    Left alone are scenes that are stored, and those that have failed and may not be bought again.
+    Left alone are scenes that are stored, and those that have failed and may not be bought again. What keeps a job
+    from being taken up, such as a BadRecord, goes into `broken` and the job is left out; without a list it is raised.
     """
     found = []
-    for job in _jobs_of(records, target):
-        takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
-        allowed = settings.attempts * job.rounds
-        scenes = [scenario for scenario, take in takes.items() if take is None or take.can_go_on(allowed)]
-        if scenes:
-            found.append((job, scenes))
+    for job in _jobs_of(records, target, broken):
+        with collecting(broken):
+            scenes = _open_in(records, settings, job)
+            if scenes:
+                found.append((job, scenes))
     return found
 
 
-def _jobs_of(records: Records, target: str) -> list[Job]:
-    if target == ALL:
-        return records.jobs()
-    job = records.job(target)
-    if job is not None:
+@contextmanager
+def collecting(broken: list[AdreelError] | None) -> Iterator[None]:
+    """Put an error of the block into a list, so that one job's trouble is not another's; without a list, raise it."""
+    try:
+        yield
+    except AdreelError as error:
+        if broken is None:
+            raise
+        broken.append(error)
+
+
+def _open_in(records: Records, settings: Settings, job: Job) -> list[Scenario]:
+    takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
+    if None in takes.values():
+        _missing_takes(records, settings, job)  # Raises if resume_job could not plan them.
+    allowed = settings.attempts * job.rounds
+    return [scenario for scenario, take in takes.items() if take is None or take.can_go_on(allowed)]
+
+
+def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) -> list[Job]:
+    if target != ALL and (job := records.job(target)):
         return [job]
-    jobs = [job for job in records.jobs() if job.session_id == target]
-    if not jobs:
+    jobs = []
+    for job_id in records.job_ids():
+        with collecting(broken):
+            job = records.job(job_id)
+            if job and target in {ALL, job.session_id}:
+                jobs.append(job)
+    # One that can't be read may be of this session too: it has been named.
+    if not jobs and target != ALL and not broken:
         raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.storage.url}")
-    return jobs
+    return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
 
 def resume_job(records: Records, settings: Settings, job: Job) -> Job:

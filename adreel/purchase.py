@@ -8,6 +8,7 @@ derived from what is being bought: coming back asks for the same thing again.
 """
 
 import asyncio
+import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -29,14 +30,13 @@ from adreel.errors import (
 from adreel.media import check_duration, make_poster, measure, sha256_of
 from adreel.prompts import read_frame
 from adreel.records import Records
-from adreel.runware_client import Rendered, RunwareClient
+from adreel.runware_client import Rendered, RunwareClient, Underway
 from adreel.settings import Settings
 from adreel.takes import Attempt, AttemptState, Clip, Problem, Take, clip_name, utc_now
 
 Slot = Callable[[], AbstractAsyncContextManager[None]]
 Report = Callable[[Take, str], None]
 
-RENEW_SECONDS = 10
 # These leave a sent task as it is: nothing is known to have ended.
 _OPEN_ENDED = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering)
 
@@ -64,6 +64,7 @@ class Purchase:
         self._slot = slot
         self._attempts_allowed = attempts_allowed
         self._report = report
+        self._came_back = take.is_open
         self._saving = threading.Lock()
         self._in_flight = {
             AttemptState.PLANNED: self._prepare,
@@ -123,16 +124,30 @@ class Purchase:
         await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
 
     async def _submit(self) -> None:
-        request = self.take.request
-        image = await asyncio.to_thread(read_frame, request.first_frame, "") if request.first_frame else None
-        async with self._recording_failure():
-            crash_point("before the submit")
-            await self._client.submit(self._attempt.uuid, request, image)
-            crash_point("after the submit")
+        if not await self._found_again():
+            # Another runner of the same job may have heard a refusal while this one was asking.
+            if self._came_back and await asyncio.to_thread(self._adopt_further):
+                return
+            request = self.take.request
+            image = await asyncio.to_thread(read_frame, request.first_frame, "") if request.first_frame else None
+            async with self._recording_failure():
+                crash_point("before the submit")
+                await self._client.submit(self._attempt.uuid, request, image)
+                crash_point("after the submit")
+        self._came_back = False
+        self._attempt.accepted_at = utc_now()
         await self._move(AttemptState.ACCEPTED, "accepted by Runware")
 
+    async def _found_again(self) -> Underway | Rendered | None:
+        """Look a task up that an earlier run may have sent: how long Runware refuses its UUID twice is not known."""
+        try:
+            return await self._client.look_up(self._attempt.uuid) if self._came_back else None
+        except ProviderUnreachable:
+            return None
+
     async def _follow(self) -> None:
-        rendered = await self._wait()
+        found = await self._found_again()
+        rendered = found if isinstance(found, Rendered) else await self._wait()
         crash_point("seen rendered")
         attempt = self._attempt
         attempt.url, attempt.cost, attempt.seed = rendered.url, rendered.cost, rendered.seed
@@ -144,6 +159,9 @@ class Purchase:
             async with asyncio.timeout(limit), self._recording_failure():
                 return await self._client.wait(self._attempt.uuid, self._report_progress)
         except TimeoutError:
+            self._came_back = True
+            if isinstance(found := await self._found_again(), Rendered):
+                return found
             why = f" (the last poll failed: {self._client.trouble})" if self._client.trouble else ""
             raise StillRendering(
                 f"still rendering after {limit:g} s (ADREEL_DEADLINE) as task {self._attempt.uuid}{why};"
@@ -178,23 +196,46 @@ class Purchase:
 
     async def _renewed_url(self) -> str | None:
         try:
-            async with asyncio.timeout(RENEW_SECONDS):
-                return (await self._client.wait(self._attempt.uuid)).url
-        except (TimeoutError, AdreelError):
+            found = await self._client.look_up(self._attempt.uuid)
+        except (ProviderUnreachable, AccountError):
             return None
+        return found.url if isinstance(found, Rendered) else None
 
     async def _bring_home(self) -> None:
         storage = self._records.storage
         with storage.workspace() as folder:
             path = folder / clip_name(self.take)
-            await download(self._attempt.url or "", path, self._rules)
-            crash_point("downloaded")
-            self.take.clip = await asyncio.to_thread(self._verify, path)
+            if await asyncio.to_thread(self._find_published, path):
+                self.take.clip = await asyncio.to_thread(self._verify_published, path)
+            else:
+                await download(self._attempt.url or "", path, self._rules)
+                crash_point("downloaded")
+                self.take.clip = await asyncio.to_thread(self._verify, path)
             self.take.reach("fetched")
             await self._save("downloaded and verified")
             await asyncio.to_thread(self._publish, path)
             crash_point("clip published")
         await self._move(AttemptState.STORED, "stored")
+
+    def _find_published(self, path: Path) -> bool:
+        """Copy what an earlier run published before it could say so: the address of a clip may be dead by now."""
+        try:
+            with self._records.storage.open(path.name) as source, path.open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _verify_published(self, path: Path) -> Clip:
+        expected = self.take.clip
+        try:
+            clip = self._verify(path)
+        except ClipUnavailable:
+            clip = None
+        if clip is None or (expected and clip.sha256 != expected.sha256):
+            location = self._records.storage.location(path.name)
+            raise StorageError(f"another file is at {location}: move it away, then resume")
+        return clip
 
     def _verify(self, path: Path) -> Clip:
         measured = measure(path)
@@ -221,7 +262,7 @@ class Purchase:
         if not storage.publish(path, clip.file):
             with storage.open(clip.file) as stream:
                 if sha256_of(stream) != clip.sha256:
-                    raise StorageError(f"another clip is at {storage.location(clip.file)}: move it away, then resume")
+                    raise StorageError(f"another file is at {storage.location(clip.file)}: move it away, then resume")
 
     async def _move(self, state: AttemptState, text: str) -> None:
         self.take.advance(state)
@@ -234,15 +275,20 @@ class Purchase:
     def _write(self) -> None:
         # A cancelled run writes its last word while an earlier write may still be under way in its thread.
         with self._saving:
-            latest = self._records.take(self.take.session_id, self.take.scenario, self.take.job_id)
-            if latest is not None and latest.is_ahead_of(self.take):
-                # Another runner of the same job has come further: its record stands, and this one goes on from there.
-                self.take = latest
+            if self._adopt_further():
                 return
             self.take.updated_at = utc_now()
             crash_point(f"before the record: {self.take.progress}")
             self._records.save_take(self.take)
             crash_point(f"after the record: {self.take.progress}")
+
+    def _adopt_further(self) -> bool:
+        """Go on from the record of another runner of the same job, if it has come further."""
+        latest = self._records.take(self.take.session_id, self.take.scenario, self.take.job_id)
+        if latest is None or not (latest.is_stored or latest.is_ahead_of(self.take)):
+            return False
+        self.take = latest
+        return True
 
     def _give_up_for_now(self) -> None:
         if not self.take.is_stored:

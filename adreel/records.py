@@ -1,41 +1,72 @@
 """The records in storage: sessions, jobs, takes and choices, one JSON file each.
 
-They are the truth; Prefect only shows and drives. A record is replaced whole, by the job that owns it alone.
+They are the truth; Prefect only shows and drives. A record is replaced whole, by the job that owns it alone, and
+never if what lies in its place can't be read.
 """
 
 import re
 from collections.abc import Iterator
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
-from adreel.errors import BadRecord, NotFound
+from adreel.errors import BadRecord, NotFound, StorageError
+from adreel.migrations import NewerRecord, migrate
 from adreel.scenarios import Scenario
 from adreel.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.storage import Storage
-from adreel.takes import SCHEMA_VERSION, Choices, Job, Record, Take
+from adreel.takes import Choices, Job, Record, Take
 
-AnyModel = TypeVar("AnyModel", bound=BaseModel)
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class StoredSession(Session, Record):
     """A session as it lies in storage."""
 
 
+@dataclass(frozen=True)
+class _Kind(Generic[AnyRecord]):
+    """A kind of record: its name in the migrations, its model, and its path by the ids that it is found by."""
+
+    name: str
+    model: type[AnyRecord]
+    form: str
+
+    def path(self, ids: dict[str, str]) -> str:
+        return self.form.format(**{name: check_id(value, name) for name, value in ids.items()})
+
+    def parse(self, content: bytes, ids: dict[str, str]) -> AnyRecord:
+        data = from_json(content, allow_inf_nan=False)
+        record = self.model.model_validate(migrate(self.name, data) if isinstance(data, dict) else data)
+        for name, value in ids.items():
+            if getattr(record, name, value) != value:
+                raise ValueError(f"it is that of {name} {getattr(record, name)!r}")
+        return record
+
+
+_SESSION = _Kind("session", StoredSession, "sessions/{session_id}/session.json")
+_JOB = _Kind("job", Job, "jobs/{job_id}.json")
+_TAKE = _Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
+_CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
+
+
 class Records:
-    """Reads and writes the records of one storage."""
+    """Reads and writes the records of one storage; BadRecord names a file that is no good record of its kind."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
     def save_session(self, session: Session) -> None:
-        """Store a session, replacing an earlier version of it."""
-        self._write(_session_path(session.session_id), StoredSession(**session.model_dump()))
+        """Store a session in place of an earlier version of it, whose unknown fields it keeps."""
+        earlier = self._read(_SESSION, session_id=session.session_id)
+        unknown = (earlier.model_extra or {}) if earlier else {}
+        self._put(_SESSION, StoredSession(**{**unknown, **session.model_dump()}), session_id=session.session_id)
 
     def session(self, session_id: str) -> Session:
         """Return a stored session, or raise NotFound."""
-        stored = self._read(_session_path(session_id), StoredSession)
+        stored = self._read(_SESSION, session_id=session_id)
         if stored is None:
             raise NotFound(f"no session {session_id!r} in {self.storage.url}: see `adreel sessions`")
         return stored
@@ -46,24 +77,28 @@ class Records:
 
     def save_job(self, job: Job) -> None:
         """Store a job."""
-        self._write(_job_path(job.job_id), job)
+        self._replace(_JOB, job, job_id=job.job_id)
 
     def job(self, job_id: str) -> Job | None:
         """Return a job, or None if nothing was recorded under that id."""
-        return self._read(_job_path(job_id), Job)
+        return self._read(_JOB, job_id=job_id)
+
+    def job_ids(self) -> list[str]:
+        """Return the ids of all jobs, sorted."""
+        return self._ids("jobs")
 
     def jobs(self) -> list[Job]:
         """Return all jobs, the oldest first."""
-        jobs = [job for job_id in self._ids("jobs") if (job := self.job(job_id))]
+        jobs = [job for job_id in self.job_ids() if (job := self.job(job_id))]
         return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
     def save_take(self, take: Take) -> None:
         """Store a take durably: when this returns, a crash can't undo it."""
-        self._write(_take_path(take.session_id, take.scenario, take.job_id), take)
+        self._replace(_TAKE, take, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
 
     def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
         """Return the take that a job bought for a scene, if it has begun."""
-        return self._read(_take_path(session_id, scenario, job_id), Take)
+        return self._read(_TAKE, session_id=session_id, scenario=scenario, job_id=job_id)
 
     def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
         """Return all takes of a scene, the oldest first."""
@@ -71,11 +106,11 @@ class Records:
 
     def choices(self, session_id: str) -> Choices:
         """Return which takes a person has chosen; none at first."""
-        return self._read(_choices_path(session_id), Choices) or Choices()
+        return self._read(_CHOICES, session_id=session_id) or Choices(takes={})
 
     def save_choices(self, session_id: str, choices: Choices) -> None:
         """Store which takes a person has chosen."""
-        self._write(_choices_path(session_id), choices)
+        self._replace(_CHOICES, choices, session_id=session_id)
 
     def _takes(self, session_id: str, scenario: Scenario) -> Iterator[Take]:
         folder = f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}"
@@ -88,39 +123,29 @@ class Records:
         names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))
         return [name for name in names if re.fullmatch(ID_PATTERN, name)]
 
-    def _write(self, path: str, record: BaseModel) -> None:
-        self.storage.write(path, record.model_dump_json(indent=2).encode() + b"\n")
+    def _replace(self, kind: _Kind[AnyRecord], record: AnyRecord, **ids: str) -> None:
+        # Read for its error alone: a file that nobody understands may be all that is known of a paid clip.
+        self._read(kind, **ids)
+        self._put(kind, record, **ids)
 
-    def _read(self, path: str, model: type[AnyModel]) -> AnyModel | None:
-        try:
-            content = self.storage.read(path)
-        except FileNotFoundError:
-            return None
+    def _put(self, kind: _Kind[AnyRecord], record: AnyRecord, **ids: str) -> None:
+        self.storage.write(kind.path(ids), record.model_dump_json(indent=2).encode() + b"\n")
+
+    def _read(self, kind: _Kind[AnyRecord], **ids: str) -> AnyRecord | None:
+        path = kind.path(ids)
         where = self.storage.location(path)
         try:
-            data = from_json(content)
-            # Looked at first: a newer record may have another shape, and is no broken one.
-            version = data.get("schema_version", 1) if isinstance(data, dict) else 1
-            if isinstance(version, int) and version > SCHEMA_VERSION:
-                raise BadRecord(f"{where} was written by a newer adreel (schema {version})")
-            return model.model_validate(data)
-        except ValidationError as error:
-            raise BadRecord(f"{where} is no good record: {describe(error)}") from None
+            return kind.parse(self.storage.read(path), ids)
+        except FileNotFoundError:
+            return None
+        except StorageError as error:
+            if isinstance(error.__cause__, IsADirectoryError):
+                raise BadRecord(f"{where} is no good record, but a folder: move it away") from None
+            raise
+        except NewerRecord as error:
+            raise BadRecord(f"{where} was written by a newer adreel ({error}): update this one") from None
         except ValueError as error:
-            raise BadRecord(f"{where} is no good record: {error}") from None
-
-
-def _session_path(session_id: str) -> str:
-    return f"sessions/{check_id(session_id, 'session_id')}/session.json"
-
-
-def _job_path(job_id: str) -> str:
-    return f"jobs/{check_id(job_id, 'job_id')}.json"
-
-
-def _take_path(session_id: str, scenario: Scenario, job_id: str) -> str:
-    return f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}/{check_id(job_id, 'job_id')}.json"
-
-
-def _choices_path(session_id: str) -> str:
-    return f"sessions/{check_id(session_id, 'session_id')}/current.json"
+            reason = describe(error) if isinstance(error, ValidationError) else error
+            raise BadRecord(
+                f"{where} is no good record: {reason}; it is not replaced: restore it or move it away"
+            ) from None

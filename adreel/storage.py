@@ -5,11 +5,14 @@ gets a single put, which becomes visible at its end. Nothing else in the project
 """
 
 import errno
+import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -21,6 +24,7 @@ from adreel.crash_points import crash_point
 from adreel.errors import StorageError
 
 WORKSPACE = ".tmp"
+TEMPORARY = r"\..+\.[0-9a-f]{32}"
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -101,7 +105,19 @@ class Storage:
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
-        """Lend a temporary local folder, on the storage's own disk where that makes publishing a rename."""
+        """Lend a temporary local folder, on the storage's own disk where that makes publishing a rename.
+
+        Trouble of its disk, whoever meets it there, is a StorageError that names it.
+        """
+        with self._temporary_folder() as folder:
+            try:
+                yield folder
+            except OSError as error:
+                place, reason = error.filename or folder, error.strerror or error
+                raise StorageError(f"can't use {place}: {reason}; check its disk, then resume") from error
+
+    @contextmanager
+    def _temporary_folder(self) -> Iterator[Path]:
         if not self.is_local:
             with tempfile.TemporaryDirectory(prefix="adreel-") as folder:
                 yield Path(folder)
@@ -113,6 +129,19 @@ class Storage:
             yield local
         finally:
             shutil.rmtree(local, ignore_errors=True)
+
+    def leftovers(self, before: datetime) -> list[str]:
+        """Return the sorted paths of temporary files and folders on a local disk that nobody touched since then."""
+        if not self.is_local:
+            return []
+        root, found = Path(self.root), []
+        for folder, folders, files in os.walk(root):
+            names = [name for name in files if re.fullmatch(TEMPORARY, name)]
+            if Path(folder) == root / WORKSPACE:
+                names = [*folders, *files]
+                folders.clear()
+            found += [path for name in names if _touched(path := Path(folder, name)) < before.timestamp()]
+        return sorted(str(path.relative_to(root)) for path in found)
 
     def _full(self, path: str) -> str:
         return f"{self.root.rstrip('/')}/{path}" if path else self.root
@@ -164,6 +193,13 @@ def _link(source: Path, target: Path) -> bool:
     crash_point("linked")
     _sync_folder(target.parent)
     return True
+
+
+def _touched(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf  # A run that is alive has just removed it.
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,14 +11,13 @@ from enum import StrEnum
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from adreel.errors import AdreelError
 from adreel.messages import State
+from adreel.migrations import SCHEMA_VERSION
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, SceneDescription
-
-SCHEMA_VERSION = 1
+from adreel.sessions import Identifier, SceneChanges, SceneDescription
 
 PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetched": 80, "stored": 100}
 
@@ -62,7 +61,7 @@ class Problem(BaseModel):
 class ClipRequest(BaseModel):
     """What is bought, fully resolved: a resume sends the same even if the settings have changed."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
 
     model: str
     prompt: str
@@ -76,7 +75,7 @@ class ClipRequest(BaseModel):
 class Clip(BaseModel):
     """A clip as it was measured before it was stored; sizes in bytes and pixels, duration in seconds."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     file: str
     poster: str
@@ -90,11 +89,12 @@ class Clip(BaseModel):
 class Attempt(BaseModel):
     """One Runware task of a take."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     uuid: UUID
     state: AttemptState = AttemptState.PLANNED
-    created_at: datetime
+    created_at: AwareDatetime
+    accepted_at: AwareDatetime | None = Field(None, description="When Runware was known to have the task")
     url: str | None = None
     cost: float | None = None
     seed: int | None = None
@@ -105,6 +105,12 @@ class Attempt(BaseModel):
         """Whether Runware may have a task for it whose clip is not home yet."""
         return self.state in {AttemptState.SUBMITTED, AttemptState.ACCEPTED, AttemptState.RENDERED}
 
+    @property
+    def knowledge(self) -> int:
+        """How much is known of the task; that Runware refused it says less than that it has accepted it."""
+        was_refused = self.state == AttemptState.FAILED and self.accepted_at is None
+        return list(AttemptState).index(AttemptState.SUBMITTED if was_refused else self.state)
+
 
 class Take(Record):
     """What one job buys for one scene."""
@@ -112,8 +118,8 @@ class Take(Record):
     session_id: str
     scenario: Scenario
     job_id: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
     scene: SceneDescription
     request: ClipRequest
     attempts: list[Attempt] = Field(default_factory=list)
@@ -155,9 +161,8 @@ class Take(Record):
         return self._position > other._position
 
     @property
-    def _position(self) -> tuple[bool, int, int]:
-        rank = list(AttemptState).index(self.attempts[-1].state) if self.attempts else 0
-        return self.is_stored, len(self.attempts), rank
+    def _position(self) -> tuple[bool, int, int, int]:
+        return self.is_stored, len(self.attempts), self.attempts[-1].knowledge if self.attempts else 0, self.progress
 
     def can_go_on(self, attempts_allowed: int) -> bool:
         """Whether its clip may still come home without anybody's decision to spend more than is allowed."""
@@ -186,18 +191,18 @@ class Job(Record):
     """Which session and scenarios a job is about."""
 
     job_id: str
-    session_id: str
-    scenarios: list[Scenario]
+    session_id: Identifier
+    scenarios: list[Scenario] = Field(min_length=1)
     changes: SceneChanges | None = Field(None, description="What its takes shall have otherwise than the session")
-    created_at: datetime
+    created_at: AwareDatetime
     rounds: int = Field(1, ge=1, description="How often it was started after having ended: each may buy anew")
-    ended_at: datetime | None = None
+    ended_at: AwareDatetime | None = None
 
 
 class Choices(Record):
     """The takes that a person has chosen: scenario -> job_id."""
 
-    takes: dict[Scenario, str] = Field(default_factory=dict)
+    takes: dict[Scenario, str]
 
 
 def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:

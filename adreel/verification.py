@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
-from adreel.errors import BadRecord, InputError, NotFound
+from adreel.errors import InputError, NotFound, StorageError
 from adreel.media import sha256_of
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.takes import Take
+from adreel.takes import Take, utc_now
 
 OURS = (".mp4", ".jpg")
+# A run holds a temporary file for minutes at most, and the clocks of two machines on one disk differ by less than this.
+ABANDONED = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def verify(records: Records) -> list[Finding]:
     ]
     for path, take in takes.items():
         findings += _wrong_take(records, path, take)
-    return findings + list(_orphans(records, takes))
+    return [*findings, *_orphans(records, takes), *_leftovers(records)]
 
 
 def _unreadable_sessions(records: Records) -> Iterator[Finding]:
@@ -50,25 +53,30 @@ def _unreadable(path: str, read: Callable[[str], object], name: str) -> Iterator
         read(name)
     except NotFound:
         yield Finding(path, "missing", "the folder has no such record")
-    except (BadRecord, InputError) as error:
+    except (StorageError, InputError) as error:
         yield Finding(path, "unreadable", str(error))
 
 
 def _collect_takes(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
     for session_id in records.session_ids():
         for scenario in Scenario:
-            folder = f"sessions/{session_id}/takes/{scenario.value}"
-            for name in records.storage.names(folder):
-                path, job_id = f"{folder}/{name}", name.removesuffix(".json")
-                try:
-                    take = records.take(session_id, scenario, job_id)
-                except (BadRecord, InputError) as error:
-                    yield Finding(path, "unreadable", str(error))
-                    continue
-                if take is not None:
-                    takes[path] = take
-                    if (take.session_id, take.scenario, take.job_id) != (session_id, scenario, job_id):
-                        yield Finding(path, "misplaced", "the record says that it belongs somewhere else")
+            yield from _collect_of_scene(records, takes, session_id, scenario)
+
+
+def _collect_of_scene(
+    records: Records, takes: dict[str, Take], session_id: str, scenario: Scenario
+) -> Iterator[Finding]:
+    folder = f"sessions/{session_id}/takes/{scenario.value}"
+
+    def collect(job_id: str) -> None:
+        if take := records.take(session_id, scenario, job_id):
+            takes[f"{folder}/{job_id}.json"] = take
+
+    try:
+        for name in records.storage.names(folder):
+            yield from _unreadable(f"{folder}/{name}", collect, name.removesuffix(".json"))
+    except StorageError as error:
+        yield Finding(folder, "unreadable", str(error))
 
 
 def _wrong_take(records: Records, path: str, take: Take) -> Iterator[Finding]:
@@ -87,6 +95,8 @@ def _wrong_take(records: Records, path: str, take: Take) -> Iterator[Finding]:
                 yield Finding(take.clip.file, "changed", "its bytes are not those that were stored")
     except FileNotFoundError:
         yield Finding(take.clip.file, "missing", f"{path} says that this clip is stored")
+    except (StorageError, OSError) as error:
+        yield Finding(take.clip.file, "unreadable", str(error))
 
 
 def _wrong_choices(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
@@ -95,7 +105,7 @@ def _wrong_choices(records: Records, takes: dict[str, Take]) -> Iterator[Finding
         path = f"sessions/{session_id}/current.json"
         try:
             chosen = records.choices(session_id).takes
-        except BadRecord as error:
+        except StorageError as error:
             yield Finding(path, "unreadable", str(error))
             continue
         for scenario, job_id in chosen.items():
@@ -109,3 +119,8 @@ def _orphans(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
     for name in records.storage.names(""):
         if name.endswith(OURS) and name not in named:
             yield Finding(name, "orphan", "no take names this file")
+
+
+def _leftovers(records: Records) -> Iterator[Finding]:
+    for path in records.storage.leftovers(utc_now() - ABANDONED):
+        yield Finding(path, "leftover", "a killed run left it: once `adreel resume --all` finds nothing, delete it")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from adreel.errors import NotFound
+from adreel.errors import AdreelError, NotFound, StorageError
 from adreel.messages import SceneVideo, State, VideoSceneStatus, VideoStatusResponse
 from adreel.records import Records
 from adreel.scenarios import Scenario
@@ -138,6 +138,20 @@ def session_view(records: Records, session_id: str) -> SessionView:
         ],
         updated_at=max((take.updated_at for take in every), default=None),
     )
+
+
+def session_views(records: Records) -> tuple[list[SessionView], list[AdreelError]]:
+    """Return all sessions, and why others can't be shown: one broken record hides no other session."""
+    views: list[SessionView] = []
+    broken: list[AdreelError] = []
+    for session_id in records.session_ids():
+        try:
+            views.append(session_view(records, session_id))
+        except NotFound:
+            broken.append(NotFound(f"{records.storage.location(f'sessions/{session_id}')} has no session.json"))
+        except StorageError as error:
+            broken.append(error)
+    return views, broken
 
 
 def current_take(takes: list[Take], choices: Choices) -> Take | None:

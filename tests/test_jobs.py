@@ -22,53 +22,12 @@ from adreel.errors import (
 from adreel.jobs import end_job, give_up, produce_scene, start_job
 from adreel.local_runware import LocalRunware
 from adreel.messages import State
-from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
 from adreel.settings import Settings
-from adreel.storage import Storage
-from adreel.takes import AttemptState, Job, Take, task_uuid
+from adreel.takes import AttemptState, Take, task_uuid
 from adreel.views import job_status, session_view
-from tests.factories import make_session
-
-JOB = "job-1"
-
-
-@asynccontextmanager
-async def studio(*faults: str, render_seconds: float = 0.1, **settings: object) -> AsyncIterator["Studio"]:
-    async with LocalRunware(render_seconds=render_seconds, faults=faults) as server:
-        options = {"runware_url": server.url, "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72", **settings}
-        yield Studio(server, Settings(**options))  # type: ignore[arg-type]
-
-
-class Studio:
-    """A local Runware, a storage with one session, and a job on it."""
-
-    def __init__(self, server: LocalRunware, settings: Settings) -> None:
-        self.server = server
-        self.settings = settings
-        self.records = Records(Storage(settings.storage))
-        self.records.save_session(make_session(seconds=2))
-
-    def start(self, *scenarios: Scenario) -> Job:
-        return start_job(self.records, self.settings, JOB, "ad", scenarios=list(scenarios) or None)
-
-    async def produce(self, scenario: Scenario = Scenario.HOOK, *, job: Job | None = None) -> Take:
-        async with asyncio.timeout(30):
-            return await produce_scene(self.records, self.settings, job or self.start(scenario), scenario)
-
-    def take(self, scenario: Scenario = Scenario.HOOK) -> Take:
-        take = self.records.take("ad", scenario, JOB)
-        assert take is not None
-        return take
-
-    @property
-    def bought(self) -> list[str]:
-        return [entry.uuid for entry in self.server.ledger.entries]
-
-    def clip_path(self, take: Take) -> Path:
-        assert take.clip is not None
-        return Path(self.records.storage.location(take.clip.file))
+from tests.studio import JOB, Studio, studio
 
 
 async def test_a_scene_ends_as_a_playable_clip_with_its_measures_in_the_record() -> None:

@@ -3,16 +3,18 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adreel.errors import BadRecord, InputError, NotFound
+from adreel.migrations import SCHEMA_VERSION
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
 from adreel.storage import Storage
-from adreel.takes import SCHEMA_VERSION, AttemptState, Choices, Job
+from adreel.takes import AttemptState, Choices, Job
 from tests.factories import NOW, make_session, make_take
 
 SESSION = "sessions/ad/session.json"
@@ -98,7 +100,7 @@ def test_a_take_in_any_state_comes_back_as_it_was(records: Records, state: Attem
 def test_what_was_never_recorded_is_told_apart_from_trouble(records: Records) -> None:
     assert records.take("ad", Scenario.HOOK, "job-1") is None
     assert records.job("job-1") is None
-    assert records.choices("ad") == Choices()
+    assert records.choices("ad") == Choices(takes={})
     assert (records.takes("ad", Scenario.HOOK), records.jobs(), records.session_ids()) == ([], [], [])
     with pytest.raises(NotFound, match=r"'ad'.*adreel sessions"):
         records.session("ad")
@@ -136,16 +138,12 @@ def test_fields_of_a_newer_adreel_survive_a_rewrite_within_a_job_s_changes(recor
     assert json.loads(records.storage.read(JOB)) == written
 
 
-def test_records_of_the_first_schema_without_the_later_fields_stay_readable(records: Records) -> None:
-    def strip(data: dict[str, Any]) -> None:
-        for name in ("schema_version", "changes", "rounds", "ended_at"):
-            del data[name]
-
-    save_all(records)
-    change(records.storage, JOB, strip)
-    job = records.job("job-1")
-    assert job is not None
-    assert (job.schema_version, job.changes, job.rounds, job.ended_at) == (1, None, 1, None)
+def test_unknown_fields_of_a_session_survive_the_session_being_given_anew(records: Records) -> None:
+    records.save_session(make_session())
+    change(records.storage, SESSION, lambda data: data.update(from_the_future=1))
+    records.save_session(make_session(product_name="Torch"))
+    stored = json.loads(records.storage.read(SESSION))
+    assert (stored["from_the_future"], stored["product_name"]) == (1, "Torch")
 
 
 @PATHS
@@ -154,26 +152,13 @@ def test_a_record_cut_off_at_any_byte_is_whole_or_named(records: Records, path: 
     content, whole = records.storage.read(path), read(records, path)
     outcomes = []
     for length in range(len(content)):
-        records.storage.write(path, content[:length])
+        Path(records.storage.location(path)).write_bytes(content[:length])
         try:
             outcomes.append(read(records, path))
         except BadRecord as error:
             assert records.storage.location(path) in str(error)  # noqa: PT017 - both ends are good ones
     # Only the line's end may be missing.
     assert outcomes == [whole]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"null", b"[]", b'"text"', b"{}", b"\x00" * 64, b"\xff\xfe", b"<html>"],
-    ids=["empty", "null", "list", "text", "object", "zeros", "not text", "HTML"],
-)
-@pytest.mark.parametrize("path", [SESSION, TAKE, JOB], ids=["session", "take", "job"])
-def test_what_is_no_record_is_named(records: Records, path: str, content: bytes) -> None:
-    records.storage.write(path, content)
-    with pytest.raises(BadRecord, match="is no good record") as caught:
-        read(records, path)
-    assert records.storage.location(path) in str(caught.value)
 
 
 @PATHS
@@ -207,7 +192,7 @@ def test_a_newer_record_whose_fields_have_changed_is_still_called_newer(records:
         pytest.param(lambda records, bad: records.take("ad", Scenario.HOOK, bad), id="take by job"),
         pytest.param(lambda records, bad: records.takes(bad, Scenario.HOOK), id="takes"),
         pytest.param(lambda records, bad: records.choices(bad), id="choices"),
-        pytest.param(lambda records, bad: records.save_choices(bad, Choices()), id="save choices"),
+        pytest.param(lambda records, bad: records.save_choices(bad, Choices(takes={})), id="save choices"),
         pytest.param(lambda records, bad: records.save_take(make_take(session_id=bad)), id="save take by session"),
         pytest.param(lambda records, bad: records.save_take(make_take(job_id=bad)), id="save take by job"),
         pytest.param(lambda records, bad: records.save_job(make_job(bad)), id="save job"),

@@ -78,6 +78,23 @@ def test_any_json_becomes_a_list_of_values_that_keep_their_promises(message: Any
                 assert {type(reply.code), type(reply.message), type(reply.parameter), type(reply.allowed)} == {str}
 
 
+@given(items)
+def test_only_an_item_that_tells_of_an_error_is_a_failure(item: dict[str, Any]) -> None:
+    told = bool(item.get("error")) or item.get("status") == "error"
+    failures = [reply for reply in parse_replies({"data": [item]}) if isinstance(reply, Failure)]
+    assert len(failures) == told
+
+
+@given(items)
+def test_a_clip_is_rendered_if_and_only_if_a_good_item_of_its_task_has_an_address(item: dict[str, Any]) -> None:
+    is_good = not item.get("error") and item.get("status", "success") == "success"
+    names_its_task = item.get("taskUUID") == TEXT and item.get("taskType") not in ("authentication", "ping")
+    url = item.get("videoURL")
+    clips = [reply for reply in parse_replies({"data": [item]}) if isinstance(reply, Rendered)]
+    expected = [url] if is_good and names_its_task and isinstance(url, str) and url else []
+    assert [clip.url for clip in clips] == expected
+
+
 @pytest.mark.parametrize("kind", [[], {}], ids=["list", "object"])
 def test_a_task_type_that_is_no_word_is_no_exception(kind: Any) -> None:
     assert parse_replies(task(taskType=kind, status="processing")) == [Underway(TASK)]

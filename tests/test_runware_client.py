@@ -25,7 +25,15 @@ from adreel.takes import ClipRequest
 
 REQUEST = ClipRequest(model="test:1@1", prompt="Hook scene of a test.", duration=1, width=128, height=72)
 FAST = Timing(
-    connect=1, submit=10, acknowledge=2, doubt=0.2, silence=1, poll_first=0.05, poll_most=0.1, back_off_most=0.3
+    connect=1,
+    submit=10,
+    acknowledge=2,
+    doubt=0.2,
+    look=0.2,
+    silence=1,
+    poll_first=0.05,
+    poll_most=0.1,
+    back_off_most=0.3,
 )
 
 

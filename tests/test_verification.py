@@ -1,6 +1,8 @@
 """`verify` finds each broken promise of a storage, and nothing in a good one."""
 
+import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from adreel.media import sha256_of
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.storage import Storage
-from adreel.takes import Choices, Job
+from adreel.takes import Choices, Job, utc_now
 from adreel.verification import verify
 from tests.factories import NOW, make_session, make_take
 
@@ -32,6 +34,27 @@ def root(tmp_path: Path) -> Path:
     records.save_take(take)
     records.save_choices("ad", Choices(takes={Scenario.HOOK: "job-1"}))
     return tmp_path / "outputs"
+
+
+def abandon(path: Path, *, hours: float = 25) -> None:
+    """Leave a file as a run that was killed so long ago has left it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"half")
+    then = (utc_now() - timedelta(hours=hours)).timestamp()
+    os.utime(path, (then, then))
+    os.utime(path.parent, (then, then))
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def clip(root: Path) -> Path:
+    take = Records(Storage(str(root))).take("ad", Scenario.HOOK, "job-1")
+    assert take is not None
+    assert take.clip is not None
+    return root / take.clip.file
 
 
 def found(root: Path) -> set[tuple[str, str]]:
@@ -65,8 +88,16 @@ def test_an_empty_storage_has_no_findings(tmp_path: Path) -> None:
         (lambda root: (root / "sessions/ad/current.json").write_text("no"), {("unreadable", "json")}),
         (
             lambda root: (root / TAKE).rename(root / TAKE.replace("job-1", "job-2")),
-            {("misplaced", "json")},
+            {("unreadable", "json"), ("orphan", "mp4"), ("orphan", "jpg"), ("dangling", "json")},
         ),
+        (
+            lambda root: [(root / TAKE).unlink(), (root / TAKE).parent.rmdir(), (root / TAKE).parent.write_text("")],
+            {("unreadable", "hook"), ("orphan", "mp4"), ("orphan", "jpg"), ("dangling", "json")},
+        ),
+        (lambda root: make_folder(clip(root)), {("unreadable", "mp4")}),
+        (lambda root: abandon(root / ".tmp/0f3a/ad_hook_1.mp4"), {("leftover", "0f3a")}),
+        (lambda root: abandon(root / f"jobs/.job-1.json.{'0' * 32}"), {("leftover", "0" * 32)}),
+        (lambda root: abandon(root / f"sessions/ad/takes/cta/.job-1.json.{'f' * 32}"), {("leftover", "f" * 32)}),
     ],
     ids=[
         "clip gone",
@@ -80,6 +111,11 @@ def test_an_empty_storage_has_no_findings(tmp_path: Path) -> None:
         "session gone",
         "choices torn",
         "take renamed",
+        "folder of takes is a file",
+        "clip is a folder",
+        "a killed download",
+        "a killed write of a job",
+        "a killed write of a take",
     ],
 )
 def test_each_harm_is_found_and_named(
@@ -87,3 +123,40 @@ def test_each_harm_is_found_and_named(
 ) -> None:
     harm(root)
     assert found(root) == expected
+
+
+@pytest.mark.parametrize(
+    "path", [".tmp/0f3a/ad_hook_1.mp4", f"jobs/.job-1.json.{'0' * 32}"], ids=["download", "record"]
+)
+def test_what_a_run_may_still_be_writing_is_not_called_left_over(root: Path, path: str) -> None:
+    abandon(root / path, hours=23)
+    assert found(root) == set()
+
+
+@pytest.mark.parametrize("path", ["jobs/.notes.json", ".nfs000001", "sessions/ad/.job-1.json.swp"])
+def test_other_people_s_hidden_files_are_not_called_left_over(root: Path, path: str) -> None:
+    abandon(root / path)
+    assert found(root) == set()
+
+
+def test_a_leftover_is_named_with_the_way_out(root: Path) -> None:
+    abandon(root / ".tmp/0f3a/ad_hook_1.mp4")
+    [finding] = verify(Records(Storage(str(root))))
+    assert finding.path == ".tmp/0f3a"
+    assert "`adreel resume --all`" in finding.message
+
+
+def test_what_a_killed_write_really_leaves_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_paths: object) -> None:
+        raise SystemExit
+
+    storage = Storage(str(root))
+    with monkeypatch.context() as during:
+        during.setattr(os, "replace", dies)
+        during.setattr(Path, "unlink", lambda *_args, **_options: None)
+        with pytest.raises(SystemExit):
+            storage.write("jobs/job-1.json", b"new")
+    assert found(root) == set()
+    [left] = root.glob("jobs/.*")
+    abandon(left)
+    assert {kind for kind, _ in found(root)} == {"leftover"}

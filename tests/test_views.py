@@ -139,7 +139,7 @@ def test_a_take_that_cannot_be_told_is_named_and_nothing_chosen(records: Records
     offered = ", ".join(take.handle for take in takes)
     with pytest.raises(NotFound, match=rf"'{name}' .*{why}.* of ad hook: choose one of {offered}$"):
         choose_take(records, "ad", HOOK, name)
-    assert records.choices("ad") == Choices()
+    assert records.choices("ad") == Choices(takes={})
 
 
 def test_a_choice_leaves_those_of_other_scenes(records: Records) -> None:

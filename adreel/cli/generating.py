@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adreel.cli.progress import watching
-from adreel.cli.showing import open_records, print_line, show_job, show_resumed
+from adreel.cli.showing import open_records, print_line, show_broken, show_job, show_resumed
 from adreel.errors import AdreelError, InputError
 from adreel.jobs import open_scenes
 from adreel.messages import State
@@ -57,7 +57,8 @@ def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
     """Take up what jobs have left open; returns the exit code."""
     settings = Settings.load()
     records = open_records(settings)
-    jobs = [job.job_id for job, _ in open_scenes(records, settings, target)]
+    broken: list[AdreelError] = []
+    jobs = [job.job_id for job, _ in open_scenes(records, settings, target, broken)]
     if jobs:
 
         def watch(_run_id: str) -> AbstractContextManager[None]:
@@ -68,7 +69,8 @@ def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
             raise state.data
     views = [job_view(records, job_id) for job_id in jobs]
     show_resumed(views, as_json=as_json)
-    return 0 if all(view.overall_status == State.COMPLETED for view in views) else 1
+    unread = show_broken(broken)
+    return unread if all(view.overall_status == State.COMPLETED for view in views) else 1
 
 
 def _changes(changed: dict[str, Any]) -> SceneChanges:

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adreel.errors import NotFound
+from adreel.errors import AdreelError, NotFound
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import Take
 from adreel.verification import verify
-from adreel.views import JobView, choose_take, current_take, job_view, session_view
+from adreel.views import JobView, choose_take, current_take, job_view, session_view, session_views
 
 COLOURS = {"completed": "green", "failed": "red", "partial": "yellow", "generating": "cyan"}
 
@@ -76,15 +76,22 @@ def show_resumed(views: list[JobView], *, as_json: bool) -> None:
         print_line("nothing is open: there is nothing to resume")
 
 
-def show_sessions(*, as_json: bool) -> None:
-    """List the sessions with their states."""
-    records = open_records(Settings.load())
-    views = [session_view(records, session_id) for session_id in records.session_ids()]
+def show_sessions(*, as_json: bool) -> int:
+    """List the sessions with their states; returns the exit code."""
+    views, broken = session_views(open_records(Settings.load()))
     if as_json:
         print_json(views)
-        return
-    rows = [(view.session_id, view.product_name, view.state or "new", money(view.cost)) for view in views]
-    print_table(("session", "product", "state", "cost"), rows)
+    else:
+        rows = [(view.session_id, view.product_name, view.state or "new", money(view.cost)) for view in views]
+        print_table(("session", "product", "state", "cost"), rows)
+    return show_broken(broken)
+
+
+def show_broken(broken: list[AdreelError]) -> int:
+    """Name what can't be read, on stderr; returns the exit code."""
+    for error in broken:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"adreel: {error}")
+    return 1 if broken else 0
 
 
 def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> None:

@@ -56,6 +56,13 @@ class Ledger:
         if file is not None:
             self._open(file)
 
+    @classmethod
+    def read(cls, file: Path) -> "Ledger":
+        """Read the book of a server, which may be writing it."""
+        ledger = cls()
+        ledger._load(file)
+        return ledger
+
     @property
     def entries(self) -> list[Entry]:
         """List the accepted tasks in the order of their acceptance."""
@@ -125,12 +132,17 @@ class Ledger:
 
     def _open(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
+        cut = self._load(file)
+        self._file = file.open("a", encoding="utf-8")
+        if cut:
+            self._file.truncate(file.stat().st_size - cut)
+
+    def _load(self, file: Path) -> int:
+        """Take up what is in a file; returns the bytes of a last line that was cut."""
         whole, _, cut = (file.read_bytes() if file.exists() else b"").rpartition(b"\n")
         for line in whole.splitlines():
             self._fold(json.loads(line))
-        self._file = file.open("a", encoding="utf-8")
-        if cut:
-            self._file.truncate(file.stat().st_size - len(cut))
+        return len(cut)
 
     def _note(self, event: dict[str, Any]) -> None:
         self._fold(event)

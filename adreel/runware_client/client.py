@@ -3,12 +3,13 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from adreel.errors import AccountError, AdreelError, ProviderBusy, ProviderUnreachable
+from adreel.errors import AccountError, AdreelError, BadKey, ProviderBusy, ProviderUnreachable
 from adreel.runware_client.connection import Connection
 from adreel.runware_client.failures import CONFLICT, error_of
 from adreel.runware_client.replies import Failure, Rendered, Reply, Underway
@@ -26,6 +27,8 @@ class Timing:
     """For one submit; an acknowledgement that never comes is asked for again."""
     doubt: float = 3
     """After this long without an acknowledgement a poll asks whether the task is known."""
+    look: float = 3
+    """For the answer to one question about one task."""
     silence: float = 20
     """A socket that says nothing for so long, though polled, is dead."""
     poll_first: float = 0.5
@@ -56,6 +59,21 @@ class _Watch:
             self.result.set_exception(error)
 
 
+@dataclass
+class _Question:
+    """Somebody asks once what is known of a task."""
+
+    uuid: UUID
+    answer: "asyncio.Future[Underway | Rendered]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def hear(self, reply: Underway | Rendered) -> None:
+        """Take the first reply about the task."""
+        if not self.answer.done():
+            self.answer.set_result(reply)
+
+
 class RunwareClient:
     """Buys and follows clips on one event loop; reconnects by itself."""
 
@@ -66,6 +84,8 @@ class RunwareClient:
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
         self._watches: list[_Watch] = []
+        self._questions: list[_Question] = []
+        self._asked_archive: dict[UUID, float] = {}
         self._poller: asyncio.Task[None] | None = None
         self._failures = 0
         self.trouble: AdreelError | None = None
@@ -94,9 +114,37 @@ class RunwareClient:
                     except (ProviderUnreachable, ProviderBusy) as error:
                         trouble = error
                         await asyncio.sleep(self._pause(attempt))
+                    except BadKey:
+                        raise
+                    except AdreelError:
+                        # An earlier submit, or another runner's, may have been accepted before this one was refused.
+                        if await self.look_up(uuid):
+                            return None
+                        raise
         except TimeoutError:
             pass
         raise trouble
+
+    async def look_up(self, uuid: UUID) -> Underway | Rendered | None:
+        """Return what Runware says of a task, by a poll or from its archive; None if it knows no such task.
+
+        Raises BadKey, or ProviderUnreachable if there was no answer at all.
+        """
+        question = _Question(uuid)
+        self._questions.append(question)
+        try:
+            connection = await self.connect()
+            asked_at = self._asked_archive[uuid] = asyncio.get_running_loop().time()
+            async with asyncio.timeout(self._timing.look):
+                await connection.send([_task("getResponse", uuid), _task("getTaskDetails", uuid)])
+                return await question.answer
+        except TimeoutError:
+            # "No such task" is an answer that names nothing: it shows only in that something was said.
+            if connection.is_alive and connection.heard_at > asked_at:
+                return None
+            raise ProviderUnreachable(f"Runware does not say what it knows of {uuid}") from None
+        finally:
+            self._questions.remove(question)
 
     async def wait(self, uuid: UUID, on_progress: Callable[[int], None] = lambda _percent: None) -> Rendered:
         """Return the clip of an accepted task, or raise the error it ended with; set your own time limit."""
@@ -133,9 +181,10 @@ class RunwareClient:
     async def _ask_in_doubt(self, connection: Connection, uuid: UUID) -> None:
         # The SDK takes any answer about a task that it is submitting as the acknowledgement: so an acceptance
         # that got lost, or came as an empty list, shows in the answer to a poll.
-        while connection.is_alive:
-            await asyncio.sleep(self._timing.doubt)
-            await connection.send([_get_response(uuid)])
+        with suppress(ProviderUnreachable):
+            while connection.is_alive:
+                await asyncio.sleep(self._timing.doubt)
+                await connection.send([_task("getResponse", uuid)])
 
     async def _poll(self) -> None:
         while self._watches:
@@ -154,7 +203,8 @@ class RunwareClient:
         if now - connection.heard_at > self._timing.silence:
             connection.interrupt(ProviderUnreachable("the connection to Runware fell silent"))
             return
-        await connection.send([_get_response(uuid) for uuid in dict.fromkeys(watch.uuid for watch in self._watches)])
+        uuids = dict.fromkeys(watch.uuid for watch in self._watches)
+        await connection.send([_task("getResponse", uuid) for uuid in uuids])
 
     def _tick(self) -> float:
         if self._failures:
@@ -172,6 +222,8 @@ class RunwareClient:
             if isinstance(reply, Failure):
                 self._route_failure(reply)
                 continue
+            for question in self._asking(reply.uuid):
+                question.hear(reply)
             for watch in self._watching(reply.uuid):
                 self._failures, self.trouble = 0, None
                 watch.settle(reply)
@@ -188,12 +240,20 @@ class RunwareClient:
             # Whether the key is still good shows when the next connection authenticates.
             if self._connection:
                 self._connection.interrupt(ProviderUnreachable(str(error)))
-        elif failure.code != CONFLICT:
+        elif failure.code != CONFLICT and not self._may_come_from_archive(failure):
             for watch in self._watching(failure.uuid):
                 watch.fail(error)
 
     def _watching(self, uuid: UUID | None) -> list[_Watch]:
         return [watch for watch in self._watches if watch.uuid == uuid]
+
+    def _may_come_from_archive(self, failure: Failure) -> bool:
+        # An archive that has no such task may say so with an error. A task that has failed is told of by every poll.
+        asked_at = self._asked_archive.get(failure.uuid) if failure.uuid else None
+        return asked_at is not None and asyncio.get_running_loop().time() < asked_at + 2 * self._timing.look
+
+    def _asking(self, uuid: UUID | None) -> list[_Question]:
+        return [question for question in self._questions if question.uuid == uuid]
 
     def _fail_all(self, error: AdreelError) -> None:
         for watch in self._watches:
@@ -205,5 +265,5 @@ class RunwareClient:
             await connection.close()
 
 
-def _get_response(uuid: UUID) -> dict[str, Any]:
-    return {"taskType": "getResponse", "taskUUID": str(uuid)}
+def _task(task_type: str, uuid: UUID) -> dict[str, Any]:
+    return {"taskType": task_type, "taskUUID": str(uuid)}

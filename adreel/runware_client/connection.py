@@ -70,8 +70,14 @@ class Connection:
         return self._submitting > 0
 
     async def send(self, tasks: list[dict[str, Any]]) -> None:
-        """Send task objects in one message; what comes back goes to `on_replies`."""
-        await self._sdk.send(tasks)
+        """Send task objects in one message; what comes back goes to `on_replies`.
+
+        A socket that is gone swallows them or raises ProviderUnreachable.
+        """
+        try:
+            await self._sdk.send(tasks)
+        except Exception as error:
+            raise ProviderUnreachable(f"can't send to {self.url}: {error}") from error
 
     async def submit(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
         """Submit a video task until Runware acknowledges it; a conflict is an acknowledgement.

@@ -73,8 +73,14 @@ def _items(items: object, read: Any) -> Iterator[Reply]:
 
 
 def _result(item: dict[str, Any]) -> Reply | None:
+    if item.get("taskType") == "getTaskDetails":
+        return _archived(item)
     if item.get("error") or item.get("status") == "error":
         return parse_failure(item)
+    return _progress(item)
+
+
+def _progress(item: dict[str, Any]) -> Underway | Rendered | None:
     uuid = _uuid(item.get("taskUUID"))
     if uuid is None or item.get("taskType") in ("authentication", "ping"):
         return None
@@ -83,6 +89,18 @@ def _result(item: dict[str, Any]) -> Reply | None:
         return Rendered(uuid, url, _cost(item.get("cost")), _whole(item.get("seed")))
     progress = _whole(item.get("progress"))
     return Underway(uuid, progress if progress is not None and 0 <= progress <= 100 else None)
+
+
+def _archived(item: dict[str, Any]) -> Underway | Rendered | None:
+    """Read the last response that the archive holds of a task; its failures are left to the polls."""
+    response = item.get("response")
+    answer = response.get("data", response) if isinstance(response, dict) else response
+    for result in answer if isinstance(answer, list) else [answer]:
+        if isinstance(result, dict) and not (result.get("error") or result.get("status") == "error"):
+            reply = _progress(result)
+            if reply and reply.uuid == _uuid(item.get("taskUUID")):
+                return reply
+    return None
 
 
 def _uuid(value: object) -> UUID | None:

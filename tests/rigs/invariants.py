@@ -1,0 +1,143 @@
+"""The invariants, as far as they show in a storage at rest beside the provider's ledger."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from adreel.errors import NotFound
+from adreel.local_runware.ledger import Entry, Ledger
+from adreel.local_runware.outcomes import SUCCESS
+from adreel.messages import State
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.takes import Attempt, AttemptState, Take, task_uuid
+from adreel.verification import Finding, verify
+from adreel.views import job_view, session_view
+
+INVARIANTS = {
+    "I1": "charge",
+    "I2": "no loss",
+    "I3": "intent first",
+    "I4": "isolation",
+    "I5": "immutability",
+    "I6": "pointer",
+    "I7": "truthful status",
+    "I8": "progress",
+    "I9": "cost",
+    "I10": "convergence",
+    "I11": "atomic records",
+    "I12": "secrets",
+    "I13": "one winner",
+    "I14": "deadlines",
+}
+AT_REST = ("I1", "I2", "I3", "I5", "I6", "I7", "I8", "I9", "I11")
+
+_OF_FINDING = {"changed": "I5", "missing": "I6", "dangling": "I6", "clipless": "I7"}
+_OF_FINDING |= {"jobless": "I2", "orphan": "I2", "unreadable": "I11"}
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A promise that was not kept, and how it shows."""
+
+    invariant: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} {INVARIANTS[self.invariant]}: {self.text}"
+
+
+def check_at_rest(records: Records, ledger: Ledger, *, ignoring: Iterable[str] = ("leftover",)) -> list[Violation]:
+    """Return what is broken in a storage that nobody works on, by the ledger and by `verify`."""
+    takes = [
+        take
+        for session_id in records.session_ids()
+        for scenario in Scenario
+        for take in records.takes(session_id, scenario)
+    ]
+    attempts = {str(attempt.uuid): attempt for take in takes for attempt in take.attempts}
+    entries = {entry.uuid: entry for entry in ledger.entries}
+    return [
+        *(_of_finding(finding) for finding in verify(records) if finding.kind not in set(ignoring)),
+        *_unknown_tasks(attempts, ledger),
+        *(violation for take in takes for violation in _wrong_purchase(take, entries)),
+        *(violation for take in takes for violation in _wrong_record(take, entries)),
+        *_wrong_status(records),
+    ]
+
+
+def _of_finding(finding: Finding) -> Violation:
+    return Violation(_OF_FINDING[finding.kind], f"{finding.path}: {finding.message}")
+
+
+def _unknown_tasks(attempts: dict[str, Attempt], ledger: Ledger) -> Iterator[Violation]:
+    for uuid in ledger.submits:
+        if uuid not in attempts or attempts[uuid].state == AttemptState.PLANNED:
+            yield Violation("I3", f"{uuid} was submitted and no record says so")
+    for entry in ledger.entries:
+        if entry.uuid not in attempts:
+            yield Violation("I2", f"{entry.uuid} was accepted and no record knows it")
+
+
+def _wrong_purchase(take: Take, entries: dict[str, Entry]) -> Iterator[Violation]:
+    bought = [entries[str(attempt.uuid)] for attempt in take.attempts if str(attempt.uuid) in entries]
+    for entry in bought[:-1]:
+        if entry.outcome == SUCCESS or entry.ended_at is None:
+            yield Violation("I1", f"{_name(take)}: bought again although {entry.uuid} had not failed")
+    for number, attempt in enumerate(take.attempts, 1):
+        if attempt.uuid != task_uuid(take.job_id, take.scenario, number):
+            yield Violation("I1", f"{_name(take)}: attempt {number} has the UUID of something else")
+    for uuid, times in Counter(attempt.uuid for attempt in take.attempts).items():
+        if times > 1:
+            yield Violation("I1", f"{_name(take)}: {uuid} stands for {times} attempts")
+
+
+def _wrong_record(take: Take, entries: dict[str, Entry]) -> Iterator[Violation]:
+    if (take.progress == 100) != take.is_stored:
+        yield Violation("I8", f"{_name(take)}: {take.progress} % while {take.state}")
+    for attempt in take.attempts:
+        entry = entries.get(str(attempt.uuid))
+        outcome = entry.outcome if entry else None
+        if attempt.state == AttemptState.FAILED and outcome == SUCCESS:
+            yield Violation("I2", f"{_name(take)}: {attempt.uuid} was rendered and is given up as failed")
+        if attempt.state in {AttemptState.RENDERED, AttemptState.STORED} and outcome != SUCCESS:
+            yield Violation("I7", f"{_name(take)}: {attempt.uuid} is {attempt.state}, Runware says {outcome}")
+        if attempt.cost != _reported(attempt, entry):
+            yield Violation("I9", f"{_name(take)}: {attempt.uuid} cost {_reported(attempt, entry)}, not {attempt.cost}")
+
+
+def _reported(attempt: Attempt, entry: Entry | None) -> float | None:
+    seen = attempt.state in {AttemptState.RENDERED, AttemptState.STORED}
+    return entry.price if entry and seen and entry.request.get("includeCost") is True else None
+
+
+def _wrong_status(records: Records) -> Iterator[Violation]:
+    try:
+        job_view(records, "no-such-job")
+    except NotFound:
+        pass
+    else:
+        yield Violation("I7", "an unknown job has a status")
+    for session_id in records.session_ids():
+        view = session_view(records, session_id)
+        for scene in view.scene_videos:
+            name = (scene.video_url or "").rpartition("/")[2]
+            if scene.status == State.COMPLETED and not (name and records.storage.exists(name)):
+                yield Violation("I7", f"{session_id} {scene.scenario} is completed without a clip")
+
+
+def check_accounts(records: Records, ledger: Ledger, allowed: int) -> Iterator[Violation]:
+    """Return the scenes that cost more tasks than a round of their job allows."""
+    tasks: defaultdict[tuple[str, Scenario], int] = defaultdict(int)
+    known = {entry.uuid for entry in ledger.entries}
+    for job in records.jobs():
+        for scenario in job.scenarios:
+            take = records.take(job.session_id, scenario, job.job_id)
+            bought = [attempt for attempt in take.attempts if str(attempt.uuid) in known] if take else []
+            tasks[job.job_id, scenario] += len(bought)
+            if len(bought) > allowed * job.rounds:
+                yield Violation("I1", f"{job.job_id} {scenario}: {len(bought)} tasks, {allowed * job.rounds} allowed")
+
+
+def _name(take: Take) -> str:
+    return f"{take.session_id} {take.scenario} of {take.job_id}"

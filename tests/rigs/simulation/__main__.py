@@ -1,0 +1,72 @@
+"""Runs seeds on all cores and says which broke a promise."""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.rigs.simulation.run import Outcome, simulate
+from tests.rigs.tally import Tally
+
+PIECE = 100
+RIG = "simulation"
+
+
+def main() -> int:
+    """Run the seeds that the command line asks for; 1 if one of them broke a promise."""
+    parser = argparse.ArgumentParser(prog="python -m tests.rigs.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=2000, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first one")
+    parser.add_argument("--save", action="store_true", help="keep the counts for docs/reliability.md")
+    options = parser.parse_args()
+    seeds = range(options.first, options.first + options.seeds)
+    if len(seeds) == 1:
+        return _replay(simulate(seeds[0]))
+    began, tally = time.monotonic(), Tally({"seeds": len(seeds)})
+    failed = 0
+    for done, (counted, lines) in enumerate(_in_pieces(seeds), 1):
+        tally.add(counted)
+        failed += len(lines)
+        print(*lines, sep="\n", end="\n" if lines else "")
+        if done % 50 == 0:
+            print(f"{done * PIECE:,} seeds, {failed} failed, {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{len(seeds):,} seeds, {failed} broke a promise, {time.monotonic() - began:.0f} s")
+    tally.facts["broke a promise"] = failed
+    if options.save:
+        tally.save(RIG)
+    return 1 if failed else 0
+
+
+def run_seeds(seeds: range) -> tuple[Tally, list[str]]:
+    """Run seeds here; returns the counts and a line for each that broke a promise."""
+    tally, lines = Tally(), []
+    for seed in seeds:
+        outcome = simulate(seed)
+        tally.run(outcome.faults, outcome.violations)
+        if outcome.violations:
+            lines.append(_line(outcome))
+    return tally, lines
+
+
+def _in_pieces(seeds: range) -> Iterator[tuple[Tally, list[str]]]:
+    pieces = [seeds[start : start + PIECE] for start in range(0, len(seeds), PIECE)]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(run_seeds, pieces)
+
+
+def _replay(outcome: Outcome) -> int:
+    print(*outcome.story, f"faults: {', '.join(sorted(outcome.faults)) or 'none'}", sep="\n")
+    print(*(outcome.violations or ["every promise kept"]), sep="\n")
+    return 1 if outcome.violations else 0
+
+
+def _line(outcome: Outcome) -> str:
+    return (
+        f"make simulate SEEDS=1 FIRST={outcome.seed}   # {outcome.violations[0]} (faults:"
+        f" {', '.join(sorted(outcome.faults))})"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""What a process of the simulation does: a job as the flow and the task carry it out, without Prefect."""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from adreel.errors import AdreelError
+from adreel.jobs import end_job, give_up, open_scenes, produce_scene, resume_job, start_job
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.sessions import SceneChanges
+from adreel.settings import Settings
+from adreel.takes import Job
+
+SESSION = "ad"
+RETRY_DELAYS = (2, 4, 8, 16, 30)
+
+
+class Slots(Protocol):
+    """Lends the slots of the limit `runware`."""
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Hold one slot."""
+
+
+async def run_job(  # noqa: PLR0917 - like the flow's own parameters
+    records: Records,
+    settings: Settings,
+    slots: Slots,
+    job_id: str,
+    scenarios: list[Scenario],
+    changes: SceneChanges | None = None,
+) -> None:
+    """Carry a job out, like the flow generate-ad; errors end in the records."""
+    job = await asyncio.to_thread(
+        start_job, records, settings, job_id, SESSION, scenarios=list(scenarios), changes=changes
+    )
+    await _scenes(records, settings, slots, job, job.scenarios)
+    await asyncio.to_thread(end_job, records, job)
+
+
+async def resume(records: Records, settings: Settings, slots: Slots) -> None:
+    """Take up what is open, like the flow resume."""
+    for job, scenarios in open_scenes(records, settings, "all"):
+        resumed = resume_job(records, settings, job)
+        await _scenes(records, settings, slots, resumed, scenarios)
+        end_job(records, resumed)
+
+
+async def _scenes(records: Records, settings: Settings, slots: Slots, job: Job, scenarios: list[Scenario]) -> None:
+    """Carry scenes out side by side; one that can't even write down its error ends no other."""
+    scenes = [_scene(records, settings, slots, job, scenario) for scenario in scenarios]
+    for ended in await asyncio.gather(*scenes, return_exceptions=True):
+        if isinstance(ended, Exception) and not isinstance(ended, AdreelError):
+            raise ended
+
+
+async def _scene(records: Records, settings: Settings, slots: Slots, job: Job, scenario: Scenario) -> None:
+    for delay in (*RETRY_DELAYS, None):
+        try:
+            await produce_scene(records, settings, job, scenario, slot=slots.slot)
+        except AdreelError as error:
+            if delay is None or not error.retryable:
+                await asyncio.to_thread(give_up, records, job, scenario, error)
+                return
+            await asyncio.sleep(delay)
+        else:
+            return

@@ -1,0 +1,200 @@
+"""The provider of the simulation: the local Runware's desk behind a socket that is only a delay."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+from runware.utils import RunwareAPIError
+
+from adreel.downloads import DownloadRules
+from adreel.errors import AccountError, ClipUnavailable
+from adreel.local_runware.desk import Desk, Terms
+from adreel.local_runware.faults import Faults, Point
+from adreel.local_runware.ledger import Ledger
+from adreel.local_runware.outcomes import SUCCESS
+from adreel.local_runware.replies import Delivery, Reply, error
+from tests.rigs.simulation.clips import clip_bytes
+from tests.rigs.simulation.clock import Clock, VirtualLoop
+
+Message = dict[str, Any]
+CLIPS = "https://vm.runware.ai/"
+SENT = ("taskUUID", "model", "positivePrompt", "duration", "width", "height", "seed", "includeCost", "numberResults")
+GATEWAY = error("serviceUnavailable", "502 Bad Gateway", http=502)
+
+
+class Provider:
+    """A desk, a ledger and clips; messages travel to it and back even if their sender has died."""
+
+    def __init__(self, loop: VirtualLoop, clock: Clock, dice: Random, ledger: Ledger, faults: Faults) -> None:
+        self.loop, self.ledger, self.faults = loop, ledger, faults
+        self.dice = dice
+        self.all_struck = faults.struck
+        self.down_until = 0.0
+        self.sockets: set[Socket] = set()
+        terms = Terms(render_seconds=dice.uniform(0, 12), render_jitter=dice.choice([0, 8]), price=0.05)
+        self.desk = Desk(ledger, faults, terms, clock=lambda: clock.now, clip_url=lambda uuid: f"{CLIPS}{uuid}.mp4")
+        self._clock = clock
+
+    @property
+    def is_down(self) -> bool:
+        """Whether it can't be reached."""
+        return self._clock.now < self.down_until
+
+    def latency(self) -> float:
+        """Return how long a message travels."""
+        return self.dice.choice([0.01, 0.05, 0.3]) * self.dice.uniform(0.5, 1.5)
+
+    def go_down(self, seconds: float) -> None:
+        """Drop every socket and let nobody in for a while; renders go on."""
+        self.down_until = self._clock.now + seconds
+        for socket in list(self.sockets):
+            socket.tear()
+
+    def heal(self) -> None:
+        """End all faults; renders that would never end are given up."""
+        self.faults = self.desk._faults = Faults()
+        self.down_until = 0.0
+        for entry in self.ledger.open_entries():
+            if entry.due_at is None:
+                self.ledger.end(entry.uuid, at=self._clock.now, outcome="providerTimeout", billed=None)
+
+    def receive(self, socket: "Socket", message: list[Message]) -> None:
+        """Answer a message that has arrived."""
+        if self.is_down or not socket.is_open:
+            return
+        self._send(socket, self.desk.answer(message))
+
+    def _send(self, socket: "Socket", reply: Reply) -> None:
+        match reply.delivery:
+            case Delivery.WHOLE:
+                self.loop.call_later(self.latency(), socket.deliver, reply.text())
+            case Delivery.BAD_GATEWAY:
+                self.loop.call_later(self.latency(), socket.deliver, GATEWAY.text())
+            case Delivery.HALF | Delivery.CLOSED | Delivery.TORN:
+                self.loop.call_later(self.latency(), socket.tear)
+            case Delivery.MALFORMED | Delivery.SILENT:
+                pass
+
+    async def download(self, url: str, target: Path, rules: DownloadRules) -> int:
+        """Stand in for `adreel.downloads.download`, under the faults of the download point."""
+        rules.check(url)
+        await asyncio.sleep(self.latency() * 5)
+        entry = self.ledger.find(url.removeprefix(CLIPS).removesuffix(".mp4"))
+        if entry is None or entry.outcome != SUCCESS or self.is_down:
+            raise ClipUnavailable(f"no clip at {url}")
+        body = self._body(self.faults.strike(Point.DOWNLOAD, (entry.scenario,)), entry.uuid)
+        target.write_bytes(body)
+        return len(body)
+
+    def _body(self, fault: str | None, uuid: str) -> bytes:
+        match fault:
+            case "gone404" | "forbidden403" | "shortBody" | "emptyBody" | "slowDrip":
+                raise ClipUnavailable(f"the download broke: {fault}")
+            case "redirectElsewhere":
+                raise AccountError("the clip is at https://elsewhere.invalid, which is not allowed")
+            case "html200":
+                return b"<!doctype html><title>Sign in</title>"
+            case "shortBodyNoLength":
+                whole = clip_bytes(uuid)
+                return whole[: len(whole) // 2]
+            case "shorterVideo":
+                return clip_bytes(uuid, shorter=True)
+        return clip_bytes(uuid)
+
+
+class Socket:
+    """What the SDK's client is to the Connection: the same methods, over a delay instead of a network."""
+
+    provider_of_loop: ClassVar[Callable[[], tuple[Provider, Callable[[], bool]]]]
+    """Returns the provider, and whether the process that opens the socket is alive."""
+
+    def __init__(self, api_key: str, url: str) -> None:
+        self.key, self.url = api_key, url
+        self.provider, self._is_alive = type(self).provider_of_loop()
+        self._loop = asyncio.get_running_loop()
+        self._listeners: list[tuple[Callable[[Message], None], Callable[[Message], bool]]] = []
+        self._submits: dict[str, asyncio.Future[None]] = {}
+        self.is_open = False
+        self._shut = False
+
+    def addListener(self, lis: Callable[[Message], None], check: Callable[[Message], bool]) -> None:  # noqa: N802
+        """Hear messages."""
+        self._listeners.append((lis, check))
+
+    async def connect(self) -> None:
+        """Open and authenticate."""
+        await asyncio.sleep(self.provider.latency() * 2)
+        if self.provider.is_down or self.provider.faults.strike(Point.CONNECT):
+            raise ConnectionResetError("connection refused")
+        self.is_open = True
+        self.provider.sockets.add(self)
+
+    def connected(self) -> bool:
+        """Whether the socket is open."""
+        return self.is_open
+
+    async def send(self, tasks: list[Message]) -> None:
+        """Send one message; a socket that is gone swallows it."""
+        if self._shut:
+            raise RuntimeError("Cannot send message: connection is shutting down")
+        if self.is_open:
+            message = json.loads(json.dumps(tasks))
+            self.provider.loop.call_later(self.provider.latency(), self.provider.receive, self, message)
+
+    async def videoInference(self, request: Any) -> None:  # noqa: N802
+        """Submit, and wait for any word about the task; a broken socket says nothing."""
+        acknowledged = self._submits[request.taskUUID] = self._loop.create_future()
+        task = {name: value for name, value in vars(request).items() if value is not None}
+        await self.send([{"taskType": "videoInference", **_plain(task)}])
+        try:
+            await acknowledged
+        finally:
+            self._submits.pop(request.taskUUID, None)
+
+    async def disconnect(self) -> None:
+        """Close."""
+        self._shut = True
+        self.tear()
+
+    def tear(self) -> None:
+        """End the socket without a word."""
+        self.is_open = False
+        self.provider.sockets.discard(self)
+
+    def deliver(self, text: str) -> None:
+        """Hand a reply to the process that holds the socket, if it lives."""
+        if self._is_alive():
+            self._loop.call_soon(self._hear, json.loads(text))
+
+    def _hear(self, message: Message) -> None:
+        if not self.is_open:
+            return
+        for listener, check in self._listeners:
+            if check(message):
+                listener(message)
+        for item in [*message.get("data", []), *message.get("errors", [])]:
+            waiting = self._submits.get(item.get("taskUUID", ""))
+            if waiting and not waiting.done():
+                if "code" in item or item.get("status") == "error":
+                    waiting.set_exception(RunwareAPIError(item))
+                else:
+                    waiting.set_result(None)
+
+
+def _plain(task: Message) -> Message:
+    keep = (
+        "taskUUID",
+        "model",
+        "positivePrompt",
+        "duration",
+        "width",
+        "height",
+        "seed",
+        "includeCost",
+        "numberResults",
+    )
+    plain = {name: task[name] for name in keep if name in task}
+    return {**plain, "deliveryMethod": "async", "outputType": "URL", "outputFormat": "MP4"}

@@ -1,0 +1,220 @@
+"""Runs a seed: the plan under its faults, then a resume without any, then the questions."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from adreel.errors import AdreelError
+from adreel.jobs import open_scenes
+from adreel.scenarios import Scenario
+from adreel.sessions import SceneChanges
+from adreel.settings import Settings
+from adreel.takes import AttemptState
+from tests.factories import make_session
+from tests.rigs.faulty_storage import StorageFaults
+from tests.rigs.invariants import Violation, check_at_rest
+from tests.rigs.simulation import clips
+from tests.rigs.simulation.buyer import resume, run_job
+from tests.rigs.simulation.plan import Plan
+from tests.rigs.simulation.provider import Socket
+from tests.rigs.simulation.world import Process, World
+
+JOB = "job-1"
+REGENERATION = "job-2"
+RESUMES = 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a seed."""
+
+    seed: int
+    faults: frozenset[str]
+    violations: tuple[Violation, ...]
+    story: tuple[str, ...]
+    trace: str
+    """A digest of everything that was stored and sent."""
+
+
+def simulate(seed: int) -> Outcome:
+    """Run one seed."""
+    dice = Random(f"adreel/{seed}")
+    random.seed(seed)
+    plan = Plan.rolled(dice)
+    world = World(dice, plan.provider_faults, plan.slots)
+    run = _Run(world, plan)
+    with _in_world(world):
+        try:
+            run.under_faults()
+            run.without_faults()
+            run.a_second_time()
+        finally:
+            world.bury()
+    faults = (
+        plan.faults
+        | world.struck
+        | set(world.provider.all_struck)
+        | {text.split()[0] for text in world.disk.faults.struck}
+    )
+    violations = tuple(dict.fromkeys(world.witness.violations))
+    return Outcome(seed, frozenset(faults), violations, tuple(world.story), _trace(world))
+
+
+def _trace(world: World) -> str:
+    digest = hashlib.sha256(repr([(one.name, one.moments, one.died_at) for one in world.processes]).encode())
+    for path, content in sorted(world.disk.files.items()):
+        digest.update(path.encode() + content)
+    digest.update(repr(world.provider.ledger.report()).encode())
+    return digest.hexdigest()
+
+
+class _Run:
+    """One seed on its way."""
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        self.world, self.plan = world, plan
+        self.lives = 0
+        world.records().save_session(make_session(seconds=clips.SECONDS))
+        world.disk.faults = StorageFaults(plan.disk_faults)
+
+    def under_faults(self) -> None:
+        """Let the jobs run, with all that the plan has for them."""
+        plan, world = self.plan, self.world
+        first = self._live(JOB)
+        if plan.twin_at is not None:
+            world.at(plan.twin_at, lambda: self._live(JOB))
+        if plan.regenerate_at is not None:
+            world.at(plan.regenerate_at, lambda: self._live(REGENERATION))
+        if plan.stall_at is not None:
+            world.at(plan.stall_at, lambda: self._stall(first))
+        if plan.cancel_at is not None:
+            world.at(plan.cancel_at, first.cancel)
+        if plan.provider_down is not None:
+            at, seconds = plan.provider_down
+            world.at(at, lambda: world.provider.go_down(seconds))
+        if plan.clock_jump is not None:
+            at, jump = plan.clock_jump
+            world.at(at, lambda: setattr(world, "clock_jump", timedelta(seconds=jump)))
+        world.run()
+
+    def without_faults(self) -> None:
+        """End the faults, resume as often as it may take, and ask for every promise."""
+        world = self.world
+        world.provider.heal()
+        world.disk.faults.clear()
+        for _ in range(RESUMES):
+            self._resume()
+            if not self._left():
+                break
+        else:
+            for text in self._left():
+                world.witness.saw("I10", f"still open after {RESUMES} resumes: {text}")
+        self._ask()
+
+    def a_second_time(self) -> None:
+        """Resume once more: nothing may be sent and, unless something is still open, nothing written."""
+        world = self.world
+        is_open = bool(open_scenes(world.records(), self._settings(), "all"))
+        writes, submits = world.disk.writes, dict(world.provider.ledger.submits)
+        self._resume()
+        if dict(world.provider.ledger.submits) != submits:
+            world.witness.saw("I10", "a second resume sent something")
+        if world.disk.writes != writes and not is_open:
+            world.witness.saw("I10", "a second resume wrote something")
+
+    def _live(self, job_id: str) -> Process:
+        self.lives += 1
+        process = self.world.process(f"{job_id}-{self.lives}", self._settings(), {job_id})
+        if job_id == JOB and self.plan.kills:
+            process.dies_at_moment = self.plan.kills.pop()
+            process.on_death = lambda: self.world.at(self.world.dice.uniform(1, 100), lambda: self._live(JOB))
+        return self.world.start(process, self._job)
+
+    async def _job(self, process: Process) -> None:
+        [job_id] = process.jobs
+        scenarios = self.plan.scenarios if job_id == JOB else self.plan.scenarios[:1]
+        changes = None if job_id == JOB else SceneChanges(visual_description="another view of it")
+        try:
+            await run_job(self.world.records(), process.settings, self.world, job_id, scenarios, changes)
+        except AdreelError as error:
+            self.world.tell(f"ends with {error}")
+
+    def _resume(self) -> None:
+        self.lives += 1
+        process = self.world.process(f"resume-{self.lives}", self._settings(), {JOB, REGENERATION})
+
+        async def work(process: Process) -> None:
+            await resume(self.world.records(), process.settings, self.world)
+
+        self.world.start(process, work)
+        self.world.run()
+        if error := process.error:
+            self.world.witness.saw("I10", f"a resume without faults ends with {error!r}")
+
+    def _settings(self) -> Settings:
+        changed = self.plan.changed_settings and self.lives > 1
+        return Settings(
+            runware_url="ws://127.0.0.1:1/v1",
+            ADREEL_STORAGE="memory://sim",
+            ADREEL_MODEL="test:2@1" if changed else "test:1@1",
+            ADREEL_SIZE="64x64" if changed else "64x48",
+            ADREEL_ATTEMPTS=self.plan.attempts,
+            ADREEL_DEADLINE=self.plan.deadline,
+        )
+
+    def _stall(self, process: Process) -> None:
+        process.stalled_until = self.world.clock.now + 60
+        self.world.tell(f"{process.name} is blocked for 60 s")
+
+    def _left(self) -> list[str]:
+        """Name the scenes that a resume would take up, but for those that only Runware thinks it has."""
+        left = []
+        for job, scenarios in open_scenes(self.world.records(), self._settings(), "all"):
+            for scenario in scenarios:
+                take = self.world.records().take(job.session_id, scenario, job.job_id)
+                attempt = take.attempts[-1] if take and take.attempts else None
+                is_lost_to_runware = attempt and self.world.provider.ledger.find(str(attempt.uuid)) is None
+                if not (attempt and attempt.state == AttemptState.ACCEPTED and is_lost_to_runware):
+                    left.append(f"{job.job_id} {scenario}: {attempt}")
+        return left
+
+    def _ask(self) -> None:
+        world = self.world
+        for violation in check_at_rest(world.records(), world.provider.ledger):
+            world.witness.violations.append(violation)
+        for entry in world.provider.ledger.entries:
+            take = self._take_of(entry.uuid)
+            if take is not None and take.request.model != entry.model:
+                world.witness.saw("I1", f"{entry.uuid} was bought as something else than was planned")
+        for process in world.processes:
+            if (error := process.error) and not isinstance(error, AdreelError):
+                world.witness.saw("I13", f"{process.name} ends with {error!r}")
+
+    def _take_of(self, uuid: str) -> Any:
+        records = self.world.records()
+        takes = [take for scenario in Scenario for take in records.takes("ad", scenario)]
+        return next((take for take in takes if any(str(one.uuid) == uuid for one in take.attempts)), None)
+
+
+@contextmanager
+def _in_world(world: World) -> Iterator[None]:
+    def now() -> datetime:
+        return world.now()
+
+    with ExitStack() as stack:
+        for target, stand_in in (
+            ("runware.Runware", Socket),
+            ("adreel.purchase.download", world.provider.download),
+            ("adreel.purchase.measure", clips.measure),
+            ("adreel.purchase.make_poster", clips.make_poster),
+            ("adreel.purchase.utc_now", now),
+            ("adreel.jobs.utc_now", now),
+        ):
+            stack.enter_context(patch(target, stand_in))
+        yield

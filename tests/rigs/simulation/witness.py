@@ -1,0 +1,75 @@
+"""Looks over every write and every submit of a simulation while it happens."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from adreel.local_runware.ledger import Ledger
+from tests.rigs.invariants import Violation
+
+SENT = {"submitted", "accepted", "failed", "rendered", "stored"}
+SECRET = "sk-simulated"
+
+
+class Witness:
+    """Holds what was seen to be durable, and what broke a promise."""
+
+    def __init__(self, jobs_of_writer: Callable[[], set[str]], files: Callable[[], dict[str, bytes]]) -> None:
+        self.violations: list[Violation] = []
+        self._jobs_of_writer, self._files = jobs_of_writer, files
+        self._durable: set[str] = set()
+
+    def saw(self, invariant: str, text: str) -> None:
+        """Note a broken promise."""
+        self.violations.append(Violation(invariant, text))
+
+    def on_submit(self, uuid: str) -> None:
+        """Hear of a submit that the provider has received."""
+        if uuid not in self._durable:
+            self.saw("I3", f"{uuid} was submitted before a record said so")
+
+    def on_write(self, path: str, before: bytes | None, content: bytes) -> None:
+        """Hear of a write that is now durable."""
+        if SECRET.encode() in content:
+            self.saw("I12", f"the key is in {path}")
+        if not path.endswith(".json"):
+            if before is not None and before != content:
+                self.saw("I5", f"{path} was replaced by something else")
+            return
+        if "/takes/" in path or path.startswith("sim/jobs/"):
+            job_id = path.rpartition("/")[2].removesuffix(".json")
+            if job_id not in self._jobs_of_writer():
+                self.saw("I4", f"a runner of {self._jobs_of_writer()} wrote {path}")
+        if "/takes/" in path:
+            self._on_take(path, json.loads(before) if before else None, json.loads(content))
+
+    def _on_take(self, path: str, before: dict[str, Any] | None, take: dict[str, Any]) -> None:
+        self._durable |= {attempt["uuid"] for attempt in take["attempts"] if attempt["state"] in SENT}
+        if before is not None:
+            if take["progress"] < before["progress"]:
+                self.saw("I8", f"{path}: from {before['progress']} % back to {take['progress']} %")
+            if _is_stored(before) and before != take:
+                self.saw("I5", f"{path} was stored and has been changed")
+        if _is_stored(take):
+            clip = take["clip"]
+            content = self._files().get(f"sim/{clip['file']}")
+            if content is None or hashlib.sha256(content).hexdigest() != clip["sha256"]:
+                self.saw("I7", f"{path} says stored, {clip['file']} says otherwise")
+
+
+class WatchedLedger(Ledger):
+    """A ledger that tells the witness of each submit."""
+
+    def __init__(self, witness: Witness) -> None:
+        super().__init__()
+        self._witness = witness
+
+    def saw_submit(self, uuid: str, at: float) -> None:
+        """Note a submit, before anything is decided about it."""
+        self._witness.on_submit(uuid.lower())
+        super().saw_submit(uuid, at)
+
+
+def _is_stored(take: dict[str, Any]) -> bool:
+    return bool(take["attempts"]) and take["attempts"][-1]["state"] == "stored"

@@ -1,0 +1,199 @@
+"""The crash-point sweep: stops a purchase at every crash point in turn, comes back with fresh objects, and asks for
+every promise, by the ledger of a real local Runware and on a real disk.
+
+    python -m tests.rigs.sweep [FAULT ...]     all faults that the local Runware knows, unless some are named
+"""
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+from adreel.crash_points import visiting
+from adreel.errors import AdreelError, BadRecord
+from adreel.jobs import open_scenes, produce_scene, resume_job, start_job
+from adreel.local_runware import LocalRunware
+from adreel.local_runware.faults import KINDS
+from adreel.records import Records
+from adreel.runware_client import RunwareClient, Timing, shared
+from adreel.scenarios import Scenario
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.takes import AttemptState, Take
+from tests.factories import make_session
+from tests.rigs.invariants import AT_REST, Violation, check_at_rest
+from tests.rigs.tally import NO_FAULT, Tally
+
+JOB = "job-1"
+SENT = {str(state) for state in AttemptState} - {str(AttemptState.PLANNED)}
+QUICK = Timing(acknowledge=0.5, doubt=0.1, look=0.1, silence=0.5, poll_first=0.02, poll_most=0.02, back_off_most=0.05)
+MOST_POINTS = 200
+MOST_TRIES = 12
+PEOPLE_ACT = 2
+"""How often somebody resumes what ended with an error that people have to see to (no credits, a strange host)."""
+CHECKED = (*AT_REST, "I10")
+LASTING = {"neverEnds", "conflictWithoutTask", "contentPolicy", "invalidModel", "invalidParameter"}
+"""Faults after which no run can bring the clip home without a person's decision to buy anew."""
+
+
+class Crash(BaseException):
+    """The end of a process, as far as the code under test can tell."""
+
+
+@dataclass
+class Swept:
+    """What a sweep under one fault has seen."""
+
+    runs: int = 0
+    points: set[str] = field(default_factory=set)
+    violations: list[Violation] = field(default_factory=list)
+
+    def see(self, invariant: str, where: str, *texts: str) -> None:
+        """Note broken promises."""
+        self.violations += [Violation(invariant, f"{where}: {text}") for text in texts]
+
+
+class Life:
+    """One storage and one provider, over as many lives of the buyer as it takes."""
+
+    def __init__(self, server: LocalRunware, folder: Path) -> None:
+        self.server = server
+        self.settings = Settings(
+            runware_url=server.url,
+            ADREEL_STORAGE=str(folder),
+            ADREEL_MODEL="test:1@1",
+            ADREEL_SIZE="64x64",
+            ADREEL_ATTEMPTS=3,
+            ADREEL_DEADLINE=1,
+        )
+        self.records.save_session(make_session(seconds=1))
+
+    @property
+    def records(self) -> Records:
+        """Open the records, as a new process would."""
+        return Records(Storage(self.settings.storage))
+
+    @property
+    def take(self) -> Take | None:
+        """Read the take."""
+        return self.records.take("ad", Scenario.HOOK, JOB)
+
+    async def live(self, crash_at: int | None = None) -> tuple[list[str], AdreelError | None]:
+        """Buy the scene, retrying as the task does; returns the points that were reached, and what it ended with."""
+        reached: list[str] = []
+
+        def visit(name: str) -> None:
+            reached.append(name)
+            if len(reached) == crash_at:
+                raise Crash(name)
+
+        with visiting(visit):
+            try:
+                return reached, await self._buy()
+            except Crash:
+                return reached, None
+
+    async def _buy(self) -> AdreelError | None:
+        job = start_job(self.records, self.settings, JOB, "ad", scenarios=[Scenario.HOOK])
+        ended: AdreelError | None = None
+        for _ in range(MOST_TRIES):
+            try:
+                await produce_scene(self.records, self.settings, job, Scenario.HOOK)
+            except AdreelError as error:
+                ended = error
+                if not error.retryable:
+                    break
+            else:
+                return None
+        return ended
+
+    async def resume(self) -> None:
+        """Take up what is open."""
+        for job, scenarios in open_scenes(self.records, self.settings, "all"):
+            resumed = resume_job(self.records, self.settings, job)
+            for scenario in scenarios:
+                with suppress(AdreelError):
+                    await produce_scene(self.records, self.settings, resumed, scenario)
+
+
+async def sweep(fault: str, folder: Path) -> Swept:
+    """Crash at each point in turn under one fault (or none: ""), and come back."""
+    swept = Swept()
+    with patch.object(shared, "RunwareClient", partial(RunwareClient, timing=QUICK)):
+        for crash_at in range(1, MOST_POINTS):
+            async with LocalRunware(render_seconds=0, drip_seconds=0, faults=[fault] if fault else []) as server:
+                life = Life(server, folder / str(crash_at))
+                reached, _ = await life.live(crash_at)
+                swept.points |= set(reached)
+                where = f"crash {crash_at} at {reached[-1]!r}"
+                try:
+                    await _come_back(swept, life, fault, where)
+                except BadRecord as error:
+                    swept.see("I11", where, str(error))
+                swept.runs += 1
+                if len(reached) < crash_at:
+                    return swept
+    raise AssertionError(f"a purchase has more than {MOST_POINTS} crash points")
+
+
+async def _come_back(swept: Swept, life: Life, fault: str, where: str) -> None:
+    before = life.take
+    swept.see("I3", where, *_unrecorded(life))
+    for _ in range(PEOPLE_ACT):
+        _, error = await life.live()
+        if error is None:
+            break
+    for found in check_at_rest(life.records, life.server.ledger):
+        swept.see(found.invariant, where, found.text)
+    take = life.take
+    if take is None or (before and take.progress < before.progress):
+        swept.see("I8", where, "the progress has gone back")
+    if not (take and take.is_stored) and not fault.startswith(tuple(LASTING)):
+        swept.see("I2", where, f"is not home: {error}")
+    await _resume_again(swept, life, where)
+
+
+async def _resume_again(swept: Swept, life: Life, where: str) -> None:
+    before, submits = _contents(life), dict(life.server.ledger.submits)
+    is_open = bool(open_scenes(life.records, life.settings, "all"))
+    await life.resume()
+    if dict(life.server.ledger.submits) != submits or (_contents(life) != before and not is_open):
+        swept.see("I10", where, "a second resume did something")
+
+
+def _unrecorded(life: Life) -> Iterator[str]:
+    known = {str(attempt.uuid): str(attempt.state) for attempt in life.take.attempts} if life.take else {}
+    return (uuid for uuid in life.server.ledger.submits if known.get(uuid) not in SENT)
+
+
+def _contents(life: Life) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path(life.settings.storage).rglob("*") if path.is_file()}
+
+
+async def _sweep_all(faults: list[str], *, save: bool) -> int:
+    tally, points = Tally(), set[str]()
+    for fault in ["", *faults]:
+        with tempfile.TemporaryDirectory() as folder:
+            swept = await sweep(fault and f"{fault}x1", Path(folder))
+        for number in range(swept.runs):
+            tally.run([fault or NO_FAULT], swept.violations if number == 0 else [], CHECKED)
+        points |= swept.points
+        print(f"{fault or NO_FAULT}: {swept.runs} runs, {len(swept.violations)} violations")
+        print(*swept.violations, sep="\n", end="\n" if swept.violations else "", flush=True)
+    tally.facts = {"crash points by name": len(points)}
+    if save:
+        tally.save("sweep")
+    return 1 if tally.violations else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.rigs.sweep", description=__doc__)
+    parser.add_argument("faults", nargs="*", default=list(KINDS))
+    parser.add_argument("--save", action="store_true", help="keep the counts for docs/reliability.md")
+    options = parser.parse_args()
+    raise SystemExit(asyncio.run(_sweep_all(options.faults, save=options.save)))

@@ -1,0 +1,80 @@
+"""The seeded simulation: thousands of runs in virtual time, and the proof that it would see a broken promise."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from adreel.purchase import Purchase
+from adreel.runware_client import RunwareClient
+from adreel.takes import AttemptState, Take
+from tests.rigs.simulation.__main__ import run_seeds
+from tests.rigs.simulation.run import simulate
+
+SEEDS = 2000
+PIECE = 250
+ENOUGH_TO_SEE = 400
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, PIECE))
+def test_no_seed_breaks_a_promise(first: int) -> None:
+    _, lines = run_seeds(range(first, first + PIECE))
+    assert not lines, "\n".join(lines)
+
+
+def test_a_seed_is_the_same_run_every_time_and_in_every_process() -> None:
+    traces = "from tests.rigs.simulation.run import simulate; print(*(simulate(seed).trace for seed in range(20, 30)))"
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", traces],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert outputs == {" ".join(simulate(seed).trace for seed in range(20, 30)) + "\n"}
+
+
+def test_it_sees_a_submit_without_a_record_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forget(self: Purchase) -> None:
+        self.take.advance(AttemptState.SUBMITTED)
+
+    monkeypatch.setattr(Purchase, "_prepare", forget)
+    assert "I3" in broken(10)
+
+
+def test_it_sees_a_clip_that_is_lost_to_a_refused_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def see_nothing(_self: RunwareClient, _uuid: UUID) -> None:
+        """Do not ask."""
+
+    monkeypatch.setattr(RunwareClient, "look_up", see_nothing)
+    assert "I2" in broken(ENOUGH_TO_SEE)
+
+
+def test_it_sees_a_runner_that_overwrites_what_another_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Take, "is_ahead_of", lambda _self, _other: False)
+    assert {"I5", "I8"} & broken(ENOUGH_TO_SEE)
+
+
+def test_it_sees_a_new_uuid_for_the_same_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Take.plan_attempt
+    numbers = iter(range(10**6))
+
+    def plan_otherwise(self: Take, now: object) -> object:
+        attempt = plan(self, now)  # type: ignore[arg-type]
+        attempt.uuid = UUID(int=next(numbers), version=4)
+        return attempt
+
+    monkeypatch.setattr(Take, "plan_attempt", plan_otherwise)
+    assert "I1" in broken(10)
+
+
+def broken(seeds: int) -> set[str]:
+    return {violation.invariant for seed in range(seeds) for violation in simulate(seed).violations}

@@ -1,0 +1,265 @@
+"""A purchase on a storage that fails at any moment: the error names the file, nothing is bought twice or lost."""
+
+import asyncio
+import errno
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from PIL import Image
+
+from adreel.errors import StorageError
+from adreel.jobs import open_scenes
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.storage import Storage
+from adreel.takes import AttemptState
+from adreel.verification import verify
+from tests.factories import make_session, make_take
+from tests.rigs.faulty_storage import READ_FAULTS, WRITE_FAULTS, Death, StorageFaults, faulty_storage
+from tests.studio import JOB, Studio, studio
+
+MOST = 100
+REASONS = {
+    "diskFull": "No space left on device",
+    "permissionDenied": "Permission denied",
+    "readFailed": "Input/output error",
+}
+
+
+@pytest.fixture
+def inner() -> Iterator[str]:
+    """Name a folder in memory that is gone after the test."""
+    url = f"memory://{uuid4().hex}"
+    yield url
+    storage = Storage(url)
+    if storage.fs.exists(storage.root):
+        storage.fs.rm(storage.root, recursive=True)
+
+
+async def failure_of(it: Studio) -> StorageError | Death | None:
+    try:
+        await it.produce()
+    except (StorageError, Death) as error:
+        return error
+    return None
+
+
+async def check_that_it_ends_well(it: Studio) -> None:
+    """Check what a crash must leave (the fault is over), then produce again and check the end."""
+    recorded = it.records.take("ad", Scenario.HOOK, JOB)
+    attempts = recorded.attempts if recorded else []
+    sent = {str(attempt.uuid) for attempt in attempts if attempt.state != AttemptState.PLANNED}
+    assert set(it.server.ledger.submits) <= sent, "I3 intent first"
+    assert (await it.produce()).is_stored
+    assert len(it.bought) == 1, "I1 charge"
+    assert verify(it.records) == []
+    assert open_scenes(it.records, it.settings, "all") == []
+
+
+@pytest.mark.parametrize("fault", WRITE_FAULTS + READ_FAULTS)
+async def test_a_purchase_that_meets_a_fault_anywhere_is_taken_up_when_it_is_over(fault: str, inner: str) -> None:
+    for number in count(2):  # The first read and the first write are those of the session, before the job.
+        faults = StorageFaults([f"{fault}@{number}"])
+        storage = faulty_storage(faults, f"{inner}/{number}")
+        async with studio(render_seconds=0, ADREEL_STORAGE=storage.url) as it:
+            error = await failure_of(it)
+            if not faults.struck:
+                break
+            path = faults.struck[0].removeprefix(f"{fault} ")
+            if fault in REASONS:
+                expected = f"{storage.location(path)}: {REASONS[fault]}; check ADREEL_STORAGE"
+                assert isinstance(error, StorageError)
+                assert expected in str(error)
+            else:
+                assert isinstance(error, Death)
+            faults.clear()
+            await check_that_it_ends_well(it)
+        assert number < MOST
+    assert error is None
+    assert number > 8, "the sweep has to reach every record and both files of a purchase"
+
+
+async def test_a_storage_that_fails_now_and_then_still_costs_one_clip(inner: str) -> None:
+    faults = StorageFaults(["diskFull%0.2", "writeLost%0.1", "readFailed%0.1"], seed=4)
+    storage = faulty_storage(faults, inner)
+    Records(Storage(inner)).save_session(make_session(seconds=2))
+    async with studio(render_seconds=0) as it:
+        it.settings = it.settings.model_copy(update={"storage": storage.url})
+        it.records = Records(storage)
+        for _ in range(MOST):
+            if await failure_of(it) is None:
+                break
+        assert len(faults.struck) > 3
+        faults.clear()
+        await check_that_it_ends_well(it)
+
+
+def test_the_rig_counts_each_kind_of_event_and_tells_what_struck(inner: str) -> None:
+    faults = StorageFaults(["diskFull@2x2", "writeThenDeath@4"])
+    storage = faulty_storage(faults, inner)
+    storage.write("a.json", b"1")
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"a\.json: No space left"):
+            storage.write("a.json", b"2")
+    assert storage.read("a.json") == b"1"
+    with pytest.raises(Death):
+        storage.write("a.json", b"3")
+    assert storage.read("a.json") == b"3"
+    assert faults.writes == ["a.json"] * 2
+    assert faults.reads == ["a.json"] * 2
+    assert faults.struck == ["diskFull a.json"] * 2 + ["writeThenDeath a.json"]
+    faults.clear()
+    storage.write("b/c.json", b"")
+    assert storage.names("") == ["a.json", "b"]
+    assert Storage(storage.url).names("b") == ["c.json"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_rig_s_dice_fall_the_same_for_the_same_seed(seed: int, inner: str) -> None:
+    def run() -> list[str]:
+        faults = StorageFaults(["diskFull%0.5"], seed=seed)
+        storage = faulty_storage(faults, inner)
+        for number in range(20):
+            try:
+                storage.write(str(number), b"")
+            except StorageError:
+                continue
+        return faults.struck
+
+    first = run()
+    assert 0 < len(first) < 20
+    assert run() == first
+
+
+def test_an_unknown_storage_fault_is_refused() -> None:
+    with pytest.raises(ValueError, match="diskFul"):
+        StorageFaults(["diskFul@2"])
+
+
+class Disk:
+    """Counts what the storage asks of the local disk, and refuses one of these requests."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, number: int) -> None:
+        self.refused = ""
+        self._left = number
+        for name, where in (("fsync", os), ("replace", os), ("link", os)):
+            patch.setattr(where, name, partial(self._ask, name, getattr(os, name)))
+        opens = Path.open
+        patch.setattr(Path, "open", lambda path, mode="r", *rest, **options: self._open(opens, path, mode))
+
+    def _open(self, opens: Callable[..., Any], path: Path, mode: str) -> Any:
+        return self._ask("create", opens, path, mode) if mode in {"xb", "wb"} else opens(path, mode)
+
+    def _ask(self, name: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        self._left -= 1
+        if self._left == 0:
+            self.refused = name
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return work(*arguments)
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*") if path.name != ".tmp"] + list(folder.glob(".tmp/*"))
+
+
+async def test_a_full_local_disk_at_any_request_leaves_no_temporary_file_and_is_taken_up(tmp_path: Path) -> None:
+    refused = set()
+    for number in range(1, MOST):
+        folder = tmp_path / str(number)
+        async with studio(render_seconds=0, ADREEL_STORAGE=str(folder)) as it:
+            with pytest.MonkeyPatch.context() as patch:
+                disk = Disk(patch, number)
+                error = await failure_of(it)
+            assert temporary_files(folder) == []
+            if not disk.refused:
+                break
+            refused.add(disk.refused)
+            assert isinstance(error, StorageError)
+            assert str(folder) in str(error)
+            assert "No space left" in str(error)
+            assert "check" in str(error)
+            await check_that_it_ends_well(it)
+    assert error is None
+    assert refused == {"create", "fsync", "replace", "link"}
+
+
+async def test_a_poster_that_finds_the_disk_full_is_trouble_of_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with studio(render_seconds=0) as it:
+        with monkeypatch.context() as patch:
+            patch.setattr(Image.Image, "save", full)
+            with pytest.raises(StorageError, match=r"scene hook: .*\.tmp.*No space left.*resume"):
+                await it.produce()
+        await check_that_it_ends_well(it)
+
+
+BUY_WITH_SMALL_FILES = """
+import asyncio, resource, sys
+from adreel.errors import StorageError
+from adreel.jobs import produce_scene, start_job
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.takes import AttemptState
+
+settings = Settings.load()
+records = Records(Storage(settings.storage))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+try:
+    job = start_job(records, settings, "job-1", "ad", scenarios=[Scenario.HOOK])
+    asyncio.run(produce_scene(records, settings, job, Scenario.HOOK))
+except StorageError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "where"), [(4096, r"\.tmp/\w+/ad_hook_\w+\.mp4"), (100, r"jobs/job-1\.json")], ids=["clip", "record"]
+)
+async def test_files_that_the_system_will_not_let_grow_are_named_and_cleaned_up(
+    limit: int, where: str, tmp_path: Path
+) -> None:
+    async with studio(render_seconds=0) as it:
+        environment = {
+            **os.environ,
+            "RUNWARE_URL": it.server.url,
+            "RUNWARE_API_KEY": "",
+            "ADREEL_MODEL": "test:1@1",
+            "ADREEL_SIZE": "128x72",
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", BUY_WITH_SMALL_FILES, str(limit), env=environment, stderr=subprocess.PIPE
+        )
+        _, errors = await process.communicate()
+        assert re.search(rf"can't write .*outputs/{where}: File too large; check .*ADREEL_STORAGE", errors.decode())
+        assert "Traceback" not in errors.decode()
+        assert temporary_files(tmp_path / "outputs") == []
+        await check_that_it_ends_well(it)
+
+
+def test_a_folder_that_the_system_keeps_for_itself_is_named_even_to_root() -> None:
+    storage = Storage("/sys/adreel")
+    with pytest.raises(StorageError, match=r"can't write /sys/adreel/a\.json: .*; check ADREEL_STORAGE"):
+        storage.write("a.json", b"")
+
+
+def test_a_record_on_a_read_only_storage_is_still_read(inner: str) -> None:
+    faults = StorageFaults(["permissionDenied@1x*"])
+    Records(Storage(inner)).save_take(make_take())
+    records = Records(faulty_storage(faults, inner))
+    assert records.take("ad", Scenario.HOOK, "job-1") == make_take()
+    with pytest.raises(StorageError, match="Permission denied"):
+        records.save_take(make_take())
+    assert faults.writes == []
