@@ -65,6 +65,7 @@ class Purchase:
         self._attempts_allowed = attempts_allowed
         self._report = report
         self._came_back = take.is_open
+        self._seen = take.position
         self._saving = threading.Lock()
         self._in_flight = {
             AttemptState.PLANNED: self._prepare,
@@ -281,13 +282,15 @@ class Purchase:
             crash_point(f"before the record: {self.take.progress}")
             self._records.save_take(self.take)
             crash_point(f"after the record: {self.take.progress}")
+            self._seen = self.take.position
 
     def _adopt_further(self) -> bool:
-        """Go on from the record of another runner of the same job, if it has come further."""
+        """Go on from the record of another runner of the same job, if that one has moved it as far as this one."""
         latest = self._records.take(self.take.session_id, self.take.scenario, self.take.job_id)
-        if latest is None or not (latest.is_stored or latest.is_ahead_of(self.take)):
+        moved = latest is not None and self._seen < latest.position >= self.take.position
+        if latest is None or not (moved or latest.is_stored):
             return False
-        self.take = latest
+        self.take, self._seen, self._came_back = latest, latest.position, latest.is_open
         return True
 
     def _give_up_for_now(self) -> None:

@@ -106,10 +106,11 @@ class Attempt(BaseModel):
         return self.state in {AttemptState.SUBMITTED, AttemptState.ACCEPTED, AttemptState.RENDERED}
 
     @property
-    def knowledge(self) -> int:
+    def knowledge(self) -> float:
         """How much is known of the task; that Runware refused it says less than that it has accepted it."""
-        was_refused = self.state == AttemptState.FAILED and self.accepted_at is None
-        return list(AttemptState).index(AttemptState.SUBMITTED if was_refused else self.state)
+        if self.state == AttemptState.FAILED and self.accepted_at is None:
+            return list(AttemptState).index(AttemptState.SUBMITTED) + 0.5
+        return list(AttemptState).index(self.state)
 
 
 class Take(Record):
@@ -156,12 +157,9 @@ class Take(Record):
         """The eight characters that name it in its clip's file name."""
         return random_part(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
 
-    def is_ahead_of(self, other: "Take") -> bool:
-        """Whether this version of a take's record knows of later things than another."""
-        return self._position > other._position
-
     @property
-    def _position(self) -> tuple[bool, int, int, int]:
+    def position(self) -> tuple[bool, int, float, int]:
+        """How far it has come, to compare versions of one take's record."""
         return self.is_stored, len(self.attempts), self.attempts[-1].knowledge if self.attempts else 0, self.progress
 
     def can_go_on(self, attempts_allowed: int) -> bool:

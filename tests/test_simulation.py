@@ -59,7 +59,7 @@ def test_it_sees_a_clip_that_is_lost_to_a_refused_repeat(monkeypatch: pytest.Mon
 
 
 def test_it_sees_a_runner_that_overwrites_what_another_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Take, "is_ahead_of", lambda _self, _other: False)
+    monkeypatch.setattr(Purchase, "_adopt_further", lambda _self: False)
     assert {"I5", "I8"} & broken(ENOUGH_TO_SEE)
 
 
