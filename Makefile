@@ -6,10 +6,12 @@ READY := $(VENV)/.ready
 # The lock is resolved as of this day; later releases of Prefect's own dependencies broke it before.
 LOCK_DATE ?= 2026-10-08
 UV_VERSION := 0.13.9
+# Kills of `make chaos`; 100 take about half an hour.
+ROUNDS ?= 10
 SEEDS ?= 2000
 FIRST ?= 0
 
-.PHONY: demo test simulate lint format lock clean
+.PHONY: demo test simulate chaos lint format lock clean
 
 demo: $(READY)  ## four clips of an example ad, from the local Runware: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
@@ -19,6 +21,9 @@ test: $(READY)
 
 simulate: $(READY)  ## the seeded simulation: SEEDS=n many, from FIRST=n; one alone is replayed with its story
 	$(BIN)/python -m tests.rigs.simulation --seeds $(SEEDS) --first $(FIRST)
+
+chaos: $(READY)  ## SIGKILL to worker, run, server and provider in turn while ads are made; exit 1 if a promise breaks
+	$(BIN)/python -m tests.rigs.chaos --rounds $(ROUNDS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -22,8 +22,13 @@ from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 from prefect.utilities.collections import visit_collection
 
+from adreel.threads import LeavableThreads
+
 OPENING_SECONDS = 120.0
-CLOSING_SECONDS = 5.0
+# A cancelled run has to be over within 10 s. Prefect's worker looks for its end every 3 s and needs 2 s more to report
+# it: gone after 3 + 2 s is seen after 6 and told after 8. A scene writes its record and frees its slot in under one.
+CANCEL_SECONDS = 3.0
+CLOSING_SECONDS = 2.0
 
 
 class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
@@ -32,7 +37,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
     Leaving the runner cancels the tasks that still run and gives them `cancel_timeout` seconds to clean up.
     """
 
-    def __init__(self, cancel_timeout: float = 30.0) -> None:
+    def __init__(self, cancel_timeout: float = CANCEL_SECONDS) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Prefect leaves it untyped
         self._cancel_timeout = cancel_timeout
         self._running: set[asyncio.Task[Any]] = set()
@@ -93,6 +98,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
 
     async def _serve(self, opened: Future[AsyncClientContext]) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_default_executor(LeavableThreads(CLOSING_SECONDS / 2))
         try:
             async with AsyncClientContext() as client:
                 opened.set_result(client)

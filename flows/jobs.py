@@ -9,7 +9,8 @@ from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from adreel.jobs import end_job, open_scenes, resume_job, start_job
+from adreel.errors import AdreelError
+from adreel.jobs import collecting, end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
@@ -17,7 +18,9 @@ from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import Job
 from adreel.views import JobView, SceneView, job_view
+from flows.output import outlive_the_worker
 from tasks.generate_scene import generate_scene
+from tasks.last_will import last_will
 from tasks.slots import ensure_limit
 
 Outcome = list[SceneView] | State[Any]
@@ -33,39 +36,54 @@ def run_job(session_id: str, scenarios: list[Scenario] | None, changes: SceneCha
 def resume_jobs(target: str) -> Outcome:
     """Take up what jobs have left open: one job's, a session's, or `all`; what was bought is not bought again."""
     settings, records = _open()
-    found = open_scenes(records, settings, target)
-    return _carry_out(records, settings, [(resume_job(records, settings, job), scenes) for job, scenes in found])
+    broken: list[AdreelError] = []
+    work = []
+    for job, scenes in open_scenes(records, settings, target, broken):
+        with collecting(broken):
+            work.append((resume_job(records, settings, job), scenes))
+    return _carry_out(records, settings, work, broken)
 
 
 def _open() -> tuple[Settings, Records]:
+    outlive_the_worker()
     settings = Settings.load()
-    return settings, Records(Storage(settings.storage))
+    return settings, Records(Storage.of(settings))
 
 
-def _carry_out(records: Records, settings: Settings, work: list[tuple[Job, list[Scenario]]]) -> Outcome:
-    if not work:
-        return []
+def _carry_out(
+    records: Records,
+    settings: Settings,
+    work: list[tuple[Job, list[Scenario]]],
+    broken: list[AdreelError] | None = None,
+) -> Outcome:
+    scenes: list[SceneView] = []
+    if work:
+        _generate(settings, work)
+    for job, scenarios in work:
+        with collecting(broken):
+            end_job(records, job)
+            view = job_view(records, job.job_id)
+            _show_table(view)
+            scenes += [scene for scene in view.scenes if scene.scenario in scenarios]
+    return _failure(scenes, broken or []) or scenes
+
+
+def _generate(settings: Settings, work: list[tuple[Job, list[Scenario]]]) -> None:
     ensure_limit(settings.concurrency)
     pairs = [(job, scenario) for job, scenarios in work for scenario in scenarios]
     # Futures are waited for and their states read: result() would leave at the first failure.
-    wait(generate_scene.map([job for job, _ in pairs], [scenario for _, scenario in pairs]))
-    scenes: list[SceneView] = []
-    for job, scenarios in work:
-        end_job(records, job)
-        view = job_view(records, job.job_id)
-        _show_table(view)
-        scenes += [scene for scene in view.scenes if scene.scenario in scenarios]
-    return _failure(scenes) or scenes
+    with last_will(str(flow_run.id), flow_run.run_count):
+        wait(generate_scene.map([job for job, _ in pairs], [scenario for _, scenario in pairs]))
 
 
-def _failure(scenes: list[SceneView]) -> State[Any] | None:
+def _failure(scenes: list[SceneView], broken: list[AdreelError]) -> State[Any] | None:
     failed = [scene for scene in scenes if scene.status != "completed"]
-    if not failed:
+    if not failed and not broken:
         return None
-    reasons = "\n".join(scene.error or f"scene {scene.scenario}: no reason was recorded" for scene in failed)
-    name = "Partial" if len(failed) < len(scenes) else "Failed"
-    message = f"{len(failed)} of {len(scenes)} scenes have no clip:\n{reasons}"
-    return Failed(name=name, message=message)
+    reasons = [scene.error or f"scene {scene.scenario}: no reason was recorded" for scene in failed]
+    message = [f"{len(failed)} of {len(scenes)} scenes have no clip:", *reasons] if failed else []
+    message += [f"{len(broken)} jobs can't be taken up:", *map(str, broken)] if broken else []
+    return Failed(name="Partial" if len(failed) < len(scenes) else "Failed", message="\n".join(message))
 
 
 def _show_table(view: JobView) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx
 from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -26,7 +27,7 @@ RETRY_DELAYS: list[float] = [2, 4, 8, 16, 30]
 # Prefect takes nothing but a plain function here: anything else means "never retry", without a word.
 def is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether trying again by itself can help, by the error's class."""
-    return isinstance(state.data, AdreelError) and state.data.retryable
+    return _may_pass(state.data)
 
 
 @task(
@@ -42,7 +43,7 @@ def is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> 
 async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     """Buy one scene of a started job and bring its clip home; what is stored already is returned at once."""
     settings = await load_settings()
-    records = Records(Storage(settings.storage))
+    records = Records(Storage.of(settings))
     progress = SceneProgress(get_run_logger())
     try:
         take = await produce_scene(records, settings, job, scenario, slot=runware_slot, report=progress)
@@ -63,8 +64,13 @@ async def _show_poster(records: Records, take: Take) -> None:
         get_run_logger().warning("the poster can't be shown: %s", error)
 
 
+def _may_pass(error: object) -> bool:
+    # Prefect's own server may be away as well, such as when the key is read from its block.
+    return isinstance(error, httpx.TransportError) or (isinstance(error, AdreelError) and error.retryable)
+
+
 def _is_last_try(error: Exception) -> bool:
-    if not (isinstance(error, AdreelError) and error.retryable):
+    if not _may_pass(error):
         return True
     context = TaskRunContext.get()
     return context is None or context.task_run.run_count > context.task.retries

@@ -2,18 +2,26 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
 
+import httpx
 from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
+from prefect.concurrency.context import ConcurrencyContext
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.logging import get_logger
+from prefect.runtime import flow_run
 
-from adreel.errors import AccountError, NoFreeSlot
+from adreel.errors import AccountError, AdreelError, NoFreeSlot
+from tasks.last_will import bequeathed
 
 LIMIT = "runware"
 LEASE_SECONDS = 60
 WAIT_SECONDS = 6 * 3600
+
+logger = get_logger("adreel.slots")
 
 
 def ensure_limit(slots: int) -> None:
@@ -30,6 +38,9 @@ def ensure_limit(slots: int) -> None:
             client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots))
         except ObjectAlreadyExists:
             return
+        except httpx.TransportError as error:
+            # A server that restarts had the limit before; if not, the first scene that asks for a slot says so.
+            logger.warning("can't make sure of the limit %r: %s", LIMIT, error)
 
 
 @asynccontextmanager
@@ -37,20 +48,43 @@ async def runware_slot() -> AsyncIterator[None]:
     """Hold one slot of the limit; a missing limit is an error, since Prefect takes it for "no limit"."""
     async with AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(
-                concurrency(
-                    LIMIT,
-                    strict=True,
-                    timeout_seconds=WAIT_SECONDS,
-                    lease_duration=LEASE_SECONDS,
-                    # A lost renewal must not end a scene that is being paid for.
-                    raise_on_lease_renewal_failure=False,
-                )
-            )
+            await stack.enter_async_context(_leased())
         except ConcurrencySlotAcquisitionError as error:
-            raise AccountError(
-                f"no slot of the limit {LIMIT!r}: {error}. Create it: prefect gcl create {LIMIT} --limit 4"
-            ) from error
+            raise _why_none(error) from error
         except TimeoutError:
             raise NoFreeSlot(f"no slot of the limit {LIMIT!r} was free for {WAIT_SECONDS / 3600:g} h") from None
+        stack.enter_context(bequeathed(flow_run.id, _lease()))
         yield
+
+
+@asynccontextmanager
+async def _leased() -> AsyncIterator[None]:
+    slot = concurrency(
+        LIMIT,
+        strict=True,
+        timeout_seconds=WAIT_SECONDS,
+        lease_duration=LEASE_SECONDS,
+        # A lost renewal must not end a scene that is being paid for.
+        raise_on_lease_renewal_failure=False,
+    )
+    await slot.__aenter__()
+    try:
+        yield
+    finally:
+        try:
+            await slot.__aexit__(None, None, None)
+        except httpx.HTTPError as error:
+            # Nor must a server that is away when its clip is rendered: the slot is free when the lease ends.
+            logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, error)
+
+
+def _why_none(error: ConcurrencySlotAcquisitionError) -> AdreelError:
+    if error.__cause__ is not None:
+        return NoFreeSlot(f"Prefect's server can't be asked for a slot of the limit {LIMIT!r}: {error.__cause__}")
+    return AccountError(f"no slot of the limit {LIMIT!r}: {error}. Create it: prefect gcl create {LIMIT} --limit 4")
+
+
+def _lease() -> UUID | None:
+    # `concurrency` tells its lease to nobody else: this is where Prefect keeps it for the task's own end.
+    context = ConcurrencyContext.get()
+    return context.cleanup_lease_ids[-1] if context and context.cleanup_lease_ids else None

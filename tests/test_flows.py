@@ -12,11 +12,13 @@ from prefect.flow_engine import run_flow
 from prefect.flows import Flow
 from prefect.states import Pending, Scheduled
 
+from adreel.jobs import start_job
 from adreel.local_runware import LocalRunware
 from adreel.messages import State as SceneState
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
+from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.views import current_take, job_status
 from flows.generate_ad import generate_ad
@@ -218,3 +220,18 @@ def test_resume_leaves_a_scene_alone_that_failed_for_good(runware: LocalRunware,
     run(generate_ad, session_id="Lamp_1")
     assert run(resume, target="all")[1].is_completed()
     assert len(runware.ledger.entries) == 4
+
+
+def test_resume_of_all_serves_the_jobs_beside_a_broken_record_and_names_it(
+    runware: LocalRunware, records: Records
+) -> None:
+    for job_id in ("good", "torn"):
+        start_job(records, Settings.load(), job_id, "Lamp_1", scenarios=[Scenario.HOOK])
+    torn = Path(records.storage.location("jobs/torn.json"))
+    torn.write_bytes(torn.read_bytes()[:50])
+    _, state = run(resume)
+    assert state.name == "Partial"
+    assert f"{torn} is no good record" in (state.message or "")
+    assert scenarios_bought(runware) == ["hook"]
+    assert job_status(records, "good").overall_status == SceneState.COMPLETED
+    assert torn.stat().st_size == 50

@@ -1,0 +1,59 @@
+"""Threads for `asyncio.to_thread` that do not hold up the end of their process.
+
+Python waits without a limit for the threads of a pool, at the end of a loop and again at the end of the process: a
+cancelled run would last as long as its longest upload. What a left call was at is as safe as under a `kill -9`.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+THREADS = min(32, (os.cpu_count() or 1) + 4)
+
+
+class LeavableThreads(ThreadPoolExecutor):
+    """A pool of daemon threads; shutting down gives calls that still run `patience` seconds, then leaves them."""
+
+    # Not a pool of the standard library by its works, only by its name: a loop takes nothing else.
+    def __init__(self, patience: float) -> None:
+        super().__init__()
+        self._patience = patience
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._started: list[Thread] = []
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Queue a call."""
+        future: Future[T] = Future()
+        self._calls.put(partial(_fulfil, future, partial(fn, *args, **kwargs)))
+        if len(self._started) < THREADS:
+            self._started.append(Thread(target=self._work, name="adreel-call", daemon=True))
+            self._started[-1].start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the threads once they have nothing to do; `wait` for them, within the patience."""
+        for _ in self._started:
+            self._calls.put(None)
+        deadline = time.monotonic() + (self._patience if wait else 0)
+        for thread in self._started:
+            thread.join(max(0, deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        while call := self._calls.get():
+            call()
+
+
+def _fulfil(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as error:
+        future.set_exception(error)

@@ -1,0 +1,1 @@
+"""What a Prefect server needs besides the deployments of prefect.yaml."""

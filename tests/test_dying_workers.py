@@ -1,0 +1,302 @@
+"""Runs whose worker dies or is ended, and runs that are cancelled: on a real server, by real kills."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.events.schemas.automations import AutomationCore
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled
+
+from adreel.local_runware import LocalRunware, in_thread
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.storage import Storage
+from adreel.takes import Take
+from deployments.automations import HEARTBEAT_SECONDS, TAG, automations, make
+from tests.factories import make_session
+from tests.slots import free_slots
+from tests.workers import (
+    PREFECT_YAML,
+    deploy,
+    ended,
+    has_sent,
+    kill_run,
+    prefect_server,
+    processes_of,
+    read,
+    start,
+    state_name,
+    until,
+    worker,
+)
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+# A server takes seconds to load automations that have changed: all tests here use the same.
+NUMBERS = {"window": HEARTBEAT_SECONDS + 5, "start_window": 20, "pause": 10, "retries": 1}
+# Slots that come back sooner were freed by the run or its last will, not by the end of their lease (60 s).
+SOONER_THAN_THE_LEASE = 40.0
+# One scene is held up at each step of its purchase.
+HELD_UP = ("dropReplySilent:hookx1", "statusBack:problemx*", "slowDrip:solutionx1")
+STEPS = {Scenario.HOOK: "submitted", Scenario.PROBLEM: "accepted", Scenario.SOLUTION: "rendered"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a server with all its services for this file: the one of the other tests watches over nothing."""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+        assert automate(url, **NUMBERS).stdout.count("made:") == 4
+        deploy(url, tmp_path_factory.mktemp("checkout"))
+        yield url
+
+
+def automate(url: str, **options: int) -> "subprocess.CompletedProcess[str]":
+    """Make the automations, as the README says."""
+    command = [sys.executable, "-m", "deployments.automations"]
+    for name, number in options.items():
+        command += [f"--{name.replace('_', '-')}", str(number)]
+    environment = {**os.environ, "PREFECT_API_URL": url}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def stack(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set up everything but a worker, and leave no run behind."""
+    for name, value in {
+        "PREFECT_API_URL": server,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "RUNWARE_API_KEY": "",
+        "ADREEL_STORAGE": str(tmp_path / "outputs"),
+        "ADREEL_MODEL": "test:1@1",
+        "ADREEL_SIZE": "128x72",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with temporary_settings(updates={PREFECT_API_URL: server}):
+        free_slots()
+        yield
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs()
+            for run in runs:
+                kill_run(run.id)
+                client.delete_flow_run(run.id)
+
+
+@pytest.fixture
+def records(stack: None) -> Records:
+    records = Records(Storage(os.environ["ADREEL_STORAGE"]))
+    records.save_session(make_session(seconds=1))
+    return records
+
+
+@contextmanager
+def runware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[LocalRunware]:
+    """Serve a local Runware whose tasks outlive it: the next one goes on with them."""
+    settings = {"render_seconds": 0.3, "ledger_file": tmp_path / "ledger.jsonl", **settings}
+    with in_thread(**settings) as provider:
+        monkeypatch.setenv("RUNWARE_URL", provider.url)
+        yield provider
+
+
+def takes(records: Records, run_id: UUID) -> dict[Scenario, Take]:
+    found = {scenario: records.take("ad", scenario, str(run_id)) for scenario in Scenario}
+    return {scenario: take for scenario, take in found.items() if take is not None}
+
+
+def steps(records: Records, run_id: UUID) -> dict[Scenario, str]:
+    return {scene: str(take.attempts[-1].state) for scene, take in takes(records, run_id).items() if take.attempts}
+
+
+def active_slots() -> int:
+    with get_client(sync_client=True) as client:
+        return client.read_global_concurrency_limit_by_name("runware").active_slots
+
+
+def messages(run_id: UUID) -> list[str | None]:
+    with get_client(sync_client=True) as client:
+        return [state.message for state in client.read_flow_run_states(run_id)]
+
+
+def set_state(run_id: UUID, state: Any, *, force: bool = False) -> None:
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id, state, force=force)
+
+
+def bought(provider: LocalRunware) -> list[str]:
+    return sorted(str(entry.scenario) for entry in provider.ledger.entries)
+
+
+def test_the_automations_are_made_once(server: str) -> None:
+    assert automate(server, **NUMBERS).stdout.count("found:") == 4
+
+
+def test_an_automation_follows_its_numbers_and_stays_off_if_an_operator_has_switched_it_off(stack: None) -> None:
+    def silent(window: int) -> AutomationCore:
+        described = automations(**{**NUMBERS, "window": window})[0]
+        return described.model_copy(update={"name": "adreel: of a test"})
+
+    with get_client(sync_client=True) as client:
+        assert make(client, [silent(40)]) == ["made: adreel: of a test"]
+        (made,) = client.read_automations_by_name("adreel: of a test")
+        client.pause_automation(made.id)
+        assert make(client, [silent(90)]) == ["updated: adreel: of a test"]
+        assert make(client, [silent(90)]) == ["found: adreel: of a test"]
+        (updated,) = client.read_automations_by_name("adreel: of a test")
+        assert (updated.trigger, updated.enabled) == (silent(90).trigger, False)
+        client.delete_automation(made.id)
+
+
+def test_the_deployments_send_the_heartbeats_that_the_automations_wait_for() -> None:
+    described = yaml.safe_load(PREFECT_YAML.read_text())
+    for deployment in described["deployments"]:
+        environment = deployment["work_pool"]["job_variables"]["env"]
+        assert int(environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) == HEARTBEAT_SECONDS
+        assert TAG in deployment["tags"]
+
+
+def test_a_window_that_is_no_longer_than_a_heartbeat_is_refused(server: str) -> None:
+    refused = automate(server, window=HEARTBEAT_SECONDS)
+    assert refused.returncode == 2
+    assert "every run would count as crashed" in refused.stderr
+
+
+def test_clips_that_finish_while_no_worker_lives_are_stored_after_the_next_one_starts(
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runware(tmp_path, monkeypatch, render_seconds=5) as provider:
+        with worker("first") as first:
+            run_id = start("generate-ad/generate-ad", session_id="ad")
+            until(lambda: len(provider.ledger.entries) == 4, "four accepted tasks")
+            until(lambda: has_sent(run_id, "prefect.flow-run.heartbeat"), "a heartbeat")
+            first.kill()
+            kill_run(run_id)
+        assert state_name(run_id) == "Running"
+        until(lambda: not provider.ledger.open_entries(), "the end of the renders")
+        with worker("second"):
+            run = ended_after_crash(run_id)
+        assert (run.state_name, run.run_count) == ("Completed", 2)
+        assert all(take.is_stored for take in takes(records, run_id).values())
+        assert bought(provider) == ["cta", "hook", "problem", "solution"]
+
+
+def ended_after_crash(run_id: UUID) -> Any:
+    until(lambda: read(run_id).run_count > 1, "a second start")
+    return ended(run_id)
+
+
+def test_a_run_that_crashes_again_and_again_is_not_started_for_ever_and_those_of_others_not_at_all(stack: None) -> None:
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow_from_name("somebody-elses")
+        theirs = client.create_flow_run_from_deployment(client.create_deployment(flow_id, "theirs")).id
+    run_id, unbegun = start("resume/resume"), start("resume/resume")
+    crash(run_id)
+    until(lambda: state_name(run_id) == "AwaitingRetry", "another try")
+    crash(theirs)
+    crash(run_id)
+    crash(unbegun, begun=False)
+    # Those that crashed before it would have been tried again before it.
+    until(lambda: state_name(unbegun) == "AwaitingRetry", "the try of a run that crashed before it began")
+    assert (state_name(run_id), read(run_id).run_count) == ("Crashed", 2)
+    assert state_name(theirs) == "Crashed"
+
+
+def test_a_run_that_crashes_before_it_begins_is_given_up_in_the_end(stack: None) -> None:
+    run_id = start("resume/resume")
+    set_state(run_id, Pending())
+    until(lambda: state_name(run_id) == "Crashed", "the end of the start window")
+    crash(run_id, begun=False)
+    crash(run_id, begun=False)
+    until(lambda: state_name(run_id) == "NeverBegan", "its end")
+
+
+def crash(run_id: UUID, *, begun: bool = True) -> None:
+    """Have a run crash as a worker would report it, before or after its beginning."""
+    set_state(run_id, Pending(), force=True)
+    if begun:
+        set_state(run_id, Running())
+    set_state(run_id, Crashed())
+
+
+def test_a_run_that_is_being_cancelled_is_not_taken_for_crashed(stack: None) -> None:
+    run_id = start("resume/resume")
+    set_state(run_id, Pending())
+    set_state(run_id, Running())
+    set_state(run_id, Cancelling())
+    set_state(run_id, Crashed())
+    assert state_name(run_id) == "Cancelling"
+
+
+def held_up(records: Records) -> UUID:
+    """Start a run of three scenes and wait until each is held up at its step."""
+    run_id = start("generate-ad/generate-ad", session_id="ad", scenarios=[scene.value for scene in STEPS])
+    until(lambda: steps(records, run_id) == STEPS, f"the steps {STEPS}")
+    return run_id
+
+
+def test_a_cancel_at_any_step_frees_the_slots_and_a_resume_brings_the_clips_home(
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as workers:
+        with runware(tmp_path, monkeypatch, faults=HELD_UP) as provider:
+            workers.enter_context(worker())
+            run_id = held_up(records)
+            set_state(run_id, Cancelling())
+            until(lambda: active_slots() == 0, "free slots", SOONER_THAN_THE_LEASE)
+            assert ended(run_id).state_name == "Cancelled"
+            until(lambda: not processes_of(run_id), "the end of the run's processes")
+        assert steps(records, run_id) == STEPS
+        assert {take.problem and take.problem.code for take in takes(records, run_id).values()} == {"cancelled"}
+
+        with runware(tmp_path, monkeypatch, port=provider.port) as well_again:
+            assert ended(start("resume/resume", target="ad")).state_name == "Completed"
+    assert all(take.is_stored for take in takes(records, run_id).values())
+    assert bought(well_again) == sorted(STEPS)
+
+
+def test_sigterm_to_a_worker_frees_the_slots_and_the_next_worker_carries_the_run_on(
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runware(tmp_path, monkeypatch, faults=HELD_UP) as provider:
+        with worker("first") as first:
+            run_id = held_up(records)
+            first.send_signal(signal.SIGTERM)
+            until(lambda: active_slots() == 0, "free slots", SOONER_THAN_THE_LEASE)
+            until(lambda: not processes_of(run_id), "the end of the run's processes")
+            # Its last will has said so, long before somebody misses its heartbeats.
+            assert "The process of this run was killed." in messages(run_id)
+        assert steps(records, run_id) == STEPS
+
+    with runware(tmp_path, monkeypatch, port=provider.port) as well_again, worker("second"):
+        assert ended_after_crash(run_id).state_name == "Completed"
+    assert all(take.is_stored for take in takes(records, run_id).values())
+    assert bought(well_again) == sorted(STEPS)
+
+
+def test_two_workers_with_the_same_run_at_once_buy_each_clip_once_and_both_end_well(
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as workers:
+        with runware(tmp_path, monkeypatch, faults=["statusBackx*"]) as provider:
+            for name in ("first", "second"):
+                workers.enter_context(worker(name))
+            # Two of four slots: the second process gets the others.
+            run_id = start("generate-ad/generate-ad", session_id="ad", scenarios=["hook", "cta"])
+            until(lambda: len(provider.ledger.entries) == 2, "two accepted tasks")
+            set_state(run_id, Scheduled(name="AwaitingRetry"), force=True)
+            until(lambda: provider.ledger.counters.connections == 2, "the second process")
+        with runware(tmp_path, monkeypatch, port=provider.port) as well_again:
+            until(lambda: not processes_of(run_id), "the end of both processes")
+            assert bought(well_again) == ["cta", "hook"]
+        assert read(run_id).state_name == "Completed"
+    logs = "".join(Path(f"{name}.log").read_text() for name in ("first", "second"))
+    assert logs.count("Flow run 'ad-ad' - Finished in state Completed()") == 2
+    assert all(take.is_stored for take in takes(records, run_id).values())

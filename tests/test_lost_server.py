@@ -1,0 +1,104 @@
+"""A Prefect server or a worker that goes away in the middle of a job costs no scene."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Failed
+
+from adreel.errors import NoFreeSlot, SceneRefused
+from adreel.local_runware import LocalRunware
+from adreel.messages import State
+from adreel.records import Records
+from adreel.storage import Storage
+from adreel.views import session_view
+from tasks.generate_scene import generate_scene, is_worth_retrying
+from tasks.slots import ensure_limit, runware_slot
+from tests.factories import make_session
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+GENERATE = "from flows.generate_ad import generate_ad; generate_ad('ad')"
+ASK = """
+import asyncio
+from adreel.errors import NoFreeSlot
+from tasks.slots import runware_slot
+
+async def ask():
+    async with runware_slot():
+        pass
+
+try:
+    asyncio.run(ask())
+except NoFreeSlot as error:
+    print(error.retryable, error)
+"""
+
+
+@contextmanager
+def server_away() -> Iterator[str]:
+    with socket.socket() as taken:
+        # Bound, but not listening: every connection is refused.
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/api"
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield url
+
+
+def test_a_server_that_can_not_be_asked_for_a_slot_is_asked_again_later() -> None:
+    with server_away() as url:
+        asked = subprocess.run(
+            [sys.executable, "-c", ASK],
+            env={**os.environ, "PREFECT_API_URL": url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert asked.stdout.startswith("True Prefect's server can't be asked for a slot"), asked.stderr
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_a_slot_that_can_not_be_given_back_does_not_fail_its_scene() -> None:
+    ensure_limit(4)
+    held = AsyncExitStack()
+    await held.enter_async_context(runware_slot())
+    with server_away():
+        await held.aclose()
+
+
+def test_a_job_begins_without_a_server_that_could_make_the_limit() -> None:
+    with server_away():
+        ensure_limit(4)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (httpx.ConnectError("refused"), True),
+        (NoFreeSlot("none"), True),
+        (SceneRefused("no"), False),
+        (ValueError("?"), False),
+    ],
+)
+def test_what_may_pass_is_tried_again(error: Exception, expected: bool) -> None:
+    assert is_worth_retrying(generate_scene, None, Failed(data=error)) is expected  # type: ignore[arg-type]
+
+
+def test_a_run_whose_worker_has_died_goes_on_unheard(prefect: str, runware: LocalRunware) -> None:
+    records = Records(Storage("./outputs"))
+    records.save_session(make_session(seconds=1))
+    reading, writing = os.pipe()
+    run = subprocess.Popen([sys.executable, "-c", GENERATE], stdout=writing, stderr=writing)
+    os.close(writing)
+    # As the worker's end: read until the first scene is under way, and then no more.
+    with os.fdopen(reading) as output:
+        assert any("%" in line for line in output)
+    run.wait(120)
+    assert session_view(records, "ad").state == State.COMPLETED
+    assert len(runware.ledger.entries) == 4

@@ -1,0 +1,63 @@
+"""The threads of `asyncio.to_thread` on the loop of a run's tasks."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from adreel.threads import THREADS, LeavableThreads
+
+LEFT_BEHIND = """
+import asyncio, threading
+from adreel.threads import LeavableThreads
+
+async def main():
+    asyncio.get_running_loop().set_default_executor(LeavableThreads(0.1))
+    started = threading.Event()
+    upload = asyncio.create_task(asyncio.to_thread(lambda: (started.set(), threading.Event().wait())))
+    await asyncio.to_thread(started.wait)
+    upload.cancel()
+
+asyncio.run(main())
+"""
+
+
+async def test_results_and_errors_come_back() -> None:
+    asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
+    assert await asyncio.to_thread(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.to_thread(divmod, 7, 0)
+
+
+async def test_many_calls_share_a_limited_number_of_threads() -> None:
+    asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
+    used = await asyncio.gather(*(asyncio.to_thread(threading.get_ident) for _ in range(10 * THREADS)))
+    assert len(set(used)) <= THREADS
+
+
+def test_a_short_call_that_was_cancelled_is_still_finished() -> None:
+    written = threading.Event()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_default_executor(LeavableThreads(30))
+        entered, leave = threading.Event(), threading.Event()
+
+        def write() -> None:
+            entered.set()
+            leave.wait(30)
+            written.set()
+
+        call = asyncio.create_task(asyncio.to_thread(write))
+        await asyncio.to_thread(entered.wait)
+        call.cancel()
+        leave.set()
+
+    asyncio.run(main())
+    assert written.is_set()
+
+
+def test_a_call_that_never_returns_does_not_hold_the_process() -> None:
+    # With Python's own pool this would last for ever.
+    subprocess.run([sys.executable, "-c", LEFT_BEHIND], timeout=120, check=True)
