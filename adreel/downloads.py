@@ -1,8 +1,10 @@
 """Brings a clip's bytes home to a local file: from allowed hosts only, whole, and within limits."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -48,8 +50,16 @@ class DownloadRules:
         )
 
 
-async def download(url: str, target: Path, rules: DownloadRules) -> int:
-    """Write the clip at `url` to `target` and return its size in bytes.
+@dataclass(frozen=True)
+class Arrived:
+    """What was counted while a file came in; `size` in bytes."""
+
+    size: int
+    sha256: str
+
+
+async def download(url: str, target: Path, rules: DownloadRules) -> Arrived:
+    """Write the clip at `url` to `target`, piece by piece.
 
     Raises ClipUnavailable if it did not come whole, AccountError if its host is not allowed.
     """
@@ -76,12 +86,12 @@ async def download(url: str, target: Path, rules: DownloadRules) -> int:
         ) from error
 
 
-async def _save(response: httpx.Response, target: Path, rules: DownloadRules) -> int:
+async def _save(response: httpx.Response, target: Path, rules: DownloadRules) -> Arrived:
     host = response.url.host
     if response.status_code != httpx.codes.OK:
         raise ClipUnavailable(f"{host} answers HTTP {response.status_code} instead of the clip")
     promised = response.headers.get("content-length", "")
-    size = 0
+    size, digest = 0, hashlib.sha256()
     with target.open("wb") as stream:
         async for chunk in response.aiter_bytes(CHUNK):
             size += len(chunk)
@@ -89,9 +99,14 @@ async def _save(response: httpx.Response, target: Path, rules: DownloadRules) ->
                 raise AccountError(
                     f"the clip is larger than {rules.max_bytes / 1e6:g} MB: raise ADREEL_MAX_CLIP_MB, then resume"
                 )
-            await asyncio.to_thread(stream.write, chunk)
+            await asyncio.to_thread(_keep, stream, digest, chunk)
     if size == 0:
         raise ClipUnavailable(f"{host} sent no bytes")
     if promised.isdigit() and "content-encoding" not in response.headers and size != int(promised):
         raise ClipUnavailable(f"{host} sent {size} of {promised} bytes")
-    return size
+    return Arrived(size, digest.hexdigest())
+
+
+def _keep(stream: BinaryIO, digest: "hashlib._Hash", chunk: bytes) -> None:
+    stream.write(chunk)
+    digest.update(chunk)

@@ -111,7 +111,10 @@ def resume_job(records: Records, settings: Settings, job: Job) -> Job:
 
 def end_job(records: Records, job: Job) -> None:
     """Record that nobody works on a job any more."""
-    records.save_job(job.model_copy(update={"ended_at": utc_now()}))
+    # Read anew: scenes that were pruned meanwhile must not come back as ones to be bought.
+    latest = records.job(job.job_id)
+    if latest is not None:
+        records.save_job(latest.model_copy(update={"ended_at": utc_now()}))
 
 
 async def produce_scene(

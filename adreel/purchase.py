@@ -8,14 +8,13 @@ derived from what is being bought: coming back asks for the same thing again.
 """
 
 import asyncio
-import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 from adreel.crash_points import crash_point
-from adreel.downloads import DownloadRules, download
+from adreel.delivery import bring_to, publish
+from adreel.downloads import DownloadRules
 from adreel.errors import (
     AccountError,
     AdreelError,
@@ -24,15 +23,13 @@ from adreel.errors import (
     ProviderUnreachable,
     RenderFailed,
     StillRendering,
-    StorageError,
     TakeFailed,
 )
-from adreel.media import check_duration, make_poster, measure, sha256_of
 from adreel.prompts import read_frame
 from adreel.records import Records
 from adreel.runware_client import Rendered, RunwareClient, Underway
 from adreel.settings import Settings
-from adreel.takes import Attempt, AttemptState, Clip, Problem, Take, clip_name, utc_now
+from adreel.takes import Attempt, AttemptState, Problem, Take, utc_now
 
 Slot = Callable[[], AbstractAsyncContextManager[None]]
 Report = Callable[[Take, str], None]
@@ -205,65 +202,12 @@ class Purchase:
     async def _bring_home(self) -> None:
         storage = self._records.storage
         with storage.workspace() as folder:
-            path = folder / clip_name(self.take)
-            if await asyncio.to_thread(self._find_published, path):
-                self.take.clip = await asyncio.to_thread(self._verify_published, path)
-            else:
-                await download(self._attempt.url or "", path, self._rules)
-                crash_point("downloaded")
-                self.take.clip = await asyncio.to_thread(self._verify, path)
+            clip = self.take.clip = await bring_to(folder, self.take, storage, self._rules)
             self.take.reach("fetched")
             await self._save("downloaded and verified")
-            await asyncio.to_thread(self._publish, path)
+            await asyncio.to_thread(publish, clip, folder, storage)
             crash_point("clip published")
         await self._move(AttemptState.STORED, "stored")
-
-    def _find_published(self, path: Path) -> bool:
-        """Copy what an earlier run published before it could say so: the address of a clip may be dead by now."""
-        try:
-            with self._records.storage.open(path.name) as source, path.open("wb") as copy:
-                shutil.copyfileobj(source, copy)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _verify_published(self, path: Path) -> Clip:
-        expected = self.take.clip
-        try:
-            clip = self._verify(path)
-        except ClipUnavailable:
-            clip = None
-        if clip is None or (expected and clip.sha256 != expected.sha256):
-            location = self._records.storage.location(path.name)
-            raise StorageError(f"another file is at {location}: move it away, then resume")
-        return clip
-
-    def _verify(self, path: Path) -> Clip:
-        measured = measure(path)
-        check_duration(measured, self.take.request.duration)
-        with path.open("rb") as stream:
-            digest = sha256_of(stream)
-        return Clip(
-            file=path.name,
-            poster=clip_name(self.take, ".jpg"),
-            sha256=digest,
-            size=path.stat().st_size,
-            duration=round(measured.duration, 3),
-            width=measured.width,
-            height=measured.height,
-        )
-
-    def _publish(self, path: Path) -> None:
-        storage, clip = self._records.storage, self.take.clip
-        assert clip is not None  # noqa: S101 - for the type checker: set by _bring_home
-        poster = path.with_name(clip.poster)
-        make_poster(path, poster)
-        storage.publish(poster, clip.poster)
-        crash_point("poster published")
-        if not storage.publish(path, clip.file):
-            with storage.open(clip.file) as stream:
-                if sha256_of(stream) != clip.sha256:
-                    raise StorageError(f"another file is at {storage.location(clip.file)}: move it away, then resume")
 
     async def _move(self, state: AttemptState, text: str) -> None:
         self.take.advance(state)
@@ -276,22 +220,28 @@ class Purchase:
     def _write(self) -> None:
         # A cancelled run writes its last word while an earlier write may still be under way in its thread.
         with self._saving:
-            if self._adopt_further():
-                return
             self.take.updated_at = utc_now()
             crash_point(f"before the record: {self.take.progress}")
-            self._records.save_take(self.take)
+            stands = self._records.update_take(self.take, self._yields_to)
+            if stands is not self.take:
+                self._adopt(stands)
+                return
             crash_point(f"after the record: {self.take.progress}")
             self._seen = self.take.position
 
     def _adopt_further(self) -> bool:
         """Go on from the record of another runner of the same job, if that one has moved it as far as this one."""
         latest = self._records.take(self.take.session_id, self.take.scenario, self.take.job_id)
-        moved = latest is not None and self._seen < latest.position >= self.take.position
-        if latest is None or not (moved or latest.is_stored):
+        if latest is None or not self._yields_to(latest):
             return False
-        self.take, self._seen, self._came_back = latest, latest.position, latest.is_open
+        self._adopt(latest)
         return True
+
+    def _yields_to(self, latest: Take) -> bool:
+        return latest.is_stored or self._seen < latest.position >= self.take.position
+
+    def _adopt(self, latest: Take) -> None:
+        self.take, self._seen, self._came_back = latest, latest.position, latest.is_open
 
     def _give_up_for_now(self) -> None:
         if not self.take.is_stored:

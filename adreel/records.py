@@ -5,7 +5,8 @@ never if what lies in its place can't be read.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -60,9 +61,12 @@ class Records:
 
     def save_session(self, session: Session) -> None:
         """Store a session in place of an earlier version of it, whose unknown fields it keeps."""
-        earlier = self._read(_SESSION, session_id=session.session_id)
-        unknown = (earlier.model_extra or {}) if earlier else {}
-        self._put(_SESSION, StoredSession(**{**unknown, **session.model_dump()}), session_id=session.session_id)
+
+        def keep_unknown(earlier: StoredSession | None) -> StoredSession:
+            unknown = (earlier.model_extra or {}) if earlier else {}
+            return StoredSession(**{**unknown, **session.model_dump()})
+
+        self._update(_SESSION, keep_unknown, session_id=session.session_id)
 
     def session(self, session_id: str) -> Session:
         """Return a stored session, or raise NotFound."""
@@ -93,8 +97,23 @@ class Records:
         return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
     def save_take(self, take: Take) -> None:
-        """Store a take durably: when this returns, a crash can't undo it."""
-        self._replace(_TAKE, take, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
+        """Store a take durably: when this returns, a crash can't undo it. One that has come further stays."""
+        self.update_take(take, lambda latest: latest.position > take.position)
+
+    def update_take(self, take: Take, yields_to: Callable[[Take], bool]) -> Take:
+        """Store a take unless it yields to the one that lies there, and return which of them stands.
+
+        The question and the answer are one step, as far as the storage can: no other runner's word is lost.
+        """
+        stands = take
+
+        def choose(latest: Take | None) -> Take | None:
+            nonlocal stands
+            stands = latest if latest is not None and yields_to(latest) else take
+            return None if stands is latest else take
+
+        self._update(_TAKE, choose, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
+        return stands
 
     def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
         """Return the take that a job bought for a scene, if it has begun."""
@@ -103,6 +122,16 @@ class Records:
     def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
         """Return all takes of a scene, the oldest first."""
         return sorted(self._takes(session_id, scenario), key=lambda take: (take.created_at, take.job_id))
+
+    def remove_take(self, take: Take) -> None:
+        """Remove the record of a take; its files are somebody else's business."""
+        self.storage.remove(
+            _TAKE.path({"session_id": take.session_id, "scenario": take.scenario, "job_id": take.job_id})
+        )
+
+    def remove_job(self, job_id: str) -> None:
+        """Remove the record of a job."""
+        self.storage.remove(_JOB.path({"job_id": job_id}))
 
     def choices(self, session_id: str) -> Choices:
         """Return which takes a person has chosen; none at first."""
@@ -124,20 +153,36 @@ class Records:
         return [name for name in names if re.fullmatch(ID_PATTERN, name)]
 
     def _replace(self, kind: _Kind[AnyRecord], record: AnyRecord, **ids: str) -> None:
-        # Read for its error alone: a file that nobody understands may be all that is known of a paid clip.
-        self._read(kind, **ids)
-        self._put(kind, record, **ids)
+        self._update(kind, lambda _: record, **ids)
 
-    def _put(self, kind: _Kind[AnyRecord], record: AnyRecord, **ids: str) -> None:
-        self.storage.write(kind.path(ids), record.model_dump_json(indent=2).encode() + b"\n")
+    def _update(
+        self, kind: _Kind[AnyRecord], change: Callable[[AnyRecord | None], AnyRecord | None], **ids: str
+    ) -> None:
+        path = kind.path(ids)
+
+        def rewrite(content: bytes | None) -> bytes | None:
+            # Read for its error alone, if nothing else: what can't be read may be all that is known of a paid clip.
+            with self._understanding(path):
+                earlier = None if content is None else kind.parse(content, ids)
+            record = change(earlier)
+            return None if record is None else record.model_dump_json(indent=2).encode() + b"\n"
+
+        with self._understanding(path):
+            self.storage.update(path, rewrite)
 
     def _read(self, kind: _Kind[AnyRecord], **ids: str) -> AnyRecord | None:
         path = kind.path(ids)
+        with self._understanding(path):
+            try:
+                return kind.parse(self.storage.read(path), ids)
+            except FileNotFoundError:
+                return None
+
+    @contextmanager
+    def _understanding(self, path: str) -> Iterator[None]:
         where = self.storage.location(path)
         try:
-            return kind.parse(self.storage.read(path), ids)
-        except FileNotFoundError:
-            return None
+            yield
         except StorageError as error:
             if isinstance(error.__cause__, IsADirectoryError):
                 raise BadRecord(f"{where} is no good record, but a folder: move it away") from None

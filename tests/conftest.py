@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adreel.local_runware import LocalRunware, in_thread
 from adreel.records import Records
 from adreel.storage import Storage
+from tests.storage.servers import S3Server, sftp_server
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +43,27 @@ def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
         monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
         monkeypatch.setenv("ADREEL_SIZE", "128x72")
         yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server) -> S3Server:
+    """Give the S3 server of the tests, which does what it is asked."""
+    s3_server.breaks = lambda _request, _environment: False
+    return s3_server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """Run an S3 server for all tests of a worker."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sftp_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Run an SFTP server for all tests of a worker and say what leads to it."""
+    with sftp_server(tmp_path_factory.mktemp("sftp")) as options:
+        yield options
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Valid sessions, takes and clips, to be changed by the tests that need them otherwise."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import av
 
+from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneDescription, Session, parse_session
 from adreel.takes import AttemptState, Clip, ClipRequest, Problem, Take, clip_name
@@ -93,3 +95,17 @@ def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = 
                 container.mux(picture.encode(frame))
             container.mux(picture.encode(None))
     return path
+
+
+def store_take(records: Records, take: Take, folder: Path) -> Take:
+    """Publish some bytes as the clip and the poster of a stored take, and save its record."""
+    assert take.clip is not None
+    content = f"the clip of {take.attempts[-1].uuid}".encode()
+    take.clip.sha256, take.clip.size = hashlib.sha256(content).hexdigest(), len(content)
+    for name in (take.clip.file, take.clip.poster):
+        source = folder / "source"
+        source.write_bytes(content)
+        records.storage.publish(source, name)
+        source.unlink()
+    records.save_take(take)
+    return take

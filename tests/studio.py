@@ -38,11 +38,14 @@ class Studio:
     def __init__(self, server: LocalRunware, settings: Settings) -> None:
         self.server = server
         self.settings = settings
-        self.records = Records(Storage(settings.storage))
+        self.records = Records(Storage.of(settings))
         self.records.save_session(make_session(seconds=2))
 
     def start(self, *scenarios: Scenario) -> Job:
         return start_job(self.records, self.settings, JOB, "ad", scenarios=list(scenarios) or None)
+
+    def start_another(self, *scenarios: Scenario) -> Job:
+        return start_job(self.records, self.settings, f"{JOB}-another", "ad", scenarios=list(scenarios) or None)
 
     async def produce(self, scenario: Scenario = Scenario.HOOK, *, job: Job | None = None) -> Take:
         async with asyncio.timeout(30):

@@ -1,16 +1,17 @@
 """The crash-point sweep under some faults, and the proof that it would see a broken promise."""
 
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from adreel import storage
 from adreel.crash_points import crash_point
 from adreel.purchase import Purchase
 from adreel.runware_client import RunwareClient, connection
+from adreel.storage import local
 from adreel.takes import AttemptState
 from tests.rigs.sweep import sweep
+from tests.storage.servers import S3Server
 
 FAULTS = ["", "providerTimeoutx1", "dropReplyReset", "emptyAcceptance", "conflict", "gone404x1"]
 
@@ -20,6 +21,20 @@ async def test_a_crash_at_any_point_costs_nothing_twice_and_loses_nothing(fault:
     swept = await sweep(fault, tmp_path)
     assert not swept.violations
     assert swept.runs >= 25, "the sweep has to reach every step of a purchase"
+
+
+@pytest.mark.parametrize("fault", ["", "gone404x1"])
+async def test_so_it_is_in_memory(fault: str) -> None:
+    swept = await sweep(fault, f"memory://{uuid4().hex}")
+    assert not swept.violations
+    assert swept.runs >= 20, "the sweep has to reach every step of a purchase"
+
+
+@pytest.mark.xdist_group("s3")
+async def test_so_it_is_on_s3(s3: S3Server) -> None:
+    swept = await sweep("", s3.bucket(), s3.options)
+    assert not swept.violations
+    assert swept.runs >= 20, "the sweep has to reach every step of a purchase"
 
 
 async def test_the_sweep_sees_a_submit_without_a_record_before_it(
@@ -52,7 +67,7 @@ async def test_the_sweep_sees_a_record_that_is_not_replaced_whole(
         crash_point("half written")
         target.write_bytes(content)
 
-    monkeypatch.setattr(storage, "_replace", overwrite)
+    monkeypatch.setattr(local, "replace", overwrite)
     assert "I11" in await broken(tmp_path)
 
 

@@ -1,18 +1,20 @@
 """Bringing clips home from a real server on the loopback."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from adreel.downloads import REDIRECTS, DownloadRules, download
+from adreel.downloads import REDIRECTS, Arrived, DownloadRules, download
 from adreel.errors import AccountError, ClipUnavailable, StorageError
 from adreel.media import measure
 from adreel.settings import Settings
 
 CLIP = bytes(range(256)) * 4096
+ARRIVED = Arrived(len(CLIP), hashlib.sha256(CLIP).hexdigest())
 HTML = b"<!doctype html><html><body>This link has expired</body></html>"
 HERE = DownloadRules(hosts=frozenset({"runware.ai"}), plain_host="127.0.0.1")
 
@@ -88,7 +90,7 @@ async def server() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("name", ["whole", "whole-gzip", "hop-0", f"hop-{REDIRECTS - 1}"])
 async def test_a_clip_arrives_whole(server: str, tmp_path: Path, name: str) -> None:
-    assert await download(f"{server}/{name}", tmp_path / "clip.mp4", HERE) == len(CLIP)
+    assert await download(f"{server}/{name}", tmp_path / "clip.mp4", HERE) == ARRIVED
     assert (tmp_path / "clip.mp4").read_bytes() == CLIP
 
 
@@ -138,7 +140,7 @@ async def test_a_clip_that_is_too_large_is_left(server: str, tmp_path: Path, nam
 
 async def test_a_clip_as_large_as_allowed_is_taken(server: str, tmp_path: Path) -> None:
     rules = DownloadRules(hosts=HERE.hosts, plain_host=HERE.plain_host, max_bytes=len(CLIP))
-    assert await download(f"{server}/whole", tmp_path / "clip.mp4", rules) == len(CLIP)
+    assert await download(f"{server}/whole", tmp_path / "clip.mp4", rules) == ARRIVED
 
 
 @pytest.mark.parametrize(

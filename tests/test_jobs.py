@@ -242,10 +242,10 @@ async def test_a_storage_that_fails_before_the_submit_buys_nothing(monkeypatch: 
     async with studio() as it:
         job = it.start(Scenario.HOOK)
 
-        def refuse(take: Take) -> None:
+        def refuse(take: Take, yields_to: object) -> None:
             raise StorageError("the disk is full")
 
-        monkeypatch.setattr(it.records, "save_take", refuse)
+        monkeypatch.setattr(it.records, "update_take", refuse)
         with pytest.raises(StorageError, match="scene hook: the disk is full"):
             await it.produce(job=job)
         assert it.bought == []

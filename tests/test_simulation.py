@@ -59,7 +59,7 @@ def test_it_sees_a_clip_that_is_lost_to_a_refused_repeat(monkeypatch: pytest.Mon
 
 
 def test_it_sees_a_runner_that_overwrites_what_another_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Purchase, "_adopt_further", lambda _self: False)
+    monkeypatch.setattr(Purchase, "_yields_to", lambda _self, _latest: False)
     assert {"I5", "I8"} & broken(ENOUGH_TO_SEE)
 
 

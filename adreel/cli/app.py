@@ -89,7 +89,7 @@ def sessions(as_json: Json = False) -> None:
     """List the stored sessions."""
     from adreel.cli.showing import show_sessions
 
-    show_sessions(as_json=as_json)
+    raise typer.Exit(show_sessions(as_json=as_json))
 
 
 @app.command()
@@ -118,10 +118,35 @@ def use(
 
 @app.command()
 def verify(as_json: Json = False) -> None:
-    """Check every record and clip in the storage; exits 1 if anything is missing, changed or orphaned."""
+    """Check every record and clip; exits 1 if any is unreadable, missing, changed, orphaned or left over."""
     from adreel.cli.showing import show_findings
 
     raise typer.Exit(show_findings(as_json=as_json))
+
+
+@app.command()
+def fetch(
+    session_id: SessionId,
+    to: Annotated[Path | None, typer.Option(help="Folder for the clips; by default one named like the session")] = None,
+    as_json: Json = False,
+) -> None:
+    """Copy the current clips of a session to this machine, from any storage; exits 1 if a scene has none yet."""
+    from adreel.cli.keeping import fetch_clips
+
+    raise typer.Exit(fetch_clips(session_id, to or Path(session_id), as_json=as_json))
+
+
+@app.command()
+def prune(
+    older_than: Annotated[str, typer.Option(help="Takes that ended so long ago: 12h, 30d, 8w")],
+    keep_current: Annotated[bool, typer.Option(help="Keep each scene's current take, however old it is")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove takes that nobody uses, with their clips; what they cost is forgotten too."""
+    from adreel.cli.keeping import prune_takes
+
+    prune_takes(older_than, keep_current=keep_current, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -148,6 +173,19 @@ def local_runware(
     from adreel.cli.local_runware import serve
 
     serve(port=port, render_seconds=render_seconds, price=price, faults=fault or [], ledger=ledger)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; others than loopback need ADREEL_API_KEYS")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
+) -> None:
+    """Serve the HTTP API; workers of the Prefect server at PREFECT_API_URL carry the jobs out."""
+    from adreel.api.server import serve as serve_api
+
+    serve_api(host, port)
 
 
 @app.command()

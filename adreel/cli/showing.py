@@ -22,7 +22,7 @@ COLOURS = {"completed": "green", "failed": "red", "partial": "yellow", "generati
 
 def open_records(settings: Settings) -> Records:
     """Return the records that the settings point to."""
-    return Records(Storage(settings.storage))
+    return Records(Storage.of(settings))
 
 
 def show_status(name: str, *, as_json: bool) -> None:

@@ -15,6 +15,9 @@ from adreel.runware_client.failures import CONFLICT, error_of
 from adreel.runware_client.replies import Failure, Rendered, Reply, Underway
 from adreel.takes import ClipRequest
 
+LOOKS = 3
+PING = {"taskType": "ping", "ping": True}
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -135,14 +138,15 @@ class RunwareClient:
         try:
             connection = await self.connect()
             asked_at = self._asked_archive[uuid] = asyncio.get_running_loop().time()
-            async with asyncio.timeout(self._timing.look):
-                await connection.send([_task("getResponse", uuid), _task("getTaskDetails", uuid)])
-                return await question.answer
-        except TimeoutError:
-            # "No such task" is an answer that names nothing: it shows only in that something was said.
-            if connection.is_alive and connection.heard_at > asked_at:
-                return None
-            raise ProviderUnreachable(f"Runware does not say what it knows of {uuid}") from None
+            for _ in range(LOOKS):
+                await connection.send([_task("getResponse", uuid), _task("getTaskDetails", uuid), PING])
+                await asyncio.wait({question.answer}, timeout=self._timing.look / LOOKS)
+                if question.answer.done():
+                    return question.answer.result()
+                # "No such task" is an answer that names nothing: it shows in the pong that came with it.
+                if connection.ponged_at > asked_at:
+                    return None
+            raise ProviderUnreachable(f"Runware does not say what it knows of {uuid}")
         finally:
             self._questions.remove(question)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from adreel.catalog import takes_old_frames
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderUnreachable
 from adreel.runware_client.failures import CONFLICT, class_of, error_of
-from adreel.runware_client.replies import Failure, Reply, parse_failure, parse_replies
+from adreel.runware_client.replies import Failure, Reply, has_pong, parse_failure, parse_replies
 from adreel.takes import ClipRequest
 
 CHECK_SECONDS = 0.2
@@ -32,6 +32,7 @@ class Connection:
         self._submitting = 0
         self._interruption: asyncio.Future[AdreelError] = asyncio.get_running_loop().create_future()
         self.heard_at = asyncio.get_running_loop().time()
+        self.ponged_at = 0.0
         with loggers_kept():
             from runware import Runware  # noqa: PLC0415 - the import changes loggers, see loggers_kept
 
@@ -114,6 +115,8 @@ class Connection:
 
     def _hear(self, message: Any) -> None:
         self.heard_at = asyncio.get_running_loop().time()
+        if has_pong(message):
+            self.ponged_at = self.heard_at
         replies = parse_replies(message)
         for reply in replies:
             if isinstance(reply, Failure) and reply.authenticating:

@@ -51,6 +51,12 @@ def parse_replies(message: object) -> list[Reply]:
     return [*_items(message.get("data"), _result), *_items(message.get("errors"), parse_failure)]
 
 
+def has_pong(message: object) -> bool:
+    """Whether a message answers a ping."""
+    items = message.get("data") if isinstance(message, dict) else None
+    return isinstance(items, list) and any(isinstance(item, dict) and item.get("taskType") == "ping" for item in items)
+
+
 def parse_failure(item: dict[str, Any]) -> Failure:
     """Read one error item; what is missing becomes empty."""
     nested = item.get("error")

@@ -54,7 +54,7 @@ class _Lease:
         server = LocalRunware(
             render_seconds=self._settings.local_render_seconds,
             faults=self._settings.local_faults,
-            ledger_file=_ledger_file(self._settings.storage),
+            ledger_file=_ledger_file(self._settings),
         )
         await self._stack.enter_async_context(server)
         return server.url
@@ -72,11 +72,11 @@ async def shared_client(settings: Settings) -> AsyncIterator[RunwareClient]:
         yield client
 
 
-def _ledger_file(storage_url: str) -> Path:
+def _ledger_file(settings: Settings) -> Path:
     # The local Runware lives no longer than its process, its tasks have to: another process may resume the job.
     # Not in the storage: what is bought there is the user's, this is the stand-in's own memory.
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    name = hashlib.sha256(Storage(storage_url).location("").encode()).hexdigest()[:16]
+    name = hashlib.sha256(Storage.of(settings).location("").encode()).hexdigest()[:16]
     file = state / "adreel" / f"local-runware-{name}.jsonl"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

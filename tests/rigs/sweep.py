@@ -1,17 +1,19 @@
 """The crash-point sweep: stops a purchase at every crash point in turn, comes back with fresh objects, and asks for
-every promise, by the ledger of a real local Runware and on a real disk.
+every promise, by the ledger of a real local Runware, on a real disk or any other storage.
 
     python -m tests.rigs.sweep [FAULT ...]     all faults that the local Runware knows, unless some are named
 """
 
 import argparse
 import asyncio
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from adreel.crash_points import visiting
@@ -61,11 +63,12 @@ class Swept:
 class Life:
     """One storage and one provider, over as many lives of the buyer as it takes."""
 
-    def __init__(self, server: LocalRunware, folder: Path) -> None:
+    def __init__(self, server: LocalRunware, url: str, options: dict[str, Any] | None = None) -> None:
         self.server = server
         self.settings = Settings(
             runware_url=server.url,
-            ADREEL_STORAGE=str(folder),
+            ADREEL_STORAGE=url,
+            ADREEL_STORAGE_OPTIONS=json.dumps(options or {}),
             ADREEL_MODEL="test:1@1",
             ADREEL_SIZE="64x64",
             ADREEL_ATTEMPTS=3,
@@ -76,7 +79,7 @@ class Life:
     @property
     def records(self) -> Records:
         """Open the records, as a new process would."""
-        return Records(Storage(self.settings.storage))
+        return Records(Storage.of(self.settings))
 
     @property
     def take(self) -> Take | None:
@@ -121,13 +124,13 @@ class Life:
                     await produce_scene(self.records, self.settings, resumed, scenario)
 
 
-async def sweep(fault: str, folder: Path) -> Swept:
-    """Crash at each point in turn under one fault (or none: ""), and come back."""
+async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None = None) -> Swept:
+    """Crash at each point in turn under one fault (or none: ""), and come back; the folder may be a storage's URL."""
     swept = Swept()
     with patch.object(shared, "RunwareClient", partial(RunwareClient, timing=QUICK)):
         for crash_at in range(1, MOST_POINTS):
             async with LocalRunware(render_seconds=0, drip_seconds=0, faults=[fault] if fault else []) as server:
-                life = Life(server, folder / str(crash_at))
+                life = Life(server, f"{folder}/{crash_at}", options)
                 reached, _ = await life.live(crash_at)
                 swept.points |= set(reached)
                 where = f"crash {crash_at} at {reached[-1]!r}"
@@ -172,7 +175,9 @@ def _unrecorded(life: Life) -> Iterator[str]:
 
 
 def _contents(life: Life) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in Path(life.settings.storage).rglob("*") if path.is_file()}
+    storage = life.records.storage
+    paths = [path.removeprefix(storage.root).lstrip("/") for path in storage.fs.find(storage.root)]
+    return {path: storage.read(path) for path in paths}
 
 
 async def _sweep_all(faults: list[str], *, save: bool) -> int:

@@ -1,28 +1,19 @@
-"""The contract of a storage, on a local disk and on an object store's stand-in; then what only a disk promises."""
+"""What a local disk adds to the contract: files that a crash leaves, locks, hard links, and errors that name a path."""
 
 import errno
+import fcntl
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from threading import Barrier
-from uuid import uuid4
 
 import pytest
 
 from adreel.errors import StorageError
 from adreel.storage import Storage
-
-
-@pytest.fixture(params=["local", "memory"])
-def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    if request.param == "local":
-        yield Storage(str(tmp_path / "outputs"))
-        return
-    storage = Storage(f"memory://{uuid4().hex}")
-    yield storage
-    if storage.fs.exists(storage.root):
-        storage.fs.rm(storage.root, recursive=True)
+from tests.storage.contract import finished
 
 
 @pytest.fixture
@@ -30,102 +21,6 @@ def blocked(tmp_path: Path) -> Storage:
     """Give a storage whose folder is a file (root may write anywhere, so permissions show nothing)."""
     (tmp_path / "outputs").write_text("a file")
     return Storage(str(tmp_path / "outputs"))
-
-
-def finished(folder: Path, content: bytes) -> Path:
-    path = folder / f"{uuid4().hex}.mp4"
-    path.write_bytes(content)
-    return path
-
-
-def content_of(storage: Storage, path: str) -> bytes:
-    with storage.open(path) as stream:
-        return stream.read()
-
-
-@pytest.mark.parametrize("content", [b"", b"\x00\xff", b"x" * 200_000], ids=["empty", "binary", "large"])
-def test_what_is_written_is_read(any_storage: Storage, content: bytes) -> None:
-    any_storage.write("a/b/c.json", content)
-    assert any_storage.exists("a/b/c.json")
-    assert any_storage.read("a/b/c.json") == content
-
-
-def test_a_write_replaces_the_whole_file(any_storage: Storage) -> None:
-    any_storage.write("a.json", b"long, long ago")
-    any_storage.write("a.json", b"new")
-    assert any_storage.read("a.json") == b"new"
-
-
-def test_what_is_missing_is_not_found(any_storage: Storage) -> None:
-    assert not any_storage.exists("a/b.json")
-    with pytest.raises(FileNotFoundError):
-        any_storage.read("a/b.json")
-    with pytest.raises(FileNotFoundError):
-        any_storage.open("a/b.json")
-
-
-def test_names_are_sorted_and_those_of_one_folder(any_storage: Storage) -> None:
-    for path in ("jobs/b.json", "jobs/a.json", "jobs/deep/c.json", "other/d.json"):
-        any_storage.write(path, b"")
-    assert any_storage.names("jobs") == ["a.json", "b.json", "deep"]
-    assert any_storage.names("") == ["jobs", "other"]
-
-
-@pytest.mark.parametrize("folder", ["", "jobs"], ids=["root", "folder"])
-def test_a_folder_that_is_missing_has_no_names(any_storage: Storage, folder: str) -> None:
-    assert any_storage.names(folder) == []
-
-
-def test_a_published_file_is_read_with_seek(any_storage: Storage, tmp_path: Path) -> None:
-    assert any_storage.publish(finished(tmp_path, b"0123456789"), "clip.mp4")
-    with any_storage.open("clip.mp4") as stream:
-        stream.seek(4)
-        assert stream.read(3) == b"456"
-
-
-def test_publish_never_overwrites(any_storage: Storage, tmp_path: Path) -> None:
-    assert any_storage.publish(finished(tmp_path, b"first"), "clip.mp4")
-    assert not any_storage.publish(finished(tmp_path, b"second"), "clip.mp4")
-    assert content_of(any_storage, "clip.mp4") == b"first"
-
-
-def test_a_file_is_published_out_of_the_workspace_that_is_then_gone(any_storage: Storage) -> None:
-    with any_storage.workspace() as folder:
-        any_storage.publish(finished(folder, b"clip"), "clip.mp4")
-    assert not folder.exists()
-    assert content_of(any_storage, "clip.mp4") == b"clip"
-    assert any_storage.names("") == ["clip.mp4"]
-
-
-def test_a_workspace_is_cleaned_after_an_error(any_storage: Storage) -> None:
-    folders: list[Path] = []
-
-    def break_down() -> None:
-        with any_storage.workspace() as folder:
-            folders.append(finished(folder, b"half a clip").parent)
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        break_down()
-    assert not folders[0].exists()
-    assert any_storage.names("") == []
-
-
-def test_two_workspaces_are_apart_and_the_first_to_end_leaves_the_other(any_storage: Storage) -> None:
-    with any_storage.workspace() as first:
-        with any_storage.workspace() as second:
-            assert first != second
-        assert first.is_dir()
-
-
-def test_a_storage_that_nobody_knows_is_named() -> None:
-    with pytest.raises(StorageError, match="ADREEL_STORAGE is 'nowhere://x'"):
-        Storage("nowhere://x")
-
-
-def test_people_are_told_a_file_name_on_a_disk_and_a_url_elsewhere(tmp_path: Path) -> None:
-    assert Storage(str(tmp_path)).location("a/b.mp4") == str(tmp_path / "a/b.mp4")
-    assert Storage("memory://bucket").location("a/b.mp4") == "memory:///bucket/a/b.mp4"
 
 
 @pytest.mark.parametrize(
@@ -190,20 +85,6 @@ def test_a_crash_before_the_link_publishes_nothing(
     assert storage.publish(source, "clip.mp4")
 
 
-def test_of_many_publishers_at_once_exactly_one_wins(storage: Storage, tmp_path: Path) -> None:
-    barrier = Barrier(8)
-
-    def publish(number: int) -> bool:
-        source = finished(tmp_path, str(number).encode())
-        barrier.wait()
-        return storage.publish(source, "clip.mp4")
-
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(publish, range(8)))
-    assert won.count(True) == 1
-    assert content_of(storage, "clip.mp4") == str(won.index(True)).encode()
-
-
 def test_a_disk_without_hard_links_still_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_source: Path, _target: Path) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
@@ -215,3 +96,36 @@ def test_a_disk_without_hard_links_still_never_overwrites(tmp_path: Path, monkey
     assert storage.publish(tmp_path / "first", "clip.mp4")
     assert not storage.publish(tmp_path / "second", "clip.mp4")
     assert storage.read("clip.mp4") == b"first"
+
+
+UPDATE = """
+import sys
+from adreel.storage import Storage
+from tests.storage.contract import finished
+
+storage = Storage(sys.argv[1])
+for _ in range(50):
+    storage.update("count.json", lambda old: str(int(old or b"0") + 1).encode())
+"""
+
+
+def test_no_update_of_another_process_is_lost(storage: Storage) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", UPDATE, storage.url]) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert storage.read("count.json") == b"100"
+
+
+def test_a_lock_ends_with_the_process_that_held_it_and_leaves_no_file(storage: Storage) -> None:
+    code = "import os, signal\nfrom adreel.storage import Storage\n"
+    code += f"Storage({storage.url!r}).update('a.json', lambda _: os.kill(os.getpid(), signal.SIGKILL))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert list(Path(storage.root).iterdir()) == []
+    assert storage.update("a.json", lambda _: b"new") == b"new"
+
+
+def test_a_disk_without_locks_is_updated_all_the_same(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_handle: int, _kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert storage.update("a.json", lambda _: b"new") == b"new"

@@ -1,6 +1,7 @@
 """The provider of the simulation: the local Runware's desk behind a socket that is only a delay."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 from runware.utils import RunwareAPIError
 
-from adreel.downloads import DownloadRules
+from adreel.downloads import Arrived, DownloadRules
 from adreel.errors import AccountError, ClipUnavailable
 from adreel.local_runware.desk import Desk, Terms
 from adreel.local_runware.faults import Faults, Point
@@ -78,7 +79,7 @@ class Provider:
             case Delivery.MALFORMED | Delivery.SILENT:
                 pass
 
-    async def download(self, url: str, target: Path, rules: DownloadRules) -> int:
+    async def download(self, url: str, target: Path, rules: DownloadRules) -> Arrived:
         """Stand in for `adreel.downloads.download`, under the faults of the download point."""
         rules.check(url)
         await asyncio.sleep(self.latency() * 5)
@@ -87,7 +88,7 @@ class Provider:
             raise ClipUnavailable(f"no clip at {url}")
         body = self._body(self.faults.strike(Point.DOWNLOAD, (entry.scenario,)), entry.uuid)
         target.write_bytes(body)
-        return len(body)
+        return Arrived(len(body), hashlib.sha256(body).hexdigest())
 
     def _body(self, fault: str | None, uuid: str) -> bytes:
         match fault:

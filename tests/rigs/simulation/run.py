@@ -1,11 +1,13 @@
 """Runs a seed: the plan under its faults, then a resume without any, then the questions."""
 
 import hashlib
+import os
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -28,6 +30,7 @@ from tests.rigs.simulation.world import Process, World
 JOB = "job-1"
 REGENERATION = "job-2"
 RESUMES = 4
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - a disk would only be waited for
 
 
 @dataclass(frozen=True)
@@ -159,14 +162,7 @@ class _Run:
 
     def _settings(self) -> Settings:
         changed = self.plan.changed_settings and self.lives > 1
-        return Settings(
-            runware_url="ws://127.0.0.1:1/v1",
-            ADREEL_STORAGE="memory://sim",
-            ADREEL_MODEL="test:2@1" if changed else "test:1@1",
-            ADREEL_SIZE="64x64" if changed else "64x48",
-            ADREEL_ATTEMPTS=self.plan.attempts,
-            ADREEL_DEADLINE=self.plan.deadline,
-        )
+        return _settings(changed=changed, attempts=self.plan.attempts, deadline=self.plan.deadline)
 
     def _stall(self, process: Process) -> None:
         process.stalled_until = self.world.clock.now + 60
@@ -202,6 +198,18 @@ class _Run:
         return next((take for take in takes if any(str(one.uuid) == uuid for one in take.attempts)), None)
 
 
+@cache
+def _settings(*, changed: bool, attempts: int, deadline: float) -> Settings:
+    return Settings(
+        runware_url="ws://127.0.0.1:1/v1",
+        ADREEL_STORAGE="memory://sim",
+        ADREEL_MODEL="test:2@1" if changed else "test:1@1",
+        ADREEL_SIZE="64x64" if changed else "64x48",
+        ADREEL_ATTEMPTS=attempts,
+        ADREEL_DEADLINE=deadline,
+    )
+
+
 @contextmanager
 def _in_world(world: World) -> Iterator[None]:
     def now() -> datetime:
@@ -210,11 +218,12 @@ def _in_world(world: World) -> Iterator[None]:
     with ExitStack() as stack:
         for target, stand_in in (
             ("runware.Runware", Socket),
-            ("adreel.purchase.download", world.provider.download),
-            ("adreel.purchase.measure", clips.measure),
-            ("adreel.purchase.make_poster", clips.make_poster),
+            ("adreel.delivery.download", world.provider.download),
+            ("adreel.delivery.measure", clips.measure),
+            ("adreel.delivery.make_poster", clips.make_poster),
             ("adreel.purchase.utc_now", now),
             ("adreel.jobs.utc_now", now),
+            ("tempfile.tempdir", MEMORY),
         ):
             stack.enter_context(patch(target, stand_in))
         yield

@@ -14,6 +14,7 @@ from adreel.local_runware.faults import Faults
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.storage.objects import Objects
 from tests.rigs.simulation.clock import Clock, VirtualLoop
 from tests.rigs.simulation.disk import Disk
 from tests.rigs.simulation.provider import Provider, Socket
@@ -126,6 +127,7 @@ class World:
         """Open the records, as a new process would."""
         storage = Storage("memory://sim")
         storage.fs, storage.root = self.disk, "sim"
+        storage._files = Objects(self.disk)
         return Records(storage)
 
     def kill(self, process: Process, why: str) -> None:

@@ -1,0 +1,48 @@
+"""The commands that bring clips home from the storage, and that clear it."""
+
+from pathlib import Path
+
+from adreel.cli.showing import money, open_records, print_json, print_line, print_table
+from adreel.fetching import fetch
+from adreel.pruning import parse_age, prunable, prune
+from adreel.records import Records
+from adreel.settings import Settings
+from adreel.takes import Take, utc_now
+
+
+def fetch_clips(session_id: str, folder: Path, *, as_json: bool) -> int:
+    """Copy a session's current clips into a folder and name them; returns the exit code."""
+    fetched = list(fetch(open_records(Settings.load()), session_id, folder))
+    if as_json:
+        print_json(fetched)
+    else:
+        for scene in fetched:
+            what = f"{scene.file}{' (was there)' if scene.was_there else ''}" if scene.file else "has no clip yet"
+            print_line(f"{scene.scenario}: {what}")
+    return 0 if all(scene.file for scene in fetched) else 1
+
+
+def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: bool) -> None:
+    """Remove takes that nobody uses, or only list them."""
+    records = open_records(Settings.load())
+    takes = list(prunable(records, utc_now() - parse_age(older_than), keep_current=keep_current))
+    if not dry_run:
+        for take in takes:
+            prune(records, take)
+    if as_json:
+        print_json(takes)
+        return
+    if takes:
+        print_table(
+            ("session", "scene", "take of job", "made", "cost", "clip"), [_row(records, take) for take in takes]
+        )
+    size = sum(take.clip.size for take in takes if take.clip) / 1e6
+    print_line(
+        f"{'would remove' if dry_run else 'removed'} {len(takes)} takes, {size:.1f} MB, of {records.storage.url}"
+    )
+
+
+def _row(records: Records, take: Take) -> tuple[str, ...]:
+    clip = records.storage.location(take.clip.file) if take.clip else take.state
+    made = take.created_at.strftime("%Y-%m-%d %H:%M")
+    return take.session_id, take.scenario, take.job_id, made, money(take.cost), clip

@@ -1,0 +1,63 @@
+"""Google Cloud Storage: every put names the generation that it replaces."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.storage import Client
+
+from adreel.storage.objects import Change, Objects
+
+PIECE = 8 * 1024 * 1024
+TRIES = 100
+
+
+class Gcs(Objects):
+    """One bucket's objects, read through gcsfs and written by Google's own client, which knows generations."""
+
+    def __init__(self, fs: Any) -> None:
+        super().__init__(fs)
+        self._client = Client(
+            project=fs.project or "none",
+            credentials=fs.credentials.credentials or AnonymousCredentials(),
+            client_options={"api_endpoint": fs._endpoint},
+        )
+
+    def update(self, path: str, change: Change) -> bytes | None:
+        """Read, change and put, and do so again if somebody else has put meanwhile."""
+        for _ in range(TRIES):
+            blob = self._blob(path)
+            try:
+                old: bytes | None = blob.download_as_bytes()
+            except NotFound:
+                old = None
+            new = change(old)
+            if new is None:
+                return old
+            try:
+                blob.upload_from_string(new, if_generation_match=blob.generation if old is not None else 0)
+            except PreconditionFailed:
+                continue
+            return new
+        raise BlockingIOError("others change it all the time")
+
+    def publish(self, source: Path, path: str) -> bool:
+        """Put a file under a name that nobody else has, in pieces."""
+        try:
+            self._blob(path, chunk_size=PIECE).upload_from_filename(str(source), if_generation_match=0)
+        except PreconditionFailed:
+            return False
+        return True
+
+    def sign(self, path: str, seconds: int) -> str | None:
+        """Return a signed URL; None if the credentials have no key to sign with."""
+        try:
+            return str(self._blob(path).generate_signed_url(version="v4", expiration=timedelta(seconds=seconds)))
+        except AttributeError:
+            return None
+
+    def _blob(self, path: str, **options: Any) -> Any:
+        bucket, key, _ = self.fs.split_path(path)
+        return self._client.bucket(bucket).blob(key, **options)

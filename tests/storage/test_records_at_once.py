@@ -1,0 +1,52 @@
+"""Several runners that write one take's record at once: the one that has come furthest stands."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.storage import Storage
+from adreel.takes import AttemptState
+from tests.factories import make_take
+from tests.storage.servers import S3Server
+
+STATES = [AttemptState.STORED, AttemptState.SUBMITTED, AttemptState.RENDERED, AttemptState.ACCEPTED]
+ROUNDS = 8
+
+
+@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+def open_records(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Records]:
+    match request.param:
+        case "local":
+            return lambda: Records(Storage(str(tmp_path / "outputs")))
+        case "memory":
+            url = f"memory://{uuid4().hex}"
+            return lambda: Records(Storage(url))
+    s3: S3Server = request.getfixturevalue("s3")
+    bucket = s3.bucket()
+    return lambda: Records(Storage(bucket, s3.options))
+
+
+def test_a_take_never_goes_back_whoever_writes_last(open_records: Callable[[], Records]) -> None:
+    def write(state: AttemptState) -> None:
+        records = open_records()
+        for number in range(ROUNDS):
+            records.save_take(make_take(state, job_id=f"job-{number}"))
+
+    with ThreadPoolExecutor(len(STATES)) as pool:
+        list(pool.map(write, STATES))
+    takes = open_records().takes("ad", Scenario.HOOK)
+    assert [take.attempts[0].state for take in takes] == [AttemptState.STORED] * ROUNDS
+
+
+def test_a_runner_is_told_which_record_stands(open_records: Callable[[], Records]) -> None:
+    records, stored, accepted = open_records(), make_take(AttemptState.STORED), make_take(AttemptState.ACCEPTED)
+    assert records.update_take(stored, lambda _: True) == stored, "there was none to yield to"
+    assert records.update_take(accepted, lambda latest: latest.is_stored) == stored
+    assert records.take("ad", Scenario.HOOK, "job-1") == stored
+    assert records.update_take(accepted, lambda _: False) == accepted
+    assert records.take("ad", Scenario.HOOK, "job-1") == accepted

@@ -1,0 +1,177 @@
+"""What S3 adds to the contract: pieces, broken connections, unended uploads, signed URLs, errors without secrets."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+import httpx
+import pytest
+
+from adreel.errors import StorageError
+from adreel.storage import Storage
+from adreel.storage import s3 as s3_module
+from adreel.storage.s3 import PIECE
+from tests.storage.contract import finished
+from tests.storage.servers import KEY, Environment, S3Server
+
+pytestmark = pytest.mark.xdist_group("s3")
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
+AT_ONCE = {"config_kwargs": {"signature_version": "s3v4", "retries": {"max_attempts": 1}}}
+
+
+@pytest.fixture
+def storage(s3: S3Server) -> Storage:
+    """Give a storage that does not try long."""
+    storage = Storage(f"{s3.bucket()}/ads", {**s3.options, **AT_ONCE})
+    storage.fs.retries = 1
+    return storage
+
+
+def breaking(pattern: str) -> Callable[[str, Environment], bool]:
+    return lambda request, _environment: re.search(pattern, request) is not None
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 1])
+def test_a_file_of_any_size_about_that_of_a_piece_comes_whole(storage: Storage, tmp_path: Path, size: int) -> None:
+    source = finished(tmp_path, bytes(range(256)) * (size // 256) + b"x" * (size % 256))
+    assert storage.publish(source, "clip.mp4")
+    assert storage.read("clip.mp4") == source.read_bytes()
+    assert storage.leftovers(TOMORROW) == []
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["uploads", "partNumber=1", "partNumber=2", "partNumber=3", r"POST .*uploadId"],
+    ids=["begin", "first piece", "a piece", "last piece", "end"],
+)
+def test_a_connection_that_breaks_midway_leaves_nothing(
+    storage: Storage, s3: S3Server, tmp_path: Path, where: str
+) -> None:
+    source = finished(tmp_path, b"x" * (2 * PIECE + 5))
+    s3.breaks = breaking(where)
+    with pytest.raises(StorageError, match=r"can't write s3://bucket-\w+/ads/clip\.mp4: .*ADREEL_STORAGE"):
+        storage.publish(source, "clip.mp4")
+    s3.breaks = breaking("^$")
+    assert storage.names("") == []
+    assert storage.leftovers(TOMORROW) == []
+    assert storage.publish(source, "clip.mp4")
+
+
+@pytest.mark.parametrize("left", [0, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 4])
+def test_a_source_that_is_cut_meanwhile_is_not_published(
+    storage: Storage, s3: S3Server, tmp_path: Path, left: int
+) -> None:
+    source = finished(tmp_path, b"x" * (2 * PIECE + 5))
+
+    def cut(request: str, _environment: Environment) -> bool:
+        if request.startswith("POST") and "uploads" in request:
+            with source.open("r+b") as stream:
+                stream.truncate(left)
+        return False
+
+    s3.breaks = cut
+    with pytest.raises(StorageError, match="has changed"):
+        storage.publish(source, "clip.mp4")
+    assert storage.names("") == []
+    assert storage.leftovers(TOMORROW) == []
+
+
+def test_an_upload_that_a_killed_writer_left_is_named_until_it_is_ended(storage: Storage, s3: S3Server) -> None:
+    bucket = storage.root.partition("/")[0]
+    upload = storage.fs.call_s3("create_multipart_upload", Bucket=bucket, Key="ads/clip.mp4")["UploadId"]
+    storage.fs.call_s3("create_multipart_upload", Bucket=bucket, Key="elsewhere/clip.mp4")
+    assert storage.leftovers(TOMORROW) == [f"clip.mp4?uploadId={upload}"]
+    assert storage.leftovers(datetime(2000, 1, 1, tzinfo=UTC)) == []
+    storage.fs.call_s3("abort_multipart_upload", Bucket=bucket, Key="ads/clip.mp4", UploadId=upload)
+    assert storage.leftovers(TOMORROW) == []
+
+
+def test_a_range_costs_what_is_read_and_a_block(storage: Storage, s3: S3Server, tmp_path: Path) -> None:
+    storage.publish(finished(tmp_path, b"x" * 20_000_000), "clip.mp4")
+    ranges = []
+
+    def see(request: str, environment: Environment) -> bool:
+        if request.startswith("GET"):
+            ranges.append(environment.get("HTTP_RANGE"))
+        return False
+
+    s3.breaks = see
+    with storage.open("clip.mp4") as stream:
+        stream.seek(10_000_000)
+        stream.read(100)
+        stream.read(100)
+    [asked] = ranges
+    first, last = map(int, str(asked).removeprefix("bytes=").split("-"))
+    assert first == 10_000_000
+    assert last - first <= 100 + 4 * 1024 * 1024
+
+
+def test_a_reading_that_breaks_off_is_trouble_of_the_storage(storage: Storage, s3: S3Server, tmp_path: Path) -> None:
+    storage.publish(finished(tmp_path, b"x" * 20_000_000), "clip.mp4")
+    with storage.open("clip.mp4") as stream:
+        stream.read(1)
+        s3.breaks = breaking("^GET")
+        stream.seek(15_000_000)
+        with pytest.raises(StorageError, match="broke off"):
+            stream.read(1)
+
+
+def test_a_signed_url_ends(storage: Storage, tmp_path: Path) -> None:
+    storage.publish(finished(tmp_path, b"clip"), "clip.mp4")
+    url = storage.sign("clip.mp4", 60)
+    assert url is not None
+    assert "X-Amz-Expires=60" in url
+    assert KEY["secret"] not in url
+    assert httpx.get(url).content == b"clip"
+
+
+def test_an_update_is_done_again_if_another_writer_was_faster(storage: Storage, s3: S3Server) -> None:
+    other = Storage(storage.url, s3.options)
+    seen = []
+
+    def append(old: bytes | None) -> bytes:
+        seen.append(old)
+        if len(seen) < 3:
+            other.write("a.json", b"theirs" * len(seen))
+        return (old or b"") + b" and ours"
+
+    assert storage.update("a.json", append) == b"theirstheirs and ours"
+    assert seen == [None, b"theirs", b"theirstheirs"]
+
+
+def test_a_server_that_falls_silent_does_not_hold_a_clip_for_ever(
+    storage: Storage, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = Event()
+    source = finished(tmp_path, b"x" * (2 * PIECE))
+
+    def fall_silent(request: str, _environment: Environment) -> bool:
+        return "partNumber=2" in request and over.wait(30)
+
+    s3.breaks = fall_silent
+    monkeypatch.setattr(s3_module, "SECONDS", 0.5)
+    with pytest.raises(StorageError, match=r"no answer within 0\.5 s"):
+        storage.publish(source, "clip.mp4")
+    over.set()
+    assert storage.names("") == []
+    assert storage.leftovers(TOMORROW) == []
+
+
+def test_a_bucket_that_is_missing_is_named(s3: S3Server) -> None:
+    storage = Storage("s3://no-such-bucket", s3.options)
+    no_bucket = r"can't write s3://no-such-bucket/a\.json: .*bucket"
+    with pytest.raises(StorageError, match=no_bucket):
+        storage.write("a.json", b"")
+    with pytest.raises(StorageError, match=no_bucket):
+        storage.update("a.json", lambda _: b"")
+
+
+def test_a_server_that_is_away_is_named_without_a_secret(unused_tcp_port: int) -> None:
+    options = {**KEY, "endpoint_url": f"http://127.0.0.1:{unused_tcp_port}", **AT_ONCE}
+    storage = Storage("s3://bucket", options)
+    storage.fs.retries = 1
+    with pytest.raises(StorageError, match=r"can't write s3://bucket/a\.json") as caught:
+        storage.write("a.json", b"")
+    assert KEY["secret"] not in str(caught.value)

@@ -1,0 +1,130 @@
+"""Pruning removes what nobody uses, and a cut at any step leaves no record without its clip and nothing to buy anew."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from adreel.errors import InputError
+from adreel.jobs import end_job, open_scenes
+from adreel.pruning import parse_age, prunable, prune
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.takes import AttemptState, Choices, Job
+from adreel.verification import verify
+from tests.factories import NOW, make_session, make_take, store_take
+
+LATER = NOW + timedelta(days=40)
+
+
+@pytest.fixture
+def records(records: Records, tmp_path: Path) -> Records:
+    """Give a session with two stored takes of the hook; the first job also made a cta."""
+    records.save_session(make_session())
+    for job_id, minute in (("job-1", 0), ("job-2", 5)):
+        store_take(records, make_take(job_id=job_id, minute=minute), tmp_path)
+    store_take(records, make_take(job_id="job-1", scenario=Scenario.CTA), tmp_path)
+    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK, Scenario.CTA], created_at=NOW))
+    records.save_job(Job(job_id="job-2", session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW))
+    return records
+
+
+def names(takes: object) -> list[tuple[str, str]]:
+    return [(take.job_id, take.scenario.value) for take in takes]  # type: ignore[attr-defined]
+
+
+def test_the_older_take_of_a_scene_goes_and_the_current_ones_stay(records: Records) -> None:
+    assert names(prunable(records, LATER)) == [("job-1", "hook")]
+
+
+def test_what_a_person_has_chosen_is_current(records: Records) -> None:
+    records.save_choices("ad", Choices(takes={Scenario.HOOK: "job-1"}))
+    assert names(prunable(records, LATER)) == [("job-2", "hook")]
+
+
+def test_nothing_younger_goes(records: Records) -> None:
+    assert names(prunable(records, NOW - timedelta(days=1))) == []
+
+
+def test_an_open_take_is_never_removed(records: Records, tmp_path: Path) -> None:
+    for state in (AttemptState.PLANNED, AttemptState.SUBMITTED, AttemptState.ACCEPTED, AttemptState.RENDERED):
+        records.save_take(make_take(state, job_id=f"job-{state}", scenario=Scenario.PROBLEM))
+    assert names(prunable(records, LATER, keep_current=False)) == [
+        ("job-1", "hook"),
+        ("job-2", "hook"),
+        ("job-1", "cta"),
+    ]
+
+
+def test_after_pruning_the_storage_is_whole_and_nothing_is_bought_anew(records: Records) -> None:
+    [take] = prunable(records, LATER)
+    assert take.clip is not None
+    prune(records, take)
+    assert verify(records) == []
+    assert open_scenes(records, Settings(), "all") == []
+    assert not records.storage.exists(take.clip.file)
+    assert not records.storage.exists(take.clip.poster)
+    job = records.job("job-1")
+    assert job is not None
+    assert job.scenarios == [Scenario.CTA]
+
+
+def test_everything_can_go_and_leaves_neither_job_nor_choice(records: Records) -> None:
+    records.save_choices("ad", Choices(takes={Scenario.HOOK: "job-1"}))
+    for take in list(prunable(records, LATER, keep_current=False)):
+        prune(records, take)
+    assert verify(records) == []
+    assert records.jobs() == []
+    assert records.choices("ad").takes == {}
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_a_cut_leaves_orphans_and_never_a_record_without_its_clip(
+    records: Records, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [take] = prunable(records, LATER)
+    end_after(monkeypatch, step)
+    with pytest.raises(KeyboardInterrupt):
+        prune(records, take)
+    monkeypatch.undo()
+    assert {finding.kind for finding in verify(records)} <= {"orphan"}
+    assert open_scenes(records, Settings(), "all") == []
+
+
+def test_a_job_that_ends_after_a_prune_does_not_bring_its_scene_back(records: Records) -> None:
+    job = records.job("job-1")
+    assert job is not None
+    prune(records, next(prunable(records, LATER)))
+    end_job(records, job)
+    assert open_scenes(records, Settings(), "all") == []
+
+
+@pytest.mark.parametrize(("text", "days"), [("30d", 30), ("24h", 1), (" 2w", 14)])
+def test_an_age_has_a_unit(text: str, days: int) -> None:
+    assert parse_age(text) == timedelta(days=days)
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-3d", "1y", "9999999d"])
+def test_another_age_is_named(text: str) -> None:
+    with pytest.raises(InputError, match="--older-than is"):
+        parse_age(text)
+
+
+def end_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Have the process end after so many changes of the storage."""
+    left = iter(range(steps))
+
+    def ending(change: Callable[..., object]) -> Callable[..., object]:
+        def act(*args: object, **options: object) -> object:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return change(*args, **options)
+
+        return act
+
+    monkeypatch.setattr(Storage, "remove", ending(Storage.remove))
+    monkeypatch.setattr(Storage, "write", ending(Storage.write))
+    monkeypatch.setattr(Storage, "update", ending(Storage.update))
