@@ -2,11 +2,15 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from adreel.scenarios import Scenario
-from adreel.sessions import Identifier, SceneChanges
+from adreel.sessions import Identifier, SceneChanges, SceneDescription, Session
+
+SENT = ConfigDict(extra="forbid", str_strip_whitespace=True)
+WebImage = Annotated[str, Field(pattern=r"^https://", max_length=2000)]
 
 
 class State(StrEnum):
@@ -32,28 +36,114 @@ class SceneVideo(BaseModel):
     take: str = Field(description="The job that bought it")
 
 
-class VideoGenerationRequest(BaseModel):
+class Sent(BaseModel):
+    """What a caller may send: no unknown field, no character that Prefect's database can't keep."""
+
+    model_config = SENT
+
+    @field_validator("*", mode="after", check_fields=False)
+    @classmethod
+    def _without_null(cls, value: object) -> object:
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise ValueError("the null character is not allowed")
+        return value
+
+
+class SentScene(Sent, SceneDescription):
+    """One scene in words."""
+
+    model_config = SENT
+
+    # The file names that people may write on their own machine would open the server's files to callers.
+    first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
+
+
+class SentChanges(Sent, SceneChanges):
+    """What shall be otherwise in a scene; what is missing stays as it was described."""
+
+    model_config = ConfigDict(
+        **SENT, json_schema_extra={"examples": [{"visual_description": "A moth circles the lamp", "seed": 7}]}
+    )
+
+    first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
+
+
+class SentSession(Sent, Session):
+    """A new session: product facts and one to four scenes in words."""
+
+    model_config = ConfigDict(
+        **SENT,
+        json_schema_extra={
+            "examples": [
+                {
+                    "session_id": "abc-123",
+                    "product_name": "GlowCap",
+                    "brand_tone": "calm, witty",
+                    "scene_descriptions": [
+                        {"scenario": "hook", "visual_description": "A lamp falls into a lake and keeps shining"},
+                        {"scenario": "problem", "visual_description": "A tent in the dark, somebody looks for a match"},
+                        {"scenario": "solution", "visual_description": "A cap on a bottle lights the whole tent"},
+                        {"scenario": "cta", "visual_description": "The lamp on white, the name appears beside it"},
+                    ],
+                }
+            ]
+        },
+    )
+
+    scene_descriptions: list[SentScene] = Field(min_length=1, max_length=4)  # type: ignore[assignment]
+
+
+class VideoGenerationRequest(Sent):
     """Start a job for a stored session."""
 
+    model_config = ConfigDict(**SENT, json_schema_extra={"examples": [{"session_id": "abc-123"}]})
+
     session_id: Identifier
-    scenarios: list[Scenario] | None = Field(None, description="A subset; all four if missing")
+    scenarios: list[Scenario] | None = Field(None, min_length=1, description="A subset; all four if missing")
 
 
-class VideoRegenerateRequest(SceneChanges):
+class VideoRegenerateRequest(SentChanges):
     """Buy a new take of one scene, perhaps with some fields of its description changed."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(
+        **SENT,
+        json_schema_extra={
+            "examples": [{"session_id": "abc-123", "scenario": "hook", "visual_description": "A moth circles the lamp"}]
+        },
+    )
 
     session_id: Identifier
     scenario: Scenario
+
+    @property
+    def changes(self) -> SceneChanges:
+        """The changed fields alone."""
+        return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude={"session_id", "scenario"}))
+
+
+class TakeChoice(Sent):
+    """Choose a take of a scene."""
+
+    model_config = ConfigDict(**SENT, json_schema_extra={"examples": [{"take": "35f85e76"}]})
+
+    take: str = Field(
+        min_length=1, max_length=64, description="Its job's id, the start of it, or the eight characters of its clip"
+    )
 
 
 class VideoGenerationResponse(BaseModel):
     """A job was started."""
 
     success: bool
-    message: str
-    job_id: str
+    message: str = Field(examples=["Video generation started for 4 scenes"])
+    job_id: str = Field(description="For status, events and cancel", examples=["3097ff71-41eb-4f32-87bb-83b77b4d2311"])
+
+
+class VideoRegenerateResponse(VideoGenerationResponse):
+    """A new take was started, or with `wait` has ended."""
+
+    video_url: str | None = Field(None, description="Where the clip is, once it is stored")
 
 
 class VideoSceneStatus(BaseModel):
@@ -62,7 +152,7 @@ class VideoSceneStatus(BaseModel):
     scenario: Scenario
     status: State
     progress: int = Field(ge=0, le=100)
-    video_url: str | None = None
+    video_url: str | None = Field(None, examples=["/outputs/abc-123_hook_35f85e76.mp4"])
     error: str | None = None
 
 
@@ -72,3 +162,59 @@ class VideoStatusResponse(BaseModel):
     job_id: str
     overall_status: State
     scenes: list[VideoSceneStatus]
+
+
+class SessionSummary(BaseModel):
+    """A session as a list shows it; `state` is null before its first job."""
+
+    session_id: str
+    product_name: str
+    state: State | None
+    cost: float | None = Field(description="USD over all takes; null is unknown")
+    updated_at: datetime | None
+    scene_videos: list[SceneVideo]
+
+
+class SessionPage(BaseModel):
+    """Some sessions, by their ids; `next` asks for those behind them."""
+
+    sessions: list[SessionSummary]
+    next: str | None = Field(description="Send it as `after`; null on the last page")
+    unreadable: list[str] = Field(description="Why sessions of this page are missing")
+
+
+class SessionDetails(Session):
+    """A session with the current clips of its scenes."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: State | None
+    cost: float | None = Field(description="USD over all takes; null is unknown")
+    updated_at: datetime | None
+    scene_videos: list[SceneVideo]
+
+
+class TakeView(BaseModel):
+    """A take of a scene."""
+
+    take: str = Field(description="The eight characters that name its clip")
+    job_id: str
+    scenario: Scenario
+    status: State
+    progress: int
+    is_current: bool
+    created_at: datetime
+    updated_at: datetime
+    video_url: str | None
+    poster_url: str | None
+    duration: float | None
+    cost: float | None
+    seed: int | None
+    error: str | None
+    scene: SceneDescription = Field(description="The description that it was bought with")
+
+
+class TakeList(BaseModel):
+    """The takes of a scene, the oldest first."""
+
+    takes: list[TakeView]

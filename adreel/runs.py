@@ -1,17 +1,146 @@
-"""Starts runs through Prefect's API: here, in this process, under an id that is known before the run begins."""
+"""Starts runs through Prefect's API: in this process, or of a deployment, for a worker to carry out.
 
+Either way the run has its id before it begins.
+"""
+
+import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar, Self
+from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
-from prefect.states import Pending
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelling, Pending
+
+from adreel.errors import AdreelError, InputError
+
+PATIENCE = 10.0
+"""Seconds for one question to Prefect, with the repeats that its client makes."""
+
+
+class PrefectUnreachable(AdreelError):
+    """Prefect's server gave no usable answer in time; a request to it may have arrived or not."""
+
+    code: ClassVar[str] = "prefectUnreachable"
+    retryable: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Run:
+    """A flow run, as far as Prefect is asked for it."""
+
+    run_id: str
+    parameters: dict[str, Any]
+    labels: dict[str, Any]
+    state: str
+    message: str
+    is_final: bool
+
+    @classmethod
+    def of(cls, run: FlowRun) -> Self:
+        """Read one from Prefect's answer."""
+        state = run.state
+        return cls(
+            run_id=str(run.id),
+            parameters=run.parameters,
+            labels=run.labels,
+            state=state.name or state.type.value.title() if state else "Pending",
+            message=(state.message if state else None) or "",
+            is_final=state is not None and state.is_final(),
+        )
+
+
+class Runs:
+    """Starts, reads and cancels the runs of the deployments, over one connection to PREFECT_API_URL.
+
+    Every question ends within PATIENCE seconds: PrefectUnreachable then, or if Prefect's answer is of no use.
+    """
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        if not PREFECT_API_URL.value():
+            raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers carry the jobs out")
+        self._patience = patience
+        self._client: PrefectClient = get_client(sync_client=False)
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.__aexit__(*error)
+
+    async def start(self, deployment: str, parameters: dict[str, Any], *, key: str, labels: dict[str, str]) -> Run:
+        """Create a run of a deployment; an earlier one of the same key is returned as it is."""
+        with _asking(f"start {deployment}"):
+            async with asyncio.timeout(self._patience):
+                found = await self._client.read_deployment_by_name(deployment)
+                created = await self._client.create_flow_run_from_deployment(
+                    found.id,
+                    parameters=parameters,
+                    idempotency_key=key,
+                    labels=labels,  # type: ignore[arg-type]
+                )
+        return Run.of(created)
+
+    async def find(self, key: str) -> Run | None:
+        """Return the run that was created under a key."""
+        of_key = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+        with _asking("find a run"):
+            async with asyncio.timeout(self._patience):
+                found = await self._client.read_flow_runs(flow_run_filter=of_key, limit=1)
+        return Run.of(found[0]) if found else None
+
+    async def read(self, run_id: str) -> Run | None:
+        """Return a run, or None if Prefect knows none of that id."""
+        if (uuid := _uuid(run_id)) is None:
+            return None
+        with _asking("read a run"):
+            async with asyncio.timeout(self._patience):
+                try:
+                    return Run.of(await self._client.read_flow_run(uuid))
+                except ObjectNotFound:
+                    return None
+
+    async def cancel(self, run_id: str) -> None:
+        """Ask Prefect to end a run; its worker does so, unless it was never begun."""
+        with _asking("cancel a run"):
+            async with asyncio.timeout(self._patience):
+                await self._client.set_flow_run_state(UUID(run_id), Cancelling())
+
+    async def check(self) -> None:
+        """Raise PrefectUnreachable unless Prefect answers."""
+        with _asking("tell whether Prefect is well"):
+            async with asyncio.timeout(self._patience):
+                await self._client.hello()
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ObjectNotFound as error:
+        raise PrefectUnreachable(f"can't {what}: Prefect knows no such; `prefect deploy --all` makes it") from error
+    except (httpx.HTTPError, TimeoutError) as error:
+        raise PrefectUnreachable(f"can't {what}: no answer from Prefect ({type(error).__name__})") from error
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        uuid = UUID(text)
+    except ValueError:
+        return None
+    return uuid if str(uuid) == text else None
 
 
 def run_here(

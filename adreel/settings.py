@@ -1,13 +1,15 @@
 """Everything that can be set, read from the environment and a `.env` file."""
 
-from typing import Annotated
+import json
+import re
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adreel.errors import InputError
-from adreel.sessions import SIZE_PATTERN
+from adreel.sessions import ID_PATTERN, SIZE_PATTERN
 
 RUNWARE_URL = "wss://ws-api.runware.ai/v1"
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -26,6 +28,11 @@ class Settings(BaseSettings):
     )
     storage: str = Field(
         "./outputs", min_length=1, alias="ADREEL_STORAGE", description="Where clips and records live: any fsspec URL"
+    )
+    storage_options: SecretStr = Field(
+        SecretStr("{}"),
+        alias="ADREEL_STORAGE_OPTIONS",
+        description='What the storage\'s file system takes, as JSON: {"endpoint_url": "https://..."}; docs/storage.md',
     )
     model: str = Field("klingai:6@1", alias="ADREEL_MODEL", description="Video model for scenes that name none")
     size: str = Field(
@@ -64,12 +71,46 @@ class Settings(BaseSettings):
         alias="ADREEL_LOCAL_FAULTS",
         description="Faults of the built-in local Runware, such as providerTimeout:solution; comma-separated",
     )
+    api_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        {},
+        alias="ADREEL_API_KEYS",
+        description="Keys of the HTTP API as name:key,name:key, each of 16 characters or more; none: loopback only",
+    )
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [],
+        alias="ADREEL_CORS_ORIGINS",
+        description="Origins whose pages may call the HTTP API, such as https://shop.example; comma-separated",
+    )
+    requests_per_minute: int = Field(
+        6000, ge=1, alias="ADREEL_REQUESTS_PER_MINUTE", description="Requests to the HTTP API per key"
+    )
+    signed_seconds: int = Field(
+        0,
+        ge=0,
+        le=7 * 24 * 3600,
+        alias="ADREEL_SIGNED_SECONDS",
+        description="Lead clients to the object store's own URLs, good for so long; 0 serves the clips itself",
+    )
+    max_body_kb: int = Field(
+        512, ge=1, alias="ADREEL_MAX_BODY_KB", description="Largest body of a request to the HTTP API, in KB"
+    )
 
     @field_validator("runware_api_key", "runware_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # An empty variable has to win over a `.env`: it is how one makes sure that nothing is spent.
         return None if value == "" else value
+
+    @field_validator("storage_options")
+    @classmethod
+    def _is_object(cls, value: SecretStr) -> SecretStr:
+        try:
+            found = json.loads(value.get_secret_value())
+        except ValueError as error:
+            raise ValueError(f"it is no JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise ValueError('it has to be a JSON object, such as {"endpoint_url": "https://..."}')  # noqa: TRY004 - pydantic takes no other
+        return value
 
     @field_validator("runware_url")
     @classmethod
@@ -78,7 +119,12 @@ class Settings(BaseSettings):
             urlsplit(value)
         return value
 
-    @field_validator("download_hosts", "local_faults", mode="before")
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _named_keys(cls, value: object) -> object:
+        return parse_api_keys(value) if isinstance(value, str) else value
+
+    @field_validator("download_hosts", "local_faults", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -101,6 +147,12 @@ class Settings(BaseSettings):
         if "runware_api_key" in settings.model_fields_set:
             settings.check_provider()
         return settings
+
+    @property
+    def file_system_options(self) -> dict[str, Any]:
+        """What the storage's file system takes, secrets included."""
+        options: dict[str, Any] = json.loads(self.storage_options.get_secret_value())
+        return options
 
     @property
     def is_local(self) -> bool:
@@ -126,6 +178,20 @@ class Settings(BaseSettings):
     def key(self) -> str:
         """The key to authenticate with; the local Runware takes any."""
         return self.runware_api_key.get_secret_value() if self.runware_api_key else "local"
+
+
+def parse_api_keys(text: str) -> dict[str, str]:
+    """Read `name:key,name:key`; ValueError names what is wrong, and no key."""
+    pairs = [part.strip().partition(":") for part in text.split(",") if part.strip()]
+    names = [name.strip() for name, _, _ in pairs]
+    for name, (_, _, key) in zip(names, pairs, strict=True):
+        if not key:
+            raise ValueError("each key needs a name for the log: name:key, comma-separated")
+        if not re.fullmatch(ID_PATTERN, name) or names.count(name) > 1:
+            raise ValueError("each name is letters, digits, '-' and '_', and is given once")
+        if not re.fullmatch(r"[!-~]{16,}", key.strip()):
+            raise ValueError(f"the key of {name!r} needs at least 16 visible ASCII characters")
+    return {name: key.strip() for name, (_, _, key) in zip(names, pairs, strict=True)}
 
 
 def is_loopback(url: str) -> bool:

@@ -14,8 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
+from adreel.jobs import start_job
 from adreel.local_runware import LocalRunware, in_thread
-from tests.factories import session_data
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.settings import Settings
+from adreel.storage import Storage
+from tests.factories import make_session, session_data
 
 ADREEL = Path(sys.executable).with_name("adreel")
 GLOWCAP = str(Path(__file__).parent.parent / "examples" / "glowcap.yaml")
@@ -170,6 +175,21 @@ def test_a_killed_generate_is_resumed_without_buying_again(
     assert len(list((tmp_path / "outputs").glob("*.mp4"))) == 4
     assert len(runware.ledger.entries) == 4
     assert "nothing to resume" in adreel("resume", "--all").stdout
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect", "runware")
+def test_resume_all_brings_home_what_is_beside_a_broken_record_and_ends_with_1(tmp_path: Path) -> None:
+    records = Records(Storage("outputs"))
+    records.save_session(make_session(seconds=1))
+    for job_id in ("good", "torn"):
+        start_job(records, Settings.load(), job_id, "ad", scenarios=[Scenario.HOOK])
+    (tmp_path / "outputs/jobs/torn.json").write_text("{")
+    ran = adreel("resume", "--all")
+    assert ran.returncode == 1
+    assert "job good: completed" in ran.stdout
+    assert f"adreel: {tmp_path}/outputs/jobs/torn.json is no good record" in ran.stderr
+    assert (tmp_path / "outputs/jobs/torn.json").read_text() == "{"
 
 
 @pytest.mark.xdist_group("prefect")

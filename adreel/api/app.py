@@ -1,0 +1,81 @@
+"""Builds the FastAPI app: the routes, and the layers that every request passes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from adreel import __version__
+from adreel.api import events, health, outputs, scenes, sessions, sign_in, videos
+from adreel.api.backend import Backend
+from adreel.api.envelope import Envelope
+from adreel.api.gate import Gate
+from adreel.api.idempotency import HEADER
+from adreel.api.keys import Keys
+from adreel.api.limits import BodyLimit, RequestLimits
+from adreel.api.openapi import describe
+from adreel.api.problems import tell_problems
+from adreel.runs import Runs
+from adreel.settings import Settings
+from adreel.storyboard.pages import add_pages
+
+DESCRIPTION = "Starts jobs that buy the clips of a video ad, follows them, and serves the clips."
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """Return the app for some settings; pages may be added to it, behind the same gate.
+
+    It lives in one event loop, from the start of its lifespan to the end.
+    """
+    runs = Runs()
+    app = FastAPI(
+        title="adreel",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        generate_unique_id_function=lambda route: route.name,
+        # The pages that FastAPI has for them load scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.backend = Backend.of(settings, runs)
+    app.state.keys = Keys(settings.api_keys)
+    for part in (videos, events, sessions, scenes, outputs, health, sign_in):
+        app.include_router(part.router)
+    add_pages(app)
+    tell_problems(app)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    _wrap(app, settings)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.stopping = asyncio.Event()
+    backend: Backend = app.state.backend
+    async with backend.runs:
+        yield
+
+
+def _wrap(app: FastAPI, settings: Settings) -> None:
+    """Put the layers round the routes; the last one added is the outermost."""
+    app.add_middleware(BodyLimit, most=settings.max_body_kb * 1024)
+    app.add_middleware(
+        Gate,
+        keys=app.state.keys,
+        limits=RequestLimits(settings.requests_per_minute),
+        origins=frozenset(settings.cors_origins),
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "PUT"],
+            allow_headers=["Authorization", "Content-Type", HEADER, "Last-Event-ID"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+        )
+    backend: Backend = app.state.backend
+    clips_from = outputs.signed_host(backend.records.storage) if settings.signed_seconds else None
+    app.add_middleware(Envelope, metrics=backend.metrics, clips_from=clips_from)

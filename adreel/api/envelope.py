@@ -1,0 +1,84 @@
+"""What every answer carries and every request leaves behind: its id, headers for browsers, a line in the log."""
+
+import logging
+import time
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adreel.api.metrics import Metrics
+from adreel.api.problems import refusal_of
+from adreel.api.request_ids import begin
+
+log = logging.getLogger("adreel.api")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Envelope:
+    """The outermost layer: an error that nobody caught becomes an answer here."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, clips_from: str | None = None) -> None:
+        self._app, self._metrics = app, metrics
+        self._headers = {**SECURITY_HEADERS, "Content-Security-Policy": content_policy(clips_from)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request as ASGI does."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = begin(Headers(scope=scope).get("x-request-id"))
+        began, status = time.perf_counter(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._add_headers(MutableHeaders(scope=message), scope, request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            log.exception("unexpected")
+            if status:
+                raise
+            await refusal_of(error).answer(scope["path"])(scope, receive, send_with_headers)
+        finally:
+            self._leave_trace(scope, status, time.perf_counter() - began)
+
+    def _leave_trace(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if status != HTTPStatus.METHOD_NOT_ALLOWED else "other"
+        self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        caller = getattr(scope.get("state", {}).get("caller"), "name", "-")
+        # The path as it was sent: still quoted, so it can't break the line; the query may hold more than a log should.
+        path = scope.get("raw_path", b"").partition(b"?")[0].decode("ascii", "replace")
+        log.info("%s %s %d %.0f ms caller=%s", scope["method"], path, status, seconds * 1000, caller)
+
+    def _add_headers(self, headers: MutableHeaders, scope: Scope, request_id: str) -> None:
+        headers["X-Request-ID"] = request_id
+        for name, value in self._headers.items():
+            headers.setdefault(name, value)
+        if scope.get("scheme") == "https":
+            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        # What is behind a key must not lie in a shared cache; clips say for themselves how long they last.
+        headers.setdefault("Cache-Control", "no-store")
+
+
+def content_policy(clips_from: str | None) -> str:
+    """Return what a page may load: nothing from other hosts but clips, no script but from files, in nobody's frame."""
+    clips = f"'self' {clips_from}" if clips_from else "'self'"
+    return (
+        f"default-src 'self'; img-src {clips} data:; media-src {clips}; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    )

@@ -1,0 +1,72 @@
+"""Signing in with a key, for people with a browser: the form, the cookie, and signing out."""
+
+import time
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Query, Request
+from jinja2 import Environment, PackageLoader
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from adreel.api.gate import SIGN_IN
+from adreel.api.keys import COOKIE, COOKIE_SECONDS, Keys
+
+HOME = "/"
+router = APIRouter(include_in_schema=False)
+templates = Environment(loader=PackageLoader("adreel.api"), autoescape=True)
+
+
+@router.get(SIGN_IN)
+async def form(request: Request, target: Annotated[str, Query(alias="next")] = HOME) -> Response:
+    """Show the form."""
+    if not request.app.state.keys:
+        return RedirectResponse(local_target(target), 303)
+    return _page(local_target(target))
+
+
+@router.post(SIGN_IN)
+async def sign_in(request: Request) -> Response:
+    """Give the browser a cookie for a good key, and lead on to where it wanted to go."""
+    fields = await form_fields(request)
+    keys: Keys = request.app.state.keys
+    target = local_target(fields.get("next", HOME))
+    caller = keys.caller_of_key(fields.get("key", "").strip())
+    if caller is None:
+        return _page(target, error="This key is not known here.", status=403)
+    response = RedirectResponse(target, 303)
+    response.set_cookie(
+        COOKIE,
+        keys.cookie(caller, time.time()),
+        max_age=COOKIE_SECONDS,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out() -> Response:
+    """Take the cookie away."""
+    response = RedirectResponse(SIGN_IN, 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+async def form_fields(request: Request) -> dict[str, str]:
+    """Return the fields of a form that was sent as application/x-www-form-urlencoded."""
+    body = (await request.body()).decode(errors="replace")
+    try:
+        return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=1000))
+    except ValueError:
+        return {}
+
+
+def local_target(path: str) -> str:
+    """Return a path of this server; anything that could lead elsewhere becomes the first page."""
+    is_local = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
+    return path if is_local else HOME
+
+
+def _page(target: str, error: str = "", status: int = 200) -> Response:
+    return HTMLResponse(templates.get_template("sign-in.html").render(target=target, error=error), status)

@@ -1,0 +1,80 @@
+// Keeps an open page of a session up to date. Without it the page is the same, one press on Refresh older.
+"use strict";
+
+// A browser opens six connections to a server: some have to stay free for the clips.
+const MOST_STREAMS = 3;
+const streams = new Map();
+const served = new Map();
+let timer = 0;
+let waitsForPause = false;
+
+function follow() {
+  const marker = document.getElementById("jobs");
+  const jobs = marker ? marker.dataset.jobs.split(" ").filter(Boolean).slice(0, MOST_STREAMS) : [];
+  for (const [job, stream] of streams) {
+    if (!jobs.includes(job)) {
+      stream.close();
+      streams.delete(job);
+    }
+  }
+  for (const job of jobs) {
+    if (!streams.has(job)) streams.set(job, listen(job));
+  }
+}
+
+function listen(job) {
+  const stream = new EventSource(`/api/videos/events/${job}`);
+  stream.addEventListener("status", refreshSoon);
+  stream.addEventListener("end", () => {
+    stream.close();
+    refreshSoon();
+  });
+  return stream;
+}
+
+function refreshSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(() => refresh().catch(() => {}), 150); // The stream reconnects, and asks again.
+}
+
+async function refresh() {
+  const answer = await fetch(document.getElementById("main").dataset.page, { headers: { Accept: "text/html" } });
+  if (answer.redirected) location.reload(); // The sign-in has ended.
+  if (!answer.ok) return;
+  const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+  waitsForPause = false;
+  for (const block of document.querySelectorAll("[data-live]")) bring(block, next.getElementById(block.id));
+  follow();
+}
+
+function bring(block, fresh) {
+  if (!fresh || fresh.outerHTML === served.get(block.id)) return;
+  if ([...block.querySelectorAll("video")].some((video) => !video.paused && !video.ended)) {
+    waitsForPause = true;
+    return;
+  }
+  served.set(block.id, fresh.outerHTML);
+  const focused = block.contains(document.activeElement) ? document.activeElement.id : "";
+  const opened = [...block.querySelectorAll("details[open]")].map((details) => details.id);
+  block.replaceWith(document.adoptNode(fresh));
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  if (focused) document.getElementById(focused)?.focus();
+}
+
+function resumeAfterPause() {
+  if (waitsForPause) refreshSoon();
+}
+
+for (const block of document.querySelectorAll("[data-live]")) served.set(block.id, block.outerHTML);
+document.addEventListener("pause", resumeAfterPause, true);
+document.addEventListener("ended", resumeAfterPause, true);
+// The second press of a double click would throw away the answer to the first.
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "yes";
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.forms) delete form.dataset.sent;
+});
+document.querySelector("[aria-invalid]")?.focus();
+follow();

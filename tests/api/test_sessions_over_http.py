@@ -1,0 +1,206 @@
+"""Sessions and takes over HTTP, from the records alone: Prefect is not in reach."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.takes import AttemptState, Job, utc_now
+from tests.api.serving import served
+from tests.factories import make_session, make_take, scene_data, session_data
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_a_session_is_made_read_and_found_in_the_list(api: httpx.Client, records: Records) -> None:
+    made = api.post("/api/sessions", json=session_data(session_id="lamp-1"))
+    assert (made.status_code, made.headers["Location"]) == (201, "/api/sessions/lamp-1")
+    assert records.session("lamp-1").product_name == "Lamp"
+    read = api.get("/api/sessions/lamp-1").json()
+    assert read == made.json()
+    assert (read["state"], read["cost"], read["scene_videos"]) == (None, None, [])
+    assert [each["session_id"] for each in api.get("/api/sessions").json()["sessions"]] == ["lamp-1"]
+
+
+def test_an_id_is_made_up_if_none_is_given(api: httpx.Client) -> None:
+    data = session_data()
+    del data["session_id"]
+    first, second = (api.post("/api/sessions", json=data).json()["session_id"] for _ in range(2))
+    assert first != second
+    assert api.get(f"/api/sessions/{first}").status_code == 200
+
+
+def test_an_id_that_is_taken_is_not_taken_twice(api: httpx.Client, records: Records) -> None:
+    api.post("/api/sessions", json=session_data())
+    again = api.post("/api/sessions", json=session_data(product_name="Another"))
+    assert (again.status_code, again.json()["errors"][0]["field"]) == (409, "session_id")
+    assert records.session("ad").product_name == "Lamp"
+
+
+@pytest.mark.parametrize("chosen", [{}, {"session_id": "mine"}], ids=["made up", "chosen"])
+def test_the_same_key_makes_one_session_on_any_server_even_if_it_was_changed(
+    api: httpx.Client, chosen: dict[str, str]
+) -> None:
+    data = session_data()
+    del data["session_id"]
+    key = {"Idempotency-Key": "s1"}
+    first = api.post("/api/sessions", json={**data, **chosen}, headers=key).json()
+    api.patch(f"/api/sessions/{first['session_id']}/scenes/hook", json={"seed": 7})
+    with served() as another:
+        again = another.post("/api/sessions", json={**data, **chosen}, headers=key)
+        assert (again.status_code, again.json()["session_id"]) == (201, first["session_id"])
+        other = another.post("/api/sessions", json={**data, **chosen, "product_name": "Other"}, headers=key)
+    assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+    assert len(api.get("/api/sessions").json()["sessions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"product_name": ""}, "product_name"),
+        ({"session_id": "../x"}, "session_id"),
+        ({"price": 3}, "price"),
+        ({"product_name": "a\0b"}, "product_name"),
+        ({"brand_colors": ["red", "\0"]}, "brand_colors"),
+        ({"scene_descriptions": []}, "scene_descriptions"),
+        ({"scene_descriptions": [scene_data(duration=0)]}, "scene_descriptions.0.duration"),
+        ({"scene_descriptions": [scene_data(duration=float("nan"))]}, "scene_descriptions.0.duration"),
+        ({"scene_descriptions": [scene_data(mood="x")]}, "scene_descriptions.0.mood"),
+        ({"scene_descriptions": [scene_data(first_frame="/etc/hosts")]}, "scene_descriptions.0.first_frame"),
+        ({"scene_descriptions": [scene_data(first_frame="file:///etc/hosts")]}, "scene_descriptions.0.first_frame"),
+        ({"scene_descriptions": [scene_data(), scene_data()]}, ""),
+        ({"scene_descriptions": [scene_data(duration=7)]}, "scene_descriptions.hook"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_wrong_field_is_named_and_nothing_is_stored(
+    api: httpx.Client, records: Records, changes: dict[str, Any], field: str
+) -> None:
+    # httpx would refuse to send NaN.
+    answer = api.post("/api/sessions", content=json.dumps(session_data(**changes)), headers=JSON)
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert [each["field"] for each in answer.json()["errors"]] == [field]
+    assert records.session_ids() == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'"\\ud800"', b"[" * 100_000])
+def test_what_is_no_session_at_all_is_refused(api: httpx.Client, body: bytes) -> None:
+    answer = api.post("/api/sessions", content=body, headers=JSON)
+    assert (answer.status_code, answer.json()["status"]) == (422, 422)
+
+
+def test_the_list_is_paged_by_id_and_names_what_can_t_be_read(api: httpx.Client, records: Records) -> None:
+    for name in "abcde":
+        records.save_session(make_session(session_id=name))
+    records.storage.write("sessions/b/session.json", b"{")
+    first = api.get("/api/sessions", params={"limit": 3}).json()
+    assert [each["session_id"] for each in first["sessions"]] == ["a", "c"]
+    assert (len(first["unreadable"]), first["next"]) == (1, "c")
+    second = api.get("/api/sessions", params={"limit": 3, "after": first["next"]}).json()
+    assert ([each["session_id"] for each in second["sessions"]], second["next"]) == (["d", "e"], None)
+
+
+def test_a_changed_description_holds_for_later_jobs_and_the_takes_stay(api: httpx.Client, records: Records) -> None:
+    records.save_session(make_session())
+    records.save_take(make_take())
+    changes = {"visual_description": "<script>alert(1)</script>", "seed": 7, "model": "test:2@1"}
+    answer = api.patch("/api/sessions/ad/scenes/hook", json=changes)
+    assert answer.status_code == 200
+    scene = records.session("ad").scene(Scenario.HOOK)
+    assert (scene.visual_description, scene.seed, scene.duration) == ("<script>alert(1)</script>", 7, 5)
+    assert answer.headers["Content-Type"] == "application/json"
+    [take] = records.takes("ad", Scenario.HOOK)
+    assert take.scene.visual_description == "a lamp in the hook"
+    api.patch("/api/sessions/ad/scenes/hook", json={"seed": None})
+    assert records.session("ad").scene(Scenario.HOOK).seed is None
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("ad/scenes/hook", {"visual_description": ""}, (422, "visual_description")),
+        ("ad/scenes/hook", {"visual_description": None}, (422, "visual_description")),
+        ("ad/scenes/hook", {"scenario": "cta"}, (422, "scenario")),
+        ("ad/scenes/hook", {"duration": 7}, (422, "hook")),
+        ("ad/scenes/ending", {}, (422, "scenario")),
+        ("ad/scenes/cta", {}, (404, "scenario")),
+        ("nobody/scenes/hook", {}, (404, "session_id")),
+    ],
+)
+def test_a_wrong_change_is_named_and_changes_nothing(
+    api: httpx.Client, records: Records, path: str, body: dict[str, Any], told: tuple[int, str]
+) -> None:
+    records.save_session(make_session(scene_descriptions=[scene_data()]))
+    before = records.storage.read("sessions/ad/session.json")
+    answer = api.patch(f"/api/sessions/{path}", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == told
+    assert records.storage.read("sessions/ad/session.json") == before
+
+
+def test_the_takes_of_a_scene_are_compared_and_one_is_chosen(api: httpx.Client, records: Records) -> None:
+    records.save_session(make_session())
+    old, new = make_take(job_id="job-1"), make_take(job_id="job-2", minute=5)
+    for take in (old, new, make_take(None, job_id="job-3", minute=9, problem="no credits")):
+        records.save_take(take)
+    takes = api.get("/api/sessions/ad/scenes/hook/takes").json()["takes"]
+    assert [(take["job_id"], take["is_current"]) for take in takes] == [
+        ("job-1", False),
+        ("job-2", True),
+        ("job-3", False),
+    ]
+    assert takes[2]["error"] == "no credits"
+    chosen = api.put("/api/sessions/ad/scenes/hook/current", json={"take": old.handle})
+    assert (chosen.json()["job_id"], chosen.json()["is_current"]) == ("job-1", True)
+    [video] = api.get("/api/sessions/ad").json()["scene_videos"]
+    assert (video["take"], video["video_url"]) == ("job-1", f"/outputs/{old.clip.file if old.clip else ''}")
+    wrong = api.put("/api/sessions/ad/scenes/hook/current", json={"take": "job-3"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (404, "take")
+
+
+def test_without_prefect_stored_jobs_are_told_and_new_ones_are_asked_to_come_later(
+    api: httpx.Client, records: Records
+) -> None:
+    records.save_session(make_session())
+    scenarios = [Scenario.HOOK, Scenario.CTA]
+    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=scenarios, created_at=utc_now()))
+    records.save_take(make_take())
+    records.save_take(make_take(AttemptState.ACCEPTED, scenario=Scenario.CTA))
+    status = api.get("/api/videos/status/job-1").json()
+    assert status["overall_status"] == "generating"
+    assert [(scene["status"], scene["progress"]) for scene in status["scenes"]] == [
+        ("completed", 100),
+        ("generating", 30),
+    ]
+
+    assert api.get("/api/videos/status/job-2").status_code == 404
+    unknown = "3097ff71-41eb-4f32-87bb-83b77b4d2311"
+    for answer in (
+        api.get(f"/api/videos/status/{unknown}"),
+        api.post("/api/videos/generate-scenes", json={"session_id": "ad"}),
+        api.get("/readyz"),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:adreel:problem:prefectUnreachable")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert api.get("/healthz").json() == {"status": "ok"}
+
+
+def test_metrics_tell_jobs_scenes_seconds_cost_and_requests(api: httpx.Client, records: Records) -> None:
+    records.save_session(make_session())
+    scenarios = [Scenario.HOOK, Scenario.CTA]
+    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=scenarios, created_at=utc_now()))
+    records.save_take(make_take())
+    records.save_take(make_take(AttemptState.ACCEPTED, scenario=Scenario.CTA))
+    api.get("/api/videos/status/job-1")
+    lines = api.get("/metrics").text.splitlines()
+    assert 'adreel_jobs{state="generating"} 1.0' in lines
+    assert 'adreel_scenes{scenario="hook",state="completed"} 1.0' in lines
+    assert 'adreel_scenes{scenario="cta",state="generating"} 1.0' in lines
+    assert "adreel_cost_usd_total 0.11" in lines
+    assert "adreel_unknown_costs 1.0" in lines
+    assert "adreel_scene_seconds_count 1.0" in lines
+    assert any(line.startswith("adreel_lag_seconds ") for line in lines)
+    assert 'adreel_http_requests_total{method="GET",route="/api/videos/status/{job_id}",status="200"} 1.0' in lines

@@ -1,0 +1,101 @@
+"""What a status costs: a few reads of the storage, shared by those who ask at once, and no question to Prefect."""
+
+import asyncio
+from collections import Counter
+from contextlib import ExitStack
+from typing import cast
+
+import httpx
+import pytest
+
+from adreel.api.statuses import Statuses
+from adreel.errors import NotFound
+from adreel.jobs import start_job
+from adreel.records import Records
+from adreel.runs import Run, Runs
+from adreel.settings import Settings
+from adreel.storage import Storage
+from tests.api.serving import served
+from tests.factories import make_session
+
+
+class CountingStorage(Storage):
+    """Counts the files that are read."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.reads: Counter[str] = Counter()
+
+    def read(self, path: str) -> bytes:
+        self.reads[path] += 1
+        return super().read(path)
+
+
+class CountingRuns:
+    """Stands where Prefect is asked, and knows of no run."""
+
+    def __init__(self) -> None:
+        self.questions = 0
+
+    async def read(self, _run_id: str) -> Run | None:
+        self.questions += 1
+        return None
+
+
+@pytest.fixture
+def storage() -> CountingStorage:
+    return CountingStorage("./outputs")
+
+
+@pytest.fixture
+def statuses(storage: CountingStorage) -> Statuses:
+    records = Records(storage)
+    records.save_session(make_session())
+    start_job(records, Settings(), "job-1", "ad")
+    storage.reads.clear()
+    return Statuses(records, Settings(), cast(Runs, CountingRuns()))
+
+
+async def test_a_status_reads_the_job_and_its_four_takes(statuses: Statuses, storage: CountingStorage) -> None:
+    await statuses.read("job-1")
+    assert storage.reads.total() == 5
+    assert cast(CountingRuns, statuses._runs).questions == 0
+
+
+async def test_all_who_ask_at_once_share_one_reading(statuses: Statuses, storage: CountingStorage) -> None:
+    found = await asyncio.gather(*(statuses.read("job-1") for _ in range(100)))
+    assert all(status == found[0] for status in found)
+    assert storage.reads.total() == 5
+
+
+async def test_all_who_follow_a_job_share_what_is_fresh(statuses: Statuses, storage: CountingStorage) -> None:
+    for _ in range(10):
+        await statuses.recent("job-1", 60)
+    assert storage.reads.total() == 5
+    await statuses.recent("job-1", 0)
+    assert storage.reads.total() == 10
+
+
+async def test_who_leaves_takes_no_reading_away_from_others(statuses: Statuses) -> None:
+    leaving = asyncio.create_task(statuses.read("job-1"))
+    staying = asyncio.create_task(statuses.read("job-1"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert (await staying).job_id == "job-1"
+
+
+async def test_a_job_that_nobody_knows_is_asked_for_anew_each_time(statuses: Statuses) -> None:
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await statuses.recent("job-2", 60)
+    assert cast(CountingRuns, statuses._runs).questions == 2
+
+
+def test_a_server_that_goes_ends_its_event_streams(statuses: Statuses) -> None:
+    with httpx.Client(timeout=30) as watcher, ExitStack() as server:
+        address = server.enter_context(served()).base_url
+        with watcher.stream("GET", address.join("/api/videos/events/job-1")) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: status"
+            server.close()
+            assert "event: end" not in list(lines)

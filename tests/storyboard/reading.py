@@ -1,0 +1,68 @@
+"""Reads a page as a person without script does: its words, its forms, and what is where."""
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+
+@dataclass
+class Form:
+    """A form with what it would send; buttons by their words, with what pressing one adds."""
+
+    action: str
+    fields: dict[str, str] = field(default_factory=dict)
+    buttons: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class PageReader(HTMLParser):
+    """A page that was parsed; `tags` are its elements with their attributes, in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.forms: list[Form] = []
+        self._words: list[str] = []
+        self._open = ""
+        self._text: list[str] = []
+        self._pressed: dict[str, str] = {}
+        self.feed(html)
+
+    @property
+    def text(self) -> str:
+        """All words of the page, with single spaces."""
+        return " ".join(" ".join(self._words).split())
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        """Return the attributes of all elements of a kind."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def by_id(self, identifier: str) -> dict[str, str]:
+        """Return the attributes of the element with an id."""
+        return next(attributes for _, attributes in self.tags if attributes.get("id") == identifier)
+
+    def form(self, action: str, button: str) -> Form:
+        """Return the form that goes to an address and has a button."""
+        return next(form for form in self.forms if form.action.partition("?")[0] == action and button in form.buttons)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, attributes))
+        if tag == "form":
+            self.forms.append(Form(attributes["action"]))
+        elif tag == "input" and self.forms and "disabled" not in attributes:
+            self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
+        elif tag in {"textarea", "button"}:
+            self._open, self._text, self._pressed = tag, [], attributes
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag != self._open:
+            return
+        text, self._open = "".join(self._text), ""
+        if tag == "textarea":
+            self.forms[-1].fields[self._pressed["name"]] = text.removeprefix("\n")
+        else:
+            adds = {self._pressed["name"]: self._pressed["value"]} if "name" in self._pressed else {}
+            self.forms[-1].buttons[" ".join(text.split())] = adds
+
+    def handle_data(self, data: str) -> None:
+        self._words.append(data)
+        self._text.append(data)

@@ -1,0 +1,149 @@
+"""A person with a real browser, from signing in to choosing an older take, with all that stands behind the pages."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adreel.local_runware import LocalRunware
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.storage import Storage
+from tests.api.stack import free_port, process, until_answered
+from tests.workers import deploy, worker
+
+pytest.importorskip("playwright", reason="playwright is not installed")
+from playwright.sync_api import ConsoleMessage, Locator, Page, expect, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.xdist_group("prefect"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on PATH"),
+]
+
+KEY = "studio-key-0123456789"
+PATIENCE = 60_000
+"""Milliseconds that the browser waits for what a worker does."""
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
+    monkeypatch.setenv("ADREEL_STORAGE", str(tmp_path / "outputs"))
+    return Records(Storage(os.environ["ADREEL_STORAGE"]))
+
+
+@pytest.fixture
+def address(prefect: str, runware: LocalRunware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run a worker and `adreel serve` with a key, and give the pages' address."""
+    monkeypatch.setenv("ADREEL_API_KEYS", f"studio:{KEY}")
+    monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
+    deploy(prefect, tmp_path)
+    port, log = free_port(), tmp_path / "serve.log"
+    with worker(), process("adreel", "serve", "--port", str(port), log=log, env=dict(os.environ)):
+        until_answered(f"http://127.0.0.1:{port}/readyz", log)
+        yield f"http://localhost:{port}"
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """Open a window; what its console complains of fails the test."""
+    complaints: list[str] = []
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("console", lambda said: complaints.append(f"{said.text} {said.location}") if is_trouble(said) else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        yield page
+        browser.close()
+    assert complaints == []
+
+
+def is_trouble(said: ConsoleMessage) -> bool:
+    # A page without an icon has the browser ask for /favicon.ico, which needs a key.
+    return said.type == "error" and not said.location["url"].endswith("/favicon.ico")
+
+
+def test_an_ad_is_made_watched_played_and_changed_in_a_browser(
+    records: Records, runware: LocalRunware, address: str, page: Page
+) -> None:
+    sign_in(page, address)
+    make_session(page)
+    watch_it_generate(page)
+    play(page, page.locator("#hook-stage video"))
+    first = page.locator("#hook-stage video").get_attribute("src")
+
+    regenerate_hook(page, "A moth circles the lamp")
+    assert page.locator("#hook-stage video").get_attribute("src") != first
+    choose_first_take(page)
+    assert page.locator("#hook-stage video").get_attribute("src") == first
+
+    assert [take.scene.visual_description for take in records.takes("lamp", Scenario.HOOK)] == [
+        "a lamp in the hook",
+        "A moth circles the lamp",
+    ]
+    bought = sorted(str(entry.scenario) for entry in runware.ledger.entries)
+    assert bought == sorted([*Scenario, Scenario.HOOK])
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("key")).to_be_visible()
+
+
+def sign_in(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_label("key").fill(KEY)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Your first ad starts with four scenes")).to_be_visible()
+
+
+def make_session(page: Page) -> None:
+    page.get_by_role("main").get_by_role("link", name="New session").click()
+    page.get_by_label("Product").fill("Lamp")
+    page.get_by_text("Audience, tone, colours").click()
+    page.get_by_label("Id", exact=True).fill("lamp")
+    for scenario in Scenario:
+        page.locator(f"#{scenario}-visual_description").fill(f"a lamp in the {scenario}")
+        page.locator(f"#{scenario}-duration").evaluate("field => field.value = '1'")
+    page.get_by_role("button", name="Make the session").click()
+    expect(page.get_by_role("heading", name="Lamp", level=1)).to_be_visible()
+
+
+def watch_it_generate(page: Page) -> None:
+    """Press Generate and touch nothing more: what changes, the page's script has brought."""
+    page.get_by_role("button", name="Generate the 4 clips").dblclick()
+    expect(page.get_by_role("progressbar")).to_have_count(4)
+    page.evaluate("window.isTheSamePage = true")
+    expect(page.locator("#ad-state")).to_contain_text("Completed")
+    expect(page.locator(".stage video")).to_have_count(4)
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+    expect(page.locator("#ad-state")).to_contain_text("Cost $")
+    assert page.evaluate("window.isTheSamePage")
+
+
+def play(page: Page, video: Locator) -> None:
+    """Play a clip, from bytes that were asked for by range."""
+    source = video.get_attribute("src") or ""
+    page.reload()
+    with page.expect_response(lambda answer: answer.url.endswith(source)) as fetched:
+        page.reload()
+    assert (fetched.value.status, "content-range" in fetched.value.headers) == (206, True)
+    video.evaluate("video => { video.muted = true; return video.play() }")
+    page.wait_for_function("video => video.currentTime > 0.2", arg=video.element_handle())
+    assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [128, 72]
+
+
+def regenerate_hook(page: Page, words: str) -> None:
+    page.locator("#hook-visual_description").fill(words)
+    page.locator("#hook").get_by_role("button", name="Regenerate").dblclick()
+    expect(page.locator("#hook-state")).to_contain_text("Take 1 stays until the new one is stored")
+    expect(page.locator("#hook-state")).to_contain_text("Take 2")
+    expect(page.locator("#hook-state")).to_contain_text("Completed")
+    expect(page.locator("#hook-visual_description")).to_have_value(words)
+
+
+def choose_first_take(page: Page) -> None:
+    page.get_by_text("2 takes").click()
+    page.get_by_role("button", name="Use take 1").click()
+    expect(page.get_by_text("This take is the current one now.")).to_be_visible()

@@ -1,0 +1,197 @@
+"""The pages as a person without script uses them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from tests.factories import make_session
+from tests.storyboard.conftest import Orders, Visitor, visiting
+from tests.storyboard.stories import failed, stored, with_job
+
+AD = "/sessions/ad"
+KEY = "studio-key-0123456789"
+
+
+def test_an_empty_storage_says_what_to_do(records: Records, orders: Orders) -> None:
+    with visiting(orders) as client:
+        page = Visitor(client).read("/")
+    assert "Your first ad starts with four scenes" in page.text
+    assert {"class": "button", "href": "/new"} in page.all("a")
+
+
+def test_the_sessions_show_posters_states_and_cost(visitor: Visitor, records: Records) -> None:
+    for scenario in Scenario:
+        stored(records, scenario)
+    records.save_session(make_session(session_id="blank", product_name="Nothing yet"))
+    page = visitor.read("/")
+    assert page.text.count("Completed") == 1
+    assert "Cost $0.44" in page.text
+    assert "Nothing bought yet" in page.text
+    posters = [image["src"] for image in page.all("img") if image["src"].startswith("/outputs/")]
+    assert [re.sub(r"_[0-9a-f]{8}\.jpg", "", poster) for poster in posters] == [
+        f"/outputs/ad_{each}" for each in Scenario
+    ]
+
+
+def test_a_session_that_cannot_be_read_is_named_and_hides_no_other(visitor: Visitor, records: Records) -> None:
+    records.storage.write("sessions/broken/session.json", b"{")
+    text = visitor.read("/").text
+    assert "broken/session.json is no good record" in text
+    assert "Lamp" in text
+
+
+def test_the_sessions_are_paged(visitor: Visitor, records: Records) -> None:
+    for number in range(14):
+        records.save_session(make_session(session_id=f"many-{number:02}"))
+    first = visitor.read("/")
+    links = [link["href"] for link in first.all("a") if link.get("rel") == "next"]
+    rest = visitor.read(links[0])
+    ids = [link["href"] for page in (first, rest) for link in page.all("a") if link.get("class") == "session"]
+    assert ids == [AD, *(f"/sessions/many-{number:02}" for number in range(14))]
+
+
+def test_a_new_session_is_made_once_however_often_the_form_is_sent(visitor: Visitor, records: Records) -> None:
+    form = visitor.read("/new").form("/new", "Make the session")
+    words = {f"{each}.visual_description": f"a {each}\r\nin two lines" for each in Scenario}
+    typed = {"product_name": "Tent", "brand_colors": "red, #fff", "hook.seed": "7", **words}
+    for _ in range(2):
+        page = visitor.press(form, "Make the session", **typed)
+    made = [each for each in records.session_ids() if each != "ad"]
+    assert len(made) == 1
+    session = records.session(made[0])
+    assert (session.brand_colors, session.scene(Scenario.HOOK).seed) == (["red", "#fff"], 7)
+    assert session.scene(Scenario.CTA).visual_description == "a cta\nin two lines"
+    assert "Generate the 4 clips" in page.form(f"/sessions/{made[0]}/generate", "Generate the 4 clips").buttons
+
+
+def test_a_wrong_form_comes_back_with_its_words_and_the_errors_beside_their_fields(visitor: Visitor) -> None:
+    form = visitor.read("/new").form("/new", "Make the session")
+    typed = {"category": "kept", "session_id": "no/good", "hook.duration": "x", "hook.seed": "1.5", "cta.size": "big"}
+    page = visitor.press(form, "Make the session", 422, **typed)
+    sent = page.form("/new", "Make the session").fields
+    assert {name: sent[name] for name in typed} == typed
+    wrong = {each["id"]: each["aria-describedby"].split()[0] for each in page.all("input") if "aria-invalid" in each}
+    assert wrong == {
+        name: f"{name}-wrong" for name in ("product_name", "session_id", "hook-duration", "hook-seed", "cta-size")
+    }
+    for words in ("Please enter a number.", "Please enter a whole number.", "Use WIDTHxHEIGHT", "Letters, digits"):
+        assert words in page.text
+
+
+def test_what_a_model_does_not_offer_is_told_at_its_scene(visitor: Visitor) -> None:
+    form = visitor.read("/new").form("/new", "Make the session")
+    typed = {f"{each}.visual_description": "a lamp" for each in Scenario}
+    page = visitor.press(form, "Make the session", 422, product_name="Lamp", **typed, **{"solution.duration": "7"})
+    assert "aria-invalid" in page.by_id("solution-visual_description")
+    assert "duration 7 is not offered by Kling" in page.text
+
+
+def test_an_id_that_is_taken_is_told_at_its_field(visitor: Visitor) -> None:
+    form = visitor.read("/new").form("/new", "Make the session")
+    typed = {f"{each}.visual_description": "a lamp" for each in Scenario}
+    page = visitor.press(form, "Make the session", 409, product_name="Lamp", session_id="ad", **typed)
+    assert "exists already" in page.text
+    assert "aria-invalid" in page.by_id("session_id")
+
+
+def test_what_people_write_is_text(visitor: Visitor, records: Records) -> None:
+    attack = "</textarea><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7 * 7 }}"
+    session = make_session(product_name=attack, main_benefit=attack, website_url="javascript:alert(1)")
+    session.scene_descriptions[0].visual_description = attack
+    session.scene_descriptions[1].camera_work = attack
+    records.save_session(session)
+    with_job(records)
+    failed(records, Scenario.HOOK, attack)
+    for path in ("/", AD):
+        page = visitor.read(path)
+        assert len(page.all("script")) == 1
+        assert not [image for image in page.all("img") if image["src"] == "x"]
+        assert not [link for link in page.all("a") if link["href"].startswith("javascript")]
+        assert attack in page.text
+        assert "49" not in page.text
+    assert page.form(f"{AD}/scenes/hook", "Save").fields["visual_description"] == attack
+
+
+@pytest.mark.parametrize("path", ["/", "/new", AD, "/sessions/nothing"])
+def test_every_page_needs_no_script_and_nothing_from_other_hosts(visitor: Visitor, path: str) -> None:
+    answer = visitor.client.get(path)
+    assert "'unsafe-inline'" not in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert " style=" not in answer.text
+    assert not re.search(r"""\son[a-z]+=|(src|href|action)=["']?(https?:)?//""", answer.text)
+    page = visitor.read(path, answer.status_code)
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == len(page.all("main")) == 1
+    assert not [tag for tag, attributes in page.tags if tag in {"a", "button"} and "tabindex" in attributes]
+
+
+def test_every_field_has_a_label_and_every_id_is_used_once(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    for scenario in Scenario:
+        stored(records, scenario)
+        stored(records, scenario, "job-2", minute=1)
+    for path in ("/new", AD):
+        page = visitor.read(path)
+        labelled = {label["for"] for label in page.all("label")}
+        typed = [each for kind in ("input", "textarea") for each in page.all(kind) if each.get("type") != "hidden"]
+        assert {each["id"] for each in typed} == labelled
+        ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        assert {name for each in typed for name in each.get("aria-describedby", "").split()} <= set(ids)
+
+
+def test_a_session_that_does_not_exist_has_a_page_that_says_so(visitor: Visitor) -> None:
+    assert "no session 'nothing'" in visitor.read("/sessions/nothing", 404).text
+    assert "That can't be done" in visitor.read("/sessions/no.id", 422).text
+
+
+def test_forged_forms_are_refused(records: Records, orders: Orders) -> None:
+    records.save_session(make_session())
+    with visiting(orders) as client:
+        form = Visitor(client).read(AD).form(f"{AD}/generate", "Generate the 4 clips")
+        for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+            assert client.post(form.action, data=form.fields, headers=headers).status_code == 403
+    assert orders.parameters == []
+
+
+def test_with_keys_a_person_signs_in_and_out(records: Records, orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:
+    records.save_session(make_session())
+    monkeypatch.setenv("ADREEL_API_KEYS", f"studio:{KEY}")
+    with visiting(orders) as client:
+        visitor, own = Visitor(client), {"Origin": str(client.base_url)}
+        asked = visitor.read(AD)
+        form = asked.form("/sign-in", "Sign in")
+        assert client.post(form.action, data=form.fields | {"key": "wrong"}, headers=own).status_code == 403
+        answer = client.post(form.action, data=form.fields | {"key": KEY}, headers=own)
+        assert answer.url.path == AD
+        page = visitor.read(AD)
+        assert "studio" in page.text
+        generate = page.form(f"{AD}/generate", "Generate the 4 clips")
+        assert client.post(generate.action, data=generate.fields).status_code == 403
+        client.post(page.form("/sign-out", "Sign out").action, headers=own)
+        assert "Your key" in visitor.read(AD).text
+    assert orders.parameters == []
+
+
+def test_static_files_may_be_kept_by_their_version_alone(visitor: Visitor) -> None:
+    address = visitor.read("/").all("script")[0]["src"]
+    answer = visitor.client.get(address)
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    plain = visitor.client.get(address.partition("?")[0])
+    assert plain.headers["Cache-Control"] == "no-cache"
+    again = visitor.client.get(address, headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+    assert visitor.client.get("/static/..%2fpages.py").status_code == 404
+    assert visitor.client.get("/static/nothing.css").status_code == 404
+
+
+def test_the_templates_and_static_files_lie_in_the_package() -> None:
+    import adreel.storyboard
+
+    folder = Path(adreel.storyboard.__file__).parent
+    assert {path.suffix for path in (folder / "static").iterdir()} == {".css", ".js", ".svg"}
+    assert (folder / "templates" / "session.html").is_file()

@@ -1,0 +1,237 @@
+"""The page of a session, and the orders that a person gives there: each is carried out once."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from adreel.jobs import end_job
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.takes import AttemptState
+from tests.factories import make_session, make_take
+from tests.storyboard.conftest import Orders, Visitor
+from tests.storyboard.stories import failed, generating, stored, with_job
+
+AD = "/sessions/ad"
+
+
+def page_progress(visitor: Visitor, path: str) -> list[str]:
+    return [each["value"] for each in visitor.read(path).all("progress")]
+
+
+def test_a_new_session_is_generated_once_from_however_many_pages(visitor: Visitor, orders: Orders) -> None:
+    for _ in range(2):
+        form = visitor.read(AD).form(f"{AD}/generate", "Generate the 4 clips")
+        page = visitor.press(form, "Generate the 4 clips")
+    assert orders.parameters == [{"session_id": "ad", "scenarios": list(Scenario)}]
+    assert page.text.count("Waiting to begin") == 4
+    assert page.by_id("jobs")["data-jobs"] == next(iter(orders.runs.values())).run_id
+
+
+def test_a_run_that_died_before_it_began_is_told_and_can_be_ordered_anew(visitor: Visitor, orders: Orders) -> None:
+    form = visitor.read(AD).form(f"{AD}/generate", "Generate the 4 clips")
+    visitor.press(form, "Generate the 4 clips")
+    dead = next(iter(orders.runs.values())).run_id
+    orders.end(dead, "Crashed")
+    page = visitor.read(f"{AD}?job={dead}")
+    assert "its run ended as Crashed before it began to buy" in page.text
+    visitor.press(page.form(f"{AD}/scenes/hook/retry", "Retry"), "Retry")
+    assert orders.parameters[1:] == [{"session_id": "ad", "scenario": "hook"}]
+
+
+def test_no_scene_looks_unordered_while_its_job_is_being_recorded(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    for scenario in (Scenario.SOLUTION, Scenario.CTA):
+        records.storage.remove(f"sessions/ad/takes/{scenario}/job-1.json")
+    for path in (AD, f"{AD}?job=job-1"):
+        assert not [form for form in visitor.read(path).forms if form.action.startswith(f"{AD}/generate")]
+    assert page_progress(visitor, f"{AD}?job=job-1") == ["0"] * 4
+
+
+def test_the_job_of_another_session_is_not_shown(visitor: Visitor, records: Records) -> None:
+    records.save_session(make_session(session_id="other"))
+    page = visitor.press(
+        visitor.read("/sessions/other").form("/sessions/other/generate", "Generate the 4 clips"), "Generate the 4 clips"
+    )
+    assert "Waiting to begin" not in visitor.read(f"{AD}?job={page.by_id('jobs')['data-jobs']}").text
+
+
+def test_each_scene_shows_its_progress_in_words(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    generating(records, Scenario.HOOK, AttemptState.SUBMITTED)
+    generating(records, Scenario.PROBLEM, AttemptState.ACCEPTED)
+    generating(records, Scenario.SOLUTION, AttemptState.RENDERED)
+    page = visitor.read(AD)
+    assert page_progress(visitor, AD) == ["10", "30", "70", "0"]
+    for words in ("Ordered", "Rendering", "Rendered, being fetched", "Waiting to begin", "Refresh", "Cost unknown"):
+        assert words in page.text
+    assert page.by_id("jobs")["data-jobs"] == "job-1"
+    assert not any("Regenerate" in form.buttons for form in page.forms)
+
+
+def test_each_scene_plays_its_current_take(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    takes = [stored(records, scenario) for scenario in Scenario]
+    page = visitor.read(AD)
+    assert [(video["src"], video["poster"], video["preload"]) for video in page.all("video")] == [
+        (f"/outputs/{take.clip.file}", f"/outputs/{take.clip.poster}", "metadata") for take in takes if take.clip
+    ]
+    assert "Cost $0.44" in page.text
+
+
+def test_a_failed_scene_says_why_and_can_be_resumed_once(visitor: Visitor, records: Records, orders: Orders) -> None:
+    with_job(records)
+    for scenario in Scenario:
+        stored(records, scenario)
+    with_job(records, "job-2")
+    for scenario in Scenario:
+        take = make_take(None, scenario=scenario, job_id="job-2", minute=1, problem="no credits left")
+        records.save_take(take)
+    job = records.job("job-2")
+    assert job is not None
+    end_job(records, job)
+    page = visitor.read(AD)
+    assert page.text.count("The newest take has failed: no credits left") == 4
+    assert (
+        "Nothing was bought yet: this buys the clip. It takes up problem, solution and call to action too." in page.text
+    )
+    for _ in range(2):
+        visitor.press(page.form(f"{AD}/jobs/job-2/resume", "Resume"), "Resume")
+    assert orders.parameters == [{"target": "job-2"}]
+
+
+def test_what_was_never_bought_has_no_cost_and_what_is_unknown_is_not_zero(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    failed(records, Scenario.HOOK, "no credits left")
+    assert "Nothing bought yet" in visitor.read(AD).text
+    records.save_take(make_take(AttemptState.ACCEPTED, cost=None))
+    assert "Cost unknown" in visitor.read(AD).text
+    assert "$0.00" not in visitor.read(AD).text
+
+
+def test_a_scene_is_regenerated_once_with_the_words_that_were_typed(
+    visitor: Visitor, records: Records, orders: Orders
+) -> None:
+    stored(records, Scenario.HOOK)
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Regenerate")
+    for _ in range(2):
+        page = visitor.press(form, "Regenerate", visual_description="a moth", seed="7")
+    assert len(orders.parameters) == 1
+    changes = orders.parameters[0]["changes"]
+    assert (changes["visual_description"], changes["seed"]) == ("a moth", 7)
+    assert records.session("ad").scene(Scenario.HOOK).visual_description == "a moth"
+    assert page.form(f"{AD}/scenes/hook", "Save").fields["visual_description"] == "a moth"
+
+
+def test_the_same_form_with_other_words_buys_nothing(visitor: Visitor, records: Records, orders: Orders) -> None:
+    stored(records, Scenario.HOOK)
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Regenerate")
+    visitor.press(form, "Regenerate", visual_description="a moth")
+    page = visitor.press(form, "Regenerate", 422, visual_description="a bat")
+    assert "this key was sent before" in page.text
+    assert len(orders.parameters) == 1
+    again = page.form(f"{AD}/scenes/hook", "Save").fields
+    assert again["visual_description"] == "a bat"
+    assert again["token"] != form.fields["token"]
+
+
+def test_an_order_that_may_have_arrived_keeps_its_token(visitor: Visitor, records: Records, orders: Orders) -> None:
+    stored(records, Scenario.HOOK)
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Regenerate")
+    orders.is_away = True
+    page = visitor.press(form, "Regenerate", 503, visual_description="a moth")
+    assert "no answer from Prefect" in page.text
+    assert page.form(f"{AD}/scenes/hook", "Regenerate").fields["token"] == form.fields["token"]
+
+
+def test_an_order_without_its_token_buys_nothing(visitor: Visitor, records: Records, orders: Orders) -> None:
+    stored(records, Scenario.HOOK)
+    answer = visitor.client.post(f"{AD}/scenes/hook", data={"action": "regenerate", "visual_description": "a moth"})
+    assert answer.status_code == 422
+    assert orders.parameters == []
+
+
+def test_saving_buys_nothing_and_takes_optional_fields_away(visitor: Visitor, records: Records, orders: Orders) -> None:
+    records.save_session(make_session())
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Save")
+    page = visitor.press(form, "Save", visual_description="a moth", seed="9", camera_work="low")
+    assert "Saved." in page.text
+    assert records.session("ad").scene(Scenario.HOOK).seed == 9
+    visitor.press(form, "Save", seed="", camera_work="")
+    scene = records.session("ad").scene(Scenario.HOOK)
+    assert (scene.seed, scene.camera_work, scene.visual_description) == (None, "", "a lamp in the hook")
+    assert orders.parameters == []
+
+
+def test_a_first_frame_that_is_a_file_is_shown_and_left_as_it_is(visitor: Visitor, records: Records) -> None:
+    session = make_session()
+    session.scene_descriptions[0].first_frame = "/srv/lamp.png"
+    records.save_session(session)
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Save")
+    visitor.press(form, "Save", visual_description="a moth")
+    assert records.session("ad").scene(Scenario.HOOK).first_frame == "/srv/lamp.png"
+
+
+@pytest.mark.parametrize(
+    ("typed", "place", "words"),
+    [
+        ({"visual_description": ""}, "hook-visual_description", "Please fill this in."),
+        ({"first_frame": "file:///etc/passwd"}, "hook-first_frame", "begins with https://"),
+        ({"duration": "-1"}, "hook-duration", "greater than 0"),
+    ],
+    ids=["empty", "no https", "negative"],
+)
+def test_a_wrong_description_comes_back_with_its_error(
+    visitor: Visitor, records: Records, typed: dict[str, str], place: str, words: str
+) -> None:
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Save")
+    page = visitor.press(form, "Save", 422, **typed)
+    assert "aria-invalid" in page.by_id(place)
+    assert words in page.text
+    assert page.form(f"{AD}/scenes/hook", "Save").fields[next(iter(typed))] == next(iter(typed.values()))
+
+
+def test_an_older_take_is_chosen_and_the_newer_one_stays(visitor: Visitor, records: Records) -> None:
+    older = stored(records, Scenario.HOOK)
+    newer = stored(records, Scenario.HOOK, "job-2", minute=1)
+    assert older.clip is not None
+    assert newer.clip is not None
+    page = visitor.read(AD)
+    assert page.all("video")[0]["src"] == f"/outputs/{newer.clip.file}"
+    page = visitor.press(page.form(f"{AD}/scenes/hook/current", "Use take 1"), "Use take 1")
+    assert page.all("video")[0]["src"] == f"/outputs/{older.clip.file}"
+    assert "Use take 2" in page.form(f"{AD}/scenes/hook/current", "Use take 2").buttons
+
+
+def test_a_take_that_does_not_exist_is_refused_on_the_page(visitor: Visitor) -> None:
+    answer = visitor.client.post(f"{AD}/scenes/hook/current", data={"take": "nothing"})
+    assert answer.status_code == 404
+    assert "is no stored take" in answer.text
+
+
+def test_a_running_job_can_be_cancelled(visitor: Visitor, orders: Orders) -> None:
+    page = visitor.press(visitor.read(AD).form(f"{AD}/generate", "Generate the 4 clips"), "Generate the 4 clips")
+    job_id = page.by_id("jobs")["data-jobs"]
+    page = visitor.press(page.form(f"{AD}/jobs/{job_id}/cancel", "Cancel"), "Cancel")
+    assert "Nothing more is bought" in page.text
+    assert next(iter(orders.runs.values())).state == "Cancelled"
+
+
+def test_a_page_outlives_prefect(visitor: Visitor, records: Records, orders: Orders) -> None:
+    stored(records, Scenario.HOOK)
+    orders.is_away = True
+    page = visitor.read(f"{AD}?job=job-9")
+    assert "What was ordered last may be missing here" in page.text
+    assert len(page.all("video")) == 1
+
+
+def test_the_second_of_two_clicks_gets_the_answer_to_the_first(
+    visitor: Visitor, records: Records, orders: Orders
+) -> None:
+    stored(records, Scenario.HOOK)
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Regenerate")
+    orders.seconds = 0.3
+    with ThreadPoolExecutor() as clicks:
+        pages = list(clicks.map(lambda _: visitor.press(form, "Regenerate"), range(2)))
+    assert [page.by_id("jobs")["data-jobs"] for page in pages] == [next(iter(orders.runs.values())).run_id] * 2
+    assert len(orders.parameters) == 1
