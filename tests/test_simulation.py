@@ -25,6 +25,11 @@ def test_no_seed_breaks_a_promise(first: int) -> None:
     assert not lines, "\n".join(lines)
 
 
+@pytest.mark.parametrize("seed", [4113, 21293, 37110, 50235])
+def test_the_seeds_that_found_something_stay_well(seed: int) -> None:
+    assert simulate(seed).violations == ()
+
+
 def test_a_seed_is_the_same_run_every_time_and_in_every_process() -> None:
     traces = "from tests.rigs.simulation.run import simulate; print(*(simulate(seed).trace for seed in range(20, 30)))"
     outputs = {
@@ -55,7 +60,8 @@ def test_it_sees_a_clip_that_is_lost_to_a_refused_repeat(monkeypatch: pytest.Mon
         """Do not ask."""
 
     monkeypatch.setattr(RunwareClient, "look_up", see_nothing)
-    assert "I2" in broken(ENOUGH_TO_SEE)
+    # About one run in a thousand comes to this; after a change of the purchase another seed may.
+    assert "I2" in {violation.invariant for violation in simulate(2079).violations}
 
 
 def test_it_sees_a_runner_that_overwrites_what_another_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,8 +86,9 @@ def page(text: str) -> str:
     """Return the page with its tables as the counts have them."""
 
     def fill(found: re.Match[str]) -> str:
-        tally = Tally.loads((COUNTS / f"{found[1]}.json").read_text())
-        return f"<!-- {found[1]} -->\n{tally.text()}\n<!-- end -->"
+        counts = COUNTS / f"{found[1]}.json"
+        text = Tally.loads(counts.read_text()).text() if counts.exists() else "No counts have been kept yet."
+        return f"<!-- {found[1]} -->\n{text}\n<!-- end -->"
 
     return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
