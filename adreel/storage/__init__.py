@@ -115,12 +115,12 @@ class Storage:
 
         Trouble of its disk, whoever meets it there, is a StorageError that names it.
         """
-        with self._temporary_folder() as folder:
-            try:
+        try:
+            with self._temporary_folder() as folder:
                 yield folder
-            except OSError as error:
-                place, reason = error.filename or folder, error.strerror or error
-                raise StorageError(f"can't use {place}: {reason}; check its disk, then resume") from error
+        except OSError as error:
+            place = error.filename or (self.location(WORKSPACE) if self.is_local else tempfile.gettempdir())
+            raise StorageError(f"can't use {place}: {error.strerror or error}; check its disk, then resume") from error
 
     @contextmanager
     def _temporary_folder(self) -> Iterator[Path]:

@@ -8,7 +8,10 @@
 What a backend can't promise is said by a class variable, and belongs in the table of docs/storage.md.
 """
 
+import errno
 import hashlib
+import io
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -244,6 +247,22 @@ class StorageContract:
             storage.publish(tmp_path / "gone.mp4", "clip.mp4")
         assert storage.names("") == []
 
+    def test_a_source_that_is_cut_while_it_is_read_is_not_published_in_part(
+        self, storage: Storage, tmp_path: Path
+    ) -> None:
+        source = finished(tmp_path, b"x" * 12_000_000)
+        try:
+            storage.publish(_Shrinking(source), "clip.mp4")
+        except StorageError:
+            assert storage.names("") == []
+            assert storage.leftovers(datetime.now(UTC) + timedelta(days=1)) == []
+        else:
+            assert storage.read("clip.mp4") == b"x" * 12_000_000
+
+    def test_a_full_disk_under_the_workspace_is_trouble_of_the_storage(self, storage: Storage) -> None:
+        with pytest.raises(StorageError, match=r"clip\.mp4: No space left"), storage.workspace() as folder:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "clip.mp4"))
+
     def test_a_signed_url_gives_the_bytes_and_there_may_be_none(self, storage: Storage, tmp_path: Path) -> None:
         storage.publish(finished(tmp_path, b"0123456789"), "clip.mp4")
         url = storage.sign("clip.mp4", 60)
@@ -283,6 +302,20 @@ class StorageContract:
         storage.update("a.json", lambda _: b"2")
         storage.publish(finished(tmp_path, b"x" * 20_000_000), "clip.mp4")
         assert storage.leftovers(datetime.now(UTC) + timedelta(days=1)) == []
+
+
+class _Cut(io.FileIO):
+    def read(self, size: int | None = -1) -> bytes:
+        piece = super().read(size)
+        os.truncate(str(self.name), len(piece) + 1)
+        return piece
+
+
+class _Shrinking(type(Path())):  # type: ignore[misc]
+    """A file of which little is left once it has been read from."""
+
+    def open(self, *_: object, **__: object) -> io.FileIO:
+        return _Cut(self)
 
 
 def finished(folder: Path, content: bytes) -> Path:

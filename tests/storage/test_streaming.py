@@ -12,9 +12,9 @@ from tests.storage.servers import S3Server
 from tests.storage.streaming import clip_server
 
 CLIPS = 16
-SIZE = 30_000_000
+SIZE = 16_000_000
 MOST = 150
-"""MB, for as many clips of any size: without pieces these would take three times that."""
+"""MB, for as many clips of any size: whole, these would take 256 and more."""
 
 
 @pytest.mark.xdist_group("s3")
