@@ -34,6 +34,7 @@ def scoped_key(
         ),
     ] = None,
 ) -> str | None:
+    """Return the caller's key for this route as Prefect gets it; None if none was sent."""
     if key is None:
         return None
     caller = request.state.caller.name
