@@ -49,12 +49,20 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
         take = await produce_scene(records, settings, job, scenario, slot=runware_slot, report=progress)
     except Exception as error:
         if _is_last_try(error):
-            await asyncio.to_thread(give_up, records, job, scenario, error)
-        await progress.close()
+            await _give_up(records, job, scenario, error)
         raise
-    await progress.close()
+    finally:
+        await progress.close()
     await _show_poster(records, take)
     return scene_video(take)
+
+
+async def _give_up(records: Records, job: Job, scenario: Scenario, error: Exception) -> None:
+    try:
+        await asyncio.to_thread(give_up, records, job, scenario, error)
+    except AdreelError as trouble:
+        # The storage may be what the scene has failed of: that is what Prefect has to show.
+        get_run_logger().warning("the record can't say why the scene has no clip: %s", trouble)
 
 
 async def _show_poster(records: Records, take: Take) -> None:

@@ -3,7 +3,7 @@
 `prefect worker` answers a SIGTERM by killing its runs on the spot. A killed run can't free its slots, which then are
 taken until their lease ends, and stays `Running` until somebody misses its heartbeats. The process beside it reads a
 pipe that nothing but the run's end closes; it frees the slots that the run still held and tells Prefect that it has
-crashed. If it is killed too, the end of the lease and the automations in `deployments` do the same, a minute later.
+crashed. If it is killed too, the end of the lease and `adreel recover` do the same, a minute later.
 """
 
 import os

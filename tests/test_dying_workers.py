@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,22 +9,18 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import yaml
 from prefect.client.orchestration import get_client
-from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling, Crashed, Pending, Running, Scheduled
+from prefect.states import Cancelling, Scheduled
 
 from adreel.local_runware import LocalRunware, in_thread
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from adreel.takes import Take
-from deployments.automations import HEARTBEAT_SECONDS, TAG, automations, make
 from tests.factories import make_session
 from tests.slots import free_slots
 from tests.workers import (
-    PREFECT_YAML,
     deploy,
     ended,
     has_sent,
@@ -34,6 +28,7 @@ from tests.workers import (
     prefect_server,
     processes_of,
     read,
+    recovery,
     start,
     state_name,
     until,
@@ -42,8 +37,6 @@ from tests.workers import (
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
-# A server takes seconds to load automations that have changed: all tests here use the same.
-NUMBERS = {"window": HEARTBEAT_SECONDS + 5, "start_window": 20, "pause": 10, "retries": 1}
 # Slots that come back sooner were freed by the run or its last will, not by the end of their lease (60 s).
 SOONER_THAN_THE_LEASE = 40.0
 # One scene is held up at each step of its purchase.
@@ -53,20 +46,12 @@ STEPS = {Scenario.HOOK: "submitted", Scenario.PROBLEM: "accepted", Scenario.SOLU
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a server with all its services for this file: the one of the other tests watches over nothing."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
-        assert automate(url, **NUMBERS).stdout.count("made:") == 4
+    """Run a server with all its services for this file, and what brings runs of dead workers back."""
+    folder = tmp_path_factory.mktemp("prefect")
+    with prefect_server(folder) as url:
         deploy(url, tmp_path_factory.mktemp("checkout"))
-        yield url
-
-
-def automate(url: str, **options: int) -> "subprocess.CompletedProcess[str]":
-    """Make the automations, as the README says."""
-    command = [sys.executable, "-m", "deployments.automations"]
-    for name, number in options.items():
-        command += [f"--{name.replace('_', '-')}", str(number)]
-    environment = {**os.environ, "PREFECT_API_URL": url}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        with recovery(url, folder / "recovery.log"):
+            yield url
 
 
 @pytest.fixture
@@ -135,40 +120,6 @@ def bought(provider: LocalRunware) -> list[str]:
     return sorted(str(entry.scenario) for entry in provider.ledger.entries)
 
 
-def test_the_automations_are_made_once(server: str) -> None:
-    assert automate(server, **NUMBERS).stdout.count("found:") == 4
-
-
-def test_an_automation_follows_its_numbers_and_stays_off_if_an_operator_has_switched_it_off(stack: None) -> None:
-    def silent(window: int) -> AutomationCore:
-        described = automations(**{**NUMBERS, "window": window})[0]
-        return described.model_copy(update={"name": "adreel: of a test"})
-
-    with get_client(sync_client=True) as client:
-        assert make(client, [silent(40)]) == ["made: adreel: of a test"]
-        (made,) = client.read_automations_by_name("adreel: of a test")
-        client.pause_automation(made.id)
-        assert make(client, [silent(90)]) == ["updated: adreel: of a test"]
-        assert make(client, [silent(90)]) == ["found: adreel: of a test"]
-        (updated,) = client.read_automations_by_name("adreel: of a test")
-        assert (updated.trigger, updated.enabled) == (silent(90).trigger, False)
-        client.delete_automation(made.id)
-
-
-def test_the_deployments_send_the_heartbeats_that_the_automations_wait_for() -> None:
-    described = yaml.safe_load(PREFECT_YAML.read_text())
-    for deployment in described["deployments"]:
-        environment = deployment["work_pool"]["job_variables"]["env"]
-        assert int(environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) == HEARTBEAT_SECONDS
-        assert TAG in deployment["tags"]
-
-
-def test_a_window_that_is_no_longer_than_a_heartbeat_is_refused(server: str) -> None:
-    refused = automate(server, window=HEARTBEAT_SECONDS)
-    assert refused.returncode == 2
-    assert "every run would count as crashed" in refused.stderr
-
-
 def test_clips_that_finish_while_no_worker_lives_are_stored_after_the_next_one_starts(
     records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,48 +142,6 @@ def test_clips_that_finish_while_no_worker_lives_are_stored_after_the_next_one_s
 def ended_after_crash(run_id: UUID) -> Any:
     until(lambda: read(run_id).run_count > 1, "a second start")
     return ended(run_id)
-
-
-def test_a_run_that_crashes_again_and_again_is_not_started_for_ever_and_those_of_others_not_at_all(stack: None) -> None:
-    with get_client(sync_client=True) as client:
-        flow_id = client.create_flow_from_name("somebody-elses")
-        theirs = client.create_flow_run_from_deployment(client.create_deployment(flow_id, "theirs")).id
-    run_id, unbegun = start("resume/resume"), start("resume/resume")
-    crash(run_id)
-    until(lambda: state_name(run_id) == "AwaitingRetry", "another try")
-    crash(theirs)
-    crash(run_id)
-    crash(unbegun, begun=False)
-    # Those that crashed before it would have been tried again before it.
-    until(lambda: state_name(unbegun) == "AwaitingRetry", "the try of a run that crashed before it began")
-    assert (state_name(run_id), read(run_id).run_count) == ("Crashed", 2)
-    assert state_name(theirs) == "Crashed"
-
-
-def test_a_run_that_crashes_before_it_begins_is_given_up_in_the_end(stack: None) -> None:
-    run_id = start("resume/resume")
-    set_state(run_id, Pending())
-    until(lambda: state_name(run_id) == "Crashed", "the end of the start window")
-    crash(run_id, begun=False)
-    crash(run_id, begun=False)
-    until(lambda: state_name(run_id) == "NeverBegan", "its end")
-
-
-def crash(run_id: UUID, *, begun: bool = True) -> None:
-    """Have a run crash as a worker would report it, before or after its beginning."""
-    set_state(run_id, Pending(), force=True)
-    if begun:
-        set_state(run_id, Running())
-    set_state(run_id, Crashed())
-
-
-def test_a_run_that_is_being_cancelled_is_not_taken_for_crashed(stack: None) -> None:
-    run_id = start("resume/resume")
-    set_state(run_id, Pending())
-    set_state(run_id, Running())
-    set_state(run_id, Cancelling())
-    set_state(run_id, Crashed())
-    assert state_name(run_id) == "Cancelling"
 
 
 def held_up(records: Records) -> UUID:

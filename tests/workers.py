@@ -17,7 +17,8 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 
-PREFECT = Path(sys.executable).with_name("prefect")
+BIN = Path(sys.executable).parent
+PREFECT = BIN / "prefect"
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
 PATIENCE = 120.0
 
@@ -32,10 +33,9 @@ def prefect_server(home: Path) -> Iterator[str]:
     environment = {
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
     }
     url = f"http://127.0.0.1:{port}/api"
-    command = ["server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with running(command, home / "server.log", environment) as process:
         until(lambda: process.poll() is not None or _answers(url), f"the server in {home}")
         assert process.poll() is None, (home / "server.log").read_text()
@@ -65,7 +65,7 @@ def deploy(url: str, folder: Path) -> None:
 @contextmanager
 def worker(name: str = "worker") -> Iterator["subprocess.Popen[bytes]"]:
     """Run a worker until the context ends, with what it says in a file of its name."""
-    with running(["worker", "start", "--pool", "adreel", "--name", name], Path(f"{name}.log")) as process:
+    with running(["prefect", "worker", "start", "--pool", "adreel", "--name", name], Path(f"{name}.log")) as process:
         yield process
 
 
@@ -73,10 +73,10 @@ def worker(name: str = "worker") -> Iterator["subprocess.Popen[bytes]"]:
 def running(
     command: list[str], log: Path, environment: dict[str, str] | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command of Prefect's, and end it with the context."""
+    """Run a command, and end it with the context."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [PREFECT, *command], stdout=output, stderr=output, env={**os.environ, **(environment or {})}
+            [BIN / command[0], *command[1:]], stdout=output, stderr=output, env={**os.environ, **(environment or {})}
         )
     try:
         yield process
@@ -87,6 +87,13 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def recovery(url: str, log: Path) -> Iterator[None]:
+    """Bring runs of dead workers back until the context ends, sooner than an installation would."""
+    with running(["adreel", "recover", "--silence", "45", "--start", "60"], log, {"PREFECT_API_URL": url}):
+        yield
 
 
 def start(deployment: str, **parameters: Any) -> UUID:
@@ -109,7 +116,11 @@ def state_name(run_id: UUID) -> str:
 
 def has_sent(run_id: UUID, event: str) -> bool:
     """Whether the server has had an event of a run."""
-    wanted = {"event": {"name": [event]}, "resource": {"id": [f"prefect.flow-run.{run_id}"]}}
+    wanted = {
+        "occurred": {"until": "2999-01-01T00:00:00Z"},
+        "event": {"name": [event]},
+        "resource": {"id": [f"prefect.flow-run.{run_id}"]},
+    }
     with get_client(sync_client=True) as client:
         return bool(client.request("POST", "/events/filter", json={"filter": wanted}).json()["events"])
 

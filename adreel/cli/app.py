@@ -189,6 +189,22 @@ def serve(
 
 
 @app.command()
+def recover(
+    silence: Annotated[
+        float, typer.Option(min=40, help="Seconds without a heartbeat (every 30 s) until a run is dead")
+    ] = (90),
+    start: Annotated[
+        float, typer.Option(min=10, help="Seconds that a run may take to begin once a worker has it")
+    ] = 120,
+    retries: Annotated[int, typer.Option(min=0, help="How often a crashed run is given to the next worker")] = 5,
+) -> None:
+    """Bring runs back whose worker has died, until this is ended; keep one running beside each Prefect server."""
+    from adreel.cli.recovering import watch_runs
+
+    watch_runs(silence=silence, start=start, retries=retries)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

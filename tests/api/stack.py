@@ -102,13 +102,15 @@ class Stack:
 
     @contextmanager
     def workers(self) -> Iterator[None]:
-        """Deploy, and run a worker and `adreel serve`."""
+        """Deploy, and run a worker, what brings its runs back, and `adreel serve`."""
         shutil.copy(ROOT / "prefect.yaml", self.folder)
         self.run("prefect", "work-pool", "create", "adreel", "--type", "process")
         self.run("prefect", "--no-prompt", "deploy", "--all")
         worker = process("prefect", "worker", "start", "--pool", "adreel", log=self.folder / "worker.log", env=self.env)
         log = self.folder / "serve.log"
-        with worker, process("adreel", "serve", "--port", str(self.port), log=log, env=self.env):
+        patience = ["--silence", "45", "--start", "30"]
+        recovery = process("adreel", "recover", *patience, log=self.folder / "recovery.log", env=self.env)
+        with worker, recovery, process("adreel", "serve", "--port", str(self.port), log=log, env=self.env):
             until_answered(f"http://127.0.0.1:{self.port}/readyz", log)
             yield
 

@@ -24,7 +24,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     faults = tuple(options.faults.replace(",", " ").split())
     parse_faults(options.faults)
-    terms = Terms(workers=options.workers, window=options.window, faults=faults)
+    terms = Terms(workers=options.workers, silence=options.silence, faults=faults)
     folder = Path(tempfile.mkdtemp(prefix="adreel-chaos-"))
     print(f"seed {options.seed}; faults: {options.faults or 'none'}; {folder}")
     with running(folder, terms, keep=options.keep) as stack:
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         "--faults", default=FAULTS, help="of the provider, as the local Runware takes them; '' for none"
     )
     parser.add_argument(
-        "--window", type=int, default=45, help="seconds without a heartbeat until a run is taken for dead"
+        "--silence", type=int, default=45, help="seconds without a heartbeat until a run is taken for dead"
     )
     parser.add_argument("--patience", type=float, default=200, help="seconds to come to rest without a person's doing")
     parser.add_argument("--keep", action="store_true", help="leave the files: databases, logs, records, the ledger")

@@ -19,6 +19,7 @@ class Target(StrEnum):
     RUN = "run"
     SERVER = "Prefect server"
     RUNWARE = "local Runware"
+    RECOVERY = "recovery"
     WORKER_AND_RUN = "worker and run"
     EVERYTHING = "everything"
 
@@ -65,19 +66,22 @@ class Killer:
     def strike(self, target: Target, alive: list[Process]) -> list[Service]:
         """Kill a target, a run being one of those alive, and return the services that have to be started again."""
         match target:
-            case Target.WORKER:
-                return self._down(self._chance.choice(self._stack.workers))
             case Target.RUN:
                 kill(self._choose_run(alive).pid)
                 return []
-            case Target.SERVER:
-                return self._down(self._stack.server)
-            case Target.RUNWARE:
-                return self._down(self._stack.runware)
             case Target.WORKER_AND_RUN:
                 return self._strike_worker_with_its_runs(alive)
             case Target.EVERYTHING:
                 return self._strike_everything()
+        return self._down(self._service(target))
+
+    def _service(self, target: Target) -> Service:
+        one_each = {
+            Target.SERVER: self._stack.server,
+            Target.RUNWARE: self._stack.runware,
+            Target.RECOVERY: self._stack.recovery,
+        }
+        return one_each.get(target) or self._chance.choice(self._stack.workers)
 
     def _choose_run(self, alive: list[Process]) -> Process:
         buying = self.buying(alive) if self._chance.random() < BUYING_SHARE else []

@@ -59,12 +59,13 @@ class Settling:
         return not self._unfinished() and not self._untouched()
 
     def _has_stood_still(self) -> bool:
-        """Whether nothing has happened for longer than the automations need."""
+        """Whether nothing has happened for longer than the recovery needs."""
         standing = [(run["id"], run["state"]["id"]) for run in self._unfinished() if run]
         if runs(self._stack.mark) or standing != self._still[1]:
             self._still = (time.monotonic(), standing)
+        # After a death of the server or of its own it listens for one window before it calls anybody silent.
         terms = self._stack.terms
-        return time.monotonic() - self._still[0] > max(terms.window, terms.start_window) + SLACK_SECONDS
+        return time.monotonic() - self._still[0] > terms.start + terms.silence + SLACK_SECONDS
 
     def _unfinished(self) -> list[dict[str, Any]]:
         try:
@@ -126,7 +127,7 @@ class Settling:
             self._note("I14", f"{order.token}: run {order.run_id} was never begun")
 
     def _check_that_a_second_resume_does_nothing(self) -> None:
-        # A run that the automations take up late does what it has to: then this is measured again.
+        # A run that is taken up late does what it has to: then this is measured again.
         while True:
             self._until(lambda: not runs(self._stack.mark), BY_HAND_SECONDS)
             starts, before = self._starts(), self._standing()

@@ -1,4 +1,4 @@
-"""The processes of an installation: Prefect server, local Runware and workers, each started again after its end."""
+"""The processes of an installation: Prefect server, local Runware, workers and recovery, each started again."""
 
 import os
 import secrets
@@ -33,9 +33,9 @@ class Terms:
     workers: int = 2
     slots: int = 24
     render_seconds: float = 4.0
-    window: int = 45
+    silence: int = 45
     """A run that has not been heard of for so long is taken for dead."""
-    start_window: int = 90
+    start: int = 60
     """So is a run that was claimed for so long and has not begun."""
     faults: tuple[str, ...] = ()
 
@@ -100,11 +100,13 @@ class Stack:
             self._service(f"worker-{number}", [*worker, f"worker-{number}"], lambda: True)
             for number in range(1, terms.workers + 1)
         ]
+        patience = ["--silence", str(terms.silence), "--start", str(terms.start)]
+        self.recovery = self._service("recovery", ["adreel", "recover", *patience], lambda: True)
 
     @property
     def services(self) -> list[Service]:
         """All that is kept running."""
-        return [self.runware, self.server, *self.workers]
+        return [self.runware, self.server, *self.workers, self.recovery]
 
     def start(self) -> None:
         """Start everything as an installation would be set up, and wait until it answers."""
@@ -115,14 +117,8 @@ class Stack:
         self._wait_until_up()
         self._run("prefect", "work-pool", "create", POOL, "--type", "process")
         self._run("prefect", "--no-prompt", "deploy", "--all")
-        windows = {
-            "--heartbeat": HEARTBEAT_SECONDS,
-            "--window": self.terms.window,
-            "--start-window": self.terms.start_window,
-        }
-        self._run("python", "-m", "deployments.automations", *(str(word) for pair in windows.items() for word in pair))
-        for worker in self.workers:
-            worker.start()
+        for service in (*self.workers, self.recovery):
+            service.start()
 
     def is_up(self) -> bool:
         """Whether every service runs and answers."""

@@ -1,1 +1,0 @@
-"""What a Prefect server needs besides the deployments of prefect.yaml."""
