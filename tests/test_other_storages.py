@@ -1,16 +1,22 @@
-"""The whole way of an ad with its clips and records on S3, by the command line; a session that moves to S3."""
+"""The whole way of an ad by the command line on each kind of storage; a session that moves from one to another."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from adreel.cli.app import app
+from adreel.jobs import start_job
 from adreel.local_runware import LocalRunware
 from adreel.records import Records
 from adreel.scenarios import Scenario
+from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import AttemptState
 from adreel.verification import verify
@@ -35,6 +41,46 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY["key"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY["secret"])
     return url
+
+
+@pytest.fixture(params=["local disk", "memory", "S3"])
+def any_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """Point the settings at an empty storage of each kind in turn."""
+    if request.param == "S3":
+        request.getfixturevalue("bucket")
+    else:
+        urls = {"local disk": str(tmp_path / "ads"), "memory": f"memory://{uuid4().hex}"}
+        monkeypatch.setenv("ADREEL_STORAGE", urls[request.param])
+    return Storage.of(Settings())
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+def test_the_whole_way_of_an_ad_is_the_same_on_every_storage(
+    runware: LocalRunware, any_storage: Storage, tmp_path: Path
+) -> None:
+    def run(*words: str) -> str:
+        # In this process: what is in memory ends with it.
+        ran = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert ran.exit_code == 0, ran.output
+        return ran.output
+
+    file = tmp_path / "ad.yaml"
+    file.write_text(yaml.safe_dump(session_data(seconds=1)))
+    run("generate", str(file))
+    before = contents(any_storage)
+    run("regenerate", "ad", "hook", "--seed", "7")
+    after = contents(any_storage)
+    assert {path: after[path] for path in before} == before
+    start_job(Records(any_storage), Settings(), "of-a-run-that-died", "ad", scenarios=[Scenario.CTA])
+    assert "cta" in run("resume", "ad")
+    assert "nothing to resume" in run("resume", "--all")
+    assert json.loads(run("verify", "--json")) == []
+    run("fetch", "ad", "--to", str(tmp_path / "home"))
+    assert len(list((tmp_path / "home").iterdir())) == 4
+    assert sorted(str(entry.scenario) for entry in runware.ledger.entries) == sorted(
+        [*Scenario, Scenario.HOOK, Scenario.CTA]
+    )
 
 
 @pytest.mark.xdist_group("prefect")
@@ -90,5 +136,9 @@ async def test_a_finished_session_may_move_to_another_storage(s3: S3Server, tmp_
         assert len(it.bought) == 2
     options: Any = {**s3.environment, "ADREEL_STORAGE": there.url}
     assert [take["job_id"] for take in answer("takes", "ad", "hook", **options)] == [first.job_id, second.job_id]
+    ran = adreel("fetch", "ad", "--to", tmp_path / "home", "--json", **options)
+    assert ran.returncode == 1, "three scenes have no clip"
+    fetched = json.loads(ran.stdout)[0]
+    assert Path(fetched["file"]).read_bytes() == there.read(str(second.clip and second.clip.file))
     [hook] = answer("status", second.job_id, **options)["scenes"]
     assert (hook["status"], hook["location"]) == ("completed", there.location(str(second.clip and second.clip.file)))
