@@ -15,7 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import AwaitingRetry, Cancelling, Crashed, Pending, Running
 
-from adreel.recovery import CARRIED_ON, CRASHED_WITHIN, HEARTBEAT_SECONDS, TAG, Recovery, Terms
+from deployments.recovery import CARRIED_ON, CRASHED_WITHIN, HEARTBEAT_SECONDS, TAG, Recovery, Terms
 from tests.test_lost_server import server_away
 from tests.workers import PREFECT_YAML, has_sent, until
 

@@ -1,11 +1,11 @@
-"""The command that brings runs of dead workers back."""
+"""The command that brings runs of dead workers back: like the flows, what it calls lies above `adreel`."""
 
 import typer
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
 from adreel.errors import InputError
-from adreel.recovery import Recovery, Terms
+from deployments.recovery import Recovery, Terms
 
 
 def watch_runs(*, silence: float, start: float, retries: int) -> None:

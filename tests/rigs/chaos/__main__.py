@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", default=f"{random.SystemRandom().randrange(10**6)}", help="decides targets and moments"
     )
-    parser.add_argument("--sessions", type=int, default=3, help="runs under way at once")
+    parser.add_argument("--sessions", type=int, default=8, help="orders at once that are not done yet")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--faults", default=FAULTS, help="of the provider, as the local Runware takes them; '' for none"
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--silence", type=int, default=45, help="seconds without a heartbeat until a run is taken for dead"
     )
-    parser.add_argument("--patience", type=float, default=200, help="seconds to come to rest without a person's doing")
+    parser.add_argument("--patience", type=float, default=400, help="seconds to come to rest without a person's doing")
     parser.add_argument("--keep", action="store_true", help="leave the files: databases, logs, records, the ledger")
     parser.add_argument("--publish", action="store_true", help="write the counts into docs/reliability/")
     return parser

@@ -31,11 +31,12 @@ class Terms:
     """How an installation is set up; times in seconds."""
 
     workers: int = 2
+    runs_of_a_worker: int = 4
     slots: int = 24
     render_seconds: float = 4.0
     silence: int = 45
     """A run that has not been heard of for so long is taken for dead."""
-    start: int = 60
+    start: int = 90
     """So is a run that was claimed for so long and has not begun."""
     faults: tuple[str, ...] = ()
 
@@ -95,7 +96,8 @@ class Stack:
         self.runware = self._service(
             "local Runware", _runware_command(self, runware_port), lambda: _listens(f"127.0.0.1:{runware_port}")
         )
-        worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name"]
+        limit = ["--limit", str(terms.runs_of_a_worker)]
+        worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", *limit, "--name"]
         self.workers = [
             self._service(f"worker-{number}", [*worker, f"worker-{number}"], lambda: True)
             for number in range(1, terms.workers + 1)

@@ -1,0 +1,1 @@
+"""What a Prefect server needs besides its flows."""
