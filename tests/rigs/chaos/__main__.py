@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", default=f"{random.SystemRandom().randrange(10**6)}", help="decides targets and moments"
     )
-    parser.add_argument("--sessions", type=int, default=8, help="orders at once that are not done yet")
+    parser.add_argument("--sessions", type=int, default=3, help="runs under way at once")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--faults", default=FAULTS, help="of the provider, as the local Runware takes them; '' for none"

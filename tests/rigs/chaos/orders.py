@@ -1,6 +1,7 @@
 """Orders for ads that keep coming in: mostly new sessions, some scenes anew, always some that are not done yet."""
 
 import random
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +9,12 @@ from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import parse_session
 from tests.rigs.chaos.api import Api, ServerAway
+from tests.rigs.chaos.processes import runs
 
 REGENERATE_SHARE = 0.25
+TAKEN_UP_SECONDS = 25.0
+# Runs that died wait for their turn: more of them than the workers can carry would be another test.
+MOST_OPEN = 20
 
 
 @dataclass
@@ -21,6 +26,7 @@ class Order:
     parameters: dict[str, Any]
     scenarios: list[Scenario]
     run_id: str | None = None
+    placed_at: float = 0.0
 
     @property
     def token(self) -> str:
@@ -29,19 +35,24 @@ class Order:
 
 
 class Orders:
-    """Places orders, so that `at_once` of them are waiting, under way, or dead and about to be carried on."""
+    """Places orders, so that `at_once` runs are under way or about to be."""
 
-    def __init__(self, api: Api, records: Records, *, at_once: int, seed: str) -> None:
+    def __init__(self, api: Api, records: Records, mark: str, *, at_once: int, seed: str) -> None:
         self.placed: list[Order] = []
-        self._api, self._records, self._at_once = api, records, at_once
+        self._api, self._records, self._mark, self._at_once = api, records, mark, at_once
         self._chance = random.Random(seed)
         self._next: Order | None = None
         self._open: list[Order] = []
+        self._seen: set[str] = set()
 
     def tick(self) -> None:
         """Place the next order if there is room; a server that is away is asked again at the next tick."""
         self._open = [order for order in self._open if not self._is_done(order)]
-        if len(self._open) < self._at_once:
+        alive = {process.flow_run for process in runs(self._mark) if process.flow_run}
+        self._seen |= alive
+        recent = time.monotonic() - TAKEN_UP_SECONDS
+        waiting = [order for order in self._open if order.placed_at > recent and order.run_id not in self._seen]
+        if len(alive) + len(waiting) < self._at_once and len(self._open) < MOST_OPEN:
             self._place()
 
     def _is_done(self, order: Order) -> bool:
@@ -59,6 +70,7 @@ class Orders:
             order.run_id = self._api.start(order.deployment, order.token, order.parameters)
         except ServerAway:
             return
+        order.placed_at = time.monotonic()
         self.placed.append(order)
         self._open.append(order)
         self._next = None

@@ -34,7 +34,7 @@ class Rig:
     def __init__(self, stack: Stack, *, seed: str, at_once: int) -> None:
         self.stack, self.seed = stack, seed
         self.records = Records(Storage(str(stack.storage)))
-        self.orders = Orders(stack.api, self.records, at_once=at_once, seed=f"{seed}:orders")
+        self.orders = Orders(stack.api, self.records, stack.mark, at_once=at_once, seed=f"{seed}:orders")
         self.watch = Watch(self.records, stack.ledger_file, stack.mark)
         self.rounds: list[Round] = []
         self.violations: list[Violation] = []
