@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -153,6 +154,11 @@ class Settings(BaseSettings):
         """What the storage's file system takes, secrets included."""
         options: dict[str, Any] = json.loads(self.storage_options.get_secret_value())
         return options
+
+    @property
+    def is_storage_of_process(self) -> bool:
+        """Whether the storage is another one for each process: in its memory, or relative to its folder."""
+        return self.storage.startswith("memory:") or not ("://" in self.storage or Path(self.storage).is_absolute())
 
     @property
     def is_local(self) -> bool:

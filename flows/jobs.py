@@ -6,10 +6,10 @@ from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.futures import wait
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Failed
 
-from adreel.errors import AdreelError
+from adreel.errors import AdreelError, InputError
 from adreel.jobs import collecting, end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.scenarios import Scenario
@@ -47,6 +47,12 @@ def resume_jobs(target: str) -> Outcome:
 def _open() -> tuple[Settings, Records]:
     outlive_the_worker()
     settings = Settings.load()
+    # A worker's run has a temporary folder of its own, and a memory: a clip that is put there ends with it.
+    if deployment.id and settings.is_storage_of_process:
+        raise InputError(
+            f"ADREEL_STORAGE is {settings.storage!r}, which ends with a worker's run: give the worker an absolute path,"
+            " such as $PWD/outputs, or a URL"
+        )
     return settings, Records(Storage.of(settings))
 
 

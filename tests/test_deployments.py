@@ -28,6 +28,17 @@ def worker(prefect: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch)
         yield
 
 
+@pytest.mark.usefixtures("prefect", "runware")
+def test_a_worker_refuses_a_storage_that_ends_with_its_run(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ADREEL_STORAGE", raising=False)
+    monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
+    deploy(prefect, Path())
+    with workers.worker():
+        run = ended(start("generate-ad/generate-ad", session_id="ad"))
+    assert run.state is not None
+    assert (run.state_name, "give the worker an absolute path" in (run.state.message or "")) == ("Failed", True)
+
+
 @pytest.mark.usefixtures("worker")
 def test_a_worker_generates_retries_only_what_is_missing_and_regenerates(runware: LocalRunware) -> None:
     records = Records(Storage(os.environ["ADREEL_STORAGE"]))
