@@ -11,10 +11,13 @@ ROUNDS ?= 10
 SEEDS ?= 2000
 FIRST ?= 0
 
-.PHONY: demo test simulate chaos lint format lock clean
+.PHONY: demo up test simulate chaos lint format lock clean
 
 demo: $(READY)  ## four clips of an example ad, from the local Runware: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
+
+up: $(READY)  ## the whole studio: Prefect, a worker, the API and the storyboard; Ctrl-C ends it
+	$(BIN)/adreel up
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup

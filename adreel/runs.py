@@ -130,7 +130,7 @@ def _asking(what: str) -> Iterator[None]:
     try:
         yield
     except ObjectNotFound as error:
-        raise PrefectUnreachable(f"can't {what}: Prefect knows no such; `prefect deploy --all` makes it") from error
+        raise PrefectUnreachable(f"can't {what}: Prefect knows no such; `adreel deploy` makes it") from error
     except (httpx.HTTPError, TimeoutError) as error:
         raise PrefectUnreachable(f"can't {what}: no answer from Prefect ({type(error).__name__})") from error
 

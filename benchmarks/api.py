@@ -1,6 +1,6 @@
 """How fast is the status of a running job? 200 clients ask `adreel serve` for 50 jobs, beside a bare FastAPI route.
 
-Usage: python benchmarks/api.py [SECONDS]
+Usage: python -m benchmarks.api [SECONDS]
 
 Every client asks once a second, the bare route and the API in turns; each has a server process of its own.
 """

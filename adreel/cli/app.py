@@ -189,6 +189,30 @@ def serve(
 
 
 @app.command()
+def up(
+    folder: Annotated[
+        Path, typer.Option(help="What has to outlive it: Prefect's database, leases, logs, the local Runware's tasks")
+    ] = Path(".adreel"),
+    port: Annotated[int, typer.Option(help="Of the storyboard and the API; 0 takes a free one")] = 8000,
+    prefect_port: Annotated[int, typer.Option(help="Of Prefect's UI and API; 0 takes a free one")] = 4200,
+    sqlite: Annotated[bool, typer.Option("--sqlite", help="Prefect on SQLite, not on an embedded PostgreSQL")] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Runs at once, each a process of its own")] = 8,
+) -> None:
+    """Start the whole studio on this machine and keep it running until Ctrl-C."""
+    from adreel.cli.running import run_studio
+
+    run_studio(folder=folder, port=port, prefect_port=prefect_port, sqlite=sqlite, runs=runs)
+
+
+@app.command()
+def deploy() -> None:
+    """Put pool, queues, limit and deployments on the server at PREFECT_API_URL; a second time changes nothing."""
+    from adreel.cli.running import deploy_all
+
+    deploy_all()
+
+
+@app.command()
 def recover(
     silence: Annotated[
         float, typer.Option(min=40, help="Seconds without a heartbeat (every 30 s) until a run is dead")
@@ -199,7 +223,7 @@ def recover(
     retries: Annotated[int, typer.Option(min=0, help="How often a crashed run is given to the next worker")] = 5,
 ) -> None:
     """Bring runs back whose worker has died, until this is ended; keep one running beside each Prefect server."""
-    from adreel.cli.recovering import watch_runs
+    from adreel.cli.running import watch_runs
 
     watch_runs(silence=silence, start=start, retries=retries)
 

@@ -1,0 +1,58 @@
+"""The commands that set a server up and keep a studio running: like the flows, what they call lies above `adreel`."""
+
+import time
+from pathlib import Path
+
+import typer
+
+from adreel.errors import InputError
+from adreel.settings import Settings
+
+
+def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs: int) -> None:
+    """Start the studio, say where it is, and keep it running until Ctrl-C."""
+    from deployments.studio import Studio, Terms
+
+    began = time.monotonic()
+    settings = Settings.load()
+    studio = Studio(settings, Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs))
+    typer.echo(f"Starting {', '.join(service.name for service in studio.services)} ...")
+    with studio.running(typer.echo):
+        provider = "the local Runware renders, nothing is spent" if settings.is_local else "Runware"
+        typer.echo(f"""
+  Storyboard  {studio.pages_url}
+  Prefect     {studio.prefect_url}
+  Clips       {studio.storage}
+  Provider    {provider}
+  Logs        {folder / "logs"}
+
+Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on at the next start.""")
+        studio.keep(typer.echo)
+
+
+def deploy_all() -> None:
+    """Bring the Prefect server at PREFECT_API_URL in line, and say what was done."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():
+        raise InputError("PREFECT_API_URL is not set: name the Prefect server to deploy to")
+    from deployments.deploying import deploy
+
+    with get_client(sync_client=True) as client:
+        for line in deploy(client, Settings.load()):
+            typer.echo(line)
+
+
+def watch_runs(*, silence: float, start: float, retries: int) -> None:
+    """Bring runs of dead workers back; returns never."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():
+        raise InputError("PREFECT_API_URL is not set: name the Prefect server whose runs are to be brought back")
+    from deployments.recovery import Recovery, Terms
+
+    with get_client(sync_client=True) as client:
+        typer.echo(f"Watching the runs of {PREFECT_API_URL.value()}")
+        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(typer.echo)

@@ -1,0 +1,78 @@
+"""`adreel deploy` on a real server: what is missing is made, what differs is changed, what operators set stays."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitUpdate
+
+from adreel.errors import InputError
+from adreel.settings import Settings
+from deployments import deploying
+from deployments.deploying import deploy, read_file
+from tests.workers import PREFECT_YAML
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+
+@pytest.fixture
+def client(prefect: str) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        for deployment in client.read_deployments():
+            client.delete_deployment(deployment.id)
+        yield client
+
+
+def put(client: SyncPrefectClient) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in deploy(client, Settings()))
+
+
+def test_a_second_time_changes_nothing(client: SyncPrefectClient) -> None:
+    first = put(client)
+    names = ["generate-ad/generate-ad", "generate-ad/nightly", "regenerate-scene/regenerate-scene", "resume/resume"]
+    assert [first[f"deployment {name}"] for name in names] == ["made"] * 4
+    assert {done.partition(",")[0] for done in put(client).values()} == {"as it was"}
+
+
+def test_regenerations_are_served_first(client: SyncPrefectClient) -> None:
+    put(client)
+    queues = {queue.name: queue.priority for queue in client.read_work_queues(work_pool_name="adreel")}
+    assert queues["urgent"] < queues["default"]
+    assert client.read_deployment_by_name("regenerate-scene/regenerate-scene").work_queue_name == "urgent"
+
+
+def test_what_differs_is_changed_and_named(client: SyncPrefectClient) -> None:
+    put(client)
+    found = client.read_deployment_by_name("resume/resume")
+    client.update_deployment(found.id, DeploymentUpdate(description="something else", tags=[]))
+    assert put(client)["deployment resume/resume"] == "changed description, tags"
+    assert client.read_deployment_by_name("resume/resume").tags == ["adreel"]
+
+
+def test_what_an_operator_has_set_stays(client: SyncPrefectClient) -> None:
+    put(client)
+    limit = client.read_global_concurrency_limit_by_name("runware")
+    client.update_global_concurrency_limit("runware", GlobalConcurrencyLimitUpdate(limit=limit.limit + 7))
+    nightly = client.read_deployment_by_name("generate-ad/nightly")
+    [schedule] = nightly.schedules
+    assert not schedule.active
+    client.update_deployment_schedule(nightly.id, schedule.id, active=True)
+    client.pause_deployment(nightly.id)
+    assert put(client)["limit runware"] == f"as it was, {limit.limit + 7} slots"
+    nightly = client.read_deployment_by_name("generate-ad/nightly")
+    assert ([schedule.active for schedule in nightly.schedules], nightly.paused) == ([True], True)
+
+
+def test_the_prefect_yaml_here_comes_first_and_without_any_the_error_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = yaml.safe_load(PREFECT_YAML.read_text())
+    assert read_file() == described["deployments"]
+    Path("prefect.yaml").write_text(yaml.safe_dump({"deployments": described["deployments"][:1]}))
+    assert len(read_file()) == 1
+    Path("prefect.yaml").unlink()
+    monkeypatch.setattr(deploying, "__file__", str(tmp_path / "elsewhere" / "deploying.py"))
+    with pytest.raises(InputError, match=r"no prefect\.yaml here"):
+        read_file()

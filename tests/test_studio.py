@@ -1,0 +1,138 @@
+"""`adreel up` as a person types it: every process that it starts is killed in turn while an ad is made."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from adreel.client import Client
+from adreel.local_runware.ledger import Ledger
+from adreel.messages import State
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.storage import Storage
+from adreel.verification import verify
+from tests.factories import make_session
+from tests.test_cli import ADREEL
+from tests.workers import until
+
+pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(600)]
+
+PATIENCE = 240.0
+# What is killed, by a part of its command line; the run of the ad comes first, then all that stands below it.
+PROCESSES = ["prefect.engine", "worker start", "server start", "local-runware", "bin/postgres", "serve", "recover"]
+
+
+class Up:
+    """A studio that is running, with what it has said."""
+
+    def __init__(self, folder: Path, output: Path, process: "subprocess.Popen[bytes]") -> None:
+        self.folder, self.process, self._output = folder, process, output
+
+    @property
+    def said(self) -> str:
+        return self._output.read_text()
+
+    def address(self, name: str) -> str:
+        found = re.search(rf"{name} +(\S+)", self.said)
+        assert found, self.said
+        return found[1]
+
+    def wait_for(self, words: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while words not in self.said:
+            assert self.process.poll() is None, self.said + self.logs()
+            assert time.monotonic() < deadline, self.said + self.logs()
+            time.sleep(0.2)
+
+    def logs(self) -> str:
+        logs = sorted((self.folder / "logs").glob("*.log"))
+        return "\n".join(f"{log}:\n{log.read_text()[-3000:]}" for log in logs)
+
+    def processes(self) -> dict[int, str]:
+        """Return the command lines of all that belongs to the studio, by process."""
+        mark, found = f"ADREEL_STUDIO={self.folder}".encode(), {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def kill(self, part: str) -> bool:
+        """Kill what has such a command line; False if nothing has."""
+        struck = [pid for pid, command in self.processes().items() if part in command]
+        for pid in struck:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(struck)
+
+
+@contextmanager
+def up(folder: Path, *options: str) -> Iterator[Up]:
+    output = folder.with_suffix(".txt")
+    output.unlink(missing_ok=True)
+    with output.open("wb") as stream:
+        command: list[str | Path] = [ADREEL, "up", "--folder", folder, "--port", "0", "--prefect-port", "0", *options]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, "RUNWARE_API_KEY": ""})
+    studio = Up(folder, output, process)
+    try:
+        studio.wait_for("Up after")
+        yield studio
+        process.send_signal(signal.SIGINT)
+        process.wait(120)
+        assert process.returncode == 130, studio.said
+        until(lambda: not studio.processes(), "the end of all processes", 20)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for pid in studio.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+    monkeypatch.setenv("ADREEL_SIZE", "128x72")
+    monkeypatch.setenv("ADREEL_LOCAL_RENDER_SECONDS", "20")
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
+
+
+def test_an_ad_comes_home_though_each_process_is_killed_in_turn(tmp_path: Path) -> None:
+    folder = tmp_path / "studio"
+    records = Records(Storage(str(tmp_path / "outputs")))
+    records.save_session(make_session(seconds=1))
+    with up(folder) as studio, Client(studio.address("Storyboard")) as client:
+        job_id = client.generate("ad").job_id
+        for status in client.watch(job_id):
+            if all(scene.progress >= 30 for scene in status.scenes):
+                break
+        for part in PROCESSES:
+            assert studio.kill(part), f"nothing runs as {part}"
+            time.sleep(1)
+        for name in ("worker was", "Prefect was", "local Runware was", "PostgreSQL", "pages was", "recovery was"):
+            studio.wait_for(f"{name} ended")
+        assert until_ended(records, job_id, studio) == State.COMPLETED
+
+    ledger = Ledger.read(folder / "runware.jsonl")
+    assert sorted(str(entry.scenario) for entry in ledger.entries) == sorted(Scenario)
+    assert verify(records) == []
+
+
+def until_ended(records: Records, job_id: str, studio: Up) -> State:
+    from adreel.views import job_status
+
+    deadline = time.monotonic() + PATIENCE
+    while (state := job_status(records, job_id).overall_status) != State.COMPLETED:
+        assert time.monotonic() < deadline, f"{state}\n{studio.said}\n{studio.logs()}"
+        time.sleep(0.5)
+    return state
