@@ -153,7 +153,7 @@ class Studio:
         limit = str(self._terms.runs)
         yield self._service("worker", [BIN / "prefect", "worker", "start", "--pool", POOL, "--limit", limit])
         yield self._service("recovery", [BIN / "adreel", "recover"])
-        serve = [BIN / "adreel", "serve", "--port", self.pages_url.rpartition(":")[2]]
+        serve: Command = [BIN / "adreel", "serve", "--port", self.pages_url.rpartition(":")[2]]
         yield self._service("pages", serve, lambda: _answers(f"{self.pages_url}/readyz"))
 
     def _local_runware(self) -> Service:
