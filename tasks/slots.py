@@ -1,5 +1,6 @@
 """The limit `runware`: how many scenes are in flight at the provider at once, over all runs of a Prefect server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
@@ -19,6 +20,7 @@ from tasks.last_will import bequeathed
 
 LIMIT = "runware"
 LEASE_SECONDS = 60
+GIVE_BACK_SECONDS = 5.0
 WAIT_SECONDS = 6 * 3600
 
 logger = get_logger("adreel.slots")
@@ -72,10 +74,13 @@ async def _leased() -> AsyncIterator[None]:
         yield
     finally:
         try:
-            await slot.__aexit__(None, None, None)
-        except httpx.HTTPError as error:
-            # Nor must a server that is away when its clip is rendered: the slot is free when the lease ends.
-            logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, error)
+            # Nor must a server that is away when its clip is rendered: the slot is free when the lease ends, and
+            # Prefect's client would ask on for more than a minute.
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await slot.__aexit__(None, None, None)
+        except (httpx.HTTPError, TimeoutError) as error:
+            why = error or f"no answer within {GIVE_BACK_SECONDS:g} s"
+            logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, why)
 
 
 def _why_none(error: ConcurrencySlotAcquisitionError) -> AdreelError:

@@ -126,6 +126,8 @@ def made_stack(folder: Path) -> Iterator[Stack]:
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_API_URL": f"http://127.0.0.1:{stack.prefect_port}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # Leases in the server's memory would be gone with it, and their slots taken for ever.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "DO_NOT_TRACK": "1",
             "RUNWARE_URL": runware.url,

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -34,8 +35,9 @@ GENERATE, REGENERATE = "/api/videos/generate-scenes", "/api/videos/regenerate-sc
 
 
 @pytest.fixture
-def records() -> Records:
-    records = Records(Storage("./outputs"))
+def records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Records:
+    monkeypatch.setenv("ADREEL_STORAGE", str(tmp_path / "outputs"))
+    records = Records(Storage(str(tmp_path / "outputs")))
     records.save_session(make_session(seconds=1))
     return records
 
