@@ -131,6 +131,8 @@ class Studio:
             "PREFECT_HOME": str(self._folder / "prefect"),
             "PREFECT_API_URL": f"{self.prefect_url}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # Prefect's own pages, by both names of this machine; by default any page could start runs.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{self.prefect_url},{self.prefect_url.replace('localhost', HOST)}",
             "DO_NOT_TRACK": "1",
             # Leases in the server's memory would be gone with it, and their slots taken for ever.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",

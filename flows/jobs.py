@@ -19,6 +19,7 @@ from adreel.storage import Storage
 from adreel.takes import Job
 from adreel.views import JobView, SceneView, job_view
 from flows.output import outlive_the_worker
+from tasks.events import job_finished
 from tasks.generate_scene import generate_scene
 from tasks.last_will import last_will
 from tasks.slots import ensure_limit
@@ -70,6 +71,7 @@ def _carry_out(
             end_job(records, job)
             view = job_view(records, job.job_id)
             _show_table(view)
+            job_finished(view)
             scenes += [scene for scene in view.scenes if scene.scenario in scenarios]
     return _failure(scenes, broken or []) or scenes
 

@@ -18,6 +18,7 @@ from adreel.storage import Storage
 from adreel.takes import Job, Take
 from adreel.views import scene_video
 from tasks.artifacts import SceneProgress, show_poster
+from tasks.events import scene_failed, scene_stored
 from tasks.key import load_settings
 from tasks.slots import runware_slot
 
@@ -50,9 +51,11 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     except Exception as error:
         if _is_last_try(error):
             await _give_up(records, job, scenario, error)
+            scene_failed(job, scenario, error)
         raise
     finally:
         await progress.close()
+    scene_stored(records, take)
     await _show_poster(records, take)
     return scene_video(take)
 

@@ -40,7 +40,14 @@ def test_regenerations_are_served_first(client: SyncPrefectClient) -> None:
     put(client)
     queues = {queue.name: queue.priority for queue in client.read_work_queues(work_pool_name="adreel")}
     assert queues["urgent"] < queues["default"]
-    assert client.read_deployment_by_name("regenerate-scene/regenerate-scene").work_queue_name == "urgent"
+    regenerate = client.read_deployment_by_name("regenerate-scene/regenerate-scene")
+    generate = client.read_deployment_by_name("generate-ad/generate-ad")
+    ads = [client.create_flow_run_from_deployment(generate.id, parameters={"session_id": "ad"}).id for _ in range(3)]
+    anew = {"session_id": "ad", "scenario": "hook"}
+    urgent = client.create_flow_run_from_deployment(regenerate.id, parameters=anew).id
+    # What a worker asks for: it takes from the top as far as its limit goes.
+    offered = client.get_scheduled_flow_runs_for_work_pool("adreel")
+    assert [response.flow_run.id for response in offered] == [urgent, *ads]
 
 
 def test_what_differs_is_changed_and_named(client: SyncPrefectClient) -> None:

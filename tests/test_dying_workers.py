@@ -35,7 +35,7 @@ from tests.workers import (
     worker,
 )
 
-pytestmark = pytest.mark.xdist_group("prefect")
+pytestmark = pytest.mark.xdist_group("kills")
 
 # Slots that come back sooner were freed by the run or its last will, not by the end of their lease (60 s).
 SOONER_THAN_THE_LEASE = 40.0

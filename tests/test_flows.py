@@ -25,6 +25,7 @@ from flows.generate_ad import generate_ad
 from flows.regenerate_scene import regenerate_scene
 from flows.resume import resume
 from tests.factories import make_session
+from tests.workers import until
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect")]
 
@@ -88,6 +89,26 @@ def test_the_ui_gets_progress_posters_and_a_summary_with_cost(runware: LocalRunw
     assert artifacts["progress-lamp-1-cta"].data == 100
     assert str(artifacts["poster-lamp-1-cta"].data).startswith("data:image/jpeg;base64,")
     assert "USD 0.05" in str(artifacts["job-summary"].data)
+
+
+def test_other_systems_are_told_of_each_scene_and_of_the_end(runware: LocalRunware, records: Records) -> None:
+    runware.inject("contentPolicy:solution")
+    job_id, _ = run(generate_ad, session_id="Lamp_1", scenarios=[Scenario.HOOK, Scenario.SOLUTION])
+    names = ["adreel.scene.stored", "adreel.scene.failed", "adreel.job.finished"]
+
+    def told() -> dict[str, dict[str, Any]] | None:
+        with get_client(sync_client=True) as client:
+            asked = {"filter": {"event": {"name": names}}}
+            events = client.request("POST", "/events/filter", json=asked).json()["events"]
+        payloads = {event["event"]: event["payload"] for event in events if event["payload"]["job_id"] == job_id}
+        return payloads if len(payloads) == 3 else None
+
+    stored, failed, finished = map(until(told, "three events").__getitem__, names)
+    assert stored["video_url"] == job_status(records, job_id).scenes[0].video_url
+    assert (stored["scenario"], stored["cost"], stored["duration"]) == ("hook", 0.05, pytest.approx(1, abs=0.1))
+    assert (failed["scenario"], failed["session_id"]) == ("solution", "Lamp_1")
+    assert failed["error"] == finished["scenes"][1]["error"]
+    assert finished["overall_status"] == "partial"
 
 
 def test_a_job_with_one_failed_scene_ends_as_partial_and_names_it(runware: LocalRunware, records: Records) -> None:

@@ -23,7 +23,7 @@ from tests.factories import make_session
 from tests.test_cli import ADREEL
 from tests.workers import until
 
-pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(600)]
 
 PATIENCE = 240.0
 # What is killed, by a part of its command line; the run of the ad comes first, then all that stands below it.

@@ -167,12 +167,20 @@ def local_runware(
     fault: Annotated[
         list[str] | None, typer.Option(help="What goes wrong, such as providerTimeout:solution; several times")
     ] = None,
+    fault_seed: Annotated[int, typer.Option(help="Decides which events a fault at a rate strikes (name%0.05)")] = 0,
     ledger: Annotated[Path | None, typer.Option(help="Keep the tasks in this file, to outlive a restart")] = None,
 ) -> None:
     """Serve the local Runware: the provider's protocol and real MP4 files, without money."""
     from adreel.cli.local_runware import serve
 
-    serve(port=port, render_seconds=render_seconds, price=price, faults=fault or [], ledger=ledger)
+    serve(
+        port=port,
+        render_seconds=render_seconds,
+        price=price,
+        faults=fault or [],
+        fault_seed=fault_seed,
+        ledger=ledger,
+    )
 
 
 @app.command()
@@ -210,6 +218,14 @@ def deploy() -> None:
     from adreel.cli.running import deploy_all
 
     deploy_all()
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check storage, key and Prefect server, and say what to do about each finding; exits 1 if there is one."""
+    from adreel.cli.running import examine_all
+
+    raise typer.Exit(examine_all(as_json=as_json))
 
 
 @app.command()

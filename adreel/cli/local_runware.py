@@ -8,10 +8,19 @@ from adreel.errors import InputError
 from adreel.local_runware import LocalRunware
 
 
-def serve(*, port: int, render_seconds: float, price: float, faults: list[str], ledger: Path | None) -> None:
+def serve(
+    *, port: int, render_seconds: float, price: float, faults: list[str], fault_seed: int, ledger: Path | None
+) -> None:
     """Serve until interrupted."""
     try:
-        server = LocalRunware(port=port, render_seconds=render_seconds, price=price, faults=faults, ledger_file=ledger)
+        server = LocalRunware(
+            port=port,
+            render_seconds=render_seconds,
+            price=price,
+            faults=faults,
+            fault_seed=fault_seed,
+            ledger_file=ledger,
+        )
         asyncio.run(_serve(server))
     except (ValueError, OSError) as error:
         raise InputError(f"can't start the local Runware: {error}") from None

@@ -44,6 +44,23 @@ def deploy_all() -> None:
             typer.echo(line)
 
 
+def examine_all(*, as_json: bool) -> int:
+    """Check what a job needs and show each finding as it comes; returns the exit code."""
+    from adreel.cli.showing import print_json, print_line
+    from deployments.doctor import examine
+
+    findings = []
+    for finding in examine(Settings.load()):
+        findings.append(finding)
+        if not as_json:
+            print_line(f"{'ok ' if finding.is_well else 'NOT'}  {finding.what}: {finding.found}")
+            if finding.advice:
+                print_line(f"     -> {finding.advice}")
+    if as_json:
+        print_json(findings)
+    return 0 if all(finding.is_well for finding in findings) else 1
+
+
 def watch_runs(*, silence: float, start: float, retries: int) -> None:
     """Bring runs of dead workers back; returns never."""
     from prefect.client.orchestration import get_client

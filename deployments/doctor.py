@@ -1,0 +1,134 @@
+"""`adreel doctor`: is everything set up that a job needs? For each finding, what to do about it.
+
+It buys nothing and changes nothing, but for a small file that it writes to the storage and removes again.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import prefect
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+
+from adreel.errors import AdreelError
+from adreel.runware_client import shared_client
+from adreel.settings import Settings
+from adreel.storage import Storage
+from deployments.deploying import read_file
+from tasks.slots import LIMIT
+
+LEASES_ON_DISK = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `advice` is what to do about it, empty if all is well."""
+
+    what: str
+    found: str
+    advice: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing has to be done."""
+        return not self.advice
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, the storage first."""
+    yield _storage(settings)
+    yield _provider(settings)
+    url = PREFECT_API_URL.value()
+    if not url:
+        yield Finding("Prefect", "no PREFECT_API_URL: each command starts an embedded server of its own")
+        return
+    with get_client(sync_client=True) as client:
+        try:
+            yield _server(client, url)
+        except httpx.HTTPError as error:
+            advice = "start it (prefect server start, or adreel up), or mend PREFECT_API_URL"
+            yield Finding("Prefect", f"{url} does not answer ({type(error).__name__})", advice)
+            return
+        yield from _what_is_deployed(client)
+        yield from _server_settings(client)
+
+
+def _storage(settings: Settings) -> Finding:
+    what, path, content = "storage", f".doctor-{uuid4().hex}", b"adreel doctor was here"
+    try:
+        storage = Storage.of(settings)
+        storage.write(path, content)
+        try:
+            if storage.read(path) != content:
+                return Finding(what, f"{storage.url} gives back something else than was written", "do not use it")
+        finally:
+            storage.remove(path)
+    except AdreelError as error:
+        return Finding(what, str(error), "nothing can be bought before this is mended")
+    if settings.is_storage_of_process:
+        return Finding(what, f"{storage.url} takes and gives files, for this process; a worker wants an absolute path")
+    return Finding(what, f"{storage.url} takes and gives files")
+
+
+def _provider(settings: Settings) -> Finding:
+    if settings.is_local and not settings.runware_url:
+        return Finding("Runware", "no RUNWARE_API_KEY: the local Runware renders, nothing is spent")
+
+    async def connect() -> str:
+        async with shared_client(settings) as client:
+            await client.connect()
+            return client.url
+
+    try:
+        return Finding("Runware", f"{asyncio.run(connect())} takes the key")
+    except AdreelError as error:
+        return Finding("Runware", str(error), "mend RUNWARE_API_KEY or RUNWARE_URL")
+
+
+def _server(client: SyncPrefectClient, url: str) -> Finding:
+    theirs = client.request("GET", "/admin/version").json()
+    if theirs != prefect.__version__:
+        advice = f"install prefect=={theirs} here, or {prefect.__version__} there"
+        return Finding("Prefect", f"{url} is Prefect {theirs}, this is {prefect.__version__}", advice)
+    return Finding("Prefect", f"{url} answers, Prefect {theirs} as here")
+
+
+def _what_is_deployed(client: SyncPrefectClient) -> Iterator[Finding]:
+    described = read_file()
+    there = {deployment.name for deployment in client.read_deployments()}
+    missing = [deployment["name"] for deployment in described if deployment["name"] not in there]
+    found = f"missing: {', '.join(missing)}" if missing else f"{len(described)} are there"
+    yield Finding("deployments", found, "adreel deploy" if missing else "")
+    try:
+        limit = client.read_global_concurrency_limit_by_name(LIMIT)
+        yield Finding("limit", f"{LIMIT} has {limit.limit} slots, {limit.active_slots} of them taken")
+    except ObjectNotFound:
+        yield Finding("limit", f"no limit {LIMIT}", "adreel deploy; else the first run makes it")
+    for pool in sorted({deployment["work_pool"]["name"] for deployment in described}):
+        yield _workers(client, pool)
+
+
+def _workers(client: SyncPrefectClient, pool: str) -> Finding:
+    advice = f"prefect worker start --pool {pool} --limit 8"
+    try:
+        client.read_work_pool(pool)
+    except ObjectNotFound:
+        return Finding("workers", f"no work pool {pool}", "adreel deploy")
+    online = [worker for worker in client.read_workers_for_work_pool(pool) if worker.status == "ONLINE"]
+    return Finding("workers", f"{len(online)} online in {pool}", "" if online else advice)
+
+
+def _server_settings(client: SyncPrefectClient) -> Iterator[Finding]:
+    server: dict[str, Any] = client.request("GET", "/admin/settings").json()["server"]
+    leases = server["concurrency"]["lease_storage"]
+    in_memory = leases.endswith(".memory")
+    advice = f"start the server with {LEASES_ON_DISK}: else a restart leaves slots taken for ever"
+    yield Finding("leases", f"kept by {leases}", advice if in_memory else "")
+    origins = server["api"]["cors_allowed_origins"]
+    advice = "set PREFECT_SERVER_CORS_ALLOWED_ORIGINS to the addresses of the UI: any page could start runs"
+    yield Finding("CORS", f"pages of {origins} may call Prefect's API", advice if "*" in origins else "")

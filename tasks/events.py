@@ -1,0 +1,58 @@
+"""What Prefect's events tell other systems: a scene is stored or has failed, a job has finished.
+
+An event is a notice: nothing waits for it, and nothing is lost with it, since the records say the same.
+"""
+
+from typing import Any
+
+from prefect.events import emit_event
+
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.takes import Job, Problem, Take
+from adreel.views import JobView, video_url
+
+
+def scene_stored(records: Records, take: Take) -> None:
+    """Tell that a clip is home: where it is, how long it is, what it cost."""
+    clip = take.clip
+    emit_event(
+        "adreel.scene.stored",
+        _scene(take.session_id, take.scenario),
+        # Told once, however often a run comes back to a stored take.
+        id=take.attempts[-1].uuid,
+        payload={
+            **_ids(take.session_id, take.scenario, take.job_id),
+            "take": take.handle,
+            "video_url": video_url(take),
+            "location": records.storage.location(clip.file) if clip else None,
+            "duration": clip.duration if clip else None,
+            "cost": take.cost,
+        },
+    )
+
+
+def scene_failed(job: Job, scenario: Scenario, error: BaseException) -> None:
+    """Tell that a job has ended without a scene, and why."""
+    problem = Problem.of(error)
+    payload = {**_ids(job.session_id, scenario, job.job_id), "code": problem.code, "error": problem.message}
+    emit_event("adreel.scene.failed", _scene(job.session_id, scenario), payload=payload)
+
+
+def job_finished(view: JobView) -> None:
+    """Tell how a job has ended, with its scenes and its cost."""
+    scenes = [
+        {"scenario": scene.scenario, "status": scene.status, "video_url": scene.video_url, "error": scene.error}
+        for scene in view.scenes
+    ]
+    payload = {"session_id": view.session_id, "job_id": view.job_id, "overall_status": view.overall_status}
+    resource = {"prefect.resource.id": f"adreel.job.{view.job_id}", "adreel.status": view.overall_status.value}
+    emit_event("adreel.job.finished", resource, payload={**payload, "cost": view.cost, "scenes": scenes})
+
+
+def _scene(session_id: str, scenario: Scenario) -> dict[str, str]:
+    return {"prefect.resource.id": f"adreel.scene.{session_id}.{scenario.value}", "adreel.session": session_id}
+
+
+def _ids(session_id: str, scenario: Scenario, job_id: str) -> dict[str, Any]:
+    return {"session_id": session_id, "scenario": scenario.value, "job_id": job_id}
