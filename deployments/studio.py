@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
+from dotenv import dotenv_values
 
 from adreel.errors import InputError
 from adreel.settings import Settings
@@ -29,6 +30,7 @@ HOST = "127.0.0.1"
 POOL = "adreel"
 LAST_WILL_SECONDS = 5.0
 MARK = "ADREEL_STUDIO"
+OURS = ("ADREEL_", "RUNWARE_")
 Tell = Callable[[str], None]
 
 
@@ -56,7 +58,6 @@ class Studio:
         self.pages_url = f"http://localhost:{_port(terms.port, '--port')}"
         self._environment = self._make_environment()
         self.services = list(self._make_services())
-        self._stopping = False
 
     @property
     def storage(self) -> str:
@@ -83,6 +84,7 @@ class Studio:
             time.sleep(LOOK_SECONDS)
 
     def _start(self, tell: Tell) -> None:
+        url_file(self._folder).unlink(missing_ok=True)
         for service in self.services:
             service.start()
             service.wait_until_ready()
@@ -124,7 +126,10 @@ class Studio:
                 time.sleep(LOOK_SECONDS)
 
     def _make_environment(self) -> dict[str, str]:
+        # No `.env` lies in the temporary folder of a run: without the key it would take the local Runware.
+        settings = {name: value for name, value in dotenv_values(".env").items() if name.startswith(OURS) and value}
         return {
+            **settings,
             **os.environ,
             MARK: str(self._folder),
             "ADREEL_STORAGE": self.storage,

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,12 +14,16 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from adreel.client import Client
+from adreel.errors import InputError
 from adreel.local_runware.ledger import Ledger
 from adreel.messages import State
 from adreel.records import Records
 from adreel.scenarios import Scenario
+from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.verification import verify
+from adreel.views import job_status
+from deployments.studio import Studio, Terms
 from tests.factories import make_session
 from tests.test_cli import ADREEL
 from tests.workers import until
@@ -128,9 +133,31 @@ def test_an_ad_comes_home_though_each_process_is_killed_in_turn(tmp_path: Path) 
     assert verify(records) == []
 
 
-def until_ended(records: Records, job_id: str, studio: Up) -> State:
-    from adreel.views import job_status
+def test_what_an_env_file_says_reaches_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Else a run, in its temporary folder, would take the local Runware for an ad that was meant to be bought.
+    monkeypatch.delenv("ADREEL_MODEL")
+    Path(".env").write_text("RUNWARE_API_KEY=a-real-key\nADREEL_MODEL=test:2@2\nADREEL_SIZE=1x1\nHOME=/nowhere\n")
+    studio = Studio(Settings.load(), Terms(tmp_path / "studio", 0, 0, postgres=False))
+    assert [service.name for service in studio.services] == ["Prefect", "worker", "recovery", "pages"]
+    environment = studio.services[1].environment
+    assert (environment["RUNWARE_API_KEY"], environment["ADREEL_MODEL"]) == ("a-real-key", "test:2@2")
+    assert (environment["ADREEL_SIZE"], environment["HOME"]) == ("128x72", os.environ["HOME"])
+    assert environment["ADREEL_STORAGE"] == str(tmp_path / "outputs")
 
+
+def test_a_taken_port_and_a_storage_in_memory_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"port {port} is taken: choose another with --port"):
+            Studio(Settings.load(), Terms(tmp_path, port, 0))
+    monkeypatch.setenv("ADREEL_STORAGE", "memory://ads")
+    with pytest.raises(InputError, match="each process of a studio would have its own"):
+        Studio(Settings.load(), Terms(tmp_path, 0, 0))
+
+
+def until_ended(records: Records, job_id: str, studio: Up) -> State:
     deadline = time.monotonic() + PATIENCE
     while (state := job_status(records, job_id).overall_status) != State.COMPLETED:
         assert time.monotonic() < deadline, f"{state}\n{studio.said}\n{studio.logs()}"
