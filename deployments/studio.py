@@ -101,7 +101,7 @@ class Studio:
 
         with get_client(sync_client=True) as client:
             for line in deploy(client, self._settings):
-                if not line.endswith("as it was"):
+                if ": as it was" not in line:
                     tell(line)
 
     def _stop(self, tell: Tell) -> None:
