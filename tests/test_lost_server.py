@@ -1,11 +1,12 @@
 """A Prefect server or a worker that goes away in the middle of a job costs no scene."""
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from adreel.messages import State
 from adreel.records import Records
 from adreel.storage import Storage
 from adreel.views import session_view
+from tasks import slots
 from tasks.generate_scene import generate_scene, is_worth_retrying
 from tasks.slots import ensure_limit, runware_slot
 from tests.factories import make_session
@@ -70,6 +72,20 @@ async def test_a_slot_that_can_not_be_given_back_does_not_fail_its_scene() -> No
     await held.enter_async_context(runware_slot())
     with server_away():
         await held.aclose()
+
+
+async def test_a_server_that_is_away_does_not_hold_a_rendered_scene_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Prefect's client asks on for more than a minute, and the clip waited for it.
+    @asynccontextmanager
+    async def given_back_never(*_: object, **__: object) -> AsyncIterator[None]:
+        yield
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(slots, "concurrency", given_back_never)
+    monkeypatch.setattr(slots, "GIVE_BACK_SECONDS", 0.1)
+    async with runware_slot():
+        held = True
+    assert held
 
 
 def test_a_job_begins_without_a_server_that_could_make_the_limit() -> None:

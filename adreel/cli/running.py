@@ -2,11 +2,15 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from adreel.errors import InputError
 from adreel.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 
 def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs: int) -> None:
@@ -32,14 +36,9 @@ Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on 
 
 def deploy_all() -> None:
     """Bring the Prefect server at PREFECT_API_URL in line, and say what was done."""
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL
+    with _server() as client:
+        from deployments.deploying import deploy
 
-    if not PREFECT_API_URL.value():
-        raise InputError("PREFECT_API_URL is not set: name the Prefect server to deploy to")
-    from deployments.deploying import deploy
-
-    with get_client(sync_client=True) as client:
         for line in deploy(client, Settings.load()):
             typer.echo(line)
 
@@ -63,13 +62,18 @@ def examine_all(*, as_json: bool) -> int:
 
 def watch_runs(*, silence: float, start: float, retries: int) -> None:
     """Bring runs of dead workers back; returns never."""
+    with _server() as client:
+        from deployments.recovery import Recovery, Terms
+
+        typer.echo(f"Watching the runs of {client.api_url}")
+        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(typer.echo)
+
+
+def _server() -> "SyncPrefectClient":
+    """Return a client of the server that the environment names: the embedded one would end with the command."""
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():
-        raise InputError("PREFECT_API_URL is not set: name the Prefect server whose runs are to be brought back")
-    from deployments.recovery import Recovery, Terms
-
-    with get_client(sync_client=True) as client:
-        typer.echo(f"Watching the runs of {PREFECT_API_URL.value()}")
-        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(typer.echo)
+        raise InputError("PREFECT_API_URL is not set: name the Prefect server that this is about")
+    return get_client(sync_client=True)

@@ -23,7 +23,6 @@ BIN = Path(sys.executable).parent
 KEY = "sk-chaos-3f9a1c7e5b2d48f6"
 POOL = "adreel"
 START_SECONDS = 120.0
-HEARTBEAT_SECONDS = 30  # Prefect takes no less
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,6 @@ def _environment(stack: Stack, api_port: int, runware_port: int) -> dict[str, st
         # Leases in the server's memory would be gone with it, and their slots held for ever.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         "RUNWARE_API_KEY": KEY,
         "RUNWARE_URL": f"ws://127.0.0.1:{runware_port}/v1",
         "ADREEL_STORAGE": str(stack.storage),
