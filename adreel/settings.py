@@ -161,6 +161,11 @@ class Settings(BaseSettings):
         return self.storage.startswith("memory:") or not ("://" in self.storage or Path(self.storage).is_absolute())
 
     @property
+    def absolute_storage(self) -> str:
+        """The storage, by a name that means the same in every folder."""
+        return str(Path(self.storage).absolute()) if self.is_storage_of_process else self.storage
+
+    @property
     def is_local(self) -> bool:
         """Whether nothing can be spent: no key, so only a local Runware is spoken to."""
         return self.runware_api_key is None

@@ -114,7 +114,7 @@ def _what_is_deployed(client: SyncPrefectClient) -> Iterator[Finding]:
 
 
 def _workers(client: SyncPrefectClient, pool: str) -> Finding:
-    advice = f"prefect worker start --pool {pool} --limit 8"
+    advice = f"adreel worker --pool {pool} --limit 8"
     try:
         client.read_work_pool(pool)
     except ObjectNotFound:

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-from dotenv import dotenv_values
 
 from adreel.errors import InputError
 from adreel.settings import Settings
@@ -27,10 +26,8 @@ from deployments.services import LOOK_SECONDS, STOP_SECONDS, Command, Service
 
 BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"
-POOL = "adreel"
 LAST_WILL_SECONDS = 5.0
 MARK = "ADREEL_STUDIO"
-OURS = ("ADREEL_", "RUNWARE_")
 Tell = Callable[[str], None]
 
 
@@ -61,9 +58,8 @@ class Studio:
 
     @property
     def storage(self) -> str:
-        """Where the clips are: not relative to the folder of a run."""
-        relative = self._settings.is_storage_of_process
-        return str(Path(self._settings.storage).absolute()) if relative else self._settings.storage
+        """Where the clips are."""
+        return self._settings.absolute_storage
 
     @contextmanager
     def running(self, tell: Tell) -> Iterator[None]:
@@ -126,13 +122,9 @@ class Studio:
                 time.sleep(LOOK_SECONDS)
 
     def _make_environment(self) -> dict[str, str]:
-        # No `.env` lies in the temporary folder of a run: without the key it would take the local Runware.
-        settings = {name: value for name, value in dotenv_values(".env").items() if name.startswith(OURS) and value}
         return {
-            **settings,
             **os.environ,
             MARK: str(self._folder),
-            "ADREEL_STORAGE": self.storage,
             "PREFECT_HOME": str(self._folder / "prefect"),
             "PREFECT_API_URL": f"{self.prefect_url}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -141,7 +133,6 @@ class Studio:
             "DO_NOT_TRACK": "1",
             # Leases in the server's memory would be gone with it, and their slots taken for ever.
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
         }
 
     def _make_services(self) -> Iterator[Service]:
@@ -158,7 +149,7 @@ class Studio:
         server: Command = [BIN / "prefect", "server", "start", "--host", HOST, "--port", port]
         yield self._service("Prefect", server, lambda: _answers(f"{self.prefect_url}/api/health"))
         limit = str(self._terms.runs)
-        yield self._service("worker", [BIN / "prefect", "worker", "start", "--pool", POOL, "--limit", limit])
+        yield self._service("worker", [BIN / "adreel", "worker", "--limit", limit])
         yield self._service("recovery", [BIN / "adreel", "recover"])
         serve: Command = [BIN / "adreel", "serve", "--port", self.pages_url.rpartition(":")[2]]
         yield self._service("pages", serve, lambda: _answers(f"{self.pages_url}/readyz"))

@@ -33,7 +33,7 @@ def test_a_worker_refuses_a_storage_that_ends_with_its_run(prefect: str, monkeyp
     monkeypatch.delenv("ADREEL_STORAGE", raising=False)
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
     deploy(prefect, Path())
-    with workers.worker():
+    with workers.worker(plain=True):
         run = ended(start("generate-ad/generate-ad", session_id="ad"))
     assert run.state is not None
     assert (run.state_name, "give the worker an absolute path" in (run.state.message or "")) == ("Failed", True)

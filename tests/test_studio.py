@@ -32,7 +32,16 @@ pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(600)]
 
 PATIENCE = 240.0
 # What is killed, by a part of its command line; the run of the ad comes first, then all that stands below it.
-PROCESSES = ["prefect.engine", "worker start", "server start", "local-runware", "bin/postgres", "serve", "recover"]
+PROCESSES = [
+    "launch.py",
+    "deployments.warm",
+    "adreel worker",
+    "server start",
+    "local-runware",
+    "bin/postgres",
+    "serve",
+    "recover",
+]
 
 
 class Up:
@@ -131,18 +140,6 @@ def test_an_ad_comes_home_though_each_process_is_killed_in_turn(tmp_path: Path) 
     ledger = Ledger.read(folder / "runware.jsonl")
     assert sorted(str(entry.scenario) for entry in ledger.entries) == sorted(Scenario)
     assert verify(records) == []
-
-
-def test_what_an_env_file_says_reaches_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # Else a run, in its temporary folder, would take the local Runware for an ad that was meant to be bought.
-    monkeypatch.delenv("ADREEL_MODEL")
-    Path(".env").write_text("RUNWARE_API_KEY=a-real-key\nADREEL_MODEL=test:2@2\nADREEL_SIZE=1x1\nHOME=/nowhere\n")
-    studio = Studio(Settings.load(), Terms(tmp_path / "studio", 0, 0, postgres=False))
-    assert [service.name for service in studio.services] == ["Prefect", "worker", "recovery", "pages"]
-    environment = studio.services[1].environment
-    assert (environment["RUNWARE_API_KEY"], environment["ADREEL_MODEL"]) == ("a-real-key", "test:2@2")
-    assert (environment["ADREEL_SIZE"], environment["HOME"]) == ("128x72", os.environ["HOME"])
-    assert environment["ADREEL_STORAGE"] == str(tmp_path / "outputs")
 
 
 def test_a_taken_port_and_a_storage_in_memory_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -63,9 +63,10 @@ def deploy(url: str, folder: Path) -> None:
 
 
 @contextmanager
-def worker(name: str = "worker") -> Iterator["subprocess.Popen[bytes]"]:
+def worker(name: str = "worker", *, plain: bool = False) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a worker until the context ends, with what it says in a file of its name."""
-    with running(["prefect", "worker", "start", "--pool", "adreel", "--name", name], Path(f"{name}.log")) as process:
+    command = ["prefect", "worker", "start", "--pool", "adreel"] if plain else ["adreel", "worker"]
+    with running([*command, "--name", name], Path(f"{name}.log")) as process:
         yield process
 
 

@@ -213,6 +213,18 @@ def up(
 
 
 @app.command()
+def worker(
+    limit: Annotated[int, typer.Option(min=1, help="Runs at once, each a process of its own")] = 8,
+    pool: Annotated[str, typer.Option(help="The work pool to serve")] = "adreel",
+    name: Annotated[str | None, typer.Option(help="What Prefect shows it as")] = None,
+) -> None:
+    """Carry out the runs of the server at PREFECT_API_URL, each started within a moment, until Ctrl-C."""
+    from adreel.cli.running import carry_out_runs
+
+    carry_out_runs(pool=pool, name=name, limit=limit)
+
+
+@app.command()
 def deploy() -> None:
     """Put pool, queues, limit and deployments on the server at PREFECT_API_URL; a second time changes nothing."""
     from adreel.cli.running import deploy_all

@@ -1,6 +1,8 @@
 """The commands that set a server up and keep a studio running: like the flows, what they call lies above `adreel`."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,14 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
 
 Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on at the next start.""")
         studio.keep(typer.echo)
+
+
+def carry_out_runs(*, pool: str, name: str | None, limit: int) -> None:
+    """Serve a work pool until Ctrl-C."""
+    with _server() as client:
+        from deployments.worker import work
+
+        work(client, pool, name, limit)
 
 
 def deploy_all() -> None:
@@ -69,11 +79,20 @@ def watch_runs(*, silence: float, start: float, retries: int) -> None:
         Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(typer.echo)
 
 
-def _server() -> "SyncPrefectClient":
-    """Return a client of the server that the environment names: the embedded one would end with the command."""
+@contextmanager
+def _server() -> Iterator["SyncPrefectClient"]:
+    """Give a client of the server that the environment names: the embedded one would end with the command."""
+    import httpx
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
+    from adreel.runs import PrefectUnreachable
+
     if not PREFECT_API_URL.value():
         raise InputError("PREFECT_API_URL is not set: name the Prefect server that this is about")
-    return get_client(sync_client=True)
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPError as error:
+        why = str(error) or type(error).__name__
+        raise PrefectUnreachable(f"Prefect at {PREFECT_API_URL.value()} gives no usable answer: {why}") from error

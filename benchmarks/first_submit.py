@@ -1,0 +1,99 @@
+"""How long from the order of an ad to its first submit at the provider, and what the time goes into.
+
+`python -m benchmarks.first_submit [--orders 9]` starts `adreel up` in a temporary folder and orders one ad after the
+other over the HTTP API. The parts are read from the states that Prefect kept and from the local Runware's ledger.
+"""
+
+import argparse
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+
+from adreel.client import Client
+from adreel.local_runware.ledger import Ledger
+from adreel.records import Records
+from adreel.sessions import read_session
+from adreel.storage import Storage
+
+PATIENCE = 120.0
+EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
+POINTS = ["ordered", "answered", "claimed", "running", "submitted"]
+PARTS = [
+    "the order is checked, recorded and answered",
+    "a worker asks for work and claims the run",
+    "the run's process starts, loads the flow and reports",
+    "the job is planned, its scenes have slots, the first is submitted",
+]
+
+
+@contextmanager
+def studio(folder: Path) -> Iterator[dict[str, str]]:
+    """Run `adreel up` and give its addresses."""
+    said = folder / "up.txt"
+    options = ["--folder", folder / "studio", "--port", "0", "--prefect-port", "0"]
+    environment = {**os.environ, "RUNWARE_API_KEY": "", "ADREEL_STORAGE": str(folder / "outputs")}
+    environment |= {"ADREEL_LOCAL_RENDER_SECONDS": "1", "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72"}
+    with said.open("wb") as stream:
+        command = [Path(sys.executable).with_name("adreel"), "up", *options]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while "Up after" not in said.read_text():
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(said.read_text())
+            time.sleep(0.2)
+        yield dict(re.findall(r"^  (\w+) +(\S+)$", said.read_text(), re.MULTILINE))
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+
+
+def order(client: Client, prefect: str, ledger: Path, session_id: str) -> list[float]:
+    """Order an ad and return the moments it came by, as POINTS, in seconds of the clock."""
+    moments = [time.time()]
+    job_id = client.generate(session_id).job_id
+    moments.append(time.time())
+    client.wait(job_id, every=1)
+    states = httpx.get(f"{prefect}/api/flow_run_states/", params={"flow_run_id": job_id}).raise_for_status().json()
+    for name in ("PENDING", "RUNNING"):
+        moments.append(datetime.fromisoformat(next(s["timestamp"] for s in states if s["type"] == name)).timestamp())
+    accepted = [entry.accepted_at for entry in Ledger.read(ledger).entries]
+    moments.append(min(at for at in accepted if at > moments[0]))
+    return moments
+
+
+def main(orders: int) -> None:
+    """Print the median and the slowest of each part."""
+    with tempfile.TemporaryDirectory() as folder, studio(Path(folder)) as addresses:
+        records = Records(Storage(f"{folder}/outputs"))
+        records.save_session(read_session(EXAMPLE))
+        ledger = Path(folder) / "studio" / "runware.jsonl"
+        with Client(addresses["Storyboard"]) as client:
+            runs = [order(client, addresses["Prefect"], ledger, "glowcap") for _ in range(orders + 1)][1:]
+    print(f"{'median':>8} {'slowest':>8}   of {len(runs)} orders, seconds")
+    for part, (start, end) in zip(PARTS, pairwise(range(len(POINTS))), strict=True):
+        line([run[end] - run[start] for run in runs], part)
+    line([run[-1] - run[0] for run in runs], "from the order to the first submit")
+
+
+def line(seconds: list[float], what: str) -> None:
+    """Print one row."""
+    print(f"{statistics.median(seconds):8.2f} {max(seconds):8.2f}   {what}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=9)
+    main(parser.parse_args().orders)

@@ -1,0 +1,122 @@
+"""`adreel worker`: its runs start warm, obey, and die with what stands for them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelling, Scheduled
+
+from adreel.errors import InputError
+from adreel.local_runware import LocalRunware
+from adreel.records import Records
+from adreel.settings import Settings
+from adreel.storage import Storage
+from deployments.worker import environment_of_runs
+from tests import workers
+from tests.factories import make_session
+from tests.test_cli import adreel
+from tests.workers import deploy, ended, kill_run, processes_of, start, state_name, until
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+
+@pytest.fixture
+def worker(prefect: str, runware: LocalRunware) -> Iterator[psutil.Process]:
+    Records(Storage("outputs")).save_session(make_session(seconds=1))
+    runware.inject("neverEnds:hookx*")
+    deploy(prefect, Path())
+    with workers.worker() as process:
+        yield psutil.Process(process.pid)
+
+
+def child_of(process: psutil.Process, part: str) -> psutil.Process:
+    """Wait for the child whose command line has this part."""
+
+    def find() -> psutil.Process | None:
+        return next((child for child in process.children() if part in " ".join(child.cmdline())), None)
+
+    return until(find, f"a process {part}")
+
+
+def begun() -> UUID:
+    """Start a run that never ends by itself, and wait until it is under way."""
+    run_id = start("generate-ad/generate-ad", session_id="ad", scenarios=["hook"])
+    until(lambda: state_name(run_id) == "Running", "the run")
+    return run_id
+
+
+def commands_of(run_id: UUID) -> str:
+    return " ".join(word for pid in processes_of(run_id) for word in psutil.Process(pid).cmdline())
+
+
+def test_a_run_is_forked_off_the_warm_process_and_dies_with_its_launcher(worker: psutil.Process) -> None:
+    warm = child_of(worker, "deployments.warm")
+    run_id = begun()
+    (run,) = warm.children()
+    assert "launch.py" in commands_of(run_id)
+    kill_run(run_id)
+    psutil.wait_procs([run], timeout=20)
+    assert not run.is_running()
+    assert warm.is_running()
+
+
+def test_a_run_that_is_cancelled_is_cancelled(worker: psutil.Process) -> None:
+    run_id = begun()
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id, Cancelling())
+    assert ended(run_id).state_name == "Cancelled"
+    assert child_of(worker, "deployments.warm").children() == []
+
+
+def test_runs_start_cold_when_the_warm_process_is_dead(worker: psutil.Process) -> None:
+    child_of(worker, "deployments.warm").kill()
+    run_id = begun()
+    assert "prefect.engine" in commands_of(run_id)
+
+
+def test_the_end_of_a_worker_is_the_end_of_all_that_it_started(worker: psutil.Process) -> None:
+    warm = child_of(worker, "deployments.warm")
+    begun()
+    everything = [warm, *warm.children(), *worker.children()]
+    worker.send_signal(signal.SIGTERM)
+    _gone, alive = psutil.wait_procs(everything, timeout=30)
+    assert alive == []
+
+
+def test_a_run_that_is_retried_before_its_process_has_ended_leaves_the_worker_alive(worker: psutil.Process) -> None:
+    run_id = start("generate-ad/generate-ad", session_id="nobody")
+    for _ in range(3):
+        assert ended(run_id).state_name == "Failed"
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(run_id, Scheduled(name="AwaitingRetry"), force=True)
+    assert ended(run_id).state_name == "Failed"
+    assert worker.is_running()
+
+
+def test_what_an_env_file_says_reaches_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Else a run, in its temporary folder, would take the local Runware for an ad that was meant to be bought.
+    monkeypatch.setenv("ADREEL_SIZE", "128x72")
+    Path(".env").write_text("RUNWARE_API_KEY=a-real-key\nADREEL_MODEL=test:2@2\nADREEL_SIZE=1x1\nHOME=/nowhere\n")
+    environment = environment_of_runs(Settings.load(), os.environ)
+    assert (environment["RUNWARE_API_KEY"], environment["ADREEL_MODEL"]) == ("a-real-key", "test:2@2")
+    assert (environment["ADREEL_SIZE"], environment["HOME"]) == ("128x72", os.environ["HOME"])
+    assert environment["ADREEL_STORAGE"] == str(tmp_path / "outputs")
+
+
+def test_a_storage_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADREEL_STORAGE", "memory://ads")
+    with pytest.raises(InputError, match="each run would have its own"):
+        environment_of_runs(Settings.load(), os.environ)
+
+
+def test_a_missing_server_or_pool_is_named(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = adreel("worker", "--pool", "nowhere")
+    assert (done.returncode, "no work pool 'nowhere'" in done.stderr) == (2, True)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    done = adreel("worker")
+    assert (done.returncode, "gives no usable answer" in done.stderr) == (1, True)
