@@ -18,7 +18,7 @@ from adreel.takes import Job, Take
 from tests.factories import make_session
 
 JOB = "job-1"
-QUICK = Timing(acknowledge=1, doubt=0.1, look=0.2, poll_first=0.02, poll_most=0.05, back_off_most=0.05)
+QUICK = Timing(acknowledge=1, doubt=0.1, look=0.2, poll_least=0.02, poll_most=0.05, back_off_most=0.05)
 
 
 @asynccontextmanager

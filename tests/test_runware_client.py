@@ -31,7 +31,7 @@ FAST = Timing(
     doubt=0.2,
     look=0.2,
     silence=1,
-    poll_first=0.05,
+    poll_least=0.05,
     poll_most=0.1,
     back_off_most=0.3,
 )

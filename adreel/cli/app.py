@@ -164,6 +164,9 @@ def local_runware(
     port: Annotated[int, typer.Option(help="0 takes a free one")] = 8787,
     render_seconds: Annotated[float, typer.Option(help="How long each clip takes to render")] = 6,
     price: Annotated[float, typer.Option(help="USD per second of video")] = 0.05,
+    one_film: Annotated[
+        bool, typer.Option("--one-film", help="The same film for all tasks of a size and length, for measurements")
+    ] = False,
     fault: Annotated[
         list[str] | None, typer.Option(help="What goes wrong, such as providerTimeout:solution; several times")
     ] = None,
@@ -177,6 +180,7 @@ def local_runware(
         port=port,
         render_seconds=render_seconds,
         price=price,
+        one_film=one_film,
         faults=fault or [],
         fault_seed=fault_seed,
         ledger=ledger,

@@ -9,7 +9,14 @@ from adreel.local_runware import LocalRunware
 
 
 def serve(
-    *, port: int, render_seconds: float, price: float, faults: list[str], fault_seed: int, ledger: Path | None
+    *,
+    port: int,
+    render_seconds: float,
+    price: float,
+    one_film: bool,
+    faults: list[str],
+    fault_seed: int,
+    ledger: Path | None,
 ) -> None:
     """Serve until interrupted."""
     try:
@@ -17,6 +24,7 @@ def serve(
             port=port,
             render_seconds=render_seconds,
             price=price,
+            one_film=one_film,
             faults=faults,
             fault_seed=fault_seed,
             ledger_file=ledger,

@@ -30,7 +30,8 @@ class LocalRunware:
     """Serve the local Runware on the running loop for as long as the context lasts.
 
     `render_seconds` (plus up to `render_jitter`) is a render's length, `price` is USD per second of video, `keys` are
-    the accepted API keys (None: any that is not empty), `port` 0 takes a free one. `ledger_file` lets the tasks
+    the accepted API keys (None: any that is not empty), `port` 0 takes a free one. With `one_film` all tasks of a size
+    and length get the same bytes, so that encoding is no part of a measurement. `ledger_file` lets the tasks
     outlive the server; `fault_seed` decides the faults that strike at a rate.
     """
 
@@ -41,6 +42,7 @@ class LocalRunware:
         render_jitter: float = 0.0,
         price: float = 0.05,
         progress: bool = True,
+        one_film: bool = False,
         faults: Iterable[Fault | str] = (),
         fault_seed: int = 0,
         ledger_file: Path | None = None,
@@ -53,6 +55,7 @@ class LocalRunware:
     ) -> None:
         self._terms = Terms(render_seconds, render_jitter, price, progress)
         self._faults = Faults(faults, seed=fault_seed)
+        self._one_film = one_film
         self._ledger_file, self._host, self._port = ledger_file, host, port
         self._keys, self._idle_seconds, self._drip_seconds, self._clock = Keys(keys), idle_seconds, drip_seconds, clock
         self.ledger = Ledger()
@@ -89,7 +92,7 @@ class LocalRunware:
         """Open the port, and go on with the tasks of the ledger."""
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self.ledger = Ledger(self._ledger_file)
-        self._studio = Studio()
+        self._studio = Studio(one_film=self._one_film)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         try:
             await self._listen()

@@ -1,12 +1,14 @@
 """The studio: renders clips beside the event loop, two at once, and keeps them on disk.
 
 A clip is begun when its task is accepted, so that it is there when the task ends; whoever downloads it earlier waits.
+With one film for all, only the first task of a size and length costs an encoding: thousands can end at once.
 """
 
 import asyncio
 import tempfile
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from adreel.local_runware.clip import Clip
@@ -19,7 +21,8 @@ LONGEST_RENDER_SECONDS = 120.0
 class Studio:
     """Renders each clip once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, one_film: bool = False) -> None:
+        self._one_film = one_film
         self._folder = tempfile.TemporaryDirectory(prefix="adreel-local-runware-")
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="local-runware-render")
         self._stopping = threading.Event()
@@ -27,6 +30,8 @@ class Studio:
 
     def begin(self, clip: Clip) -> Future[Path]:
         """Begin to render a clip, unless that was done before."""
+        if self._one_film:
+            clip = replace(clip, prompt="Any scene", seed=0)
         if clip not in self._clips:
             path = Path(self._folder.name) / f"{len(self._clips)}.mp4"
             self._clips[clip] = self._pool.submit(render, clip, path, stopping=self._stopping)

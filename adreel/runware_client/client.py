@@ -34,7 +34,9 @@ class Timing:
     """For the answer to one question about one task."""
     silence: float = 20
     """A socket that says nothing for so long, though polled, is dead."""
-    poll_first: float = 0.5
+    poll_least: float = 0.35
+    poll_each: float = 0.0005
+    """What a further open task adds to the pause between two polls: a message tells of all of them."""
     poll_most: float = 1.0
     back_off_most: float = 15
 
@@ -44,7 +46,6 @@ class _Watch:
     """Somebody waits for a task; two runners of one job may wait for the same."""
 
     uuid: UUID
-    started: float
     on_progress: Callable[[int], None]
     result: "asyncio.Future[Rendered]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -86,7 +87,7 @@ class RunwareClient:
         self._timing = timing or Timing()
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
-        self._watches: list[_Watch] = []
+        self._watches: dict[UUID, list[_Watch]] = {}
         self._questions: list[_Question] = []
         self._asked_archive: dict[UUID, float] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -152,14 +153,16 @@ class RunwareClient:
 
     async def wait(self, uuid: UUID, on_progress: Callable[[int], None] = lambda _percent: None) -> Rendered:
         """Return the clip of an accepted task, or raise the error it ended with; set your own time limit."""
-        watch = _Watch(uuid, asyncio.get_running_loop().time(), on_progress)
-        self._watches.append(watch)
+        watch = _Watch(uuid, on_progress)
+        self._watches.setdefault(uuid, []).append(watch)
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll(), name="runware-poll")
         try:
             return await watch.result
         finally:
-            self._watches.remove(watch)
+            self._watches[uuid].remove(watch)
+            if not self._watches[uuid]:
+                del self._watches[uuid]
 
     async def close(self) -> None:
         """Stop polling and close the socket."""
@@ -207,18 +210,15 @@ class RunwareClient:
         if now - connection.heard_at > self._timing.silence:
             connection.interrupt(ProviderUnreachable("the connection to Runware fell silent"))
             return
-        uuids = dict.fromkeys(watch.uuid for watch in self._watches)
-        await connection.send([_task("getResponse", uuid) for uuid in uuids])
+        await connection.send([_task("getResponse", uuid) for uuid in self._watches])
 
     def _tick(self) -> float:
         if self._failures:
             return self._pause(self._failures)
-        now = asyncio.get_running_loop().time()
-        youngest = min((now - watch.started for watch in self._watches), default=0)
-        return min(max(youngest / 20, self._timing.poll_first), self._timing.poll_most)
+        return min(max(len(self._watches) * self._timing.poll_each, self._timing.poll_least), self._timing.poll_most)
 
     def _pause(self, attempt: int) -> float:
-        longest: float = min(self._timing.poll_first * 2**attempt, self._timing.back_off_most)
+        longest: float = min(self._timing.poll_least * 2**attempt, self._timing.back_off_most)
         return longest * random.uniform(0.7, 1)  # noqa: S311 - jitter keeps nothing secret
 
     def _route(self, replies: list[Reply]) -> None:
@@ -249,7 +249,7 @@ class RunwareClient:
                 watch.fail(error)
 
     def _watching(self, uuid: UUID | None) -> list[_Watch]:
-        return [watch for watch in self._watches if watch.uuid == uuid]
+        return list(self._watches.get(uuid, [])) if uuid else []
 
     def _may_come_from_archive(self, failure: Failure) -> bool:
         # An archive that has no such task may say so with an error. A task that has failed is told of by every poll.
@@ -260,8 +260,9 @@ class RunwareClient:
         return [question for question in self._questions if question.uuid == uuid]
 
     def _fail_all(self, error: AdreelError) -> None:
-        for watch in self._watches:
-            watch.fail(error)
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.fail(error)
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -33,7 +33,7 @@ from tests.rigs.tally import NO_FAULT, Tally
 
 JOB = "job-1"
 SENT = {str(state) for state in AttemptState} - {str(AttemptState.PLANNED)}
-QUICK = Timing(acknowledge=0.5, doubt=0.1, look=0.1, silence=0.5, poll_first=0.02, poll_most=0.02, back_off_most=0.05)
+QUICK = Timing(acknowledge=0.5, doubt=0.1, look=0.1, silence=0.5, poll_least=0.02, poll_most=0.02, back_off_most=0.05)
 MOST_POINTS = 200
 MOST_TRIES = 12
 PEOPLE_ACT = 2
