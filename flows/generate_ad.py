@@ -1,18 +1,45 @@
-"""The flow that generates an ad: the scenes of a stored session, side by side."""
+"""The flow that generates an ad: the scenes of a session, side by side."""
+
+from typing import Annotated, Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 
+from adreel.errors import InputError
 from adreel.scenarios import Scenario
+from adreel.sessions import parse_session
 from adreel.task_runner import OneLoopTaskRunner
+from flows.forms import LeftEmpty, MayBeEmpty
 from flows.jobs import Outcome, run_job
 
+ALL_FOUR = list(Scenario)
 
-@flow(name="generate-ad", flow_run_name="ad-{session_id}", task_runner=OneLoopTaskRunner(), persist_result=False)
-def generate_ad(session_id: str, scenarios: list[Scenario] | None = None) -> Outcome:
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    return f"ad-{(given.get('session_id') or '').strip() or _with_id(given.get('session') or {})['session_id']}"
+
+
+@flow(name="generate-ad", flow_run_name=_run_name, task_runner=OneLoopTaskRunner(), persist_result=False)
+def generate_ad(
+    session_id: str = "",
+    session: MayBeEmpty[dict[str, Any]] = None,
+    scenarios: Annotated[list[Scenario] | None, LeftEmpty()] = ALL_FOUR,
+) -> Outcome:
     """Generate the clips of an ad.
 
     Args:
-        session_id: A session in storage.
-        scenarios: A subset of its scenes; all four if empty.
+        session_id: The id of a stored session. Leave it empty to give a new one below.
+        session: A new session, whole, as JSON in place of {}; the command "adreel schema" explains its fields.
+        scenarios: The scenes to generate; all four if none is chosen.
     """
-    return run_job(session_id, scenarios or None)
+    session_id = session_id.strip()
+    if bool(session_id) == bool(session):
+        raise InputError("give either session_id, that of a stored session, or session, a new one as JSON: not both")
+    new = parse_session(_with_id(session)) if session else None
+    return run_job(new.session_id if new else session_id, scenarios or None, new=new)
+
+
+def _with_id(session: dict[str, Any]) -> dict[str, Any]:
+    # The same one whenever the run comes back.
+    return {"session_id": f"ad-{str(flow_run.id)[-12:]}", **session}

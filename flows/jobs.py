@@ -11,9 +11,10 @@ from prefect.states import Failed
 
 from adreel.errors import AdreelError, InputError
 from adreel.jobs import collecting, end_job, open_scenes, resume_job, start_job
+from adreel.new_sessions import store_new
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges
+from adreel.sessions import SceneChanges, Session
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import Job
@@ -27,10 +28,23 @@ from tasks.slots import ensure_limit
 Outcome = list[SceneView] | State[Any]
 
 
-def run_job(session_id: str, scenarios: list[Scenario] | None, changes: SceneChanges | None = None) -> Outcome:
-    """Run a job under the id of the current flow run: a new one, or one that is taken up again."""
+def run_job(
+    session_id: str,
+    scenarios: list[Scenario] | None,
+    changes: SceneChanges | None = None,
+    *,
+    new: Session | None = None,
+) -> Outcome:
+    """Run a job under the id of the current flow run: a new one, or one that is taken up again.
+
+    A session that is `new` is stored first.
+    """
     settings, records = _open()
-    job = start_job(records, settings, str(flow_run.id), session_id, scenarios=scenarios, changes=changes)
+    job_id = str(flow_run.id)
+    # A run that comes back has its job; its session may have been changed by people since.
+    if new is not None and records.job(job_id) is None:
+        store_new(records, settings, new, scenarios, all_anew="a run with its session_id alone")
+    job = start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes)
     return _carry_out(records, settings, [(job, job.scenarios)])
 
 

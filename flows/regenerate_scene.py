@@ -5,6 +5,7 @@ from prefect import flow
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
 from adreel.task_runner import OneLoopTaskRunner
+from flows.forms import MayBeEmpty
 from flows.jobs import Outcome, run_job
 
 
@@ -14,12 +15,12 @@ from flows.jobs import Outcome, run_job
     task_runner=OneLoopTaskRunner(),
     persist_result=False,
 )
-def regenerate_scene(session_id: str, scenario: Scenario, changes: SceneChanges | None = None) -> Outcome:
+def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[SceneChanges] = None) -> Outcome:
     """Buy a new take of one scene.
 
     Args:
-        session_id: A session in storage.
+        session_id: The id of a stored session.
         scenario: The scene to buy anew.
-        changes: What shall be otherwise than described; the stored description stays.
+        changes: What this take shall have otherwise; an empty field stays as it is described, and so does the session.
     """
     return run_job(session_id, [scenario], changes)

@@ -7,10 +7,7 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.flow_engine import run_flow
-from prefect.flows import Flow
-from prefect.states import Pending, Scheduled
+from prefect.client.schemas.objects import TaskRun
 
 from adreel.jobs import start_job
 from adreel.local_runware import LocalRunware
@@ -25,6 +22,7 @@ from flows.generate_ad import generate_ad
 from flows.regenerate_scene import regenerate_scene
 from flows.resume import resume
 from tests.factories import make_session
+from tests.runs import retry, run
 from tests.workers import until
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect")]
@@ -35,23 +33,6 @@ def records() -> Records:
     records = Records(Storage("./outputs"))
     records.save_session(make_session(session_id="Lamp_1", seconds=1))
     return records
-
-
-def run(flow: Flow[..., Any], **parameters: Any) -> tuple[str, State[Any]]:
-    with get_client(sync_client=True) as client:
-        created = client.create_flow_run(flow, parameters=parameters, state=Pending())
-        state: Any = run_flow(flow, flow_run=created, parameters=parameters, return_type="state")
-    return str(created.id), state
-
-
-def retry(flow: Flow[..., Any], job_id: str) -> State[Any]:
-    """Do what the UI's Retry does, and what a worker does then."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(UUID(job_id), Scheduled(name="AwaitingRetry"), force=True)
-        again = client.read_flow_run(UUID(job_id))
-        state: Any = run_flow(flow, flow_run=again, parameters=again.parameters, return_type="state")
-    assert isinstance(state, State)
-    return state
 
 
 def scenarios_bought(server: LocalRunware) -> list[str]:
