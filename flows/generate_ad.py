@@ -9,6 +9,7 @@ from adreel.errors import InputError
 from adreel.scenarios import Scenario
 from adreel.sessions import parse_session
 from adreel.task_runner import OneLoopTaskRunner
+from flows.cancelling import end_cancelled
 from flows.forms import LeftEmpty, MayBeEmpty
 from flows.jobs import Outcome, run_job
 
@@ -20,7 +21,13 @@ def _run_name() -> str:
     return f"ad-{(given.get('session_id') or '').strip() or _with_id(given.get('session') or {})['session_id']}"
 
 
-@flow(name="generate-ad", flow_run_name=_run_name, task_runner=OneLoopTaskRunner(), persist_result=False)
+@flow(
+    name="generate-ad",
+    flow_run_name=_run_name,
+    task_runner=OneLoopTaskRunner(),
+    persist_result=False,
+    on_cancellation=[end_cancelled],
+)
 def generate_ad(
     session_id: str = "",
     session: MayBeEmpty[dict[str, Any]] = None,

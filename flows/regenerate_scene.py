@@ -5,6 +5,7 @@ from prefect import flow
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
 from adreel.task_runner import OneLoopTaskRunner
+from flows.cancelling import end_cancelled
 from flows.forms import MayBeEmpty
 from flows.jobs import Outcome, run_job
 
@@ -14,6 +15,7 @@ from flows.jobs import Outcome, run_job
     flow_run_name="ad-{session_id}-{scenario}",
     task_runner=OneLoopTaskRunner(),
     persist_result=False,
+    on_cancellation=[end_cancelled],
 )
 def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[SceneChanges] = None) -> Outcome:
     """Buy a new take of one scene.
