@@ -1,5 +1,6 @@
 """The flow that generates an ad: the scenes of a session, side by side."""
 
+import json
 from typing import Annotated, Any
 
 from prefect import flow
@@ -18,7 +19,11 @@ ALL_FOUR = list(Scenario)
 
 def _run_name() -> str:
     given = flow_run.parameters
-    return f"ad-{(given.get('session_id') or '').strip() or _with_id(given.get('session') or {})['session_id']}"
+    session_id = (given.get("session_id") or "").strip()
+    try:
+        return f"ad-{session_id or _with_id(_unpacked(given.get('session')))['session_id']}"
+    except InputError:
+        return str(flow_run.name)
 
 
 @flow(
@@ -40,13 +45,26 @@ def generate_ad(
         session: A new session, whole, as JSON in place of {}; the command "adreel schema" explains its fields.
         scenarios: The scenes to generate; all four if none is chosen.
     """
-    session_id = session_id.strip()
-    if bool(session_id) == bool(session):
+    session_id, given = session_id.strip(), _unpacked(session)
+    if bool(session_id) == bool(given):
         raise InputError("give either session_id, that of a stored session, or session, a new one as JSON: not both")
-    new = parse_session(_with_id(session)) if session else None
+    new = parse_session(_with_id(given)) if given else None
     return run_job(new.session_id if new else session_id, scenarios or None, new=new)
 
 
 def _with_id(session: dict[str, Any]) -> dict[str, Any]:
     # The same one whenever the run comes back.
     return {"session_id": f"ad-{str(flow_run.id)[-12:]}", **session}
+
+
+def _unpacked(session: dict[str, Any] | None) -> dict[str, Any]:
+    # A schedule keeps JSON as its form has sent it; only for a run that starts at once Prefect unpacks it.
+    if not session or session.get("__prefect_kind") != "json":
+        return session or {}
+    try:
+        found = json.loads(session.get("value") or "{}")
+    except ValueError as error:
+        raise InputError(f"session is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError("session is no JSON object, in braces")
+    return found

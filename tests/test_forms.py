@@ -1,5 +1,6 @@
 """What the forms of Prefect's UI show and take."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -92,6 +93,8 @@ def test_a_pasted_session_replaces_one_that_has_no_takes_and_no_other(runware: L
         ({"session": session_data(colour="red")}, "session: colour: Extra inputs are not permitted"),
         ({"session": session_data(session_id="../ad")}, "session: session_id: String should match pattern"),
         ({"session": {"session_id": 7}}, "session: session_id: Input should be a valid string"),
+        ({"session": {"__prefect_kind": "json", "value": "{"}}, "session is no JSON: "),
+        ({"session": {"__prefect_kind": "json", "value": "[1]"}}, "session is no JSON object"),
     ],
 )
 def test_a_form_that_is_filled_in_wrong_is_refused_by_the_field(
@@ -107,6 +110,24 @@ def test_an_id_may_be_typed_with_the_line_break_that_its_field_invites_to(
 ) -> None:
     records.save_session(make_session(seconds=1))
     job_id, state = run(generate_ad, session_id=" ad\n", scenarios=["hook"])
+    assert state.is_completed(), state.message
+    assert read(UUID(job_id)).name == "ad-ad"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"session_id": "ad", "session": {"__prefect_kind": "json"}},
+        {"session": {"__prefect_kind": "json", "value": json.dumps(session_data(seconds=1))}},
+    ],
+    ids=["by-id", "pasted"],
+)
+def test_what_a_schedule_keeps_of_a_form_is_taken_as_the_form_shows_it(
+    kept: dict[str, Any], runware: LocalRunware, records: Records
+) -> None:
+    if "session_id" in kept:
+        records.save_session(make_session(seconds=1))
+    job_id, state = run(generate_ad, **kept, scenarios=["hook"])
     assert state.is_completed(), state.message
     assert read(UUID(job_id)).name == "ad-ad"
 

@@ -140,7 +140,6 @@ def regenerate_hook(page: Page, ui: str) -> str:
     page.get_by_role("button", name="Select scenario").click()
     page.get_by_role("option", name="hook").click()
     page.get_by_label("Camera Work").fill("slow push in")
-    keep(page, "regenerate")
     return submit(page, ui)
 
 
@@ -171,11 +170,11 @@ def shown(page: Page, what: Locator) -> None:
 
 
 def see_its_tasks(page: Page, states: dict[str, str]) -> None:
-    keep(page, "run")
     page.get_by_role("tab", name="Task Runs").click()
     for name, state in states.items():
         card = page.locator("[data-slot=card]").filter(has=page.get_by_role("link", name=name, exact=True))
         expect(card).to_contain_text(state)
+    keep(page, "run")
 
 
 def open_its_artifacts(page: Page, run: str, records: Records) -> None:
@@ -214,7 +213,6 @@ def choose(page: Page, run: str, action: str, confirmation: str) -> None:
     page.goto(run)
     page.get_by_role("button", name="Open menu").click()
     page.get_by_role("menuitem", name=action, exact=True).click()
-    keep(page, action.lower())
     page.get_by_role("alertdialog").or_(page.get_by_role("dialog")).get_by_role(
         "button", name=confirmation, exact=True
     ).click()
