@@ -1,7 +1,8 @@
 """How parameters are shown in the forms of Prefect's UI.
 
 For a field that may be None a form first asks which of both it is to be, and shows the field after that. Here such a
-field is shown at once, and left empty for None.
+field is shown at once, and left empty for None. A plain dict is a field to paste JSON into; a model is one field for
+each of its own, which suits a few changes, and no whole session.
 """
 
 from typing import Annotated, Any, TypeVar
