@@ -33,26 +33,40 @@ def check_id(value: str, kind: str = "id") -> str:
     return value
 
 
+Seconds = Annotated[float, Field(gt=0, le=60, description="Seconds; each model offers its own lengths")]
+Sight = Annotated[Words, Field(min_length=1, description="What one sees: the heart of the prompt")]
+CameraWork = Annotated[Words, Field(description="Framing and movement, such as 'slow push in'")]
+Lighting = Annotated[Words, Field(description="Such as 'warm evening light'")]
+AudioDesign = Annotated[Words, Field(description="The overall sound of the scene")]
+Music = Annotated[Words, Field(description="Style and tempo of the music")]
+SoundEffects = Annotated[Words, Field(description="Single sounds, such as 'a cork pops'")]
+Narration = Annotated[Words, Field(description="What is said, word for word")]
+FirstFrame = Annotated[
+    str, Field(description="An image to start from: an https URL, or a file that the generating machine can read")
+]
+Model = Annotated[str, Field(description="A model for this scene, as creator:family@version")]
+Size = Annotated[str, Field(pattern=SIZE_PATTERN, description="WIDTHxHEIGHT for this scene")]
+Seed = Annotated[int, Field(ge=1, le=2**31 - 1, description="The same seed gives a similar clip again")]
+
+
 class SceneDescription(BaseModel):
     """One scene in words, with what the video model has to know."""
 
     model_config = OPEN_RECORD
 
     scenario: Scenario = Field(description="Which part of the ad this is")
-    duration: float = Field(5, gt=0, le=60, description="Seconds; each model offers its own lengths")
-    visual_description: Words = Field(min_length=1, description="What one sees: the heart of the prompt")
-    camera_work: Words = Field("", description="Framing and movement, such as 'slow push in'")
-    lighting: Words = Field("", description="Such as 'warm evening light'")
-    audio_design: Words = Field("", description="The overall sound of the scene")
-    background_music: Words = Field("", description="Style and tempo of the music")
-    sound_effects: Words = Field("", description="Single sounds, such as 'a cork pops'")
-    dialog_narration: Words = Field("", description="What is said, word for word")
-    first_frame: str | None = Field(
-        None, description="An image to start from: an https URL, or a file that the generating machine can read"
-    )
-    model: str | None = Field(None, description="A model for this scene, as creator:family@version")
-    size: str | None = Field(None, pattern=SIZE_PATTERN, description="WIDTHxHEIGHT for this scene")
-    seed: int | None = Field(None, ge=1, le=2**31 - 1, description="The same seed gives a similar clip again")
+    duration: Seconds = 5
+    visual_description: Sight
+    camera_work: CameraWork = ""
+    lighting: Lighting = ""
+    audio_design: AudioDesign = ""
+    background_music: Music = ""
+    sound_effects: SoundEffects = ""
+    dialog_narration: Narration = ""
+    first_frame: FirstFrame | None = None
+    model: Model | None = None
+    size: Size | None = None
+    seed: Seed | None = None
 
 
 class SceneChanges(BaseModel):
@@ -60,18 +74,18 @@ class SceneChanges(BaseModel):
 
     model_config = OPEN_RECORD
 
-    duration: float | None = Field(None, gt=0, le=60)
-    visual_description: Words | None = Field(None, min_length=1, description="What one sees: the heart of the prompt")
-    camera_work: Words | None = None
-    lighting: Words | None = None
-    audio_design: Words | None = None
-    background_music: Words | None = None
-    sound_effects: Words | None = None
-    dialog_narration: Words | None = None
-    first_frame: str | None = None
-    model: str | None = None
-    size: str | None = Field(None, pattern=SIZE_PATTERN)
-    seed: int | None = Field(None, ge=1, le=2**31 - 1)
+    duration: Seconds | None = None
+    visual_description: Sight | None = None
+    camera_work: CameraWork | None = None
+    lighting: Lighting | None = None
+    audio_design: AudioDesign | None = None
+    background_music: Music | None = None
+    sound_effects: SoundEffects | None = None
+    dialog_narration: Narration | None = None
+    first_frame: FirstFrame | None = None
+    model: Model | None = None
+    size: Size | None = None
+    seed: Seed | None = None
 
     def applied_to(self, scene: SceneDescription) -> SceneDescription:
         """Return a scene's description with these changes."""

@@ -92,11 +92,17 @@ class Settings(BaseSettings):
         alias="ADREEL_SIGNED_SECONDS",
         description="Lead clients to the object store's own URLs, good for so long; 0 serves the clips itself",
     )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        alias="ADREEL_PUBLIC_URL",
+        description="Where browsers find `adreel serve`, such as https://ads.example: Prefect's UI links to the clips",
+    )
     max_body_kb: int = Field(
         512, ge=1, alias="ADREEL_MAX_BODY_KB", description="Largest body of a request to the HTTP API, in KB"
     )
 
-    @field_validator("runware_api_key", "runware_url", mode="before")
+    @field_validator("runware_api_key", "runware_url", "public_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # An empty variable has to win over a `.env`: it is how one makes sure that nothing is spent.
@@ -184,6 +190,10 @@ class Settings(BaseSettings):
             raise InputError(f"RUNWARE_URL is {self.runware_url}: only wss:// keeps the key secret on its way")
         if self.is_local:
             raise InputError(f"RUNWARE_URL is {self.runware_url}, but RUNWARE_API_KEY is not set: set both or none")
+
+    def openable(self, path: str | None) -> str | None:
+        """Return the address at which a browser opens a path of `adreel serve`, if that address is known."""
+        return f"{self.public_url.rstrip('/')}{path}" if self.public_url and path else None
 
     @property
     def key(self) -> str:

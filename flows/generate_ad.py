@@ -1,18 +1,70 @@
-"""The flow that generates an ad: the scenes of a stored session, side by side."""
+"""The flow that generates an ad: the scenes of a session, side by side."""
+
+import json
+from typing import Annotated, Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 
+from adreel.errors import InputError
 from adreel.scenarios import Scenario
+from adreel.sessions import parse_session
 from adreel.task_runner import OneLoopTaskRunner
+from flows.cancelling import end_cancelled
+from flows.forms import LeftEmpty, MayBeEmpty
 from flows.jobs import Outcome, run_job
 
+ALL_FOUR = list(Scenario)
 
-@flow(name="generate-ad", flow_run_name="ad-{session_id}", task_runner=OneLoopTaskRunner(), persist_result=False)
-def generate_ad(session_id: str, scenarios: list[Scenario] | None = None) -> Outcome:
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    session_id = (given.get("session_id") or "").strip()
+    try:
+        return f"ad-{session_id or _with_id(_unpacked(given.get('session')))['session_id']}"
+    except InputError:
+        return str(flow_run.name)
+
+
+@flow(
+    name="generate-ad",
+    flow_run_name=_run_name,
+    task_runner=OneLoopTaskRunner(),
+    persist_result=False,
+    on_cancellation=[end_cancelled],
+)
+def generate_ad(
+    session_id: str = "",
+    session: MayBeEmpty[dict[str, Any]] = None,
+    scenarios: Annotated[list[Scenario] | None, LeftEmpty()] = ALL_FOUR,
+) -> Outcome:
     """Generate the clips of an ad.
 
     Args:
-        session_id: A session in storage.
-        scenarios: A subset of its scenes; all four if empty.
+        session_id: The id of a stored session. Leave it empty to give a new one below.
+        session: A new session, whole, as JSON in place of {}; the command "adreel schema" explains its fields.
+        scenarios: The scenes to generate; all four if none is chosen.
     """
-    return run_job(session_id, scenarios or None)
+    session_id, given = session_id.strip(), _unpacked(session)
+    if bool(session_id) == bool(given):
+        raise InputError("give either session_id, that of a stored session, or session, a new one as JSON: not both")
+    new = parse_session(_with_id(given)) if given else None
+    return run_job(new.session_id if new else session_id, scenarios or None, new=new)
+
+
+def _with_id(session: dict[str, Any]) -> dict[str, Any]:
+    # The same one whenever the run comes back.
+    return {"session_id": f"ad-{str(flow_run.id)[-12:]}", **session}
+
+
+def _unpacked(session: dict[str, Any] | None) -> dict[str, Any]:
+    # A schedule keeps JSON as its form has sent it; only for a run that starts at once Prefect unpacks it.
+    if not session or session.get("__prefect_kind") != "json":
+        return session or {}
+    try:
+        found = json.loads(session.get("value") or "{}")
+    except ValueError as error:
+        raise InputError(f"session is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError("session is no JSON object, in braces")
+    return found

@@ -11,9 +11,10 @@ from prefect.states import Failed
 
 from adreel.errors import AdreelError, InputError
 from adreel.jobs import collecting, end_job, open_scenes, resume_job, start_job
+from adreel.new_sessions import store_new
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges
+from adreel.sessions import SceneChanges, Session
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import Job
@@ -27,10 +28,23 @@ from tasks.slots import ensure_limit
 Outcome = list[SceneView] | State[Any]
 
 
-def run_job(session_id: str, scenarios: list[Scenario] | None, changes: SceneChanges | None = None) -> Outcome:
-    """Run a job under the id of the current flow run: a new one, or one that is taken up again."""
+def run_job(
+    session_id: str,
+    scenarios: list[Scenario] | None,
+    changes: SceneChanges | None = None,
+    *,
+    new: Session | None = None,
+) -> Outcome:
+    """Run a job under the id of the current flow run: a new one, or one that is taken up again.
+
+    A session that is `new` is stored first.
+    """
     settings, records = _open()
-    job = start_job(records, settings, str(flow_run.id), session_id, scenarios=scenarios, changes=changes)
+    job_id = str(flow_run.id)
+    # A run that comes back has its job; its session may have been changed by people since.
+    if new is not None and records.job(job_id) is None:
+        store_new(records, settings, new, scenarios, all_anew="a run with its session_id alone")
+    job = start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes)
     return _carry_out(records, settings, [(job, job.scenarios)])
 
 
@@ -70,7 +84,7 @@ def _carry_out(
         with collecting(broken):
             end_job(records, job)
             view = job_view(records, job.job_id)
-            _show_table(view)
+            _show_table(settings, view)
             job_finished(view)
             scenes += [scene for scene in view.scenes if scene.scenario in scenarios]
     return _failure(scenes, broken or []) or scenes
@@ -94,27 +108,39 @@ def _failure(scenes: list[SceneView], broken: list[AdreelError]) -> State[Any] |
     return Failed(name="Partial" if len(failed) < len(scenes) else "Failed", message="\n".join(message))
 
 
-def _show_table(view: JobView) -> None:
+def _show_table(settings: Settings, view: JobView) -> None:
     try:
         create_table_artifact(
-            table=[_row(scene) for scene in view.scenes],
+            table=[_row(settings, scene) for scene in view.scenes],
             key="job-summary",
-            description=f"Session {view.session_id}: {view.overall_status}, {_money(view.cost)}",
+            description=f"Session {view.session_id}: {view.overall_status}, {_cost(view)}{_links(settings, view)}",
         )
     except Exception as error:
         get_run_logger().warning("the summary can't be shown: %s", error)
 
 
-def _row(scene: SceneView) -> dict[str, Any]:
+def _row(settings: Settings, scene: SceneView) -> dict[str, Any]:
     return {
         "scene": scene.scenario.value,
         "state": scene.status.value,
-        "clip": scene.location or "",
         "seconds": scene.duration,
         "cost": _money(scene.cost),
         "take": scene.take,
         "error": scene.error or "",
+        "clip": settings.openable(scene.video_url) or scene.location or "",
     }
+
+
+def _links(settings: Settings, view: JobView) -> str:
+    # Prefect's UI makes links of a description; of a table's cells only its older version does.
+    opened = [(scene.scenario, settings.openable(scene.video_url)) for scene in view.scenes]
+    links = [f"[{scenario}]({url})" for scenario, url in opened if url]
+    return f". Clips: {', '.join(links)}" if links else ""
+
+
+def _cost(view: JobView) -> str:
+    known = [scene.cost for scene in view.scenes if scene.cost is not None]
+    return f"at least {_money(sum(known))}" if view.cost is None and known else _money(view.cost)
 
 
 def _money(cost: float | None) -> str:

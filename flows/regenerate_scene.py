@@ -5,6 +5,8 @@ from prefect import flow
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
 from adreel.task_runner import OneLoopTaskRunner
+from flows.cancelling import end_cancelled
+from flows.forms import MayBeEmpty
 from flows.jobs import Outcome, run_job
 
 
@@ -13,13 +15,14 @@ from flows.jobs import Outcome, run_job
     flow_run_name="ad-{session_id}-{scenario}",
     task_runner=OneLoopTaskRunner(),
     persist_result=False,
+    on_cancellation=[end_cancelled],
 )
-def regenerate_scene(session_id: str, scenario: Scenario, changes: SceneChanges | None = None) -> Outcome:
+def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[SceneChanges] = None) -> Outcome:
     """Buy a new take of one scene.
 
     Args:
-        session_id: A session in storage.
+        session_id: The id of a stored session.
         scenario: The scene to buy anew.
-        changes: What shall be otherwise than described; the stored description stays.
+        changes: What this take shall have otherwise; an empty field stays as it is described, and so does the session.
     """
     return run_job(session_id, [scenario], changes)

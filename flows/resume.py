@@ -12,6 +12,6 @@ def resume(target: str = ALL) -> Outcome:
     """Fetch what is rendered, re-attach to what is open, buy only what was never bought.
 
     Args:
-        target: The id of a job or a session, or `all`.
+        target: The id of a session or of a job, which is its run's id; all takes up everything that is open.
     """
     return resume_jobs(target)

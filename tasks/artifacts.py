@@ -9,59 +9,76 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_image_artifact, acreate_progress_artifact, aupdate_progress_artifact
 
+from adreel.scenarios import Scenario
+from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import Take
+from adreel.views import video_url
 
 
 class SceneProgress:
     """Logs each step at once, and keeps a progress artifact current without holding the scene up."""
 
-    def __init__(self, logger: "Logger | LoggerAdapter[Any]") -> None:
+    def __init__(self, logger: "Logger | LoggerAdapter[Any]", scenario: Scenario) -> None:
         self._logger = logger
+        self._scenario = scenario
         self._latest: Take | None = None
-        self._shown = -1
+        self._waits_for = ""
+        self._shown = (-1, "")
         self._artifact: UUID | None = None
         self._updating: asyncio.Task[None] | None = None
 
     def __call__(self, take: Take, text: str) -> None:
         """Tell of a step."""
         self._logger.info("%s: %s (%d %%)", take.scenario, text, take.progress)
-        self._latest = take
-        if self._updating is None or self._updating.done():
-            self._updating = asyncio.create_task(self._update())
+        self._latest, self._waits_for = take, ""
+        self._start_update()
+
+    def waits(self, what: str) -> None:
+        """Tell what the scene waits for, until its next step."""
+        self._logger.info("%s: waits for %s", self._scenario, what)
+        self._waits_for = what
+        self._start_update()
 
     async def close(self) -> None:
         """Wait for the last update."""
         if self._updating is not None:
             await self._updating
 
+    def _start_update(self) -> None:
+        if self._updating is None or self._updating.done():
+            self._updating = asyncio.create_task(self._update())
+
     async def _update(self) -> None:
-        while self._latest is not None and self._latest.progress > self._shown:
-            take, self._shown = self._latest, self._latest.progress
+        while self._latest is not None and (wanted := (self._latest.progress, self._waits_for)) != self._shown:
+            take, self._shown = self._latest, wanted
             try:
-                await self._show(take)
+                await self._show(take, *wanted)
             except Exception as error:
                 self._logger.warning("progress can't be shown: %s", error)
 
-    async def _show(self, take: Take) -> None:
+    async def _show(self, take: Take, progress: int, waits_for: str) -> None:
+        description = f"Scene {take.scenario}" + (f": waits for {waits_for}" if waits_for else "")
         if self._artifact is None:
             created = await acreate_progress_artifact(
-                progress=take.progress, key=artifact_key(take, "progress"), description=f"Scene {take.scenario}"
+                progress=progress, key=artifact_key(take, "progress"), description=description
             )
             self._artifact = created if isinstance(created, UUID) else None
         else:
-            await aupdate_progress_artifact(artifact_id=self._artifact, progress=take.progress)
+            await aupdate_progress_artifact(artifact_id=self._artifact, progress=progress, description=description)
 
 
-async def show_poster(storage: Storage, take: Take) -> None:
+async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
     """Show a stored take's poster; the picture travels in the artifact, so no server has to be up to see it."""
     if take.clip is None:
         return
     picture = await asyncio.to_thread(storage.read, take.clip.poster)
+    url = settings.openable(video_url(take))
+    where = f"[{take.clip.file}]({url})" if url else storage.location(take.clip.file)
     await acreate_image_artifact(
         image_url=f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
         key=artifact_key(take, "poster"),
-        description=f"Scene {take.scenario}: {storage.location(take.clip.file)}",
+        description=f"Scene {take.scenario}: {where}",
     )
 
 

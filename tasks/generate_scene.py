@@ -1,6 +1,7 @@
 """The task that buys one scene: Prefect's retries, slots, names and artifacts round `adreel.jobs.produce_scene`."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from adreel.jobs import give_up, produce_scene
 from adreel.messages import SceneVideo
 from adreel.records import Records
 from adreel.scenarios import Scenario
+from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import Job, Take
 from adreel.views import scene_video
@@ -45,9 +47,10 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     """Buy one scene of a started job and bring its clip home; what is stored already is returned at once."""
     settings = await load_settings()
     records = Records(Storage.of(settings))
-    progress = SceneProgress(get_run_logger())
+    progress = SceneProgress(get_run_logger(), scenario)
+    slot = partial(runware_slot, progress.waits)
     try:
-        take = await produce_scene(records, settings, job, scenario, slot=runware_slot, report=progress)
+        take = await produce_scene(records, settings, job, scenario, slot=slot, report=progress)
     except Exception as error:
         if _is_last_try(error):
             await _give_up(records, job, scenario, error)
@@ -56,7 +59,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     finally:
         await progress.close()
     scene_stored(records, take)
-    await _show_poster(records, take)
+    await _show_poster(settings, records, take)
     return scene_video(take)
 
 
@@ -68,9 +71,9 @@ async def _give_up(records: Records, job: Job, scenario: Scenario, error: Except
         get_run_logger().warning("the record can't say why the scene has no clip: %s", trouble)
 
 
-async def _show_poster(records: Records, take: Take) -> None:
+async def _show_poster(settings: Settings, records: Records, take: Take) -> None:
     try:
-        await show_poster(records.storage, take)
+        await show_poster(settings, records.storage, take)
     except Exception as error:
         get_run_logger().warning("the poster can't be shown: %s", error)
 

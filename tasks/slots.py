@@ -1,8 +1,8 @@
 """The limit `runware`: how many scenes are in flight at the provider at once, over all runs of a Prefect server."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from uuid import UUID
 
 import httpx
@@ -22,6 +22,8 @@ LIMIT = "runware"
 LEASE_SECONDS = 60
 GIVE_BACK_SECONDS = 5.0
 WAIT_SECONDS = 6 * 3600
+# A server that is busy needs a moment for a slot that is free.
+TELL_SECONDS = 2.0
 
 logger = get_logger("adreel.slots")
 
@@ -46,17 +48,30 @@ def ensure_limit(slots: int) -> None:
 
 
 @asynccontextmanager
-async def runware_slot() -> AsyncIterator[None]:
-    """Hold one slot of the limit; a missing limit is an error, since Prefect takes it for "no limit"."""
+async def runware_slot(waits: Callable[[str], None] = lambda _what: None) -> AsyncIterator[None]:
+    """Hold one slot of the limit; `waits` is told if there is none at once.
+
+    A missing limit is an error, since Prefect takes it for "no limit".
+    """
     async with AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(_leased())
+            with _telling(waits):
+                await stack.enter_async_context(_leased())
         except ConcurrencySlotAcquisitionError as error:
             raise _why_none(error) from error
         except TimeoutError:
             raise NoFreeSlot(f"no slot of the limit {LIMIT!r} was free for {WAIT_SECONDS / 3600:g} h") from None
         stack.enter_context(bequeathed(flow_run.id, _lease()))
         yield
+
+
+@contextmanager
+def _telling(waits: Callable[[str], None]) -> Iterator[None]:
+    telling = asyncio.get_running_loop().call_later(TELL_SECONDS, waits, f"a slot of {LIMIT!r}")
+    try:
+        yield
+    finally:
+        telling.cancel()
 
 
 @asynccontextmanager

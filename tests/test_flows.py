@@ -1,16 +1,22 @@
 """The flows on a real Prefect server, with the local Runware's ledger as the witness."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.flow_engine import run_flow
-from prefect.flows import Flow
-from prefect.states import Pending, Scheduled
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import Artifact, TaskRun
 
 from adreel.jobs import start_job
 from adreel.local_runware import LocalRunware
@@ -25,6 +31,8 @@ from flows.generate_ad import generate_ad
 from flows.regenerate_scene import regenerate_scene
 from flows.resume import resume
 from tests.factories import make_session
+from tests.runs import retry, run
+from tests.slots import free_slots
 from tests.workers import until
 
 pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect")]
@@ -37,23 +45,6 @@ def records() -> Records:
     return records
 
 
-def run(flow: Flow[..., Any], **parameters: Any) -> tuple[str, State[Any]]:
-    with get_client(sync_client=True) as client:
-        created = client.create_flow_run(flow, parameters=parameters, state=Pending())
-        state: Any = run_flow(flow, flow_run=created, parameters=parameters, return_type="state")
-    return str(created.id), state
-
-
-def retry(flow: Flow[..., Any], job_id: str) -> State[Any]:
-    """Do what the UI's Retry does, and what a worker does then."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(UUID(job_id), Scheduled(name="AwaitingRetry"), force=True)
-        again = client.read_flow_run(UUID(job_id))
-        state: Any = run_flow(flow, flow_run=again, parameters=again.parameters, return_type="state")
-    assert isinstance(state, State)
-    return state
-
-
 def scenarios_bought(server: LocalRunware) -> list[str]:
     return sorted(str(entry.scenario) for entry in server.ledger.entries)
 
@@ -62,6 +53,18 @@ def task_runs(job_id: str) -> list[TaskRun]:
     runs = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(job_id)]))
     with get_client(sync_client=True) as client:
         return client.read_task_runs(flow_run_filter=runs)
+
+
+def artifacts_of(job_id: str) -> dict[str | None, Artifact]:
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(job_id)]))
+    with get_client(sync_client=True) as client:
+        return {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=of_run)}
+
+
+def progress_told(scene: str) -> list[str | None]:
+    of_scene = ArtifactFilter(key=ArtifactFilterKey(any_=[f"progress-{scene}"]))
+    with get_client(sync_client=True) as client:
+        return [artifact.description for artifact in client.read_artifacts(artifact_filter=of_scene)]
 
 
 def test_four_scenes_are_bought_side_by_side_over_one_connection(runware: LocalRunware, records: Records) -> None:
@@ -81,14 +84,41 @@ def test_runs_carry_the_names_that_people_look_for(runware: LocalRunware, record
 
 def test_the_ui_gets_progress_posters_and_a_summary_with_cost(runware: LocalRunware, records: Records) -> None:
     job_id, _ = run(generate_ad, session_id="Lamp_1", scenarios=[Scenario.CTA])
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-
-    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(job_id)]))
-    with get_client(sync_client=True) as client:
-        artifacts = {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=of_run)}
+    artifacts = artifacts_of(job_id)
     assert artifacts["progress-lamp-1-cta"].data == 100
     assert str(artifacts["poster-lamp-1-cta"].data).startswith("data:image/jpeg;base64,")
     assert "USD 0.05" in str(artifacts["job-summary"].data)
+
+
+def test_the_ui_links_to_the_clips_where_browsers_find_them(
+    runware: LocalRunware, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADREEL_PUBLIC_URL", "https://ads.example/")
+    runware.inject("contentPolicy:solution")
+    job_id, _ = run(generate_ad, session_id="Lamp_1", scenarios=[Scenario.SOLUTION, Scenario.CTA])
+    clip = f"https://ads.example{job_status(records, job_id).scenes[1].video_url}"
+    shown = artifacts_of(job_id)
+    assert f"]({clip})" in str(shown["poster-lamp-1-cta"].description)
+    assert str(shown["job-summary"].description).endswith(f"USD 0.05. Clips: [cta]({clip})")
+    assert clip in str(shown["job-summary"].data)
+
+
+def test_a_scene_that_waits_for_a_slot_says_so_until_it_has_one(
+    runware: LocalRunware, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.slots.TELL_SECONDS", 0.1)
+    with get_client(sync_client=True) as client:
+        client.update_global_concurrency_limit("runware", GlobalConcurrencyLimitUpdate(active_slots=4))
+    waits = "Scene hook: waits for a slot of 'runware'"
+    with ThreadPoolExecutor() as threads:
+        ending = threads.submit(copy_context().run, run, generate_ad, session_id="Lamp_1", scenarios=[Scenario.HOOK])
+        try:
+            until(lambda: waits in progress_told("lamp-1-hook"), "a word about the wait")
+        finally:
+            free_slots()
+        job_id, state = ending.result()
+    assert state.is_completed(), state.message
+    assert artifacts_of(job_id)["progress-lamp-1-hook"].description == "Scene hook"
 
 
 def test_other_systems_are_told_of_each_scene_and_of_the_end(runware: LocalRunware, records: Records) -> None:

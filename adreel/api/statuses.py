@@ -114,7 +114,7 @@ def _why(run: Run) -> str:
 
 
 def _scenarios(run: Run) -> list[Scenario]:
-    if not isinstance(run.parameters.get("session_id"), str):
+    if not (run.parameters.get("session_id") or run.parameters.get("session")):
         raise NotFound(f"{run.run_id} is a flow run, but no job")
     asked = run.parameters.get("scenarios") or [run.parameters.get("scenario")]
     return [scenario for scenario in Scenario if scenario.value in asked] or list(Scenario)

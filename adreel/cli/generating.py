@@ -11,10 +11,10 @@ from adreel.cli.showing import open_records, print_line, show_broken, show_job, 
 from adreel.errors import AdreelError, InputError
 from adreel.jobs import open_scenes
 from adreel.messages import State
+from adreel.new_sessions import store_new
 from adreel.prompts import clip_request
-from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, Session, describe, read_session
+from adreel.sessions import SceneChanges, describe, read_session
 from adreel.settings import Settings
 from adreel.views import job_view
 
@@ -31,12 +31,8 @@ def generate_file(file: Path, scenes: list[Scenario] | None, *, again: bool, as_
     settings = Settings.load()
     records = open_records(settings)
     session = read_session(file)
-    chosen = session.choose(scenes or None)
-    for scenario in chosen:
-        clip_request(session, session.scene(scenario), settings)
-    if not again:
-        _refuse_to_pay_twice(records, session, chosen, file)
-    records.save_session(session)
+    all_anew = None if again else f"`adreel generate {file} --again`"
+    chosen = store_new(records, settings, session, scenes or None, all_anew=all_anew)
     parameters = {"session_id": session.session_id, "scenarios": chosen}
     return _run("generate_ad", parameters, settings, as_json=as_json, verbose=verbose)
 
@@ -80,21 +76,6 @@ def _changes(changed: dict[str, Any]) -> SceneChanges:
         return SceneChanges.model_validate(changed, extra="forbid")
     except ValidationError as error:
         raise InputError(describe(error)) from None
-
-
-def _refuse_to_pay_twice(records: Records, session: Session, chosen: list[Scenario], file: Path) -> None:
-    taken = [
-        str(scenario)
-        for scenario in chosen
-        if any(take.state != State.FAILED or take.is_open for take in records.takes(session.session_id, scenario))
-    ]
-    if taken:
-        raise InputError(
-            f"session {session.session_id!r} has takes of {', '.join(taken)} already (adreel status"
-            f" {session.session_id}): bring home what is open with `adreel resume {session.session_id}`, buy one scene"
-            f" anew with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with"
-            f" `adreel generate {file} --again`"
-        )
 
 
 def _run(flow_name: str, parameters: dict[str, Any], settings: Settings, *, as_json: bool, verbose: bool) -> int:

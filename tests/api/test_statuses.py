@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from contextlib import ExitStack
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -32,14 +32,15 @@ class CountingStorage(Storage):
 
 
 class CountingRuns:
-    """Stands where Prefect is asked, and knows of no run."""
+    """Stands where Prefect is asked, and knows of no run unless it is told of one."""
 
     def __init__(self) -> None:
         self.questions = 0
+        self.run: Run | None = None
 
     async def read(self, _run_id: str) -> Run | None:
         self.questions += 1
-        return None
+        return self.run
 
 
 @pytest.fixture
@@ -89,6 +90,16 @@ async def test_a_job_that_nobody_knows_is_asked_for_anew_each_time(statuses: Sta
         with pytest.raises(NotFound):
             await statuses.recent("job-2", 60)
     assert cast(CountingRuns, statuses._runs).questions == 2
+
+
+@pytest.mark.parametrize("given", [{"session_id": "ad", "session": {}}, {"session_id": "", "session": {"a": 1}}])
+async def test_a_run_that_a_form_has_started_is_known_before_it_begins(
+    statuses: Statuses, given: dict[str, Any]
+) -> None:
+    run = Run("job-3", {**given, "scenarios": ["hook"]}, {}, "Scheduled", "", is_final=False)
+    cast(CountingRuns, statuses._runs).run = run
+    status = await statuses.read("job-3")
+    assert [(scene.scenario, scene.status) for scene in status.scenes] == [("hook", "generating")]
 
 
 def test_a_server_that_goes_ends_its_event_streams(statuses: Statuses) -> None:

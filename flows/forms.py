@@ -1,0 +1,36 @@
+"""How parameters are shown in the forms of Prefect's UI.
+
+For a field that may be None a form first asks which of both it is to be, and shows the field after that. Here such a
+field is shown at once, and left empty for None. A plain dict is a field to paste JSON into; a model is one field for
+each of its own, which suits a few changes, and no whole session.
+"""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+T = TypeVar("T")
+
+
+class LeftEmpty:
+    """Marks a type whose form has no choice of None, nor have its fields."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema that the form is made of."""
+        schema = dict(handler.resolve_ref_schema(_without_none(handler(core))))
+        if "properties" in schema:
+            schema["properties"] = {name: _without_none(field) for name, field in schema["properties"].items()}
+        return schema
+
+
+def _without_none(field: dict[str, Any]) -> dict[str, Any]:
+    if "anyOf" not in field:
+        return field
+    kind: dict[str, Any] = next(kind for kind in field["anyOf"] if kind != {"type": "null"})
+    return kind | {name: value for name, value in field.items() if name not in {"anyOf", "default"}}
+
+
+# The form sends what it shows as the default, and the server would refuse null.
+MayBeEmpty = Annotated[T | None, LeftEmpty(), Field(json_schema_extra={"default": {}})]
