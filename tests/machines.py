@@ -1,0 +1,176 @@
+"""The services of compose.yaml as processes of this machine: their commands, their settings and their health checks.
+
+Only addresses are others: a port of loopback where a container has a name, a folder of each where it has its own disk.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import redis
+
+from deployments.database import url_file
+from deployments.services import Service
+from tests.containers import Container, containers, image
+from tests.rigs.chaos.processes import MARK, Process, end_all, marked
+from tests.round_robin import round_robin
+from tests.api.stack import free_port
+from tests.workers import BIN, until
+
+PATIENCE = 240.0
+AUTH, KEY = "adreel:not-a-secret", "a-key-of-the-tests"
+# An installation waits twice as long; the tests do not.
+SOONER = {"recover": ["--silence", "45", "--start", "60"]}
+SERVERS = ("server-a", "server-b")
+OURS = ("PREFECT_", "ADREEL_", "RUNWARE_", "AWS_")
+
+
+class Machines:
+    """Everything that compose.yaml describes, and a local Runware beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.ledger_file, self.mark = folder, folder / "ledger.jsonl", uuid4().hex
+        self.ports = {name: free_port() for name in (*SERVERS, "redis", "serve", "runware")}
+        self._containers = containers(self._variables())
+        self.services: dict[str, Service] = {}
+
+    @property
+    def storage(self) -> str:
+        return str(self.folder / "outputs")
+
+    @property
+    def redis(self) -> "redis.Redis":
+        return redis.Redis(port=self.ports["redis"])
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        """Start them in the order of the file, and give Prefect's address."""
+        try:
+            with round_robin(*(self.ports[name] for name in SERVERS)) as port:
+                self.ports["prefect"] = port
+                self._start_all()
+                yield f"http://127.0.0.1:{port}/api"
+        finally:
+            end_all(self.mark)
+            for service in self.services.values():
+                service.stop()
+
+    def tree(self, name: str) -> list[Process]:
+        """List the processes of a container, its first one among them."""
+        left, found = marked(self.mark), [process for process in marked(self.mark) if process.pid == self._pid(name)]
+        while below := [process for process in left if process.parent in {above.pid for above in found}]:
+            left = [process for process in left if process not in below]
+            found += below
+        return found
+
+    def kill(self, name: str) -> None:
+        """Take a whole machine away at once."""
+        struck = self.tree(name)
+        for process in struck:  # so that none of them can do anything about the end of another
+            os.kill(process.pid, signal.SIGSTOP)
+        for process in struck:
+            os.kill(process.pid, signal.SIGKILL)
+
+    def logs(self) -> str:
+        return "\n".join(f"{log}:\n{log.read_text()[-4000:]}" for log in sorted(self.folder.glob("*.log")))
+
+    def _start_all(self) -> None:
+        database = self._start("postgres", [sys.executable, "-m", "deployments.database", str(self.folder / "postgres")])
+        until(url_file(self.folder / "postgres").exists, "PostgreSQL")
+        assert database.pid
+        local = ["adreel", "local-runware", "--port", str(self.ports["runware"]), "--render-seconds", "8"]
+        self._start("runware", [*local, "--ledger", str(self.ledger_file)])
+        at = ["--port", str(self.ports["redis"]), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        self._start("redis", [*self._containers["redis"].command, *at])
+        until(self._redis_answers, "Redis")
+        for name in ("database", *SERVERS, "services", "deploy", "worker", "recover", "serve"):
+            self._start_container(self._containers[name])
+
+    def _start_container(self, container: Container) -> None:
+        copies = container.described.get("deploy", {}).get("replicas", 1)
+        names = [container.name] if copies == 1 else [f"{container.name}-{number}" for number in range(1, copies + 1)]
+        for name in names:
+            service = self._start(name, [*self._first(), *container.command, *SOONER.get(name, [])], container)
+            if container.described["restart"] == "on-failure":
+                until(lambda service=service: service.pid is None, f"the end of {name}")
+                assert "code 0" in service.how_it_ended(), service.log.read_text()
+        for name in names:
+            if container.health_check:
+                until(lambda name=name: self._is_well(name, container), f"{name} to be well", PATIENCE)
+
+    def _start(self, name: str, command: list[str], container: Container | None = None) -> Service:
+        environment = self._environment(name, container.environment if container else {})
+        words = [self._at_home(name, word) for word in command]
+        service = self.services[name] = Service(
+            name, [BIN / words[0], *words[1:]], self.folder / f"{name}.log", environment
+        )
+        service.start()
+        return service
+
+    def _first(self) -> list[str]:
+        found: list[str] = next(
+            json.loads(line["value"]) for line in image().structure if line["instruction"] == "ENTRYPOINT"
+        )
+        return found
+
+    def _environment(self, name: str, settings: dict[str, str]) -> dict[str, str]:
+        outside = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
+        disk = self.folder / name
+        disk.mkdir(exist_ok=True)
+        built_in = {key: value.replace("/tmp", str(disk)) for key, value in image().envs.items()}  # noqa: S108 - theirs
+        inside = {key: self._at_home(name, value) for key, value in settings.items()}
+        path = f"{BIN}:{os.environ['PATH']}"
+        return {**outside, **built_in, **inside, "PATH": path, "TMPDIR": str(disk), MARK: self.mark}
+
+    def _at_home(self, name: str, text: str) -> str:
+        """Put the addresses of this machine in."""
+        ports = self.ports
+        database = url_file(self.folder / "postgres")
+        addresses = {
+            "postgresql+asyncpg://prefect:secret@postgres:5432/prefect": database.read_text() if database.exists() else "",
+            "redis://redis:6379": f"redis://127.0.0.1:{ports['redis']}",
+            "http://prefect:4200": f"http://127.0.0.1:{ports.get('prefect')}",
+            "0.0.0.0": "127.0.0.1",  # noqa: S104 - replaced
+            "8000": str(ports["serve"]),
+        }
+        if name in SERVERS:
+            addresses["4200"] = str(ports[name])
+        if name.startswith("worker"):
+            addresses["8080"] = str(ports.setdefault(name, free_port()))
+        for theirs, ours in addresses.items():
+            text = text.replace(theirs, ours)
+        return text
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            "POSTGRES_PASSWORD": "secret",
+            "PREFECT_AUTH": AUTH,
+            "ADREEL_API_KEYS": f"tests:{KEY}",
+            "ADREEL_STORAGE": self.storage,
+            "ADREEL_MODEL": "test:1@1",
+            "ADREEL_SIZE": "128x72",
+            "RUNWARE_API_KEY": "",
+            "RUNWARE_URL": f"ws://127.0.0.1:{self.ports['runware']}/v1",
+        }
+
+    def _is_well(self, name: str, container: Container) -> bool:
+        assert self.services[name].pid, self.services[name].log.read_text()
+        assert container.health_check
+        program, *words = [self._at_home(name, word) for word in container.health_check]
+        done = subprocess.run([BIN / program, *words], capture_output=True, timeout=PATIENCE, check=False)
+        return done.returncode == 0
+
+    def _redis_answers(self) -> bool:
+        try:
+            return bool(self.redis.ping())
+        except redis.ConnectionError:
+            return False
+
+    def _pid(self, name: str) -> int | None:
+        return self.services[name].pid
