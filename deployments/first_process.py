@@ -1,4 +1,4 @@
-"""The first process of a container: starts a command, hands signals on to it, and stays until all that it left has ended.
+"""The first process of a container: starts a command, hands signals on, and stays until all that it left has ended.
 
 A container ends with its first process. Were that a worker, the last wills of its runs (tasks/last_will.py) would end
 with it, and their slots would be taken until the leases run out: `python -m deployments.first_process COMMAND...`

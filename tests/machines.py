@@ -5,11 +5,14 @@ Only addresses are others: a port of loopback where a container has a name, a fo
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,18 +20,26 @@ import redis
 
 from deployments.database import url_file
 from deployments.services import Service
+from tests.api.stack import free_port
 from tests.containers import Container, containers, image
 from tests.rigs.chaos.processes import MARK, Process, end_all, marked
 from tests.round_robin import round_robin
-from tests.api.stack import free_port
 from tests.workers import BIN, until
 
 PATIENCE = 240.0
 AUTH, KEY = "adreel:not-a-secret", "a-key-of-the-tests"
-# An installation waits twice as long; the tests do not.
-SOONER = {"recover": ["--silence", "45", "--start", "60"]}
+# An installation waits twice as long, and its workers carry out more at once than is asked of both here.
+HURRY = {"recover": ["--silence", "45", "--start", "60"]}
+LIMIT_OF_A_WORKER = "2"
+DATABASE = "postgresql+asyncpg://prefect:secret@postgres:5432/prefect"
 SERVERS = ("server-a", "server-b")
 OURS = ("PREFECT_", "ADREEL_", "RUNWARE_", "AWS_")
+
+
+def _hurried(container: Container) -> list[str]:
+    named = pairwise(["", *container.command])
+    words = [LIMIT_OF_A_WORKER if before == "--limit" else word for before, word in named]
+    return [*words, *HURRY.get(container.name, [])]
 
 
 class Machines:
@@ -39,6 +50,7 @@ class Machines:
         self.ports = {name: free_port() for name in (*SERVERS, "redis", "serve", "runware")}
         self._containers = containers(self._variables())
         self.services: dict[str, Service] = {}
+        self._database = folder / "postgres"
 
     @property
     def storage(self) -> str:
@@ -63,7 +75,8 @@ class Machines:
 
     def tree(self, name: str) -> list[Process]:
         """List the processes of a container, its first one among them."""
-        left, found = marked(self.mark), [process for process in marked(self.mark) if process.pid == self._pid(name)]
+        pid = self.services[name].pid
+        left, found = marked(self.mark), [process for process in marked(self.mark) if process.pid == pid]
         while below := [process for process in left if process.parent in {above.pid for above in found}]:
             left = [process for process in left if process not in below]
             found += below
@@ -77,13 +90,9 @@ class Machines:
         for process in struck:
             os.kill(process.pid, signal.SIGKILL)
 
-    def logs(self) -> str:
-        return "\n".join(f"{log}:\n{log.read_text()[-4000:]}" for log in sorted(self.folder.glob("*.log")))
-
     def _start_all(self) -> None:
-        database = self._start("postgres", [sys.executable, "-m", "deployments.database", str(self.folder / "postgres")])
-        until(url_file(self.folder / "postgres").exists, "PostgreSQL")
-        assert database.pid
+        self._start("postgres", [sys.executable, "-m", "deployments.database", str(self._database)])
+        until(url_file(self._database).exists, "PostgreSQL")
         local = ["adreel", "local-runware", "--port", str(self.ports["runware"]), "--render-seconds", "8"]
         self._start("runware", [*local, "--ledger", str(self.ledger_file)])
         at = ["--port", str(self.ports["redis"]), "--bind", "127.0.0.1", "--dir", str(self.folder)]
@@ -96,13 +105,12 @@ class Machines:
         copies = container.described.get("deploy", {}).get("replicas", 1)
         names = [container.name] if copies == 1 else [f"{container.name}-{number}" for number in range(1, copies + 1)]
         for name in names:
-            service = self._start(name, [*self._first(), *container.command, *SOONER.get(name, [])], container)
-            if container.described["restart"] == "on-failure":
-                until(lambda service=service: service.pid is None, f"the end of {name}")
-                assert "code 0" in service.how_it_ended(), service.log.read_text()
+            self._start(name, [*self._first(), *_hurried(container)], container)
         for name in names:
-            if container.health_check:
-                until(lambda name=name: self._is_well(name, container), f"{name} to be well", PATIENCE)
+            if container.described["restart"] == "on-failure":
+                until(partial(self._has_ended, name), f"the end of {name}", PATIENCE)
+            elif container.health_check:
+                until(partial(self._is_well, name, container.health_check), f"{name} to be well", PATIENCE)
 
     def _start(self, name: str, command: list[str], container: Container | None = None) -> Service:
         environment = self._environment(name, container.environment if container else {})
@@ -130,22 +138,21 @@ class Machines:
 
     def _at_home(self, name: str, text: str) -> str:
         """Put the addresses of this machine in."""
-        ports = self.ports
-        database = url_file(self.folder / "postgres")
+        database, ports = url_file(self._database), self.ports
         addresses = {
-            "postgresql+asyncpg://prefect:secret@postgres:5432/prefect": database.read_text() if database.exists() else "",
             "redis://redis:6379": f"redis://127.0.0.1:{ports['redis']}",
             "http://prefect:4200": f"http://127.0.0.1:{ports.get('prefect')}",
             "0.0.0.0": "127.0.0.1",  # noqa: S104 - replaced
             "8000": str(ports["serve"]),
         }
+        if database.exists():
+            addresses[DATABASE] = database.read_text()
         if name in SERVERS:
             addresses["4200"] = str(ports[name])
         if name.startswith("worker"):
             addresses["8080"] = str(ports.setdefault(name, free_port()))
-        for theirs, ours in addresses.items():
-            text = text.replace(theirs, ours)
-        return text
+        theirs = "|".join(re.escape(address) for address in addresses)
+        return re.sub(rf"(?<!\d)({theirs})(?!\d)", lambda found: addresses[found[0]], text)
 
     def _variables(self) -> dict[str, str]:
         return {
@@ -159,10 +166,14 @@ class Machines:
             "RUNWARE_URL": f"ws://127.0.0.1:{self.ports['runware']}/v1",
         }
 
-    def _is_well(self, name: str, container: Container) -> bool:
+    def _has_ended(self, name: str) -> bool:
+        service = self.services[name]
+        assert service.pid or service.how_it_ended() == "ended with exit code 0", service.log.read_text()
+        return service.pid is None
+
+    def _is_well(self, name: str, health_check: list[str]) -> bool:
         assert self.services[name].pid, self.services[name].log.read_text()
-        assert container.health_check
-        program, *words = [self._at_home(name, word) for word in container.health_check]
+        program, *words = [self._at_home(name, word) for word in health_check]
         done = subprocess.run([BIN / program, *words], capture_output=True, timeout=PATIENCE, check=False)
         return done.returncode == 0
 
@@ -171,6 +182,3 @@ class Machines:
             return bool(self.redis.ping())
         except redis.ConnectionError:
             return False
-
-    def _pid(self, name: str) -> int | None:
-        return self.services[name].pid
