@@ -1,5 +1,6 @@
 """The container files, as those who run them read them: the image's settings, and the services of compose.yaml."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ def image() -> DockerfileParser:
     """Return the Containerfile, parsed."""
     with (FOLDER / "Containerfile").open("rb") as file:
         return DockerfileParser(fileobj=file, cache_content=True)
+
+
+def entry_point() -> list[str]:
+    """Return what every command of the image is started by."""
+    found: list[str] = next(
+        json.loads(line["value"]) for line in image().structure if line["instruction"] == "ENTRYPOINT"
+    )
+    return found
 
 
 def filled_in(text: str, variables: Mapping[str, str]) -> str:

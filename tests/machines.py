@@ -3,14 +3,14 @@
 Only addresses are others: a port of loopback where a container has a name, a folder of each where it has its own disk.
 """
 
-import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ import redis
 from deployments.database import url_file
 from deployments.services import Service
 from tests.api.stack import free_port
-from tests.containers import Container, containers, image
+from tests.containers import Container, containers, entry_point, image
 from tests.rigs.chaos.processes import MARK, Process, end_all, marked
 from tests.round_robin import round_robin
 from tests.workers import BIN, until
@@ -31,6 +31,8 @@ AUTH, KEY = "adreel:not-a-secret", "a-key-of-the-tests"
 # An installation waits twice as long, and its workers carry out more at once than is asked of both here.
 HURRY = {"recover": ["--silence", "45", "--start", "60"]}
 LIMIT_OF_A_WORKER = "2"
+PATH = f"{BIN}:{os.environ['PATH']}"
+REDIS = shutil.which("redis-server", path=PATH)  # its wheel is not there for every Python
 DATABASE = "postgresql+asyncpg://prefect:secret@postgres:5432/prefect"
 SERVERS = ("server-a", "server-b")
 OURS = ("PREFECT_", "ADREEL_", "RUNWARE_", "AWS_")
@@ -85,10 +87,10 @@ class Machines:
     def kill(self, name: str) -> None:
         """Take a whole machine away at once."""
         struck = self.tree(name)
-        for process in struck:  # so that none of them can do anything about the end of another
-            os.kill(process.pid, signal.SIGSTOP)
-        for process in struck:
-            os.kill(process.pid, signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # none of them can do anything about the end of another
+            for process in struck:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, number)
 
     def _start_all(self) -> None:
         self._start("postgres", [sys.executable, "-m", "deployments.database", str(self._database)])
@@ -105,7 +107,7 @@ class Machines:
         copies = container.described.get("deploy", {}).get("replicas", 1)
         names = [container.name] if copies == 1 else [f"{container.name}-{number}" for number in range(1, copies + 1)]
         for name in names:
-            self._start(name, [*self._first(), *_hurried(container)], container)
+            self._start(name, [*entry_point(), *_hurried(container)], container)
         for name in names:
             if container.described["restart"] == "on-failure":
                 until(partial(self._has_ended, name), f"the end of {name}", PATIENCE)
@@ -114,18 +116,11 @@ class Machines:
 
     def _start(self, name: str, command: list[str], container: Container | None = None) -> Service:
         environment = self._environment(name, container.environment if container else {})
-        words = [self._at_home(name, word) for word in command]
-        service = self.services[name] = Service(
-            name, [BIN / words[0], *words[1:]], self.folder / f"{name}.log", environment
-        )
+        program, *words = [self._at_home(name, word) for word in command]
+        found = shutil.which(program, path=PATH) or program
+        service = self.services[name] = Service(name, [found, *words], self.folder / f"{name}.log", environment)
         service.start()
         return service
-
-    def _first(self) -> list[str]:
-        found: list[str] = next(
-            json.loads(line["value"]) for line in image().structure if line["instruction"] == "ENTRYPOINT"
-        )
-        return found
 
     def _environment(self, name: str, settings: dict[str, str]) -> dict[str, str]:
         outside = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
@@ -133,8 +128,7 @@ class Machines:
         disk.mkdir(exist_ok=True)
         built_in = {key: value.replace("/tmp", str(disk)) for key, value in image().envs.items()}  # noqa: S108 - theirs
         inside = {key: self._at_home(name, value) for key, value in settings.items()}
-        path = f"{BIN}:{os.environ['PATH']}"
-        return {**outside, **built_in, **inside, "PATH": path, "TMPDIR": str(disk), MARK: self.mark}
+        return {**outside, **built_in, **inside, "PATH": PATH, "TMPDIR": str(disk), MARK: self.mark}
 
     def _at_home(self, name: str, text: str) -> str:
         """Put the addresses of this machine in."""

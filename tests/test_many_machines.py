@@ -15,12 +15,16 @@ from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from adreel.views import job_status
 from tests.factories import make_session
-from tests.machines import AUTH, KEY, PATIENCE, Machines
+from tests.machines import AUTH, KEY, PATIENCE, REDIS, Machines
 from tests.rigs.chaos.judgement import all_takes
 from tests.rigs.invariants import check_at_rest
 from tests.workers import read, until
 
-pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.xdist_group("kills"),
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(REDIS is None, reason="no redis-server"),
+]
 
 ADS = [f"ad-{number}" for number in range(4)]
 LEASES = "prefect:concurrency:lease:*"
