@@ -54,8 +54,8 @@ def deploy(client: SyncPrefectClient, settings: Settings) -> Iterator[str]:
 
 
 def read_file() -> list[dict[str, Any]]:
-    """Return the deployments of the prefect.yaml here, else of the one that lies beside the flows."""
-    beside = Path(__file__).parent.parent / FILE
+    """Return the deployments of the prefect.yaml here, else of the one that was installed with this module."""
+    beside = Path(__file__).with_name(FILE)
     file = next((file for file in (Path(FILE), beside) if file.is_file()), None)
     if file is None:
         raise InputError(f"no {FILE} here: run this in a checkout of adreel")
