@@ -123,6 +123,7 @@ class Studio:
 
     def _make_environment(self) -> dict[str, str]:
         return {
+            "ADREEL_PUBLIC_URL": self.pages_url,
             **os.environ,
             MARK: str(self._folder),
             "PREFECT_HOME": str(self._folder / "prefect"),

@@ -59,7 +59,7 @@ class WarmWorker(ProcessWorker):
 WarmWorker.type = ProcessWorker.type
 
 
-def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int) -> None:
+def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int, *, with_healthcheck: bool) -> None:
     """Carry out the runs of a pool until a signal comes; the runs under way are then ended, to be carried on."""
     _check_pool(client, pool)
     os.environ.update(environment_of_runs(Settings.load(), os.environ))
@@ -68,7 +68,7 @@ def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int) -> 
         os.environ[launch.SOCKET] = address
         setup_signal_handlers_worker(os.getpid(), "the worker", print)
         worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
-        asyncio.run(worker.start())
+        asyncio.run(worker.start(with_healthcheck=with_healthcheck))
 
 
 def _check_pool(client: SyncPrefectClient, name: str) -> None:

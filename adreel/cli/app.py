@@ -221,11 +221,15 @@ def worker(
     limit: Annotated[int, typer.Option(min=1, help="Runs at once, each a process of its own")] = 8,
     pool: Annotated[str, typer.Option(help="The work pool to serve")] = "adreel",
     name: Annotated[str | None, typer.Option(help="What Prefect shows it as")] = None,
+    with_healthcheck: Annotated[
+        bool,
+        typer.Option("--with-healthcheck", help="Answer at PREFECT_WORKER_WEBSERVER_PORT whether it asks for work"),
+    ] = False,
 ) -> None:
     """Carry out the runs of the server at PREFECT_API_URL, each started within a moment, until Ctrl-C."""
     from adreel.cli.running import carry_out_runs
 
-    carry_out_runs(pool=pool, name=name, limit=limit)
+    carry_out_runs(pool=pool, name=name, limit=limit, with_healthcheck=with_healthcheck)
 
 
 @app.command()

@@ -36,12 +36,12 @@ Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on 
         studio.keep(typer.echo)
 
 
-def carry_out_runs(*, pool: str, name: str | None, limit: int) -> None:
+def carry_out_runs(*, pool: str, name: str | None, limit: int, with_healthcheck: bool) -> None:
     """Serve a work pool until Ctrl-C."""
     with _server() as client:
         from deployments.worker import work
 
-        work(client, pool, name, limit)
+        work(client, pool, name, limit, with_healthcheck=with_healthcheck)
 
 
 def deploy_all() -> None:
