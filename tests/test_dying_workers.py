@@ -177,6 +177,7 @@ def test_sigterm_to_a_worker_leaves_its_slots_to_the_next_worker_which_carries_t
     with runware(tmp_path, monkeypatch, faults=HELD_UP) as provider:
         with worker("first") as first:
             run_id = held_up(records)
+            until(lambda: active_slots() == 2, "the slot of what is rendered to be given back")
             first.send_signal(signal.SIGTERM)
             until(lambda: not processes_of(run_id), "the end of the run's processes")
             # Its last will has said so, long before somebody misses its heartbeats.
