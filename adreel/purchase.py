@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import UUID
 
 from adreel.crash_points import crash_point
 from adreel.delivery import bring_to, publish
@@ -31,7 +32,8 @@ from adreel.runware_client import Rendered, RunwareClient, Underway
 from adreel.settings import Settings
 from adreel.takes import Attempt, AttemptState, Problem, Take, utc_now
 
-Slot = Callable[[], AbstractAsyncContextManager[None]]
+# Given the slot that an earlier run had for the task: takes that over if it still can, and tells which one it holds.
+Slot = Callable[[UUID | None], AbstractAsyncContextManager[UUID | None]]
 Report = Callable[[Take, str], None]
 
 # These leave a sent task as it is: nothing is known to have ended.
@@ -75,8 +77,8 @@ class Purchase:
         try:
             await self._begin()
             if self._attempt.state in self._in_flight:
-                async with self._slot():
-                    crash_point("slot held")
+                async with self._slot(self._attempt.slot) as slot:
+                    await self._note_slot(slot)
                     while step := self._in_flight.get(self._attempt.state):
                         await step()
             if self._attempt.state == AttemptState.RENDERED:
@@ -115,6 +117,13 @@ class Purchase:
         if problem and problem.retryable:
             message += f" ({len(self.take.attempts)} attempts were made, as many as ADREEL_ATTEMPTS allows)"
         raise TakeFailed(message)
+
+    async def _note_slot(self, slot: UUID | None) -> None:
+        # A task outlives the run that sent it, and its slot has to: the run that comes back finds it here.
+        crash_point("slot held")
+        if self._attempt.slot != slot:
+            self._attempt.slot = slot
+            await asyncio.to_thread(self._write)
 
     async def _prepare(self) -> None:
         # A bad key or a dead host shows here, before the record says that anything was sent.

@@ -102,7 +102,13 @@ class Settings(BaseSettings):
         512, ge=1, alias="ADREEL_MAX_BODY_KB", description="Largest body of a request to the HTTP API, in KB"
     )
 
-    @field_validator("runware_api_key", "runware_url", "public_url", mode="before")
+    notify_url: SecretStr | None = Field(
+        None,
+        alias="ADREEL_NOTIFY_URL",
+        description="Webhook that `adreel deploy` has told of runs that end badly, as JSON: http:// or https://",
+    )
+
+    @field_validator("runware_api_key", "runware_url", "public_url", "notify_url", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # An empty variable has to win over a `.env`: it is how one makes sure that nothing is spent.
@@ -117,6 +123,13 @@ class Settings(BaseSettings):
             raise ValueError(f"it is no JSON: {error}") from None
         if not isinstance(found, dict):
             raise ValueError('it has to be a JSON object, such as {"endpoint_url": "https://..."}')  # noqa: TRY004 - pydantic takes no other
+        return value
+
+    @field_validator("notify_url")
+    @classmethod
+    def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"https?://[^/]", value.get_secret_value()):
+            raise ValueError("it has to begin with http:// or https://")
         return value
 
     @field_validator("runware_url")

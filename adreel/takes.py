@@ -95,6 +95,7 @@ class Attempt(BaseModel):
     state: AttemptState = AttemptState.PLANNED
     created_at: AwareDatetime
     accepted_at: AwareDatetime | None = Field(None, description="When Runware was known to have the task")
+    slot: UUID | None = Field(None, description="The slot it was last in flight with: whoever comes back takes it over")
     url: str | None = None
     cost: float | None = None
     seed: int | None = None

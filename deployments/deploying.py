@@ -1,4 +1,4 @@
-"""Puts in place what a Prefect server needs: work pool, queues, the limit, and the deployments of prefect.yaml.
+"""Puts in place what a Prefect server needs: work pool, queues, the limit, deployments, triggers and notices.
 
 Each step reads what is there, changes what differs, and says so: a second time nothing is changed. What prefect.yaml
 does not mention (a pause, somebody's own schedules, the slots of the limit) is left as an operator has set it.
@@ -23,6 +23,8 @@ from prefect.workers.process import ProcessWorker
 
 from adreel.errors import InputError
 from adreel.settings import Settings
+from deployments.automations import put_notices, put_triggers
+from deployments.recovery import TAG
 from tasks.slots import LIMIT
 
 FILE = "prefect.yaml"
@@ -51,6 +53,8 @@ def deploy(client: SyncPrefectClient, settings: Settings) -> Iterator[str]:
     yield _put_limit(client, settings.concurrency)
     for deployment in described:
         yield _put_deployment(client, deployment)
+        yield from _put_triggers(client, deployment)
+    yield from put_notices(client, settings.notify_url, TAG)
 
 
 def read_file() -> list[dict[str, Any]]:
@@ -117,6 +121,13 @@ def _put_deployment(client: SyncPrefectClient, described: dict[str, Any]) -> str
     if missing:
         client.create_deployment_schedules(found.id, missing)
     return f"{what}: changed {', '.join([*changed, *(['schedules'] if missing else [])])}"
+
+
+def _put_triggers(client: SyncPrefectClient, described: dict[str, Any]) -> Iterator[str]:
+    if triggers := described.get("triggers"):
+        flow: Flow[..., Any] = load_flow_from_entrypoint(described["entrypoint"])
+        found = client.read_deployment_by_name(f"{flow.name}/{described['name']}")
+        yield from put_triggers(client, found.id, triggers)
 
 
 def _wanted(described: dict[str, Any], flow: "Flow[..., Any]") -> dict[str, Any]:

@@ -20,8 +20,11 @@ from adreel.runware_client import shared_client
 from adreel.settings import Settings
 from adreel.storage import Storage
 from deployments.deploying import read_file
+from deployments.recovery import Recovery, Terms
 from tasks.slots import LIMIT
 
+# Twice the time that `adreel recover` takes by default, and then some.
+LATE = Terms(silence=240, start=300, pause=180)
 LEASES_ON_DISK = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 
 
@@ -55,6 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding("Prefect", f"{url} does not answer ({type(error).__name__})", advice)
             return
         yield from _what_is_deployed(client)
+        yield _recovery(client)
         yield from _server_settings(client)
 
 
@@ -121,6 +125,15 @@ def _workers(client: SyncPrefectClient, pool: str) -> Finding:
         return Finding("workers", f"no work pool {pool}", "adreel deploy")
     online = [worker for worker in client.read_workers_for_work_pool(pool) if worker.status == "ONLINE"]
     return Finding("workers", f"{len(online)} online in {pool}", "" if online else advice)
+
+
+def _recovery(client: SyncPrefectClient) -> Finding:
+    # `adreel recover` keeps nothing that one could ask for: what it has left undone is its sign.
+    overdue = Recovery(client, LATE).overdue()
+    if not overdue:
+        return Finding("recovery", "no run of a dead worker waits for it")
+    found = ", ".join(f"{run.name} is {run.state_name}" for run in overdue)
+    return Finding("recovery", f"nobody carries on: {found}", "start adreel recover beside the server")
 
 
 def _server_settings(client: SyncPrefectClient) -> Iterator[Finding]:

@@ -85,14 +85,23 @@ class Recovery:
 
     def sweep(self, tell: Tell) -> None:
         """Look once and tell what was moved; httpx.HTTPError if Prefect does not answer."""
-        lately = FlowRunFilterEndTime(after_=self._before(CRASHED_WITHIN))
-        for run in self._runs([StateType.CRASHED], end_time=lately):
-            if self._age(run) > self._terms.pause and self._may_try(run, tell):
-                self._move(run, AwaitingRetry(message=CARRIED_ON), tell)
+        for run in self._crashed(tell):
+            self._move(run, AwaitingRetry(message=CARRIED_ON), tell)
         under_way = list(self._runs([StateType.PENDING, StateType.RUNNING]))
         self._note_look()
         for run, why in self._dead(under_way):
             self._move(run, Crashed(message=why), tell)
+
+    def overdue(self) -> list[FlowRun]:
+        """List the runs that should have been moved by now, and move none."""
+        dead = self._dead(list(self._runs([StateType.PENDING, StateType.RUNNING])))
+        return [*self._crashed(lambda _: None), *(run for run, _ in dead)]
+
+    def _crashed(self, tell: Tell) -> Iterator[FlowRun]:
+        lately = FlowRunFilterEndTime(after_=self._before(CRASHED_WITHIN))
+        for run in self._runs([StateType.CRASHED], end_time=lately):
+            if self._age(run) > self._terms.pause and self._may_try(run, tell):
+                yield run
 
     def _note_look(self) -> None:
         # While nobody could be heard nobody was silent: the server was away, or this machine slept.

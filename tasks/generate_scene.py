@@ -48,7 +48,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     settings = await load_settings()
     records = Records(Storage.of(settings))
     progress = SceneProgress(get_run_logger(), scenario)
-    slot = partial(runware_slot, progress.waits)
+    slot = partial(runware_slot, waits=progress.waits)
     try:
         take = await produce_scene(records, settings, job, scenario, slot=slot, report=progress)
     except Exception as error:

@@ -1,25 +1,29 @@
-"""The limit `runware`: how many scenes are in flight at the provider at once, over all runs of a Prefect server."""
+"""The limit `runware`: how many scenes are in flight at the provider at once, over all runs of a Prefect server.
+
+A slot belongs to the task at Runware, not to the process that has sent it: a killed run frees none. The record of the
+take has its lease, and the run that comes back takes it over. docs/decisions/0010-slots-outlive-their-run.md
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from uuid import UUID
 
 import httpx
 from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.concurrency._leases import amaintain_concurrency_lease
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
 from prefect.concurrency.context import ConcurrencyContext
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_logger
-from prefect.runtime import flow_run
 
 from adreel.errors import AccountError, AdreelError, NoFreeSlot
-from tasks.last_will import bequeathed
 
 LIMIT = "runware"
-LEASE_SECONDS = 60
+# A render takes one to five minutes: a lease that nobody renews any more lasts for as long.
+LEASE_SECONDS = 360
 GIVE_BACK_SECONDS = 5.0
 WAIT_SECONDS = 6 * 3600
 # A server that is busy needs a moment for a slot that is free.
@@ -48,21 +52,25 @@ def ensure_limit(slots: int) -> None:
 
 
 @asynccontextmanager
-async def runware_slot(waits: Callable[[str], None] = lambda _what: None) -> AsyncIterator[None]:
-    """Hold one slot of the limit; `waits` is told if there is none at once.
+async def runware_slot(
+    earlier: UUID | None = None, *, waits: Callable[[str], None] = lambda _what: None
+) -> AsyncIterator[UUID | None]:
+    """Hold one slot of the limit, and tell its lease: that of an earlier run of the same task, if it still lasts.
+
+    `waits` is told if there is none at once.
 
     A missing limit is an error, since Prefect takes it for "no limit".
     """
     async with AsyncExitStack() as stack:
         try:
+            inherited = earlier if earlier and await _lasts(earlier) else None
             with _telling(waits):
-                await stack.enter_async_context(_leased())
+                await stack.enter_async_context(_given_back_in_time(_inherited(inherited) if inherited else _leased()))
         except ConcurrencySlotAcquisitionError as error:
             raise _why_none(error) from error
         except TimeoutError:
             raise NoFreeSlot(f"no slot of the limit {LIMIT!r} was free for {WAIT_SECONDS / 3600:g} h") from None
-        stack.enter_context(bequeathed(flow_run.id, _lease()))
-        yield
+        yield inherited or _lease()
 
 
 @contextmanager
@@ -74,9 +82,8 @@ def _telling(waits: Callable[[str], None]) -> Iterator[None]:
         telling.cancel()
 
 
-@asynccontextmanager
-async def _leased() -> AsyncIterator[None]:
-    slot = concurrency(
+def _leased() -> AbstractAsyncContextManager[None]:
+    return concurrency(
         LIMIT,
         strict=True,
         timeout_seconds=WAIT_SECONDS,
@@ -84,6 +91,37 @@ async def _leased() -> AsyncIterator[None]:
         # A lost renewal must not end a scene that is being paid for.
         raise_on_lease_renewal_failure=False,
     )
+
+
+async def _lasts(lease: UUID) -> bool:
+    """Whether a lease has neither ended nor been given back; if so, it is renewed."""
+    try:
+        async with get_client() as client:
+            await client.renew_concurrency_lease(lease, LEASE_SECONDS)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.GONE:
+            return False
+        raise ConcurrencySlotAcquisitionError from error
+    except httpx.TransportError as error:
+        raise ConcurrencySlotAcquisitionError from error
+    return True
+
+
+@asynccontextmanager
+async def _inherited(lease: UUID) -> AsyncIterator[None]:
+    # As `concurrency` does it, which can't be given a lease: what a cancel cuts off, the task's own end makes good.
+    if context := ConcurrencyContext.get():
+        context.cleanup_lease_ids.append(lease)
+    async with amaintain_concurrency_lease(lease, LEASE_SECONDS):
+        try:
+            yield
+        finally:
+            async with get_client() as client:
+                await client.release_concurrency_slots_with_lease(lease)
+
+
+@asynccontextmanager
+async def _given_back_in_time(slot: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
     await slot.__aenter__()
     try:
         yield

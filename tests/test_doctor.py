@@ -5,11 +5,14 @@ import json
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Crashed, Pending
 
 from adreel.local_runware import LocalRunware, in_thread
 from adreel.settings import Settings
+from deployments import doctor
 from deployments.deploying import deploy
 from deployments.doctor import Finding, examine
+from deployments.recovery import Terms
 from tests.test_cli import adreel
 from tests.workers import until, worker
 
@@ -69,7 +72,23 @@ def test_a_bare_server_wants_a_deploy_a_worker_and_leases_on_disk(prefect: str) 
     with worker("doctor"):
         until(lambda: findings()["workers"].is_well, "a worker")
         found = findings()
+        assert found["recovery"].is_well
     assert [found[what].is_well for what in ("Prefect", "deployments", "limit", "workers")] == [True] * 4
+
+
+@needs_prefect
+def test_a_run_that_nobody_carries_on_wants_a_recovery(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LATE", Terms(pause=0))
+    with get_client(sync_client=True) as client:
+        list(deploy(client, Settings()))
+        generate = client.read_deployment_by_name("generate-ad/generate-ad").id
+        run = client.create_flow_run_from_deployment(generate, parameters={"session_id": "ad"}, name="left-alone")
+        client.set_flow_run_state(run.id, Pending())
+        client.set_flow_run_state(run.id, Crashed())
+        recovery = findings()["recovery"]
+        client.delete_flow_run(run.id)
+    assert "left-alone is Crashed" in recovery.found
+    assert "adreel recover" in recovery.advice
 
 
 @needs_prefect

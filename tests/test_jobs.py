@@ -257,7 +257,7 @@ async def test_a_runner_that_lags_behind_takes_over_what_the_other_has_stored() 
         first_is_done = asyncio.Event()
 
         @asynccontextmanager
-        async def late_slot() -> AsyncIterator[None]:
+        async def late_slot(_earlier: object) -> AsyncIterator[None]:
             await first_is_done.wait()
             yield
 

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from uuid import UUID
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
 
@@ -72,6 +74,24 @@ async def test_a_slot_that_can_not_be_given_back_does_not_fail_its_scene() -> No
     await held.enter_async_context(runware_slot())
     with server_away():
         await held.aclose()
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_the_slot_of_a_killed_run_is_taken_over_and_once_given_back_is_gone() -> None:
+    async with get_client() as client:
+        answer = await client.increment_concurrency_slots_with_lease(
+            names=["runware"], slots=1, mode="concurrency", lease_duration=60
+        )
+        lease = UUID(answer.json()["lease_id"])
+
+        async def taken() -> int:
+            return (await client.read_global_concurrency_limit_by_name("runware")).active_slots
+
+        async with runware_slot(lease) as held:
+            assert (held, await taken()) == (lease, 1)
+        assert await taken() == 0
+        async with runware_slot(lease) as another:
+            assert (another != lease, await taken()) == (True, 1)
 
 
 async def test_a_server_that_is_away_does_not_hold_a_rendered_scene_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,11 +33,13 @@ class Watcher:
         self._client = client
         self._recovery = Recovery(client, TERMS, clock=lambda: self.now)
         self._flow_id = client.create_flow_from_name("watched")
+        self._made: set[UUID] = set()
 
     def run(self, *states: State, tags: tuple[str, ...] = (TAG,), deployed: bool = True) -> UUID:
         """Create a run and take it through some states."""
         made = self._client.create_deployment(self._flow_id, f"watched-{uuid4()}", tags=list(tags))
         run_id = self._client.create_flow_run_from_deployment(made).id
+        self._made.add(run_id)
         self.move(run_id, *states)
         return run_id
 
@@ -52,6 +54,11 @@ class Watcher:
         while self.now < end:
             self.now = min(self.now + TERMS.every, end)
             self._recovery.sweep(self.told.append)
+
+    def overdue(self) -> set[UUID]:
+        """Ask as somebody who has not watched before; other tests leave runs behind."""
+        recovery = Recovery(self._client, TERMS, clock=lambda: self.now)
+        return {run.id for run in recovery.overdue()} & self._made
 
     def state(self, run_id: UUID) -> str:
         return self._client.read_flow_run(run_id).state_name or ""
@@ -153,6 +160,17 @@ def test_what_crashed_long_before_anybody_watched_is_not_bought_by_surprise(watc
     watcher.now += CRASHED_WITHIN + 60
     watcher.look_for(100)
     assert watcher.state(run_id) == "Crashed"
+
+
+def test_what_nobody_has_carried_on_is_listed_and_left_alone(watcher: Watcher) -> None:
+    crashed, silent = watcher.run(Pending(), Crashed()), watcher.run(Pending(), Running())
+    claimed = watcher.run(Pending())
+    assert watcher.overdue() == set()
+    watcher.now += TERMS.silence + 10
+    assert watcher.overdue() == {crashed, silent}
+    watcher.now += TERMS.start
+    assert watcher.overdue() == {crashed, silent, claimed}
+    assert [watcher.state(run_id) for run_id in (crashed, silent, claimed)] == ["Crashed", "Running", "Pending"]
 
 
 def test_a_server_that_is_away_is_asked_again() -> None:

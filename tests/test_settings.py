@@ -66,6 +66,7 @@ def test_an_empty_key_in_the_environment_wins_over_a_dot_env(monkeypatch: pytest
         ("ADREEL_ATTEMPTS", "11"),
         ("ADREEL_MAX_CLIP_MB", "-1"),
         ("ADREEL_LOCAL_RENDER_SECONDS", "-1"),
+        ("ADREEL_NOTIFY_URL", "mailto:somebody@shop.example"),
         pytest.param("ADREEL_DEADLINE", "inf"),
         pytest.param("ADREEL_MAX_CLIP_MB", "inf"),
     ],

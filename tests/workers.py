@@ -26,13 +26,15 @@ T = TypeVar("T")
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[str]:
-    """Run `prefect server start` with its database in a folder, and give its API's address."""
+def prefect_server(home: Path, port: int = 0, **settings: str) -> Iterator[str]:
+    """Run `prefect server start` with its database and its leases in a folder, and give its API's address."""
     home.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = port or free_port()
     environment = {
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        **settings,
     }
     url = f"http://127.0.0.1:{port}/api"
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -63,10 +65,10 @@ def deploy(url: str, folder: Path) -> None:
 
 
 @contextmanager
-def worker(name: str = "worker", *, plain: bool = False) -> Iterator["subprocess.Popen[bytes]"]:
+def worker(name: str = "worker", *options: str, plain: bool = False) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a worker until the context ends, with what it says in a file of its name."""
     command = ["prefect", "worker", "start", "--pool", "adreel"] if plain else ["adreel", "worker"]
-    with running([*command, "--name", name], Path(f"{name}.log")) as process:
+    with running([*command, "--name", name, *options], Path(f"{name}.log")) as process:
         yield process
 
 
@@ -176,7 +178,8 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -234,7 +234,7 @@ def worker(
 
 @app.command()
 def deploy() -> None:
-    """Put pool, queues, limit and deployments on the server at PREFECT_API_URL; a second time changes nothing."""
+    """Put pool, queues, limit, deployments and triggers on the server at PREFECT_API_URL; again changes nothing."""
     from adreel.cli.running import deploy_all
 
     deploy_all()

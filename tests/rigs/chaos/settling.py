@@ -16,7 +16,7 @@ from tests.rigs.invariants import Violation
 Until = Callable[[Callable[[], bool], float], bool]
 
 BY_HAND_SECONDS = 300.0
-LEASE_SECONDS = 100.0
+LEASE_SECONDS = 400.0
 SLACK_SECONDS = 40.0
 PATIENCE_SECONDS = 30.0
 LIMIT = "runware"

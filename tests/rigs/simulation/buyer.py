@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
+from uuid import UUID
 
 from adreel.errors import AdreelError
 from adreel.jobs import end_job, give_up, open_scenes, produce_scene, resume_job, start_job
@@ -19,8 +20,8 @@ RETRY_DELAYS = (2, 4, 8, 16, 30)
 class Slots(Protocol):
     """Lends the slots of the limit `runware`."""
 
-    def slot(self) -> AbstractAsyncContextManager[None]:
-        """Hold one slot."""
+    def slot(self, earlier: UUID | None) -> AbstractAsyncContextManager[UUID | None]:
+        """Hold one slot, that of an earlier run if it still lasts."""
 
 
 async def run_job(  # noqa: PLR0917 - like the flow's own parameters

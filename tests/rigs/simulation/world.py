@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from random import Random
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -22,7 +24,7 @@ from tests.rigs.simulation.witness import SECRET, WatchedLedger, Witness
 
 MOST_STEPS = 200_000
 MOST_SECONDS = 6 * 3600
-LEASE_SECONDS = 60
+LEASE_SECONDS = 360
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -85,7 +87,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.current: Process | None = None
-        self._holders: list[Process] = []
+        self._holders: dict[UUID, Process] = {}
+        self._slot_numbers = count()
         self._events = VirtualLoop(self.clock, lambda: 0.0)
         self.witness = Witness(lambda: self.current.jobs if self.current else set(), lambda: self.disk.files)
         faults = Faults(self.provider_faults, seed=self.dice.randrange(2**32))
@@ -166,22 +169,24 @@ class World:
         self._events.close()
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold one of the slots; those of the dead are free again when their lease ends."""
+    async def slot(self, earlier: UUID | None) -> AsyncIterator[UUID]:
+        """Hold one of the slots, an earlier one if it still lasts; those of the dead last until their lease ends."""
         process = self.current
         assert process is not None
-        while len(self._living_holders()) >= self.slots:  # noqa: ASYNC110 - as Prefect's slots are waited for
+        while earlier not in self._taken() and len(self._taken()) >= self.slots:  # noqa: ASYNC110 - as in Prefect
             await asyncio.sleep(1)
-        self._holders.append(process)
+        slot = earlier if earlier in self._taken() else UUID(int=next(self._slot_numbers))
+        assert slot is not None
+        self._holders[slot] = process
         try:
-            yield
+            yield slot
         finally:
             if process.alive:
-                self._holders.remove(process)
+                self._holders.pop(slot, None)
 
-    def _living_holders(self) -> list[Process]:
+    def _taken(self) -> set[UUID]:
         limit = self.clock.now - LEASE_SECONDS
-        return [process for process in self._holders if not process.is_done and (process.died_at or limit) >= limit]
+        return {slot for slot, holder in self._holders.items() if (holder.died_at or limit) >= limit}
 
     def _step(self, waiting: list[Process]) -> bool:
         """Let the next thing happen; of those that are due at the same time, one by lot."""
