@@ -19,6 +19,7 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Pending, Running
 
+from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from deployments.automations import NOTICES
 from deployments.deploying import deploy
@@ -97,8 +98,8 @@ def test_an_event_starts_one_run_for_each_order(server: str, client: SyncPrefect
     until(lambda: len(ordered(client)) > 2, "a run of another ad, without an order")
     assert ordered(client) == [
         {"session_id": "glowcap", "scenarios": ["hook"]},
-        {"session_id": "glowcap", "scenarios": None},
-        {"session_id": "fernway", "scenarios": None},
+        {"session_id": "glowcap", "scenarios": list(Scenario)},
+        {"session_id": "fernway", "scenarios": list(Scenario)},
     ]
 
 
