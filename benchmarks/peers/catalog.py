@@ -119,13 +119,13 @@ PEERS = (
     Peer(
         "dagster_peer",
         "a Dagster op mapped over the scenes, a process each (64 at most)",
-        "A run that is killed stays `STARTED` until somebody marks it as failed and re-executes it. It takes any bytes for a"
-        " clip.",
+        "A run that is killed stays `STARTED` until somebody marks it as failed and re-executes it. Re-execution from failure"
+        " leaves out mapped steps that had not begun, and says that all is well. It takes any bytes for a clip.",
         "not as written; Dagster has concurrency pools",
     ),
     Peer(
         "celery_peer",
-        "Celery tasks on Redis, a worker of greenlets",
+        "Celery tasks on Redis, a worker of threads",
         "Tasks of a killed worker come back after the visibility timeout only (60 s here, an hour unless told otherwise),"
         " and a render that takes longer is worked on twice. It takes any bytes for a clip. Results expire after a day.",
         "no: a limit for each worker",

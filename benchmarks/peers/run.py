@@ -7,6 +7,8 @@ Their packages are in an environment of their own: `make bench-peers` makes it.
 
 import argparse
 import json
+import signal
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +21,8 @@ from benchmarks.peers.measuring import Figures, measure_peer, transfer_seconds
 
 def main() -> None:
     """Run the peers in turn, keep the figures after each, and print the tables."""
+    # Ended from outside, it ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = _arguments().parse_args()
     peers = named(given.only)
     report: dict[str, list[Figures]] = {"runs": [], "kills": []}

@@ -14,21 +14,22 @@ with workflow.unsafe.imports_passed_through():
     from benchmarks.peers import clips
 
 QUEUE = "clips"
-CALL = timedelta(seconds=60)
+CALL = timedelta(seconds=20)
+"""How long one call may take; what a dead worker had begun comes back after it."""
 SILENCE = timedelta(seconds=5)
 
 
 @activity.defn
 async def submit(uuid: str) -> None:
     """Order one clip."""
-    async with httpx.AsyncClient(headers=clips.HEADERS, timeout=60) as web:
+    async with httpx.AsyncClient(headers=clips.HEADERS, timeout=15) as web:
         clips.check_submitted(await web.post(clips.REST, json=clips.submission(uuid)))
 
 
 @activity.defn
 async def rendered(uuid: str) -> str:
     """Wait for one clip; returns its address."""
-    async with httpx.AsyncClient(headers=clips.HEADERS, timeout=60) as web:
+    async with httpx.AsyncClient(headers=clips.HEADERS, timeout=15) as web:
         while True:
             activity.heartbeat()
             await asyncio.sleep(clips.POLL_SECONDS)
@@ -39,7 +40,7 @@ async def rendered(uuid: str) -> str:
 @activity.defn
 async def download(url: str, number: int) -> None:
     """Bring one clip home."""
-    async with httpx.AsyncClient(timeout=60) as web:
+    async with httpx.AsyncClient(timeout=15) as web:
         response = await web.get(url)
     response.raise_for_status()
     clips.clip_path(number).write_bytes(response.content)
