@@ -1,4 +1,4 @@
-"""adreel itself: ads of four scenes, recorded as jobs and carried out by its flow `resume`, as by `adreel resume --all`."""
+"""adreel itself: ads of four scenes, recorded as jobs and carried out by its flow `resume`."""
 
 import os
 from pathlib import Path
@@ -13,13 +13,13 @@ os.environ |= {
     "ADREEL_CONCURRENCY": str(clips.SCENES),
 }
 
-from adreel.jobs import start_job  # noqa: E402 - reads its settings from the environment
-from adreel.records import Records  # noqa: E402
-from adreel.scenarios import Scenario  # noqa: E402
-from adreel.sessions import read_session  # noqa: E402
-from adreel.settings import Settings  # noqa: E402
-from adreel.storage import Storage  # noqa: E402
-from flows.resume import resume  # noqa: E402
+from adreel.jobs import start_job
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.sessions import read_session
+from adreel.settings import Settings
+from adreel.storage import Storage
+from flows.resume import resume
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "glowcap.yaml"
 

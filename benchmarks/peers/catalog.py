@@ -11,7 +11,7 @@ THEIRS = HERE / ".venv" / "bin"
 
 @dataclass(frozen=True)
 class Server:
-    """A server of a peer's own: its command, and how a program is told where it is; {port} and {state} are filled in."""
+    """A server of a peer's own, and how a program is told where it is; {port} and {state} are filled in."""
 
     command: tuple[str, ...]
     address: str
@@ -96,8 +96,8 @@ PEERS = (
     Peer(
         "prefect_threads",
         "a Prefect task, mapped by the thread-pool runner; the newer SDK waits",
-        "A run that is killed stays `Running`, and a new run buys everything again. Prefect records states, not purchases."
-        " It takes any bytes for a clip.",
+        "A run that is killed stays `Running`, and a new run buys everything again. Prefect records states, not"
+        " purchases. It takes any bytes for a clip.",
         "not as written; Prefect has global limits",
         PREFECT,
     ),
@@ -119,15 +119,16 @@ PEERS = (
     Peer(
         "dagster_peer",
         "a Dagster op mapped over the scenes, a process each (64 at most)",
-        "A run that is killed stays `STARTED` until somebody marks it as failed and re-executes it. Re-execution from failure"
-        " leaves out mapped steps that had not begun, and says that all is well. It takes any bytes for a clip.",
+        "A run that is killed stays `STARTED` until somebody marks it as failed and re-executes it. Re-execution from"
+        " failure leaves out mapped steps that had not begun, and ends well. It takes any bytes for a clip.",
         "not as written; Dagster has concurrency pools",
     ),
     Peer(
         "celery_peer",
         "Celery tasks on Redis, a worker of threads",
-        "Tasks of a killed worker come back after the visibility timeout only (60 s here, an hour unless told otherwise),"
-        " and a render that takes longer is worked on twice. It takes any bytes for a clip. Results expire after a day.",
+        "Tasks of a killed worker come back after the visibility timeout only (60 s here, an hour unless told"
+        " otherwise), and a render that takes longer is worked on twice. It takes any bytes for a clip. Results expire"
+        " after a day.",
         "no: a limit for each worker",
         REDIS,
     ),

@@ -17,8 +17,8 @@ app = Celery("peer", broker=clips.SERVER, backend=clips.SERVER)
 app.conf.update(
     task_acks_late=True,
     worker_prefetch_multiplier=1,
-    # A task of a dead worker comes back after this time, so it has to be longer than a render; 3600 unless told otherwise.
-    # Whether there is one is looked at every 10 s, not every 100.
+    # A task of a dead worker comes back after this time, which has to be longer than a render (3600 by default), and
+    # is looked for every 10 s (100 by default).
     broker_transport_options={"visibility_timeout": 60, "unacked_restore_throttle": 1},
 )
 GROUP = clips.STATE / "group"
@@ -42,7 +42,16 @@ def make_clip(self: Task, number: int) -> None:
 
 def start_worker() -> "subprocess.Popen[bytes]":
     """Start a worker, and wait until it answers."""
-    command = [sys.executable, "-m", "celery", "--app", "benchmarks.peers.celery_peer", "worker", "--loglevel", "warning"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "--app",
+        "benchmarks.peers.celery_peer",
+        "worker",
+        "--loglevel",
+        "warning",
+    ]
     worker = subprocess.Popen([*command, "--pool", "threads", "--concurrency", str(clips.SCENES)], stdout=sys.stderr)
     while not app.control.ping(timeout=0.5):
         time.sleep(0.1)

@@ -56,7 +56,7 @@ def make_clips() -> None:
 def main() -> None:
     """Run the job, or what a run that was cut off has left of it."""
     os.environ["DAGSTER_HOME"] = str(clips.STATE)
-    from benchmarks.peers import dagster_peer  # noqa: PLC0415, PLW0406 - steps import the job by this name
+    from benchmarks.peers import dagster_peer  # noqa: PLC0415 - steps import the job by this name
 
     with dg.DagsterInstance.get() as instance:
         clips.tell("submitting")

@@ -1,4 +1,4 @@
-"""DBOS: a durable workflow for each clip on a queue; started again, DBOS goes on with the workflows that were cut off."""
+"""DBOS: a durable workflow for each clip, on a queue; started again, DBOS goes on with those that were cut off."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""asyncio.gather over the SDK that adreel submits with (`runware` 0.5), with that SDK's own waiting; httpx downloads."""
+"""asyncio.gather over the SDK that adreel submits with (`runware` 0.5), which waits as well; httpx downloads."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""asyncio with a journal: a line of JSON for each step, on disk before the next step; started again, it goes on by it."""
+"""asyncio with a journal: a line of JSON for each step, on disk before the next; started again, it goes on by it."""
 
 import asyncio
 import json

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.catalog import Peer
-from benchmarks.peers.measuring import START_SECONDS, Figures
-from benchmarks.peers.processes import Program
+from benchmarks.peers.measuring import START_SECONDS, Figures, end_of
 from benchmarks.peers.surroundings import Surroundings, around
 
 RENDER_SECONDS = 12.0
@@ -22,32 +21,34 @@ WEB_PAGE = "html200@2"
 MOMENTS = ("all ordered", "first ordered")
 
 
-def kill_peer(peer: Peer, folder: Path, *, moment: str, scenes: int, deadline: float) -> Figures:
+def kill_peer(
+    peer: Peer, folder: Path, *, moment: str, scenes: int, deadline: float, render_seconds: float = RENDER_SECONDS
+) -> Figures:
     """Kill a peer at a moment and start it again; what goes wrong is among the figures."""
 
     def trial(place: Surroundings) -> Figures:
         _cut_off(place, scenes if moment == "all ordered" else 1, settle=moment == "all ordered")
-        before = len(place.provider.book()["tasks"])
+        before = len(_tasks(place))
         again = place.start()
         try:
             began = time.time()
             home = again.event("home", began + deadline)
             took = round(home["at"] - began, 1) if home else None
             again.wait(5)
-            end = "home" if home else _end_of(again, deadline)
+            end = "home" if home else end_of(again, deadline)
         finally:
             again.end()
-        book = place.provider.book()
+        bought = len(_tasks(place))
         return {
             "ordered_before": before,
-            "bought": len(book["tasks"]),
-            "bought_twice": max(0, len(book["tasks"]) - scenes),
+            "bought": bought,
+            "bought_twice": max(0, bought - scenes),
             "clips": place.clips(),
             "seconds_after_restart": took,
             "end": end,
         }
 
-    return _tried(peer, folder, scenes, moment, trial)
+    return _tried(peer, folder, scenes, moment, trial, render_seconds=render_seconds)
 
 
 def mislead_peer(peer: Peer, folder: Path, *, scenes: int, deadline: float) -> Figures:
@@ -57,10 +58,10 @@ def mislead_peer(peer: Peer, folder: Path, *, scenes: int, deadline: float) -> F
         program = place.start()
         try:
             home = program.event("home", time.time() + deadline)
-            end = "home" if home else _end_of(program, deadline)
+            end = "home" if home else end_of(program, deadline)
         finally:
             program.end()
-        return {"bought": len(place.provider.book()["tasks"]), "clips": place.clips(), "end": end}
+        return {"bought": len(_tasks(place)), "clips": place.clips(), "end": end}
 
     return _tried(peer, folder, scenes, "web page", trial, faults=(WEB_PAGE,), render_seconds=2.0)
 
@@ -72,14 +73,14 @@ def _tried(
     moment: str,
     trial: Callable[[Surroundings], Figures],
     *,
+    render_seconds: float,
     faults: tuple[str, ...] = (),
-    render_seconds: float = RENDER_SECONDS,
 ) -> Figures:
     facts: Figures = {"peer": peer.name, "moment": moment, "scenes": scenes}
     try:
         with around(peer, folder, scenes=scenes, render_seconds=render_seconds, faults=faults) as place:
             return facts | trial(place)
-    except Exception as error:  # noqa: BLE001 - one peer's trouble is not another's
+    except Exception as error:
         return facts | {"end": f"{type(error).__name__}: {error}"[:300]}
 
 
@@ -87,9 +88,9 @@ def _cut_off(place: Surroundings, ordered: int, *, settle: bool) -> None:
     program = place.start()
     try:
         until = time.time() + START_SECONDS
-        while _count(place) < ordered:
+        while len(_tasks(place)) < ordered:
             if program.code is not None or time.time() > until:
-                raise RuntimeError(f"it ordered too little before the kill: {_end_of(program, START_SECONDS)}")
+                raise RuntimeError(f"it ordered too little before the kill: {end_of(program, START_SECONDS)}")
             time.sleep(0.01)
         if settle:
             time.sleep(SETTLE_SECONDS)
@@ -99,15 +100,9 @@ def _cut_off(place: Surroundings, ordered: int, *, settle: bool) -> None:
         program.kill()
 
 
-def _tasks(place: Surroundings) -> list[dict[str, Any]]:
-    return list(place.provider.book()["tasks"])
-
-
 def _count(place: Surroundings) -> int:
     return len(_tasks(place))
 
 
-def _end_of(program: Program, deadline: float) -> str:
-    if program.code is None:
-        return f"not done after {deadline:g} s"
-    return f"exit code {program.code}: {program.last_words()}"
+def _tasks(place: Surroundings) -> list[dict[str, Any]]:
+    return list(place.provider.book()["tasks"])

@@ -40,42 +40,46 @@ def measure_peer(
     try:
         with around(peer, folder, scenes=scenes, render_seconds=render_seconds) as place:
             facts |= _carried_out(place, scenes, ideal, deadline)
-    except Exception as error:  # noqa: BLE001 - one peer's trouble is not another's
+    except Exception as error:
         facts["error"] = f"{type(error).__name__}: {error}"[:300]
     return facts
 
 
 def _carried_out(place: Surroundings, scenes: int, ideal: float, deadline: float) -> Figures:
-    parts = {"program": place.start(), "server": place.server, "provider": place.provider.program}
-    program = place_program = parts["program"]
-    assert program and place_program  # noqa: S101
+    program = place.start()
+    parts = {"program": program, "server": place.server, "provider": place.provider.program}
     try:
         began = program.event("submitting", time.time() + START_SECONDS)
         before = _used(parts)
         home = program.event("home", time.time() + deadline) if began else None
-        after = _used(parts)
-        error = "" if home else _why(program, deadline)
-        if home and program.wait(LEAVE_SECONDS) != 0:
-            error = f"exit code {program.code} after the work: {program.last_words()}"
+        used = {name: now - before[name] for name, now in _used(parts).items()}
+        error = _trouble(program, deadline, home=home is not None)
     finally:
         program.end()
     facts: Figures = {"error": error, **_provided(place.provider, scenes), "clips": place.clips()}
-    facts["startup_seconds"] = round(began["at"] - program.started_at, 2) if began else None
+    if began:
+        facts["startup_seconds"] = round(began["at"] - program.started_at, 2)
     if began and home:
         wall = home["at"] - began["at"]
         facts |= {"wall_seconds": round(wall, 2), "over_ideal_seconds": round(wall - ideal, 2)}
-    for name, part in parts.items():
-        if part:
-            facts[f"{name}_cpu_ms_per_scene"] = round((after[name] - before[name]) * 1000 / scenes, 1)
-            facts[f"{name}_peak_mb"] = round(part.peak_mb)
-    return facts
+        facts |= {f"{name}_cpu_ms_per_scene": round(cpu * 1000 / scenes, 1) for name, cpu in used.items()}
+    return facts | {f"{name}_peak_mb": round(part.peak_mb) for name, part in parts.items() if part}
 
 
 def _used(parts: dict[str, Program | None]) -> dict[str, float]:
     return {name: part.cpu() for name, part in parts.items() if part}
 
 
-def _why(program: Program, deadline: float) -> str:
+def _trouble(program: Program, deadline: float, *, home: bool) -> str:
+    if home and program.wait(LEAVE_SECONDS) == 0:
+        return ""
+    if home:
+        return f"the work is done, then exit code {program.code}: {program.last_words()}"
+    return end_of(program, deadline)
+
+
+def end_of(program: Program, deadline: float) -> str:
+    """Say how a program ended that has not brought its clips home."""
     if program.code is None:
         return f"not done after {deadline:g} s"
     return f"exit code {program.code}: {program.last_words()}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).parents[2]
 SAMPLE_SECONDS = 0.25
@@ -42,8 +42,9 @@ class Program:
         self.peak_mb = 0.0
         self._lines: SimpleQueue[str] = SimpleQueue()
         self._ended = threading.Event()
-        for watch in (self._read, self._sample):
-            threading.Thread(target=watch, daemon=True).start()
+        self._watches = [threading.Thread(target=watch, daemon=True) for watch in (self._read, self._sample)]
+        for watch in self._watches:
+            watch.start()
 
     @property
     def code(self) -> int | None:
@@ -89,6 +90,8 @@ class Program:
             time.sleep(0.02)
         self._process.wait()
         self._ended.set()
+        for watch in self._watches:
+            watch.join(END_SECONDS)
 
     def end(self) -> None:
         """Ask it to end, then kill what is left."""
@@ -104,8 +107,9 @@ class Program:
 
     def _read(self) -> None:
         assert self._process.stdout  # noqa: S101 - it is a pipe
-        for line in self._process.stdout:
-            self._lines.put(line.decode(errors="replace"))
+        with self._process.stdout as said:
+            for line in said:
+                self._lines.put(line.decode(errors="replace"))
 
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):

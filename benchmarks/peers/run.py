@@ -1,8 +1,8 @@
 """The peers at the same work: what each takes, and what a kill costs.
 
-Usage: python -m benchmarks.peers.run [--scenes 4 40 400] [--render-seconds 5] [--only NAME ...] [--kill] [--out FILE.json] [--keep FOLDER]
+Usage: python -m benchmarks.peers.run [--scenes 4 40 400] [--kill] [--only NAME ...] [--out FILE.json]
 
-Their packages are in an environment of their own: `make bench-peers` makes it.
+Their packages are in an environment of their own: `make bench-peers-ready` makes it.
 """
 
 import argparse

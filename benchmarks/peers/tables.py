@@ -16,7 +16,6 @@ COLUMNS = {
     "program_peak_mb": "peak memory, MB",
     "server_peak_mb": "its server's, MB",
     "messages_per_scene": "messages per scene",
-    "connections": "connections",
     "startup_seconds": "start-up, s",
     "error": "error",
 }
