@@ -118,7 +118,7 @@ PEERS = (
     ),
     Peer(
         "dagster_peer",
-        "a Dagster op mapped over the scenes, a process each (64 at most)",
+        "a Dagster op mapped over the scenes, a process each (16 at once)",
         "A run that is killed stays `STARTED` until somebody marks it as failed and re-executes it. Re-execution from"
         " failure leaves out mapped steps that had not begun, and ends well. It takes any bytes for a clip.",
         "not as written; Dagster has concurrency pools",
