@@ -13,7 +13,7 @@ import httpx
 from benchmarks.peers import clips
 
 MODULE = "benchmarks.peers.dagster_peer"
-# A process for each clip in flight, by default as many as processors; with 40 on two processors it was slower than this.
+# A process for each clip in flight, by default as many as processors; 40 on two processors were slower than 16.
 AT_ONCE = 16
 
 

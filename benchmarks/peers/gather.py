@@ -18,7 +18,7 @@ async def make_clip(runware: Runware, web: httpx.AsyncClient, number: int) -> No
 
 async def main() -> None:
     """Make all clips at once."""
-    async with newer_sdk.client() as runware, httpx.AsyncClient() as web:
+    async with newer_sdk.client() as runware, httpx.AsyncClient(timeout=60) as web:
         clips.tell("submitting")
         await asyncio.gather(*(make_clip(runware, web, number) for number in range(clips.SCENES)))
         clips.tell("home")

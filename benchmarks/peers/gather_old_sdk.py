@@ -22,7 +22,7 @@ async def main() -> None:
     """Make all clips at once."""
     runware = Runware(api_key=clips.KEY, url=clips.RUNWARE)
     await runware.connect()
-    async with httpx.AsyncClient() as web:
+    async with httpx.AsyncClient(timeout=60) as web:
         clips.tell("submitting")
         await asyncio.gather(*(make_clip(runware, web, number) for number in range(clips.SCENES)))
         clips.tell("home")

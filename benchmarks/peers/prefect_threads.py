@@ -12,7 +12,7 @@ async def make_clip(number: int) -> None:
     """Buy one clip and bring it home."""
     async with newer_sdk.client() as runware:
         [result] = await runware.run({**clips.ORDER, "deliveryMethod": "async"})
-    async with httpx.AsyncClient() as web:
+    async with httpx.AsyncClient(timeout=60) as web:
         response = await web.get(result["videoURL"])
     response.raise_for_status()
     clips.clip_path(number).write_bytes(response.content)
