@@ -56,10 +56,9 @@ async def make_clip(web: httpx.AsyncClient, journal: Journal, number: int) -> No
 
 async def main() -> None:
     """Make all clips at once."""
-    unlimited = httpx.Limits(max_connections=None)
     with FILE.open("a") as file:
         journal = Journal(file)
-        async with httpx.AsyncClient(headers=clips.HEADERS, limits=unlimited, timeout=60) as web:
+        async with httpx.AsyncClient(headers=clips.HEADERS, timeout=60) as web:
             clips.tell("submitting")
             await asyncio.gather(*(make_clip(web, journal, number) for number in range(clips.SCENES)))
             clips.tell("home")
