@@ -5,29 +5,33 @@ take has its lease, and the run that comes back takes it over. docs/decisions/00
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import httpx
 from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
-from prefect.concurrency._leases import amaintain_concurrency_lease
-from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
-from prefect.concurrency.context import ConcurrencyContext
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_logger
 
-from adreel.errors import AccountError, AdreelError, NoFreeSlot
+from adreel.errors import AccountError, NoFreeSlot
 
 LIMIT = "runware"
 # A render takes one to five minutes: a lease that nobody renews any more lasts for as long.
 LEASE_SECONDS = 360
+RENEW_SECONDS = 270.0
+AGAIN_SECONDS = 10.0
 GIVE_BACK_SECONDS = 5.0
 WAIT_SECONDS = 6 * 3600
+LONGEST_PAUSE = 5.0
 # A server that is busy needs a moment for a slot that is free.
 TELL_SECONDS = 2.0
+NOT_THAT_MANY = {httpx.codes.LOCKED, httpx.codes.UNPROCESSABLE_ENTITY}
 
 logger = get_logger("adreel.slots")
 
@@ -53,24 +57,162 @@ def ensure_limit(slots: int) -> None:
 
 @asynccontextmanager
 async def runware_slot(
-    earlier: UUID | None = None, *, waits: Callable[[str], None] = lambda _what: None
+    earlier: UUID | None = None, *, waits: Callable[[str], None] = lambda _what: None, block: int = 1
 ) -> AsyncIterator[UUID | None]:
     """Hold one slot of the limit, and tell its lease: that of an earlier run of the same task, if it still lasts.
 
-    `waits` is told if there is none at once.
-
-    A missing limit is an error, since Prefect takes it for "no limit".
+    `waits` is told if there is none at once. A missing limit is an error, since Prefect takes it for "no limit". Up to
+    `block` slots are leased together, and given back together.
     """
-    async with AsyncExitStack() as stack:
+    of_loop = _slots.setdefault(asyncio.get_running_loop(), {})
+    slots = of_loop.setdefault(block, Slots(block))
+    try:
+        with _telling(waits):
+            async with asyncio.timeout(WAIT_SECONDS):
+                lease = await slots.take(earlier)
+    except TimeoutError:
+        raise NoFreeSlot(f"no slot of the limit {LIMIT!r} was free for {WAIT_SECONDS / 3600:g} h") from None
+    except httpx.HTTPError as error:
+        why = str(error) or type(error).__name__
+        raise NoFreeSlot(f"Prefect's server can't be asked for a slot of the limit {LIMIT!r}: {why}") from error
+    try:
+        yield lease.lease_id
+    finally:
+        await slots.give_back(lease)
+
+
+@dataclass
+class _Lease:
+    """Slots that were leased together: how many scenes hold one, and how many are left."""
+
+    lease_id: UUID
+    held: int = 0
+    left: int = 0
+
+
+class Slots:
+    """The slots that the scenes of an event loop hold.
+
+    Prefect's own `concurrency` has a thread for each lease and asks for one slot at a time: too dear for thousands.
+    """
+
+    def __init__(self, block: int) -> None:
+        self._block = block
+        self._leases: dict[UUID, _Lease] = {}
+        self._wanted = 0
+        self._asking = asyncio.Lock()
+        self._came_free = asyncio.Event()
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def take(self, earlier: UUID | None) -> _Lease:
+        """Take a slot: the one of an earlier run, one that is left here, or a new one."""
+        lease = await self._inherited(earlier) if earlier else None
+        if lease is None:
+            self._wanted += 1
+            try:
+                # One asks the server for all that wait.
+                async with self._asking:
+                    lease = self._left() or await self._leased()
+                    lease.left -= 1
+            finally:
+                self._wanted -= 1
+        lease.held += 1
+        await self._release_idle()
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew(), name="runware-slots")
+        return lease
+
+    async def give_back(self, lease: _Lease) -> None:
+        """Give a slot back, for the next scene here or, with the last one of its lease, for anybody."""
+        lease.held -= 1
+        if self._block > 1:
+            lease.left += 1
+            self._came_free.set()
+        await self._release_idle()
+
+    def _left(self) -> _Lease | None:
+        return next((lease for lease in self._leases.values() if lease.left), None)
+
+    async def _inherited(self, lease_id: UUID) -> _Lease | None:
+        """Take over a lease that has neither ended nor been given back; it is renewed by that."""
+        if lease_id not in self._leases:
+            try:
+                async with get_client() as client:
+                    await client.renew_concurrency_lease(lease_id, LEASE_SECONDS)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code == httpx.codes.GONE:
+                    return None
+                raise
+        return self._leases.setdefault(lease_id, _Lease(lease_id))
+
+    async def _leased(self) -> _Lease:
+        size = self._block
+        while True:
+            size = min(size, self._wanted)
+            if lease := self._left() or await self._asked_for(size):
+                return lease
+            if size > 1:
+                size //= 2
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._came_free.wait(), random.uniform(0.2, 1) * LONGEST_PAUSE)  # noqa: S311
+            self._came_free.clear()
+            size = self._block
+
+    async def _asked_for(self, size: int) -> _Lease | None:
         try:
-            inherited = earlier if earlier and await _lasts(earlier) else None
-            with _telling(waits):
-                await stack.enter_async_context(_given_back_in_time(_inherited(inherited) if inherited else _leased()))
-        except ConcurrencySlotAcquisitionError as error:
-            raise _why_none(error) from error
-        except TimeoutError:
-            raise NoFreeSlot(f"no slot of the limit {LIMIT!r} was free for {WAIT_SECONDS / 3600:g} h") from None
-        yield inherited or _lease()
+            async with get_client() as client:
+                answer = await client.increment_concurrency_slots_with_lease(
+                    [LIMIT], size, "concurrency", LEASE_SECONDS
+                )
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in NOT_THAT_MANY:
+                return None
+            raise
+        found = answer.json()
+        if not found["limits"]:
+            raise AccountError(f"there is no limit {LIMIT!r}. Create it: prefect gcl create {LIMIT} --limit 4")
+        lease = _Lease(UUID(found["lease_id"]), left=size)
+        self._leases[lease.lease_id] = lease
+        return lease
+
+    async def _renew(self) -> None:
+        pause = RENEW_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            pause = RENEW_SECONDS
+            for lease_id in list(self._leases):
+                try:
+                    async with get_client() as client:
+                        await client.renew_concurrency_lease(lease_id, LEASE_SECONDS)
+                except httpx.HTTPError as error:
+                    # A lost renewal must not end a scene that is being paid for.
+                    logger.warning("a slot of the limit %r can't be renewed now: %s", LIMIT, error)
+                    pause = AGAIN_SECONDS
+
+    async def _release_idle(self) -> None:
+        # With one slot to a lease the next scene here has to queue up with those of other runs.
+        idle = [lease for lease in self._leases.values() if not lease.held and (self._block == 1 or not self._wanted)]
+        for lease in idle:
+            del self._leases[lease.lease_id]
+        for lease in idle:
+            await self._release(lease.lease_id)
+        if not self._leases and self._renewing:
+            self._renewing.cancel()
+
+    async def _release(self, lease_id: UUID) -> None:
+        try:
+            # Nor must a server that is away when its clip is rendered: the slot is free when the lease ends, and
+            # Prefect's client would ask on for more than a minute.
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                async with get_client() as client:
+                    await client.release_concurrency_slots_with_lease(lease_id)
+        except (httpx.HTTPError, TimeoutError) as error:
+            why = error or f"no answer within {GIVE_BACK_SECONDS:g} s"
+            logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, why)
+
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Slots]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -80,69 +222,3 @@ def _telling(waits: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         telling.cancel()
-
-
-def _leased() -> AbstractAsyncContextManager[None]:
-    return concurrency(
-        LIMIT,
-        strict=True,
-        timeout_seconds=WAIT_SECONDS,
-        lease_duration=LEASE_SECONDS,
-        # A lost renewal must not end a scene that is being paid for.
-        raise_on_lease_renewal_failure=False,
-    )
-
-
-async def _lasts(lease: UUID) -> bool:
-    """Whether a lease has neither ended nor been given back; if so, it is renewed."""
-    try:
-        async with get_client() as client:
-            await client.renew_concurrency_lease(lease, LEASE_SECONDS)
-    except httpx.HTTPStatusError as error:
-        if error.response.status_code == httpx.codes.GONE:
-            return False
-        raise ConcurrencySlotAcquisitionError from error
-    except httpx.TransportError as error:
-        raise ConcurrencySlotAcquisitionError from error
-    return True
-
-
-@asynccontextmanager
-async def _inherited(lease: UUID) -> AsyncIterator[None]:
-    # As `concurrency` does it, which can't be given a lease: what a cancel cuts off, the task's own end makes good.
-    if context := ConcurrencyContext.get():
-        context.cleanup_lease_ids.append(lease)
-    async with amaintain_concurrency_lease(lease, LEASE_SECONDS):
-        try:
-            yield
-        finally:
-            async with get_client() as client:
-                await client.release_concurrency_slots_with_lease(lease)
-
-
-@asynccontextmanager
-async def _given_back_in_time(slot: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
-    await slot.__aenter__()
-    try:
-        yield
-    finally:
-        try:
-            # Nor must a server that is away when its clip is rendered: the slot is free when the lease ends, and
-            # Prefect's client would ask on for more than a minute.
-            async with asyncio.timeout(GIVE_BACK_SECONDS):
-                await slot.__aexit__(None, None, None)
-        except (httpx.HTTPError, TimeoutError) as error:
-            why = error or f"no answer within {GIVE_BACK_SECONDS:g} s"
-            logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, why)
-
-
-def _why_none(error: ConcurrencySlotAcquisitionError) -> AdreelError:
-    if error.__cause__ is not None:
-        return NoFreeSlot(f"Prefect's server can't be asked for a slot of the limit {LIMIT!r}: {error.__cause__}")
-    return AccountError(f"no slot of the limit {LIMIT!r}: {error}. Create it: prefect gcl create {LIMIT} --limit 4")
-
-
-def _lease() -> UUID | None:
-    # `concurrency` tells its lease to nobody else: this is where Prefect keeps it for the task's own end.
-    context = ConcurrencyContext.get()
-    return context.cleanup_lease_ids[-1] if context and context.cleanup_lease_ids else None

@@ -5,8 +5,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from uuid import UUID
 
 import httpx
@@ -94,18 +94,39 @@ async def test_the_slot_of_a_killed_run_is_taken_over_and_once_given_back_is_gon
             assert (another != lease, await taken()) == (True, 1)
 
 
-async def test_a_server_that_is_away_does_not_hold_a_rendered_scene_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("prefect")
+async def test_a_server_that_is_silent_does_not_hold_a_rendered_scene_up(monkeypatch: pytest.MonkeyPatch) -> None:
     # Prefect's client asks on for more than a minute, and the clip waited for it.
-    @asynccontextmanager
-    async def given_back_never(*_: object, **__: object) -> AsyncIterator[None]:
-        yield
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(slots, "concurrency", given_back_never)
     monkeypatch.setattr(slots, "GIVE_BACK_SECONDS", 0.1)
-    async with runware_slot():
-        held = True
-    assert held
+    held = AsyncExitStack()
+    await held.enter_async_context(runware_slot())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        with temporary_settings({PREFECT_API_URL: url}):
+            async with asyncio.timeout(60):
+                await held.aclose()
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_slots_are_leased_in_blocks_as_large_as_there_is_room_for() -> None:
+    ensure_limit(4)
+    end, begun = asyncio.Event(), [asyncio.Event() for _ in range(6)]
+
+    async def scene(number: int) -> None:
+        async with runware_slot(block=32):
+            begun[number].set()
+            await end.wait()
+
+    async with get_client() as client, asyncio.timeout(60), asyncio.TaskGroup() as scenes:
+        for number in range(6):
+            scenes.create_task(scene(number))
+        await asyncio.gather(*(each.wait() for each in begun[:4]))
+        assert (await client.read_global_concurrency_limit_by_name("runware")).active_slots == 4
+        # Two wait here for the slots of the others, which never leave this process.
+        end.set()
+    async with get_client() as client:
+        assert all(each.is_set() for each in begun)
+        assert (await client.read_global_concurrency_limit_by_name("runware")).active_slots == 0
 
 
 def test_a_job_begins_without_a_server_that_could_make_the_limit() -> None:
