@@ -15,7 +15,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow
@@ -123,6 +123,33 @@ class Runs:
         with _asking("tell whether Prefect is well"):
             async with asyncio.timeout(self._patience):
                 await self._client.hello()
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The run that makes a part of a campaign."""
+
+    part: int
+    run_id: str
+    is_new: bool
+
+
+def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
+    """Start a run of `generate-campaign` for each part of a campaign, but for those that have not ended yet."""
+    if not PREFECT_API_URL.value():
+        raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers make the slices")
+    tag = f"campaign:{parameters['campaign']}"
+    with _asking("hand the campaign out"), get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("generate-campaign/generate-campaign")
+        tagged = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
+        busy = {run.parameters["part"]: run for run in tagged if run.state and not run.state.is_final()}
+        slices = []
+        for part in range(1, parts + 1):
+            run = busy.get(part) or client.create_flow_run_from_deployment(
+                deployment.id, parameters={**parameters, "part": part, "parts": parts}, tags=["adreel", tag]
+            )
+            slices.append(Slice(part, str(run.id), is_new=part not in busy))
+    return slices
 
 
 @contextmanager

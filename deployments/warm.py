@@ -37,6 +37,7 @@ def main(listener: socket.socket) -> None:
 def _import_all() -> None:
 
     import flows.generate_ad  # noqa: PLC0415
+    import flows.generate_campaign  # noqa: PLC0415
     import flows.regenerate_scene  # noqa: PLC0415
     import flows.resume  # noqa: F401, PLC0415
 

@@ -39,7 +39,7 @@ def run_job(
 
     A session that is `new` is stored first.
     """
-    settings, records = _open()
+    settings, records = open_records()
     job_id = str(flow_run.id)
     # A run that comes back has its job; its session may have been changed by people since.
     if new is not None and records.job(job_id) is None:
@@ -50,7 +50,7 @@ def run_job(
 
 def resume_jobs(target: str) -> Outcome:
     """Take up what jobs have left open: one job's, a session's, or `all`; what was bought is not bought again."""
-    settings, records = _open()
+    settings, records = open_records()
     broken: list[AdreelError] = []
     work = []
     for job, scenes in open_scenes(records, settings, target, broken):
@@ -59,7 +59,8 @@ def resume_jobs(target: str) -> Outcome:
     return _carry_out(records, settings, work, broken)
 
 
-def _open() -> tuple[Settings, Records]:
+def open_records() -> tuple[Settings, Records]:
+    """Return what a run works with; InputError for a storage that would end with the run."""
     outlive_the_worker()
     settings = Settings.load()
     # A worker's run has a temporary folder of its own, and a memory: a clip that is put there ends with it.

@@ -30,7 +30,7 @@ RETRY_DELAYS: list[float] = [2, 4, 8, 16, 30]
 # Prefect takes nothing but a plain function here: anything else means "never retry", without a word.
 def is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether trying again by itself can help, by the error's class."""
-    return _may_pass(state.data)
+    return may_pass(state.data)
 
 
 @task(
@@ -52,7 +52,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     try:
         take = await produce_scene(records, settings, job, scenario, slot=slot, report=progress)
     except Exception as error:
-        if _is_last_try(error):
+        if is_last_try(error):
             await _give_up(records, job, scenario, error)
             scene_failed(job, scenario, error)
         raise
@@ -78,13 +78,15 @@ async def _show_poster(settings: Settings, records: Records, take: Take) -> None
         get_run_logger().warning("the poster can't be shown: %s", error)
 
 
-def _may_pass(error: object) -> bool:
+def may_pass(error: object) -> bool:
+    """Whether trying again by itself can help."""
     # Prefect's own server may be away as well, such as when the key is read from its block.
     return isinstance(error, httpx.TransportError) or (isinstance(error, AdreelError) and error.retryable)
 
 
-def _is_last_try(error: Exception) -> bool:
-    if not _may_pass(error):
+def is_last_try(error: Exception) -> bool:
+    """Whether the task will not be tried again after this error."""
+    if not may_pass(error):
         return True
     context = TaskRunContext.get()
     return context is None or context.task_run.run_count > context.task.retries

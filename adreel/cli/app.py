@@ -41,6 +41,31 @@ def generate(
 
 
 @app.command()
+def campaign(
+    source: Annotated[
+        str, typer.Argument(help="Sessions: a .jsonl file, or a folder of session files; a path or a URL")
+    ],
+    name: Annotated[
+        str, typer.Option(help="Tells it from other campaigns of the same sessions; by default the file's")
+    ] = "",
+    window: Annotated[int, typer.Option(min=4, help="How many scenes may be in flight at once")] = 200,
+    again: Annotated[bool, typer.Option("--again", help="Buy anew what other jobs have bought already")] = False,
+    parts: Annotated[
+        int | None, typer.Option(min=1, help="Hand it out in so many slices, to the workers of PREFECT_API_URL")
+    ] = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Generate the ads of many sessions; the same command again goes on where it stopped."""
+    from adreel.cli.campaigning import hand_out, run_campaign
+
+    if parts:
+        hand_out(source, name, window=window, again=again, parts=parts, as_json=as_json)
+    else:
+        raise typer.Exit(run_campaign(source, name, window=window, again=again, as_json=as_json, verbose=verbose))
+
+
+@app.command()
 def regenerate(
     session_id: SessionId,
     scenario: Annotated[Scenario, typer.Argument(help="The scene to buy anew")],

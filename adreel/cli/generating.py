@@ -60,7 +60,7 @@ def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
         def watch(_run_id: str) -> AbstractContextManager[None]:
             return nullcontext() if as_json else watching(records, jobs)
 
-        state = _run_flow("resume", {"target": target}, settings, watch, as_json=as_json, verbose=verbose)
+        state = run_flow("resume", {"target": target}, settings, watch, as_json=as_json, verbose=verbose)
         if isinstance(state.data, AdreelError):
             raise state.data
     views = [job_view(records, job_id) for job_id in jobs]
@@ -86,7 +86,7 @@ def _run(flow_name: str, parameters: dict[str, Any], settings: Settings, *, as_j
         jobs.append(job_id)
         return nullcontext() if as_json else watching(records, [job_id])
 
-    state = _run_flow(flow_name, parameters, settings, watch, as_json=as_json, verbose=verbose)
+    state = run_flow(flow_name, parameters, settings, watch, as_json=as_json, verbose=verbose)
     if records.job(jobs[0]) is None:
         raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
     view = job_view(records, jobs[0])
@@ -97,9 +97,10 @@ def _run(flow_name: str, parameters: dict[str, Any], settings: Settings, *, as_j
     return 0 if view.overall_status == State.COMPLETED else 1
 
 
-def _run_flow(
+def run_flow(
     flow_name: str, parameters: dict[str, Any], settings: Settings, watch: Watch, *, as_json: bool, verbose: bool
 ) -> "FlowState[Any]":
+    """Run a flow in this process, and say before what may cost; `watch` is entered with the run's id."""
     if not as_json and settings.is_local:
         # Only an empty variable keeps the task from looking for a key in Prefect: else the claim would be too large.
         mentioned = "runware_api_key" in settings.model_fields_set
@@ -116,10 +117,11 @@ def _load_prefect(flow_name: str, *, verbose: bool) -> "tuple[Flow[..., Any], Ru
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from adreel.runs import run_here
-    from flows import generate_ad, regenerate_scene, resume
+    from flows import generate_ad, generate_campaign, regenerate_scene, resume
 
     flows: dict[str, Flow[..., Any]] = {
         "generate_ad": generate_ad.generate_ad,
+        "generate_campaign": generate_campaign.generate_campaign,
         "regenerate_scene": regenerate_scene.regenerate_scene,
         "resume": resume.resume,
     }

@@ -1,0 +1,150 @@
+"""Campaigns: many ads at once, from a folder of session files or a JSON Lines file, on any storage.
+
+Each ad is a job of its own, under an id that follows from the campaign's name and the session: whoever runs the
+campaign again, or beside this one, asks for the same clips. One that was cut short goes on by the same command.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import yaml
+
+from adreel.errors import AdreelError, InputError
+from adreel.messages import State
+from adreel.prompts import clip_request
+from adreel.sessions import Session, check_id, parse_session
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.views import JobView
+
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (".json", ".yaml", ".yml")
+SHOWN = 20
+"""Problems and failures that are told of by name; of the rest, their number."""
+
+
+def campaign_name(source: str, name: str = "") -> str:
+    """Return the name of a campaign: that of its file or folder if it was given none."""
+    return check_id(name or PurePosixPath(source.rstrip("/")).stem, "campaign")
+
+
+def job_of(campaign: str, session_id: str) -> str:
+    """Return the id of the job that makes an ad of a campaign."""
+    return str(UUID(bytes=sha256(f"{campaign}/{session_id}".encode()).digest()[:16], version=4))
+
+
+def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> Iterator[Session]:
+    """Yield the sessions of a source one after the other, or every so many-th; InputError names the first bad one."""
+    for number, (place, data) in enumerate(_entries(settings, source)):
+        if number % parts == part - 1:
+            yield _session(place, data)
+
+
+def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> int:
+    """Count the sessions of a source; InputError lists what keeps any from being bought, before the first one is."""
+    problems: list[str] = []
+    seen: set[bytes] = set()
+    count = 0
+    for place, data in _entries(settings, source):
+        count += 1
+        try:
+            session = _session(place, data)
+            for scene in session.scene_descriptions:
+                clip_request(session, scene, settings)
+            mark = sha256(session.session_id.encode()).digest()[:8]
+            if mark in seen:
+                raise InputError(f"{place}: session_id {session.session_id!r} is there twice")
+            seen.add(mark)
+        except AdreelError as error:
+            problems.append(str(error))
+    if not count:
+        kinds = f"a {' or '.join(LINES)} file, or a folder of {', '.join(SUFFIXES)} files"
+        raise InputError(f"{source} holds no sessions: expected {kinds}")
+    if problems:
+        more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        shown = "\n".join(problems[:SHOWN])
+        raise InputError(f"{len(problems)} sessions of {source} are not good, nothing was bought:\n{shown}{more}")
+    return len(range(part - 1, count, parts))
+
+
+def _session(place: str, data: Any) -> Session:
+    if not isinstance(data, dict) or not data.get("session_id"):
+        raise InputError(f"{place}: a session of a campaign needs a session_id: it is what a second run knows it by")
+    return parse_session(data, place)
+
+
+def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
+    folder, _, name = source.rstrip("/").rpartition("/")
+    same_kind = source.partition("://")[0] == settings.storage.partition("://")[0]
+    storage = Storage(
+        folder or ("/" if source.startswith("/") else "."), settings.file_system_options if same_kind else {}
+    )
+    if name.endswith(LINES):
+        yield from _lines(storage, name)
+    else:
+        yield from _files(storage, name)
+
+
+def _lines(storage: Storage, name: str) -> Iterator[tuple[str, Any]]:
+    try:
+        with storage.open(name) as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield f"line {number}", _parsed(f"line {number}", partial(json.loads, line))
+    except FileNotFoundError:
+        raise InputError(f"there is no {storage.location(name)}") from None
+
+
+def _files(storage: Storage, folder: str) -> Iterator[tuple[str, Any]]:
+    for name in sorted(storage.names(folder)):
+        if name.endswith(SUFFIXES):
+            yield name, _parsed(name, partial(yaml.safe_load, storage.read(f"{folder}/{name}")))
+
+
+def _parsed(place: str, parse: Callable[[], Any]) -> Any:
+    try:
+        return parse()
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{place} is neither good YAML nor JSON: {error}") from None
+
+
+@dataclass
+class Tally:
+    """What has become of a campaign's ads so far; as small for ten thousand ads as for ten."""
+
+    ads: int
+    states: Counter[State] = field(default_factory=Counter)
+    scenes: Counter[State] = field(default_factory=Counter)
+    cost: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """How many ads have ended, one way or the other."""
+        return self.states.total()
+
+    def add(self, view: JobView) -> None:
+        """Count an ad that has ended."""
+        self.states[view.overall_status] += 1
+        self.scenes.update(scene.status for scene in view.scenes)
+        self.cost += sum(scene.cost or 0 for scene in view.scenes)
+        self._note(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error)
+
+    def add_failure(self, session_id: str, reason: str) -> None:
+        """Count an ad that could not even begin."""
+        self.states[State.FAILED] += 1
+        self._note([f"{session_id}: {reason}"])
+
+    def _note(self, failures: Iterable[str]) -> None:
+        self.failures = [*self.failures, *failures][:SHOWN]
+
+    def __str__(self) -> str:
+        ads = [f"{self.states[state]} {state}" for state in State if self.states[state]]
+        return f"{self.done} of {self.ads} ads ({', '.join(ads) or 'none yet'}), USD {self.cost:.2f}"

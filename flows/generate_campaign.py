@@ -1,0 +1,141 @@
+"""The flow that generates many ads in one run, with a window of scenes in flight; each ad is a job of its own."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import BoundedSemaphore
+from typing import Annotated, Any
+from uuid import UUID
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.states import Failed
+from pydantic import Field
+
+from adreel.campaigns import Tally, campaign_name, check_sessions, read_sessions
+from adreel.messages import State as AdState
+from adreel.scenarios import Scenario
+from adreel.task_runner import OneLoopTaskRunner
+from flows.jobs import open_records
+from tasks.campaign_ad import Campaign, campaign_ad
+from tasks.key import load_settings
+from tasks.last_will import last_will
+from tasks.slots import ensure_limit
+
+WINDOW = 200
+TELL_SECONDS = 10.0
+
+tallies: dict[str, Tally] = {}
+"""What has become of the campaigns that run in this process, by flow run."""
+
+
+def _run_name() -> str:
+    given = flow_run.parameters
+    part = f"-{given['part']}-of-{given['parts']}" if given.get("parts", 1) > 1 else ""
+    return f"campaign-{campaign_name(given['source'], given.get('campaign') or '')}{part}"
+
+
+@flow(name="generate-campaign", flow_run_name=_run_name, task_runner=OneLoopTaskRunner(), persist_result=False)
+def generate_campaign(  # noqa: PLR0917 - its parameters are a form
+    source: str,
+    campaign: str = "",
+    window: Annotated[int, Field(ge=len(Scenario))] = WINDOW,
+    again: bool = False,
+    part: Annotated[int, Field(ge=1)] = 1,
+    parts: Annotated[int, Field(ge=1)] = 1,
+) -> dict[str, Any] | State[Any]:
+    """Generate the ads of many sessions. The same campaign again goes on where it stopped.
+
+    Args:
+        source: A JSON Lines file of sessions (.jsonl), or a folder of session files: a path or URL for the worker.
+        campaign: What tells this campaign from another of the same sessions; the name of the source if empty.
+        window: How many scenes may be in flight at once; the slots of the limit "runware" bound it as well.
+        again: Buy anew what other jobs have bought of these sessions already.
+        part: Which slice of the sessions this run makes, from 1.
+        parts: Into how many slices they are cut.
+    """
+    _, records = open_records()
+    settings = asyncio.run(load_settings())
+    tally = Tally(check_sessions(settings, source, part, parts))
+    made = Campaign(campaign_name(source, campaign), settings, records, tally, again)
+    ensure_limit(settings.concurrency)
+    with last_will(str(flow_run.id), flow_run.run_count), _told(made) as tell:
+        gate = BoundedSemaphore(window)
+        for session in read_sessions(settings, source, part, parts):
+            width = len(session.scenarios)
+            _enter(gate, width, tell)
+            future = campaign_ad.submit(session.session_id, partial(made.make, session))
+            future.add_done_callback(partial(_leave, gate, width))
+        _enter(gate, window, tell)
+    return _outcome(made)
+
+
+def _enter(gate: BoundedSemaphore, width: int, tell: "_Teller") -> None:
+    for _ in range(width):
+        while not gate.acquire(timeout=TELL_SECONDS):
+            tell()
+        tell()
+
+
+def _leave(gate: BoundedSemaphore, width: int, _future: PrefectFuture[Any]) -> None:
+    gate.release(width)
+
+
+class _Teller:
+    """Logs how far a campaign is and shows it as a progress artifact, every few seconds."""
+
+    def __init__(self, made: Campaign) -> None:
+        self._made = made
+        self._artifact: UUID | None = None
+        self._told_at = time.monotonic()
+
+    def __call__(self, *, now: bool = False) -> None:
+        """Tell, if it is time or has to be now."""
+        if not now and time.monotonic() - self._told_at < TELL_SECONDS:
+            return
+        self._told_at = time.monotonic()
+        tally = self._made.tally
+        get_run_logger().info("%s", tally)
+        try:
+            self._show(100 * tally.done / max(tally.ads, 1))
+        except Exception as error:
+            get_run_logger().warning("progress can't be shown: %s", error)
+
+    def _show(self, percent: float) -> None:
+        if self._artifact is None:
+            description = f"Campaign {self._made.name}"
+            created = create_progress_artifact(percent, key="campaign-progress", description=description)
+            self._artifact = created if isinstance(created, UUID) else None
+        else:
+            update_progress_artifact(self._artifact, progress=percent)
+
+
+@contextmanager
+def _told(made: Campaign) -> Iterator[_Teller]:
+    tell = _Teller(made)
+    tallies[str(flow_run.id)] = made.tally
+    tell(now=True)
+    yield tell
+    tell(now=True)
+
+
+def _outcome(made: Campaign) -> dict[str, Any] | State[Any]:
+    tally = made.tally
+    totals = {
+        "ads": tally.ads,
+        **{f"ads {state}": tally.states[state] for state in AdState if tally.states[state]},
+        **{f"scenes {state}": tally.scenes[state] for state in AdState if tally.scenes[state]},
+        "cost": f"USD {tally.cost:.2f}",
+    }
+    rows = [{"what": name, "value": value} for name, value in totals.items()]
+    rows += [{"what": "failed", "value": failure} for failure in tally.failures]
+    create_table_artifact(rows, key="campaign-summary", description=f"Campaign {made.name}: {tally}")
+    if tally.states[AdState.COMPLETED] == tally.ads:
+        return totals
+    name = "Partial" if tally.scenes[AdState.COMPLETED] else "Failed"
+    return Failed(name=name, message="\n".join([f"Campaign {made.name}: {tally}", *tally.failures]))

@@ -1,0 +1,151 @@
+"""Campaigns: many ads in one run, each a job of its own, and nothing bought twice by running them again."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adreel.campaigns import campaign_name, check_sessions, job_of, read_sessions
+from adreel.errors import InputError
+from adreel.local_runware import LocalRunware
+from adreel.messages import State
+from adreel.records import Records
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.verification import verify
+from adreel.views import job_status
+from tests.factories import session_data
+from tests.storage.servers import S3Server
+from tests.test_cli import ADREEL, adreel, answer
+
+IDS = ["ad-1", "ad-2", "ad-3"]
+
+
+def a_session(session_id: str, **changes: Any) -> dict[str, Any]:
+    return {**session_data(seconds=1), "session_id": session_id, **changes}
+
+
+def lines(file: Path, *sessions: dict[str, Any]) -> Path:
+    file.write_text("\n".join(json.dumps(session) for session in sessions) + "\n\n")
+    return file
+
+
+@pytest.fixture
+def ads(tmp_path: Path) -> Path:
+    return lines(tmp_path / "spring.jsonl", *map(a_session, IDS))
+
+
+def ran(*words: str | Path) -> Any:
+    """Run a campaign, well or badly, and return what it says."""
+    return json.loads(adreel("campaign", *words, "--json").stdout)
+
+
+@pytest.mark.usefixtures("runware")
+class TestSources:
+    def test_lines_and_files_are_read_in_their_order(self, ads: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "ads"
+        folder.mkdir()
+        for session_id in IDS:
+            (folder / f"{session_id}.yaml").write_text(yaml.safe_dump(a_session(session_id)))
+        (folder / "notes.txt").write_text("no session")
+        for source in (str(ads), str(folder)):
+            settings = Settings.load()
+            assert check_sessions(settings, source) == 3
+            assert [session.session_id for session in read_sessions(settings, source)] == IDS
+
+    def test_parts_share_the_sessions_out(self, ads: Path) -> None:
+        settings = Settings.load()
+        parts = [[session.session_id for session in read_sessions(settings, str(ads), part, 2)] for part in (1, 2)]
+        assert parts == [["ad-1", "ad-3"], ["ad-2"]]
+        assert [check_sessions(settings, str(ads), part, 2) for part in (1, 2)] == [2, 1]
+
+    def test_a_bucket_is_read_with_the_storage_s_own_options(self, s3: S3Server, ads: Path) -> None:
+        bucket, options = s3.bucket(), s3.options
+        Storage(bucket, options).write("spring.jsonl", ads.read_bytes())
+        settings = Settings(ADREEL_STORAGE=bucket, ADREEL_STORAGE_OPTIONS=json.dumps(options))
+        assert check_sessions(settings, f"{bucket}/spring.jsonl") == 3
+
+    @pytest.mark.parametrize(
+        ("sessions", "said"),
+        [
+            ([a_session("ad-1"), a_session("ad-1")], "line 2: session_id 'ad-1' is there twice"),
+            ([a_session("")], "line 1: a session of a campaign needs a session_id"),
+            ([a_session("ad-1"), a_session("ad-2", product_name="")], "line 2: product_name"),
+            ([], "holds no sessions"),
+        ],
+    )
+    def test_what_can_not_be_bought_is_named_before_anything_is(
+        self, tmp_path: Path, sessions: list[dict[str, Any]], said: str
+    ) -> None:
+        with pytest.raises(InputError, match=said):
+            check_sessions(Settings.load(), str(lines(tmp_path / "ads.jsonl", *sessions)))
+
+    def test_a_missing_file_and_a_broken_line_are_named(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"there is no .*ads\.jsonl"):
+            check_sessions(Settings.load(), str(tmp_path / "ads.jsonl"))
+        (tmp_path / "ads.jsonl").write_text("{")
+        with pytest.raises(InputError, match="line 1 is neither good YAML nor JSON"):
+            check_sessions(Settings.load(), str(tmp_path / "ads.jsonl"))
+
+
+def test_a_campaign_is_named_for_its_source() -> None:
+    assert campaign_name("s3://ads/spring-2026.jsonl") == "spring-2026"
+    assert campaign_name("ads/spring/") == "spring"
+    assert campaign_name("ads.jsonl", "again") == "again"
+    with pytest.raises(InputError):
+        campaign_name("spring sale.jsonl")
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+class TestByTheCommandLine:
+    def test_each_ad_is_a_job_and_a_second_run_buys_only_what_is_missing(
+        self, runware: LocalRunware, ads: Path
+    ) -> None:
+        runware.inject("insufficientCredits:ctax1")
+        first = ran(ads)
+        assert (first["state"], len(runware.ledger.entries)) == ("Partial", 11)
+        records = Records(Storage("outputs"))
+        states = Counter(job_status(records, job_of("spring", session_id)).overall_status for session_id in IDS)
+        assert states == {State.COMPLETED: 2, State.PARTIAL: 1}
+
+        second = ran(ads)
+        assert (second["state"], second["totals"]["ads completed"]) == ("Completed", 3)
+        assert Counter(str(entry.scenario) for entry in runware.ledger.entries) == dict.fromkeys(
+            ["hook", "problem", "solution", "cta"], 3
+        )
+        assert verify(records) == []
+        # Any other command treats them as it treats any ad.
+        assert answer("status", IDS[0])["state"] == "completed"
+        assert adreel("regenerate", IDS[0], "hook").returncode == 0
+
+    def test_what_another_job_has_bought_is_bought_again_only_if_that_is_said(
+        self, runware: LocalRunware, ads: Path
+    ) -> None:
+        assert ran(ads)["state"] == "Completed"
+        refused = ran(ads, "--name", "autumn")
+        assert (refused["state"], "adreel campaign --again" in refused["message"]) == ("Failed", True)
+        assert len(runware.ledger.entries) == 12
+        assert ran(ads, "--name", "autumn", "--again")["state"] == "Completed"
+        assert len(runware.ledger.entries) == 24
+
+    def test_one_that_is_killed_goes_on_by_the_same_command(self, runware: LocalRunware, ads: Path) -> None:
+        runware.inject("dropReplySilent:hookx1")
+        command: list[str | Path] = [ADREEL, "campaign", ads]
+        process = subprocess.Popen(command, env={**os.environ, "RUNWARE_API_KEY": ""}, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while len(runware.ledger.entries) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert ran(ads)["state"] == "Completed"
+        assert len(runware.ledger.entries) == 12
+        assert verify(Records(Storage("outputs"))) == []
