@@ -14,7 +14,8 @@ from adreel.errors import ClipUnavailable
 
 # Said outright: FFmpeg would guess, and some formats (playlists) make it open other files.
 FORMAT = "mp4"
-POSTER_WIDTH = 640
+POSTER_SIDE = 640
+POSTER_SECONDS = 0.5
 PIECE = 1024 * 1024
 TOLERANCE_SECONDS = 0.5
 TOLERANCE_SHARE = 0.05
@@ -69,18 +70,21 @@ def check_duration(measured: Measures, asked: float) -> None:
 
 
 def make_poster(clip: Path, target: Path) -> None:
-    """Write a JPEG of a picture from the first third of a clip."""
+    """Write a JPEG of a picture from the beginning of a clip, but not the first: that may be black."""
     with av.open(str(clip), format=FORMAT) as container:
-        moment = (container.duration or 0) / 3
-        container.seek(int(moment))
-        # A seek ends at the key frame before the moment, often the first picture of all.
-        frames = container.decode(container.streams.video[0])
+        video = container.streams.video[0]
+        # Every picture that is decoded costs milliseconds: few are, on one core, and the small picture is made of one.
+        video.codec_context.skip_frame = "NONREF"
+        video.thread_type = "NONE"
+        moment = min((container.duration or 0) / av.time_base / 3, POSTER_SECONDS)
+        frames = container.decode(video)
         frame = next(frames)
-        while (frame.time or 0) * av.time_base < moment and (following := next(frames, None)):
+        while (frame.time or 0) < moment and (following := next(frames, None)):
             frame = following
-        image = frame.to_image()  # type: ignore[no-untyped-call]
-    image.thumbnail((POSTER_WIDTH, POSTER_WIDTH))
-    image.convert("RGB").save(target, "JPEG", quality=80)
+        scale = min(1.0, POSTER_SIDE / max(frame.width, frame.height))
+        small = frame.reformat(width=round(frame.width * scale), height=round(frame.height * scale))
+        image = small.to_image()  # type: ignore[no-untyped-call]
+    image.save(target, "JPEG", quality=80)
 
 
 def sha256_of(stream: BinaryIO) -> str:

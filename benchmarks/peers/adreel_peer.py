@@ -1,8 +1,8 @@
-"""adreel itself: ads of four scenes, recorded as jobs and carried out by its flow `resume`."""
+"""adreel itself: ads of four scenes, as a campaign with all scenes in flight."""
 
+import json
 import os
 from pathlib import Path
-from uuid import uuid4
 
 from benchmarks.peers import clips
 
@@ -13,38 +13,30 @@ os.environ |= {
     "ADREEL_CONCURRENCY": str(clips.SCENES),
 }
 
-from adreel.jobs import start_job
-from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import read_session
-from adreel.settings import Settings
-from adreel.storage import Storage
-from flows.resume import resume
+from flows.generate_campaign import generate_campaign
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "glowcap.yaml"
 
 
-def plan(records: Records, settings: Settings) -> None:
-    """Record a job for each ad; the last may have fewer scenes."""
+def write_sessions(file: Path) -> None:
+    """Write the sessions of the campaign; the number of scenes has to be a multiple of four."""
     example = read_session(EXAMPLE)
     for scene in example.scene_descriptions:
         scene.seed = clips.ORDER["seed"]
-    scenarios = list(Scenario)
-    for first in range(0, clips.SCENES, len(scenarios)):
-        session = example.model_copy(update={"session_id": f"ad-{first}"})
-        records.save_session(session)
-        chosen = scenarios[: clips.SCENES - first]
-        start_job(records, settings, str(uuid4()), session.session_id, scenarios=chosen)
+    with file.open("w") as lines:
+        for number in range(clips.SCENES // len(Scenario)):
+            session = example.model_copy(update={"session_id": f"ad-{number}"})
+            lines.write(json.dumps(session.model_dump(mode="json")) + "\n")
 
 
 def main() -> None:
     """Make all clips, or what an earlier run has left open."""
-    settings = Settings.load()
-    records = Records(Storage.of(settings))
+    source = clips.STATE / "ads.jsonl"
+    write_sessions(source)
     clips.tell("submitting")
-    if not records.job_ids():
-        plan(records, settings)
-    resume()
+    generate_campaign(str(source), window=max(clips.SCENES, len(Scenario)))
     clips.tell("home")
 
 

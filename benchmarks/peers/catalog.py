@@ -66,7 +66,7 @@ REDIS = Server(
 PEERS = (
     Peer(
         "adreel_peer",
-        "adreel: its flow `resume` over planned jobs, on a Prefect server",
+        "adreel: a campaign, on a Prefect server",
         "",
         "yes: a global limit of Prefect's",
         PREFECT,

@@ -55,7 +55,15 @@ class Surroundings:
 @contextmanager
 def provider(folder: Path, *, render_seconds: float, faults: tuple[str, ...] = ()) -> Iterator[Provider]:
     """Serve a local Runware with a new ledger."""
-    options = ["--port", "0", "--render-seconds", str(render_seconds), "--ledger", str(folder / "ledger.jsonl")]
+    options = [
+        "--port",
+        "0",
+        "--render-seconds",
+        str(render_seconds),
+        "--ledger",
+        str(folder / "ledger.jsonl"),
+        "--one-film",
+    ]
     options += [part for fault in faults for part in ("--fault", fault)]
     command = [str(OURS / "adreel"), "local-runware", *options]
     with running(command, {}, folder / "provider.log") as program:
