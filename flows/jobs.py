@@ -5,8 +5,9 @@ from typing import Any
 from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.futures import wait
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from adreel.errors import AdreelError, InputError
@@ -64,12 +65,18 @@ def open_records() -> tuple[Settings, Records]:
     outlive_the_worker()
     settings = Settings.load()
     # A worker's run has a temporary folder of its own, and a memory: a clip that is put there ends with it.
-    if deployment.id and settings.is_storage_of_process:
+    if _is_of_worker() and settings.is_storage_of_process:
         raise InputError(
             f"ADREEL_STORAGE is {settings.storage!r}, which ends with a worker's run: give the worker an absolute path,"
             " such as $PWD/outputs, or a URL"
         )
     return settings, Records(Storage.of(settings))
+
+
+def _is_of_worker() -> bool:
+    # `prefect.runtime.deployment` would ask the server.
+    context = FlowRunContext.get()
+    return bool(context and context.flow_run and context.flow_run.deployment_id)
 
 
 def _carry_out(

@@ -54,7 +54,7 @@ def last_will(run_id: str, run_count: int) -> Iterator[None]:
     if settings.api.url is None:
         yield
         return
-    environment = {**os.environ, **settings.to_environment_variables(exclude_unset=True)}
+    environment = {**os.environ, **settings.api.to_environment_variables(exclude_unset=True)}
     will = LastWill(run_id, run_count, environment)
     # A run that is being ended by a signal may yet be killed before it has told Prefect: then its will stays in force.
     yield

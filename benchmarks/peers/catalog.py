@@ -1,7 +1,7 @@
 """The peers: which program, in which environment, beside which server, and what each does not do."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -18,6 +18,8 @@ class Server:
     settings: tuple[tuple[str, str], ...] = ()
     health: str = ""
     """A page that answers once it is ready; without one, an open port is enough."""
+    postgres: bool = False
+    """Whether its database is a PostgreSQL, which is started for it."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,12 @@ class Peer:
     """Whether it can hold a limit of clips in flight over several machines."""
     server: Server | None = None
     home: Path = THEIRS
+    module: str = ""
 
     @property
     def command(self) -> list[str]:
         """Return the command that starts it."""
-        return [str(self.home / "python"), "-m", f"benchmarks.peers.{self.name}"]
+        return [str(self.home / "python"), "-m", f"benchmarks.peers.{self.module or self.name}"]
 
 
 PREFECT = Server(
@@ -66,11 +69,20 @@ REDIS = Server(
 PEERS = (
     Peer(
         "adreel_peer",
-        "adreel: a campaign, on a Prefect server",
+        "adreel: a campaign, on a Prefect server with PostgreSQL",
+        "",
+        "yes: a global limit of Prefect's",
+        replace(PREFECT, postgres=True),
+        OURS,
+    ),
+    Peer(
+        "adreel_sqlite",
+        "the same on SQLite",
         "",
         "yes: a global limit of Prefect's",
         PREFECT,
         OURS,
+        "adreel_peer",
     ),
     Peer(
         "gather",

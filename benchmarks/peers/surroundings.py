@@ -14,6 +14,7 @@ from adreel.errors import ClipUnavailable
 from adreel.media import measure
 from benchmarks.peers.catalog import OURS, Peer
 from benchmarks.peers.processes import Program, free_port, running
+from deployments.database import url_file
 
 START_SECONDS = 120.0
 
@@ -96,10 +97,20 @@ def around(
             extra = {name: value.format(**names) for name, value in peer.server.settings}
             command = [part.format(**names) for part in peer.server.command]
             command[0] = str(peer.home / command[0])
+            if peer.server.postgres:
+                extra["PREFECT_API_DATABASE_CONNECTION_URL"] = stack.enter_context(_postgres(kept))
             server = stack.enter_context(running(command, extra, folder / "server.log"))
             _until(lambda: _answers(peer, port), server)
             settings |= {"PEERS_SERVER": peer.server.address.format(**names), **extra}
         yield Surroundings(peer, source, server, clips, folder / "peer.log", settings)
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
+    command = [str(OURS / "python"), "-m", "deployments.database", str(folder)]
+    with running(command, {}, folder / "postgres.log") as program:
+        _until(url_file(folder).exists, program)
+        yield url_file(folder).read_text()
 
 
 def _until(ready: Callable[[], bool], server: Program) -> None:
