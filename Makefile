@@ -15,7 +15,7 @@ FIRST ?= 0
 # What `make bench-peers` is told, such as PEERS='--kill --only journal'.
 PEERS ?= --scenes 4 40 400
 
-.PHONY: demo up test simulate chaos bench-peers bench-peers-ready lint format lock lock-peers clean
+.PHONY: demo up test simulate chaos bench bench-peers bench-peers-ready lint format lock lock-peers clean
 
 demo: $(READY)  ## four clips of an example ad, from the local Runware: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
@@ -31,6 +31,11 @@ simulate: $(READY)  ## the seeded simulation: SEEDS=n many, from FIRST=n; one al
 
 chaos: $(READY)  ## SIGKILL to worker, run, server and provider in turn while ads are made; exit 1 if a promise breaks
 	$(BIN)/python -m tests.rigs.chaos --rounds $(ROUNDS)
+
+bench: $(READY) bench-peers-ready  ## what docs/performance.md quotes, on an idle machine: about half an hour
+	$(BIN)/python -m benchmarks.first_submit
+	$(BIN)/python -m benchmarks.one_ad
+	$(BIN)/python -m benchmarks.peers.run --scenes 4 40 400 --out bench.json
 
 bench-peers: $(READY) bench-peers-ready  ## the same work done by other tools: what it takes, and what a kill costs
 	$(BIN)/python -m benchmarks.peers.run $(PEERS)
