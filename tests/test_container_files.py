@@ -178,9 +178,11 @@ def of_adreel() -> set[str]:
 
 def test_workers_and_pages_can_be_given_every_setting() -> None:
     of_the_api = {f"ADREEL_{name}" for name in OF_THE_API}
-    assert set(CONTAINERS["worker"].described["environment"]) >= of_adreel() - of_the_api
+    of_deploy = {"ADREEL_NOTIFY_URL"}
+    assert set(CONTAINERS["deploy"].described["environment"]) >= of_deploy
+    assert set(CONTAINERS["worker"].described["environment"]) >= of_adreel() - of_the_api - of_deploy
     of_worker = {"RUNWARE_API_KEY", "RUNWARE_URL"}
-    assert set(CONTAINERS["serve"].described["environment"]) >= of_adreel() - of_worker
+    assert set(CONTAINERS["serve"].described["environment"]) >= of_adreel() - of_worker - of_deploy
 
 
 def test_the_servers_share_what_a_lone_server_keeps_in_memory() -> None:
