@@ -8,9 +8,11 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
 
 from adreel.campaigns import campaign_name, check_sessions, job_of, read_sessions
 from adreel.errors import InputError
@@ -24,6 +26,7 @@ from adreel.views import job_status
 from tests.factories import session_data
 from tests.storage.servers import S3Server
 from tests.test_cli import ADREEL, adreel, answer
+from tests.workers import deploy
 
 IDS = ["ad-1", "ad-2", "ad-3"]
 
@@ -149,3 +152,13 @@ class TestByTheCommandLine:
         assert ran(ads)["state"] == "Completed"
         assert len(runware.ledger.entries) == 12
         assert verify(Records(Storage("outputs"))) == []
+
+    @pytest.mark.usefixtures("runware")
+    def test_slices_are_handed_out_once_while_they_are_under_way(self, prefect: str, ads: Path) -> None:
+        deploy(prefect, Path())
+        first, second = (ran(ads, "--parts", "2") for _ in range(2))
+        assert [(each["part"], each["is_new"]) for each in first] == [(1, True), (2, True)]
+        assert second == [{**each, "is_new": False} for each in first]
+        with get_client(sync_client=True) as client:
+            for each in first:
+                client.delete_flow_run(UUID(each["run_id"]))
