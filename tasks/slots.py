@@ -7,7 +7,7 @@ take has its lease, and the run that comes back takes it over. docs/decisions/00
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -110,8 +110,8 @@ class Slots:
         if lease is None:
             self._wanted += 1
             try:
-                # One asks the server for all that wait.
-                async with self._asking:
+                # With blocks one asks the server for all that wait.
+                async with self._asking if self._block > 1 else nullcontext():
                     lease = self._left() or await self._leased()
                     lease.left -= 1
             finally:
