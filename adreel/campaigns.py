@@ -123,6 +123,7 @@ class Tally:
     states: Counter[State] = field(default_factory=Counter)
     scenes: Counter[State] = field(default_factory=Counter)
     cost: float = 0.0
+    all_costs_known: bool = True
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -135,6 +136,7 @@ class Tally:
         self.states[view.overall_status] += 1
         self.scenes.update(scene.status for scene in view.scenes)
         self.cost += sum(scene.cost or 0 for scene in view.scenes)
+        self.all_costs_known &= view.cost is not None
         self._note(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error)
 
     def add_failure(self, session_id: str, reason: str) -> None:
@@ -145,6 +147,11 @@ class Tally:
     def _note(self, failures: Iterable[str]) -> None:
         self.failures = [*self.failures, *failures][:SHOWN]
 
+    @property
+    def money(self) -> str:
+        """What is known to have been paid."""
+        return f"{'' if self.all_costs_known else 'at least '}USD {self.cost:.2f}"
+
     def __str__(self) -> str:
         ads = [f"{self.states[state]} {state}" for state in State if self.states[state]]
-        return f"{self.done} of {self.ads} ads ({', '.join(ads) or 'none yet'}), USD {self.cost:.2f}"
+        return f"{self.done} of {self.ads} ads ({', '.join(ads) or 'none yet'}), {self.money}"

@@ -1,6 +1,6 @@
 """A process that has imported everything a run needs, and forks one for each: `python -m deployments.warm LISTENER`.
 
-A run of its own Python spends three seconds of a core on imports before it does anything. Here a run is a process of
+A Python of its own spends most of a run's start on imports. Here a run is a process of
 its own as well, with its own environment, folder and output; `deployments.launch` hands these over and holds the other
 end of the run's connection.
 """
@@ -35,6 +35,7 @@ def main(listener: socket.socket) -> None:
 
 
 def _import_all() -> None:
+    import prefect.engine  # noqa: F401, PLC0415
 
     import flows.generate_ad  # noqa: PLC0415
     import flows.generate_campaign  # noqa: PLC0415

@@ -113,4 +113,8 @@ def _warm_process() -> Iterator[str]:
         try:
             yield address
         finally:
-            process.communicate(timeout=END_SECONDS)
+            try:
+                process.communicate(timeout=END_SECONDS)
+            except subprocess.TimeoutExpired:  # It is still importing, on a machine that is busy.
+                process.kill()
+                process.wait()

@@ -124,17 +124,24 @@ def _told(made: Campaign) -> Iterator[_Teller]:
     tell(now=True)
 
 
+def _show_summary(made: Campaign, totals: dict[str, Any]) -> None:
+    rows = [{"what": name, "value": value} for name, value in totals.items()]
+    rows += [{"what": "failed", "value": failure} for failure in made.tally.failures]
+    try:
+        create_table_artifact(rows, key="campaign-summary", description=f"Campaign {made.name}: {made.tally}")
+    except Exception as error:
+        get_run_logger().warning("the summary can't be shown: %s", error)
+
+
 def _outcome(made: Campaign) -> dict[str, Any] | State[Any]:
     tally = made.tally
     totals = {
         "ads": tally.ads,
         **{f"ads {state}": tally.states[state] for state in AdState if tally.states[state]},
         **{f"scenes {state}": tally.scenes[state] for state in AdState if tally.scenes[state]},
-        "cost": f"USD {tally.cost:.2f}",
+        "cost": tally.money,
     }
-    rows = [{"what": name, "value": value} for name, value in totals.items()]
-    rows += [{"what": "failed", "value": failure} for failure in tally.failures]
-    create_table_artifact(rows, key="campaign-summary", description=f"Campaign {made.name}: {tally}")
+    _show_summary(made, totals)
     if tally.states[AdState.COMPLETED] == tally.ads:
         return totals
     name = "Partial" if tally.scenes[AdState.COMPLETED] else "Failed"

@@ -56,6 +56,9 @@ class Campaign:
     async def make(self, session: Session) -> None:
         """Bring the scenes of an ad home and count it; raises what keeps it from being completed now."""
         try:
+            if done := await asyncio.to_thread(self._done_before, session):
+                self.tally.add(done)
+                return
             job = await asyncio.to_thread(self._start, session)
         except Exception as error:
             if is_last_try(error):
@@ -70,14 +73,16 @@ class Campaign:
         if worth_retrying:
             raise worth_retrying
 
+    def _done_before(self, session: Session) -> JobView | None:
+        job_id = job_of(self.name, session.session_id)
+        view = job_view(self.records, job_id) if self.records.job(job_id) else None
+        return view if view and view.overall_status == State.COMPLETED else None
+
     def _start(self, session: Session) -> Job:
         job_id = job_of(self.name, session.session_id)
-        job = self.records.job(job_id)
-        if job is None:
+        if self.records.job(job_id) is None:
             all_anew = None if self.again else "a campaign that buys again: `adreel campaign --again`"
             store_new(self.records, self.settings, session, session.scenarios, all_anew=all_anew)
-        elif job_view(self.records, job_id).overall_status == State.COMPLETED:
-            return job
         return start_job(self.records, self.settings, job_id, session.session_id, scenarios=session.scenarios)
 
     async def _produce(self, job: Job) -> dict[Scenario, Exception]:

@@ -117,8 +117,7 @@ class Slots:
             finally:
                 self._wanted -= 1
         lease.held += 1
-        await self._release_idle()
-        if self._renewing is None or self._renewing.done():
+        if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew(), name="runware-slots")
         return lease
 
@@ -160,20 +159,19 @@ class Slots:
             size = self._block
 
     async def _asked_for(self, size: int) -> _Lease | None:
+        asking = asyncio.ensure_future(_ask(size))
         try:
-            async with get_client() as client:
-                answer = await client.increment_concurrency_slots_with_lease(
-                    [LIMIT], size, "concurrency", LEASE_SECONDS
-                )
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code in NOT_THAT_MANY:
-                return None
+            lease_id = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            # The server may grant it all the same, and nobody else would give it back.
+            with suppress(TimeoutError, httpx.HTTPError, AccountError):
+                async with asyncio.timeout(GIVE_BACK_SECONDS):
+                    if granted := await asking:
+                        await self._release(granted)
             raise
-        found = answer.json()
-        if not found["limits"]:
-            raise AccountError(f"there is no limit {LIMIT!r}. Create it: prefect gcl create {LIMIT} --limit 4")
-        lease = _Lease(UUID(found["lease_id"]), left=size)
-        self._leases[lease.lease_id] = lease
+        if lease_id is None:
+            return None
+        lease = self._leases[lease_id] = _Lease(lease_id, left=size)
         return lease
 
     async def _renew(self) -> None:
@@ -199,6 +197,7 @@ class Slots:
             await self._release(lease.lease_id)
         if not self._leases and self._renewing:
             self._renewing.cancel()
+            self._renewing = None
 
     async def _release(self, lease_id: UUID) -> None:
         try:
@@ -210,6 +209,20 @@ class Slots:
         except (httpx.HTTPError, TimeoutError) as error:
             why = error or f"no answer within {GIVE_BACK_SECONDS:g} s"
             logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, why)
+
+
+async def _ask(size: int) -> UUID | None:
+    try:
+        async with get_client() as client:
+            answer = await client.increment_concurrency_slots_with_lease([LIMIT], size, "concurrency", LEASE_SECONDS)
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code in NOT_THAT_MANY:
+            return None
+        raise
+    found = answer.json()
+    if not found["limits"]:
+        raise AccountError(f"there is no limit {LIMIT!r}. Create it: prefect gcl create {LIMIT} --limit 4")
+    return UUID(found["lease_id"])
 
 
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Slots]] = WeakKeyDictionary()

@@ -108,6 +108,34 @@ async def test_a_server_that_is_silent_does_not_hold_a_rendered_scene_up(monkeyp
 
 
 @pytest.mark.usefixtures("prefect")
+async def test_a_slot_that_is_granted_to_a_scene_that_is_being_cancelled_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ensure_limit(4)
+    granted, ask = asyncio.Event(), slots._ask
+
+    async def answered_late(size: int) -> UUID | None:
+        lease = await ask(size)
+        granted.set()
+        await asyncio.sleep(0.1)
+        return lease
+
+    async def scene() -> None:
+        async with runware_slot():
+            pass
+
+    monkeypatch.setattr(slots, "_ask", answered_late)
+    asking = asyncio.create_task(scene())
+    async with asyncio.timeout(60):
+        await granted.wait()
+        asking.cancel()
+        await asyncio.wait({asking})
+    assert asking.cancelled()
+    async with get_client() as client:
+        assert (await client.read_global_concurrency_limit_by_name("runware")).active_slots == 0
+
+
+@pytest.mark.usefixtures("prefect")
 async def test_slots_are_leased_in_blocks_as_large_as_there_is_room_for() -> None:
     ensure_limit(4)
     end, begun = asyncio.Event(), [asyncio.Event() for _ in range(6)]

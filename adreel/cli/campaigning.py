@@ -1,6 +1,5 @@
 """The command that makes many ads: here, with its progress and rate, or in slices by the workers of a server."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adreel.campaigns import campaign_name, check_sessions
 from adreel.cli.generating import run_flow
+from adreel.cli.progress import looking
 from adreel.cli.showing import print_json, print_line
 from adreel.errors import AdreelError
 from adreel.settings import Settings
@@ -67,7 +67,7 @@ def hand_out(source: str, name: str, *, window: int, again: bool, parts: int, as
 def _watching(run_id: str) -> Iterator[None]:
     from flows.generate_campaign import tallies
 
-    over, began, said = threading.Event(), time.monotonic(), ""
+    began, said = time.monotonic(), ""
 
     def look() -> None:
         nonlocal said
@@ -78,15 +78,5 @@ def _watching(run_id: str) -> Iterator[None]:
                 print_line(f"{line}, {rate:.1f} ads a minute")
                 said = line
 
-    def poll() -> None:
-        while not over.wait(SHOW_SECONDS):
-            look()
-
-    thread = threading.Thread(target=poll, name="adreel-campaign", daemon=True)
-    thread.start()
-    try:
+    with looking(look, SHOW_SECONDS):
         yield
-    finally:
-        over.set()
-        thread.join(SHOW_SECONDS)
-        look()

@@ -32,8 +32,6 @@ def watching(records: Records, job_ids: list[str]) -> Iterator[None]:
 
 @contextmanager
 def _polling(records: Records, job_ids: list[str], show: Callable[[str, VideoSceneStatus], None]) -> Iterator[None]:
-    over = threading.Event()
-
     def look() -> None:
         try:
             for job_id in job_ids:
@@ -44,8 +42,17 @@ def _polling(records: Records, job_ids: list[str], show: Callable[[str, VideoSce
             # Before the job is recorded there is nothing to show; trouble of storage shows in the run itself.
             return
 
+    with looking(look, LOCAL_SECONDS if records.storage.is_local else REMOTE_SECONDS):
+        yield
+
+
+@contextmanager
+def looking(look: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Look every few seconds until the block ends, and once after it."""
+    over = threading.Event()
+
     def poll() -> None:
-        while not over.wait(LOCAL_SECONDS if records.storage.is_local else REMOTE_SECONDS):
+        while not over.wait(seconds):
             look()
 
     thread = threading.Thread(target=poll, name="adreel-progress", daemon=True)
