@@ -3,17 +3,27 @@
 import asyncio
 import hashlib
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from adreel.crash_points import crash_point
 from adreel.downloads import Arrived, DownloadRules, download
 from adreel.errors import ClipUnavailable, StorageError
-from adreel.media import PIECE, check_duration, make_poster, measure, sha256_of
+from adreel.media import PIECE, check_duration, measure, sha256_of
 from adreel.storage import Storage
 from adreel.takes import Clip, Take, clip_name
 
+AT_ONCE = 16
+
+_deliveries: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def deliveries() -> asyncio.Semaphore:
+    """Return what bounds the deliveries of this event loop: each takes a connection, disk and memory, and ends soon."""
+    return _deliveries.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
+
 
 async def bring_to(folder: Path, take: Take, storage: Storage, rules: DownloadRules) -> Clip:
-    """Fetch the clip of a rendered take into a local folder and measure it.
+    """Fetch the clip of a rendered take into a local folder, measure it and draw its poster.
 
     What an earlier run published before it could say so is fetched from the storage: its address may be dead by now.
     """
@@ -27,11 +37,9 @@ async def bring_to(folder: Path, take: Take, storage: Storage, rules: DownloadRu
 
 def publish(clip: Clip, folder: Path, storage: Storage) -> None:
     """Put a clip from a local folder into the storage, its poster first; StorageError if another has its name."""
-    path, poster = folder / clip.file, folder / clip.poster
-    make_poster(path, poster)
-    storage.publish(poster, clip.poster)
+    storage.publish(folder / clip.poster, clip.poster)
     crash_point("poster published")
-    if not storage.publish(path, clip.file):
+    if not storage.publish(folder / clip.file, clip.file):
         with storage.open(clip.file) as stream:
             if sha256_of(stream) != clip.sha256:
                 raise _another(storage, clip.file)
@@ -59,11 +67,12 @@ def _look_into_published(storage: Storage, take: Take, path: Path, arrived: Arri
 
 
 def _look_into(take: Take, path: Path, arrived: Arrived) -> Clip:
-    measured = measure(path)
+    poster = path.with_name(clip_name(take, ".jpg"))
+    measured = measure(path, poster)
     check_duration(measured, take.request.duration)
     return Clip(
         file=path.name,
-        poster=clip_name(take, ".jpg"),
+        poster=poster.name,
         sha256=arrived.sha256,
         size=arrived.size,
         duration=round(measured.duration, 3),

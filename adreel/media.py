@@ -1,6 +1,8 @@
 """Looks into a clip: does it open, what does it measure, what picture stands for it."""
 
+import ctypes
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -9,17 +11,25 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
+from PIL import Image
 
 from adreel.errors import ClipUnavailable
 
 # Said outright: FFmpeg would guess, and some formats (playlists) make it open other files.
 FORMAT = "mp4"
+# To open a clip, FFmpeg would decode pictures of it, and forget them, only to learn what the header says.
+BY_ITS_HEADER = {"skip_frame": "all"}
 POSTER_SIDE = 640
 POSTER_SECONDS = 0.5
+DULL = 32
+"""Of 256 levels of brightness: a picture with fewer is black, or about to fade in."""
 PIECE = 1024 * 1024
 TOLERANCE_SECONDS = 0.5
 TOLERANCE_SHARE = 0.05
 CUT_SECONDS = 0.2
+# The names are those of malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -31,32 +41,67 @@ class Measures:
     height: int
 
 
-def measure(path: Path) -> Measures:
-    """Open a clip and decode its first picture; ClipUnavailable if it is no video."""
+def measure(clip: Path, poster: Path | None = None) -> Measures:
+    """Open a clip, decode a picture of it and write that as a JPEG, if wanted; ClipUnavailable if it is no video."""
     try:
-        with av.open(str(path), format=FORMAT) as container:
+        with av.open(str(clip), format=FORMAT, options=BY_ITS_HEADER) as container:
             if not container.streams.video:
                 raise ClipUnavailable("what arrived has no video in it")
             video = container.streams.video[0]
-            next(container.decode(video))
+            picture = _picture(container, video)
             container.seek(0)
             seconds = _last_moment(container, video)
             promised = float((video.duration or 0) * (video.time_base or 0))
             if seconds < promised - CUT_SECONDS:
                 raise ClipUnavailable(f"what arrived is cut off after {seconds:.2f} of {promised:.2f} s")
-            return Measures(seconds, video.width, video.height)
+            measures = Measures(seconds, video.width, video.height)
     except (FFmpegError, StopIteration, ValueError) as error:
         raise ClipUnavailable(f"what arrived is no playable video: {error}") from error
+    if poster:
+        picture.save(poster, "JPEG", quality=80)
+    return measures
+
+
+def _picture(container: InputContainer, video: VideoStream) -> Image.Image:
+    """Return a small picture from the beginning of a clip: the first, or a later one if that shows nothing."""
+    # Every picture that is decoded costs milliseconds: one is enough for most clips, and more threads cost more.
+    video.thread_type = "NONE"
+    video.codec_context.skip_frame = "NONKEY"
+    picture = _small(next(container.decode(video)))
+    if sum(map(bool, picture.convert("L").histogram())) >= DULL:
+        return picture
+    video.codec_context.skip_frame = "NONREF"
+    container.seek(0)
+    moment = min((container.duration or 0) / av.time_base / 3, POSTER_SECONDS)
+    for frame in container.decode(video):
+        if (frame.time or 0) >= moment:
+            return _small(frame)
+    return picture
+
+
+def _small(frame: av.VideoFrame) -> Image.Image:
+    scale = min(1.0, POSTER_SIDE / max(frame.width, frame.height))
+    width, height = round(frame.width * scale), round(frame.height * scale)
+    plane = frame.reformat(width=width, height=height, format="rgb24", interpolation="FAST_BILINEAR").planes[0]
+    return Image.frombuffer("RGB", (width, height), bytes(plane), "raw", "RGB", plane.line_size, 1)
 
 
 def _last_moment(container: InputContainer, video: VideoStream) -> float:
     # The header of a clip cut short still promises its whole length: only the pictures that came count.
-    ends = [
-        float((packet.pts + (packet.duration or 0)) * packet.time_base)
-        for packet in container.demux(video)
-        if packet.pts is not None and packet.size
-    ]
-    return max(ends, default=0.0)
+    packets = container.demux(video)
+    ends = [packet.pts + (packet.duration or 0) for packet in packets if packet.pts is not None and packet.size]
+    return float(max(ends, default=0) * (video.time_base or 0))
+
+
+def keep_memory() -> None:
+    """Have this process keep the memory of the last clip for the next: for those who look into thousands.
+
+    glibc hands pieces of that size back to the system: a quarter of the processor went into getting them again.
+    """
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
+        library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
 
 
 def check_duration(measured: Measures, asked: float) -> None:
@@ -67,24 +112,6 @@ def check_duration(measured: Measures, asked: float) -> None:
             f"the clip lasts {measured.duration:.2f} s, but {asked:g} s were asked for:"
             " it is not kept; regenerate the scene to buy another"
         )
-
-
-def make_poster(clip: Path, target: Path) -> None:
-    """Write a JPEG of a picture from the beginning of a clip, but not the first: that may be black."""
-    with av.open(str(clip), format=FORMAT) as container:
-        video = container.streams.video[0]
-        # Every picture that is decoded costs milliseconds: few are, on one core, and the small picture is made of one.
-        video.codec_context.skip_frame = "NONREF"
-        video.thread_type = "NONE"
-        moment = min((container.duration or 0) / av.time_base / 3, POSTER_SECONDS)
-        frames = container.decode(video)
-        frame = next(frames)
-        while (frame.time or 0) < moment and (following := next(frames, None)):
-            frame = following
-        scale = min(1.0, POSTER_SIDE / max(frame.width, frame.height))
-        small = frame.reformat(width=round(frame.width * scale), height=round(frame.height * scale))
-        image = small.to_image()  # type: ignore[no-untyped-call]
-    image.save(target, "JPEG", quality=80)
 
 
 def sha256_of(stream: BinaryIO) -> str:

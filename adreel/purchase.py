@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
 from adreel.crash_points import crash_point
-from adreel.delivery import bring_to, publish
+from adreel.delivery import bring_to, deliveries, publish
 from adreel.downloads import DownloadRules
 from adreel.errors import (
     AccountError,
@@ -105,8 +105,11 @@ class Purchase:
             take.plan_attempt(utc_now())
         elif not take.problem:
             return
-        take.problem = None
-        await self._save(f"attempt {len(take.attempts)}: {self._attempt.state}")
+        # A plan is recorded with the next step: made anew, it would be the same.
+        if take.problem:
+            take.problem = None
+            await asyncio.to_thread(self._write)
+        self._report(take, f"attempt {len(take.attempts)}: {self._attempt.state}")
 
     def _raise_failure(self) -> None:
         """Raise what the attempt failed of: RenderFailed if a further one is allowed, else TakeFailed."""
@@ -119,11 +122,12 @@ class Purchase:
         raise TakeFailed(message)
 
     async def _note_slot(self, slot: UUID | None) -> None:
-        # A task outlives the run that sent it, and its slot has to: the run that comes back finds it here.
+        # A task outlives the run that sent it, and its slot has to: the run that comes back finds it in the record.
         crash_point("slot held")
         if self._attempt.slot != slot:
             self._attempt.slot = slot
-            await asyncio.to_thread(self._write)
+            if self._attempt.is_open:
+                await asyncio.to_thread(self._write)
 
     async def _prepare(self) -> None:
         # A bad key or a dead host shows here, before the record says that anything was sent.
@@ -210,13 +214,14 @@ class Purchase:
 
     async def _bring_home(self) -> None:
         storage = self._records.storage
-        with storage.workspace() as folder:
-            clip = self.take.clip = await bring_to(folder, self.take, storage, self._rules)
-            self.take.reach("fetched")
-            await self._save("downloaded and verified")
-            await asyncio.to_thread(publish, clip, folder, storage)
-            crash_point("clip published")
-        await self._move(AttemptState.STORED, "stored")
+        async with deliveries():
+            with storage.workspace() as folder:
+                clip = self.take.clip = await bring_to(folder, self.take, storage, self._rules)
+                self.take.reach("fetched")
+                await self._save("downloaded and verified")
+                await asyncio.to_thread(publish, clip, folder, storage)
+                crash_point("clip published")
+            await self._move(AttemptState.STORED, "stored")
 
     async def _move(self, state: AttemptState, text: str) -> None:
         self.take.advance(state)

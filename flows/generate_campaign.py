@@ -18,6 +18,7 @@ from prefect.states import Failed
 from pydantic import Field
 
 from adreel.campaigns import Tally, campaign_name, check_sessions, read_sessions
+from adreel.media import keep_memory
 from adreel.messages import State as AdState
 from adreel.scenarios import Scenario
 from adreel.task_runner import OneLoopTaskRunner
@@ -64,6 +65,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     tally = Tally(check_sessions(settings, source, part, parts))
     made = Campaign(campaign_name(source, campaign), settings, records, tally, again)
     ensure_limit(settings.concurrency)
+    keep_memory()
     with last_will(str(flow_run.id), flow_run.run_count), _told(made) as tell:
         gate = BoundedSemaphore(window)
         for session in read_sessions(settings, source, part, parts):

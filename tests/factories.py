@@ -15,6 +15,7 @@ from adreel.sessions import SceneDescription, Session, parse_session
 from adreel.takes import AttemptState, Clip, ClipRequest, Problem, Take, clip_name
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+BLACK = (b"\x10", b"\x80", b"\x80")
 
 
 def scene_data(scenario: str = "hook", **changes: Any) -> dict[str, Any]:
@@ -71,8 +72,8 @@ def make_take(
     return take
 
 
-def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = False) -> Path:
-    """Write an MP4 of noise (which does not compress, so a cut shows) with its index in front."""
+def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = False, black: float = 0) -> Path:
+    """Write an MP4 of noise (which does not compress, so a cut shows) with its index in front, `black` at first."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         picture = container.add_stream("libx264", rate=10) if video else None
         if picture:
@@ -92,8 +93,9 @@ def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = 
             for number in range(round(seconds * 10)):
                 frame = av.VideoFrame(64, 48, "yuv420p")
                 frame.pts = number
-                for plane in frame.planes:
-                    plane.update(noise.randbytes(plane.buffer_size))
+                for plane, dark in zip(frame.planes, BLACK, strict=True):
+                    noisy = noise.randbytes(plane.buffer_size)
+                    plane.update(noisy if number >= black * 10 else dark * plane.buffer_size)
                 container.mux(picture.encode(frame))
             container.mux(picture.encode(None))
     return path

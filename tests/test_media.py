@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adreel.errors import ClipUnavailable
-from adreel.media import PIECE, Measures, check_duration, make_poster, measure, sha256_of
+from adreel.media import PIECE, Measures, check_duration, measure, sha256_of
 from tests.factories import write_film
 
 
@@ -82,14 +82,20 @@ def test_a_clip_may_be_a_little_shorter_than_asked(seconds: float, asked: float,
 
 
 def test_a_poster_is_a_picture_of_the_clip(film: Path, tmp_path: Path) -> None:
-    make_poster(film, tmp_path / "poster.jpg")
+    measure(film, tmp_path / "poster.jpg")
     with Image.open(tmp_path / "poster.jpg") as poster:
         assert (poster.format, poster.size) == ("JPEG", (64, 48))
 
 
 def test_a_clip_of_one_picture_has_a_poster(tmp_path: Path) -> None:
-    make_poster(write_film(tmp_path / "one.mp4", 0.1), tmp_path / "poster.jpg")
+    measure(write_film(tmp_path / "one.mp4", 0.1), tmp_path / "poster.jpg")
     assert (tmp_path / "poster.jpg").stat().st_size
+
+
+def test_a_clip_that_begins_black_has_a_poster_that_shows_something(tmp_path: Path) -> None:
+    measure(write_film(tmp_path / "fade.mp4", 2, black=0.3), tmp_path / "poster.jpg")
+    with Image.open(tmp_path / "poster.jpg") as poster:
+        assert max(poster.convert("L").tobytes()) > 128
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1], ids=["empty", "one byte", "a piece", "more than a piece"])

@@ -62,8 +62,8 @@ def test_it_sees_a_clip_that_is_lost_to_a_refused_repeat(monkeypatch: pytest.Mon
         """Do not ask."""
 
     monkeypatch.setattr(RunwareClient, "look_up", see_nothing)
-    # About one run in a thousand comes to this; after a change of the purchase another seed may.
-    assert "I2" in {violation.invariant for violation in simulate(2079).violations}
+    # About two runs in five thousand come to this; after a change of the purchase another seed may.
+    assert "I2" in {violation.invariant for violation in simulate(3022).violations}
 
 
 def test_it_sees_a_runner_that_overwrites_what_another_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,10 +58,8 @@ class Desk:
 
     def settle(self) -> None:
         """End the renders that are due."""
-        now = self._clock()
-        for entry in self._ledger.open_entries():
-            if entry.due_at is not None and entry.due_at <= now:
-                self._end(entry)
+        for entry in self._ledger.overdue(self._clock()):
+            self._end(entry)
 
     def _end(self, entry: Entry) -> None:
         fault = self._faults.strike(Point.OUTCOME, (entry.scenario,))

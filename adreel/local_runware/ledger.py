@@ -6,8 +6,9 @@ flushed: a new server on the same file knows the old one's tasks, and a last lin
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from heapq import heappop, heappush
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -52,6 +53,7 @@ class Ledger:
         self.counters = Counters()
         self._entries: dict[str, Entry] = {}
         self._submits: Counter[str] = Counter()
+        self._due: list[tuple[float, str]] = []
         self._file: IO[str] | None = None
         if file is not None:
             self._open(file)
@@ -85,6 +87,13 @@ class Ledger:
     def open_entries(self) -> list[Entry]:
         """List the tasks that have not ended."""
         return [entry for entry in self.entries if entry.ended_at is None]
+
+    def overdue(self, now: float) -> Iterator[Entry]:
+        """Yield the tasks that end by now, the earliest first, each once."""
+        while self._due and self._due[0][0] <= now:
+            entry = self._entries[heappop(self._due)[1]]
+            if entry.ended_at is None and entry.due_at is not None:
+                yield entry
 
     def most_in_flight(self) -> int:
         """Return the largest number of tasks that were in flight at once."""
@@ -157,7 +166,9 @@ class Ledger:
             case "submitted":
                 self._submits[uuid] += 1
             case "accepted":
-                self._entries[uuid] = Entry(**fields)
+                entry = self._entries[uuid] = Entry(**fields)
+                if entry.due_at is not None:
+                    heappush(self._due, (entry.due_at, uuid))
             case "stuck":
                 self._entries[uuid] = replace(self._entries[uuid], due_at=None)
             case "ended":

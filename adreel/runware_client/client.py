@@ -16,6 +16,8 @@ from adreel.runware_client.replies import Failure, Rendered, Reply, Underway
 from adreel.takes import ClipRequest
 
 LOOKS = 3
+SUBMITS = 32
+"""As many may wait for their acknowledgement at once; the rest wait to be sent, or the last would seem to be lost."""
 PING = {"taskType": "ping", "ping": True}
 
 
@@ -87,6 +89,7 @@ class RunwareClient:
         self._timing = timing or Timing()
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
+        self._submitting = asyncio.Semaphore(SUBMITS)
         self._watches: dict[UUID, list[_Watch]] = {}
         self._questions: list[_Question] = []
         self._asked_archive: dict[UUID, float] = {}
@@ -111,7 +114,7 @@ class RunwareClient:
         """
         trouble: AdreelError = ProviderUnreachable(f"Runware did not acknowledge {uuid}")
         try:
-            async with asyncio.timeout(self._timing.submit):
+            async with self._submitting, asyncio.timeout(self._timing.submit):
                 for attempt in count():
                     try:
                         return await self._submit_once(uuid, request, image)

@@ -89,9 +89,7 @@ class Connection:
         self._submitting += 1
         try:
             while not submitting.done() and self.is_alive:
-                await asyncio.wait(
-                    {submitting, self._interruption}, timeout=CHECK_SECONDS, return_when="FIRST_COMPLETED"
-                )
+                await asyncio.wait({submitting}, timeout=CHECK_SECONDS)
             if not submitting.done():
                 raise self._why_interrupted()
             _raise_refusal(submitting)

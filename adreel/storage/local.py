@@ -24,19 +24,22 @@ NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL
 class LocalDisk(Objects):
     """Durable when it returns; publishing and updating are one step for all processes that share the disk."""
 
+    def read(self, path: str) -> bytes:
+        """Return the content."""
+        return Path(path).read_bytes()
+
     def write(self, path: str, content: bytes) -> None:
         """Replace a file, whole or not at all."""
-        replace(Path(path), content)
+        _replace(Path(path), content)
 
     def update(self, path: str, change: Change) -> bytes | None:
         """Read, change and replace a file while nobody else does."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with _locked(Path(path).parent):
             return super().update(path, change)
 
     def publish(self, source: Path, path: str) -> bool:
         """Link a file to its name, which only the first can do."""
-        return link(source, Path(path))
+        return _link(source, Path(path))
 
     def open(self, path: str) -> BinaryIO:
         """Open a file."""
@@ -66,24 +69,31 @@ class LocalDisk(Objects):
         return [str(path.relative_to(root)) for path in found]
 
 
-def replace(target: Path, content: bytes) -> None:
-    """Put a file in place of an earlier one, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _replace(target: Path, content: bytes) -> None:
     temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
-        with temporary.open("xb") as stream:
+        with _created(temporary) as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         crash_point("temporary written")
         temporary.replace(target)
-        crash_point("renamed")
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    crash_point("renamed")
     _sync_folder(target.parent)
 
 
-def link(source: Path, target: Path) -> bool:
+def _created(path: Path) -> BinaryIO:
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
+
+
+def _link(source: Path, target: Path) -> bool:
     """Give a finished file its name; False if another one has it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as stream:
@@ -108,7 +118,11 @@ def link(source: Path, target: Path) -> bool:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     # A lock on the folder itself ends with the process that holds it, and leaves no file behind.
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -24,14 +24,11 @@ def clip_bytes(uuid: str, *, shorter: bool = False) -> bytes:
     return _film(shorter=shorter) + struct.pack(">I4s", MARK, b"free") + uuid.encode()
 
 
-def measure(path: Path) -> Measures:
-    """Measure a clip, once for all that differ in their mark only."""
-    return _measured(_unmarked(path.read_bytes()))
-
-
-def make_poster(clip: Path, target: Path) -> None:
-    """Draw a clip's poster, once for all that differ in their mark only."""
-    target.write_bytes(_poster(_unmarked(clip.read_bytes())))
+def measure(clip: Path, poster: Path) -> Measures:
+    """Measure a clip and draw its poster, once for all that differ in their mark only."""
+    measures, picture = _looked_into(_unmarked(clip.read_bytes()))
+    poster.write_bytes(picture)
+    return measures
 
 
 def _unmarked(content: bytes) -> bytes:
@@ -39,17 +36,8 @@ def _unmarked(content: bytes) -> bytes:
 
 
 @cache
-def _measured(content: bytes) -> Measures:
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        file.write(content)
-        file.flush()
-        return media.measure(Path(file.name))
-
-
-@cache
-def _poster(content: bytes) -> bytes:
+def _looked_into(content: bytes) -> tuple[Measures, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         clip, poster = Path(folder) / "clip.mp4", Path(folder) / "poster.jpg"
         clip.write_bytes(content)
-        media.make_poster(clip, poster)
-        return poster.read_bytes()
+        return media.measure(clip, poster), poster.read_bytes()

@@ -220,7 +220,6 @@ def _in_world(world: World) -> Iterator[None]:
             ("runware.Runware", Socket),
             ("adreel.delivery.download", world.provider.download),
             ("adreel.delivery.measure", clips.measure),
-            ("adreel.delivery.make_poster", clips.make_poster),
             ("adreel.purchase.utc_now", now),
             ("adreel.jobs.utc_now", now),
             ("tempfile.tempdir", MEMORY),
