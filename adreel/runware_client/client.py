@@ -36,7 +36,7 @@ class Timing:
     """For the answer to one question about one task."""
     silence: float = 20
     """A socket that says nothing for so long, though polled, is dead."""
-    poll_least: float = 0.35
+    poll_least: float = 0.3
     poll_each: float = 0.0005
     """What a further open task adds to the pause between two polls: a message tells of all of them."""
     poll_most: float = 1.0
