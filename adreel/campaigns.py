@@ -1,4 +1,4 @@
-"""Campaigns: many ads at once, from a folder of session files or a JSON Lines file, on any storage.
+"""Campaigns: many ads at once, from a folder of session files, a JSON Lines file, or products and variants in one file.
 
 Each ad is a job of its own, under an id that follows from the campaign's name and the session: whoever runs the
 campaign again, or beside this one, asks for the same clips. One that was cut short goes on by the same command.
@@ -22,6 +22,7 @@ from adreel.prompts import clip_request
 from adreel.sessions import Session, check_id, parse_session
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.variants import each_ad
 from adreel.views import JobView
 
 LINES = (".jsonl", ".ndjson")
@@ -65,7 +66,7 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
         except AdreelError as error:
             problems.append(str(error))
     if not count:
-        kinds = f"a {' or '.join(LINES)} file, or a folder of {', '.join(SUFFIXES)} files"
+        kinds = f"a {' or '.join(LINES)} file, a folder of {', '.join(SUFFIXES)} files, or one of products and variants"
         raise InputError(f"{source} holds no sessions: expected {kinds}")
     if problems:
         more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
@@ -88,6 +89,8 @@ def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
     )
     if name.endswith(LINES):
         yield from _lines(storage, name)
+    elif name.endswith(SUFFIXES):
+        yield from _variants(storage, name)
     else:
         yield from _files(storage, name)
 
@@ -100,6 +103,16 @@ def _lines(storage: Storage, name: str) -> Iterator[tuple[str, Any]]:
                     yield f"line {number}", _parsed(f"line {number}", partial(json.loads, line))
     except FileNotFoundError:
         raise InputError(f"there is no {storage.location(name)}") from None
+
+
+def _variants(storage: Storage, name: str) -> Iterator[tuple[str, Any]]:
+    try:
+        content = storage.read(name)
+    except FileNotFoundError:
+        raise InputError(f"there is no {storage.location(name)}") from None
+    # A long list of products is JSON that somebody exported, and YAML is read a hundred times slower.
+    load = json.loads if name.endswith(".json") else yaml.safe_load
+    yield from each_ad(_parsed(name, partial(load, content)), name)
 
 
 def _files(storage: Storage, folder: str) -> Iterator[tuple[str, Any]]:

@@ -53,7 +53,8 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     """Generate the ads of many sessions. The same campaign again goes on where it stopped.
 
     Args:
-        source: A JSON Lines file of sessions (.jsonl), or a folder of session files: a path or URL for the worker.
+        source: A JSON Lines file of sessions (.jsonl), a folder of session files, or one file of products and
+            variants: a path or URL for the worker.
         campaign: What tells this campaign from another of the same sessions; the name of the source if empty.
         window: How many scenes may be in flight at once; the slots of the limit "runware" bound it as well.
         again: Buy anew what other jobs have bought of these sessions already.

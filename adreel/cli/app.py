@@ -43,7 +43,11 @@ def generate(
 @app.command()
 def campaign(
     source: Annotated[
-        str, typer.Argument(help="Sessions: a .jsonl file, or a folder of session files; a path or a URL")
+        str,
+        typer.Argument(
+            help="Sessions: a .jsonl file, a folder of session files, or a .yaml or .json file of products and"
+            " variants; a path or a URL"
+        ),
     ],
     name: Annotated[
         str, typer.Option(help="Tells it from other campaigns of the same sessions; by default the file's")

@@ -1,0 +1,59 @@
+"""Product facts times variants: one file from which a campaign makes an ad of each product in each variant.
+
+A product is the facts of a session; a variant is scenes in words, and whatever it has otherwise than the product. In
+the words of a scene, `{main_benefit}` stands for that fact.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from adreel.errors import InputError
+from adreel.sessions import Session
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+FACTS = [name for name in Session.model_fields if name != "scene_descriptions"]
+
+
+def each_ad(data: Any, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a place and the data of a session for each product in each variant, one product after the other."""
+    products, variants = _listed(data, "products", "session_id", file), _listed(data, "variants", "variant", file)
+    for product in products:
+        for variant in variants:
+            place = f"{file}, {product['session_id']} in variant {variant['variant']}"
+            yield place, _ad(product, variant, place)
+
+
+def _listed(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:
+    entries = data.get(kind) if isinstance(data, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{file} has no list of {kind}: a campaign in one file needs products and variants")
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict) or not entry.get(key):
+            raise InputError(f"{file}: number {number} of its {kind} needs a {key}: the ads are known by it")
+    return entries
+
+
+def _ad(product: dict[str, Any], variant: dict[str, Any], place: str) -> dict[str, Any]:
+    otherwise = {name: value for name, value in variant.items() if name != "variant"}
+    facts = {**product, **otherwise}
+    scenes = _filled(facts.pop("scene_descriptions", []), facts, place)
+    return {**facts, "session_id": f"{product['session_id']}-{variant['variant']}", "scene_descriptions": scenes}
+
+
+def _filled(value: Any, facts: dict[str, Any], place: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(each, facts, place) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, facts, place) for each in value]
+    if not isinstance(value, str):
+        return value
+
+    def fact(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in FACTS or name not in facts:
+            raise InputError(f"{place}: {found[0]} is no fact of it; there are {', '.join(sorted(facts))}")
+        said = facts[name]
+        return ", ".join(map(str, said)) if isinstance(said, list) else str(said)
+
+    return PLACEHOLDER.sub(fact, value)
