@@ -14,6 +14,8 @@ SEEDS ?= 2000
 FIRST ?= 0
 # What `make bench-peers` is told, such as PEERS='--kill --only journal'.
 PEERS ?= --scenes 4 40 400
+# Of the other tools, those that can have thousands in flight.
+LARGE ?= adreel_peer adreel_sqlite gather
 
 .PHONY: demo up test simulate chaos bench bench-peers bench-peers-ready lint format lock lock-peers clean
 
@@ -32,10 +34,14 @@ simulate: $(READY)  ## the seeded simulation: SEEDS=n many, from FIRST=n; one al
 chaos: $(READY)  ## SIGKILL to worker, run, server and provider in turn while ads are made; exit 1 if a promise breaks
 	$(BIN)/python -m tests.rigs.chaos --rounds $(ROUNDS)
 
-bench: $(READY) bench-peers-ready  ## what docs/performance.md quotes, on an idle machine: about half an hour
+bench: $(READY) bench-peers-ready  ## what docs/performance.md quotes, on an idle machine: about two hours
 	$(BIN)/python -m benchmarks.first_submit
 	$(BIN)/python -m benchmarks.one_ad
-	$(BIN)/python -m benchmarks.peers.run --scenes 4 40 400 --out bench.json
+	$(BIN)/python -m benchmarks.one_ad --ads 4 --render-seconds 60
+	$(BIN)/python -m benchmarks.peers.run --scenes 4 40 400 --out bench-5s.json
+	$(BIN)/python -m benchmarks.peers.run --scenes 2000 10000 --render-seconds 60 --only $(LARGE) --out bench-60s.json
+	$(BIN)/python -m benchmarks.peers.run --kill --out bench-kills.json
+	$(PEERS_HOME)/.venv/bin/python -m benchmarks.peers.plot docs/performance.svg bench-5s.json bench-60s.json
 
 bench-peers: $(READY) bench-peers-ready  ## the same work done by other tools: what it takes, and what a kill costs
 	$(BIN)/python -m benchmarks.peers.run $(PEERS)

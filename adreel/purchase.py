@@ -77,6 +77,7 @@ class Purchase:
         try:
             await self._begin()
             if self._attempt.state in self._in_flight:
+                self._client.connect_ahead()
                 async with self._slot(self._attempt.slot) as slot:
                     await self._note_slot(slot)
                     while step := self._in_flight.get(self._attempt.state):

@@ -82,6 +82,30 @@ async def test_a_bad_key_is_told_at_once_and_by_name() -> None:
         assert not server.ledger.submits
 
 
+async def test_a_connection_that_was_begun_ahead_is_the_one_that_is_used() -> None:
+    async with studio() as (server, client):
+        client.connect_ahead()
+        client.connect_ahead()
+        await asyncio.gather(buy(client), buy(client))
+        assert server.ledger.counters.connections == 1
+
+
+async def test_what_kept_it_from_connecting_ahead_is_told_to_the_next_who_connects() -> None:
+    async with studio(keys=frozenset({"good"}), key="bad") as (server, client):
+        client.connect_ahead()
+        with pytest.raises(BadKey):
+            await client.connect()
+        assert server.ledger.counters.connections == 1
+
+
+async def test_a_connection_that_was_begun_ahead_for_nobody_is_ended() -> None:
+    async with studio(keys=frozenset({"good"}), key="bad") as (_, client):
+        client.connect_ahead()
+        await asyncio.sleep(0)
+        await client.close()
+        assert "runware-connect" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
 async def test_a_dead_host_is_told_within_the_time_limit() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

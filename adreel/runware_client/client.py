@@ -89,6 +89,7 @@ class RunwareClient:
         self._timing = timing or Timing()
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
+        self._ahead: asyncio.Task[Connection] | None = None
         self._submitting = asyncio.Semaphore(SUBMITS)
         self._watches: dict[UUID, list[_Watch]] = {}
         self._questions: list[_Question] = []
@@ -98,8 +99,19 @@ class RunwareClient:
         self.trouble: AdreelError | None = None
         """Why the provider could not be asked last time, if it could not."""
 
+    def connect_ahead(self) -> None:
+        """Begin to connect for the next who does, and has to wait for something else first."""
+        if self._connection is None and self._ahead is None:
+            self._ahead = asyncio.create_task(self._connect(), name="runware-connect")
+
     async def connect(self) -> Connection:
         """Return the open connection, opening one if need be; raises BadKey or ProviderUnreachable."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead
+        return await self._connect()
+
+    async def _connect(self) -> Connection:
         async with self._connecting:
             if self._connection is None or not self._connection.is_alive:
                 await self._drop()
@@ -169,9 +181,10 @@ class RunwareClient:
 
     async def close(self) -> None:
         """Stop polling and close the socket."""
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.wait({self._poller})
+        for task in (self._ahead, self._poller):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._drop()
 
     async def _submit_once(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
