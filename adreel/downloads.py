@@ -3,11 +3,14 @@
 import asyncio
 import hashlib
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
@@ -67,11 +70,12 @@ async def download(url: str, target: Path, rules: DownloadRules) -> Arrived:
 
     Raises ClipUnavailable if it did not come whole, AccountError if its host is not allowed.
     """
+    limits = aiohttp.ClientTimeout(sock_connect=rules.stall, sock_read=rules.stall)
     try:
-        async with asyncio.timeout(rules.seconds), _session(rules) as session:
+        async with asyncio.timeout(rules.seconds), _shared_session() as session:
             for _ in range(REDIRECTS + 1):
                 rules.check(url)
-                async with session.get(_parsed(url), allow_redirects=False) as response:
+                async with session.get(_parsed(url), allow_redirects=False, timeout=limits) as response:
                     if not (300 <= response.status < 400 and "location" in response.headers):
                         return await _save(response, target, rules)
                     url = str(response.url.join(_parsed(response.headers["location"])))
@@ -94,11 +98,36 @@ def _parsed(url: str) -> URL:
     return URL(url, encoded=True)
 
 
-def _session(rules: DownloadRules) -> aiohttp.ClientSession:
+@dataclass
+class _Shared:
+    """The session of an event loop, while somebody downloads: connections are used again, with their handshakes."""
+
+    users: int = 0
+    session: aiohttp.ClientSession | None = None
+
+
+_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def _shared_session() -> AsyncIterator[aiohttp.ClientSession]:
+    shared = _of_loop.setdefault(asyncio.get_running_loop(), _Shared())
+    session = shared.session = shared.session or _session()
+    shared.users += 1
+    try:
+        yield session
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            shared.session = None
+            await session.close()
+
+
+def _session() -> aiohttp.ClientSession:
     # A quarter of the time that HTTPX takes: of a clip's way home, this was the dearest part after its pictures.
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=_trust()),
-        timeout=aiohttp.ClientTimeout(sock_connect=rules.stall, sock_read=rules.stall),
+        cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=CHUNK,
         trust_env=True,
     )
@@ -106,7 +135,7 @@ def _session(rules: DownloadRules) -> aiohttp.ClientSession:
 
 @cache
 def _trust() -> ssl.SSLContext:
-    # Reading the certificates takes a hundredth of a second and a megabyte, for each session anew.
+    # Reading the certificates takes a hundredth of a second and a megabyte.
     return httpx.create_ssl_context()
 
 
