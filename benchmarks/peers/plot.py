@@ -17,7 +17,8 @@ PANELS = {
     "program_peak_mb": "peak memory, MB",
 }
 # Nothing in the picture depends on when or where it was drawn.
-mpl.rcParams |= {"svg.hashsalt": "adreel", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+mpl.rcParams |= {"svg.hashsalt": "adreel", "svg.fonttype": "none"}
+mpl.rcParams |= {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def draw(runs: list[dict[str, Any]], target: Path) -> None:
