@@ -127,7 +127,8 @@ class Purchase:
         crash_point("slot held")
         if self._attempt.slot != slot:
             self._attempt.slot = slot
-            if self._attempt.is_open:
+            # What comes next is the submit's own record, unless it has to wait for a connection.
+            if self._attempt.is_open or not self._client.is_connected:
                 await asyncio.to_thread(self._write)
 
     async def _prepare(self) -> None:

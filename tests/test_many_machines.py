@@ -91,7 +91,8 @@ def test_a_worker_and_a_server_are_lost_and_every_scene_is_bought_once(machines:
 
 
 def is_home(records: Records, job: str) -> bool:
-    return job_status(records, job).overall_status == State.COMPLETED
+    # The worker that is left may be full: a run that has not begun has no job yet.
+    return records.job(job) is not None and job_status(records, job).overall_status == State.COMPLETED
 
 
 def busy_worker(machines: Machines, records: Records) -> str | None:

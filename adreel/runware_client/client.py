@@ -99,6 +99,11 @@ class RunwareClient:
         self.trouble: AdreelError | None = None
         """Why the provider could not be asked last time, if it could not."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether to connect would take no time."""
+        return self._connection is not None and self._connection.is_alive
+
     def connect_ahead(self) -> None:
         """Begin to connect for the next who does, and has to wait for something else first."""
         if self._connection is None and self._ahead is None:
