@@ -87,7 +87,7 @@ def test_a_worker_and_a_server_are_lost_and_every_scene_is_bought_once(machines:
     until(lambda: active_slots() == 0, "free slots", PATIENCE)
     assert not machines.redis.keys(LEASES)
     # The runs of the other worker were heard of all the while, over the server that is left.
-    assert {job for job in jobs if read(UUID(job)).run_count == 1} == set(jobs) - struck
+    assert {job for job in jobs if read(UUID(job)).run_count == 1} >= set(jobs) - struck
 
 
 def is_home(records: Records, job: str) -> bool:

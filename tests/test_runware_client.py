@@ -106,6 +106,34 @@ async def test_a_connection_that_was_begun_ahead_for_nobody_is_ended() -> None:
         assert "runware-connect" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
+async def test_a_pong_that_belongs_to_another_question_does_not_say_that_a_task_is_unknown() -> None:
+    async with studio("pollMalformedReply:hookx2") as (_, client):
+        bought, unknown = uuid4(), uuid4()
+        await client.submit(bought, REQUEST)
+        found, nothing = await asyncio.gather(client.look_up(bought), client.look_up(unknown))
+        assert (found and found.uuid, nothing) == (bought, None)
+
+
+async def test_a_connection_that_does_not_answer_a_question_is_given_up() -> None:
+    async with studio("pollMalformedReply:hookx3") as (server, client):
+        bought = uuid4()
+        await client.submit(bought, REQUEST)
+        with pytest.raises(ProviderUnreachable, match=str(bought)):
+            await client.look_up(bought)
+        assert await client.look_up(uuid4()) is None
+        assert await client.look_up(bought)
+        assert server.ledger.counters.connections == 3
+
+
+async def test_a_question_that_is_open_when_the_client_is_closed_is_told_so() -> None:
+    async with studio("pollSilentx*") as (_, client):
+        asking = asyncio.create_task(client.look_up(uuid4()))
+        await asyncio.sleep(0.05)
+        await client.close()
+        with pytest.raises(ProviderUnreachable, match="closed"):
+            await asking
+
+
 async def test_a_dead_host_is_told_within_the_time_limit() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -6,19 +6,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 from uuid import UUID
 
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderBusy, ProviderUnreachable
 from adreel.runware_client.connection import Connection
 from adreel.runware_client.failures import CONFLICT, error_of
+from adreel.runware_client.lookups import Lookups, task_object
 from adreel.runware_client.replies import Failure, Rendered, Reply, Underway
 from adreel.takes import ClipRequest
 
-LOOKS = 3
 SUBMITS = 32
 """As many may wait for their acknowledgement at once; the rest wait to be sent, or the last would seem to be lost."""
-PING = {"taskType": "ping", "ping": True}
 
 
 @dataclass(frozen=True)
@@ -65,21 +63,6 @@ class _Watch:
             self.result.set_exception(error)
 
 
-@dataclass
-class _Question:
-    """Somebody asks once what is known of a task."""
-
-    uuid: UUID
-    answer: "asyncio.Future[Underway | Rendered]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-    def hear(self, reply: Underway | Rendered) -> None:
-        """Take the first reply about the task."""
-        if not self.answer.done():
-            self.answer.set_result(reply)
-
-
 class RunwareClient:
     """Buys and follows clips on one event loop; reconnects by itself."""
 
@@ -92,8 +75,7 @@ class RunwareClient:
         self._ahead: asyncio.Task[Connection] | None = None
         self._submitting = asyncio.Semaphore(SUBMITS)
         self._watches: dict[UUID, list[_Watch]] = {}
-        self._questions: list[_Question] = []
-        self._asked_archive: dict[UUID, float] = {}
+        self._lookups = Lookups(self.connect, limit=self._timing.look)
         self._poller: asyncio.Task[None] | None = None
         self._failures = 0
         self.trouble: AdreelError | None = None
@@ -154,22 +136,7 @@ class RunwareClient:
 
         Raises BadKey, or ProviderUnreachable if there was no answer at all.
         """
-        question = _Question(uuid)
-        self._questions.append(question)
-        try:
-            connection = await self.connect()
-            asked_at = self._asked_archive[uuid] = asyncio.get_running_loop().time()
-            for _ in range(LOOKS):
-                await connection.send([_task("getResponse", uuid), _task("getTaskDetails", uuid), PING])
-                await asyncio.wait({question.answer}, timeout=self._timing.look / LOOKS)
-                if question.answer.done():
-                    return question.answer.result()
-                # "No such task" is an answer that names nothing: it shows in the pong that came with it.
-                if connection.ponged_at > asked_at:
-                    return None
-            raise ProviderUnreachable(f"Runware does not say what it knows of {uuid}")
-        finally:
-            self._questions.remove(question)
+        return await self._lookups.ask(uuid)
 
     async def wait(self, uuid: UUID, on_progress: Callable[[int], None] = lambda _percent: None) -> Rendered:
         """Return the clip of an accepted task, or raise the error it ended with; set your own time limit."""
@@ -190,6 +157,7 @@ class RunwareClient:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        await self._lookups.close()
         await self._drop()
 
     async def _submit_once(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
@@ -212,7 +180,7 @@ class RunwareClient:
         with suppress(ProviderUnreachable):
             while connection.is_alive:
                 await asyncio.sleep(self._timing.doubt)
-                await connection.send([_task("getResponse", uuid)])
+                await connection.send([task_object("getResponse", uuid)])
 
     async def _poll(self) -> None:
         while self._watches:
@@ -231,7 +199,7 @@ class RunwareClient:
         if now - connection.heard_at > self._timing.silence:
             connection.interrupt(ProviderUnreachable("the connection to Runware fell silent"))
             return
-        await connection.send([_task("getResponse", uuid) for uuid in self._watches])
+        await connection.send([task_object("getResponse", uuid) for uuid in self._watches])
 
     def _tick(self) -> float:
         if self._failures:
@@ -247,8 +215,7 @@ class RunwareClient:
             if isinstance(reply, Failure):
                 self._route_failure(reply)
                 continue
-            for question in self._asking(reply.uuid):
-                question.hear(reply)
+            self._lookups.hear(reply)
             for watch in self._watching(reply.uuid):
                 self._failures, self.trouble = 0, None
                 watch.settle(reply)
@@ -265,20 +232,13 @@ class RunwareClient:
             # Whether the key is still good shows when the next connection authenticates.
             if self._connection:
                 self._connection.interrupt(ProviderUnreachable(str(error)))
-        elif failure.code != CONFLICT and not self._may_come_from_archive(failure):
+        # An archive that has no such task may say so with an error; a task that failed is told of by every poll.
+        elif failure.code != CONFLICT and not self._lookups.asked_lately(failure.uuid):
             for watch in self._watching(failure.uuid):
                 watch.fail(error)
 
     def _watching(self, uuid: UUID | None) -> list[_Watch]:
         return list(self._watches.get(uuid, [])) if uuid else []
-
-    def _may_come_from_archive(self, failure: Failure) -> bool:
-        # An archive that has no such task may say so with an error. A task that has failed is told of by every poll.
-        asked_at = self._asked_archive.get(failure.uuid) if failure.uuid else None
-        return asked_at is not None and asyncio.get_running_loop().time() < asked_at + 2 * self._timing.look
-
-    def _asking(self, uuid: UUID | None) -> list[_Question]:
-        return [question for question in self._questions if question.uuid == uuid]
 
     def _fail_all(self, error: AdreelError) -> None:
         for watches in self._watches.values():
@@ -289,7 +249,3 @@ class RunwareClient:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-
-def _task(task_type: str, uuid: UUID) -> dict[str, Any]:
-    return {"taskType": task_type, "taskUUID": str(uuid)}

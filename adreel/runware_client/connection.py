@@ -20,6 +20,7 @@ from adreel.takes import ClipRequest
 
 CHECK_SECONDS = 0.2
 CLOSE_SECONDS = 3.0
+PING = {"taskType": "ping", "ping": True}
 
 
 class Connection:
@@ -32,12 +33,14 @@ class Connection:
         self._submitting = 0
         self._interruption: asyncio.Future[AdreelError] = asyncio.get_running_loop().create_future()
         self.heard_at = asyncio.get_running_loop().time()
-        self.ponged_at = 0.0
+        self._pings = self._pongs = 0
         with loggers_kept():
             from runware import Runware  # noqa: PLC0415 - the import changes loggers, see loggers_kept
 
             self._sdk = Runware(api_key=key, url=url)
         self._sdk.addListener(lis=self._hear, check=lambda _message: True)
+        # The SDK sends its heartbeats by its own `send`: they are counted as well.
+        self._send, self._sdk.send = self._sdk.send, self._counted_send
 
     @classmethod
     async def open(cls, url: str, key: str, on_replies: Callable[[list[Reply]], None], *, limit: float = 15) -> Self:
@@ -66,6 +69,11 @@ class Connection:
         return not self._interruption.done() and bool(self._sdk.connected())
 
     @property
+    def has_all_pongs(self) -> bool:
+        """Whether every ping was answered, ours and the SDK's: a pong does not say whose it is."""
+        return self._pongs >= self._pings
+
+    @property
     def is_submitting(self) -> bool:
         """Whether somebody waits for an acknowledgement."""
         return self._submitting > 0
@@ -79,6 +87,10 @@ class Connection:
             await self._sdk.send(tasks)
         except Exception as error:
             raise ProviderUnreachable(f"can't send to {self.url}: {error}") from error
+
+    async def ping(self, tasks: list[dict[str, Any]]) -> None:
+        """Send task objects with a ping: its pong tells that they were answered, even if there is nothing to say."""
+        await self.send([*tasks, PING])
 
     async def submit(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
         """Submit a video task until Runware acknowledges it; a conflict is an acknowledgement.
@@ -111,10 +123,13 @@ class Connection:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._sdk.disconnect()
 
+    async def _counted_send(self, tasks: list[dict[str, Any]]) -> None:
+        self._pings += PING in tasks
+        await self._send(tasks)
+
     def _hear(self, message: Any) -> None:
         self.heard_at = asyncio.get_running_loop().time()
-        if has_pong(message):
-            self.ponged_at = self.heard_at
+        self._pongs += has_pong(message)
         replies = parse_replies(message)
         for reply in replies:
             if isinstance(reply, Failure) and reply.authenticating:

@@ -17,10 +17,12 @@ from adreel.local_runware.faults import Faults, Point
 from adreel.local_runware.ledger import Ledger
 from adreel.local_runware.outcomes import SUCCESS
 from adreel.local_runware.replies import Delivery, Reply, error
+from adreel.runware_client.connection import PING
 from tests.rigs.simulation.clips import clip_bytes
 from tests.rigs.simulation.clock import Clock, VirtualLoop
 
 Message = dict[str, Any]
+PING_SECONDS = 5.0
 CLIPS = "https://vm.runware.ai/"
 SENT = ("taskUUID", "model", "positivePrompt", "duration", "width", "height", "seed", "includeCost", "numberResults")
 GATEWAY = error("serviceUnavailable", "502 Bad Gateway", http=502)
@@ -132,6 +134,7 @@ class Socket:
             raise ConnectionResetError("connection refused")
         self.is_open = True
         self.provider.sockets.add(self)
+        self._beat()
 
     def connected(self) -> bool:
         """Whether the socket is open."""
@@ -169,6 +172,13 @@ class Socket:
         """Hand a reply to the process that holds the socket, if it lives."""
         if self._is_alive():
             self._loop.call_soon(self._hear, json.loads(text))
+
+    def _beat(self) -> None:
+        """Ping every few seconds as the SDK does, whose pongs look like those of anybody else."""
+        if self.is_open and self._is_alive():
+            # By `send`, which whoever counts pings may have put something before.
+            self._beating = self._loop.create_task(self.send([PING]))
+            self._loop.call_later(PING_SECONDS, self._beat)
 
     def _hear(self, message: Message) -> None:
         if not self.is_open:
