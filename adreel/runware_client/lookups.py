@@ -15,10 +15,12 @@ from adreel.runware_client.connection import Connection
 from adreel.runware_client.replies import Rendered, Underway
 
 LOOKS = 3
+AT_ONCE = 500
+"""As many questions go into one message; the rest wait for their answers."""
 Answer = Underway | Rendered | None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Question:
     """Somebody asks what is known of a task."""
 
@@ -85,7 +87,7 @@ class Lookups:
 
     async def _ask(self) -> None:
         try:
-            while asking := self._open():
+            while asking := self._open()[:AT_ONCE]:
                 try:
                     await self._ask_once(await self._connect(), asking)
                 except AdreelError as error:
