@@ -107,6 +107,11 @@ class Attempt(BaseModel):
         return self.state in {AttemptState.SUBMITTED, AttemptState.ACCEPTED, AttemptState.RENDERED}
 
     @property
+    def is_in_flight(self) -> bool:
+        """Whether its slot, if it has one, is in use: by a run that works on it, or by one that was killed."""
+        return self.state in {AttemptState.PLANNED, AttemptState.SUBMITTED, AttemptState.ACCEPTED}
+
+    @property
     def knowledge(self) -> float:
         """How much is known of the task; that Runware refused it says less than that it has accepted it."""
         if self.state == AttemptState.FAILED and self.accepted_at is None:

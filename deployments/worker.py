@@ -22,8 +22,10 @@ from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-from adreel.errors import InputError
+from adreel.errors import InputError, StorageError
+from adreel.records import Records
 from adreel.settings import Settings
+from adreel.storage import Storage
 from deployments import launch, warm
 
 OURS = ("ADREEL_", "RUNWARE_")
@@ -42,7 +44,7 @@ class WarmConfiguration(ProcessJobConfiguration):
 
 
 class WarmWorker(ProcessWorker):
-    """A process worker whose runs start warm."""
+    """A process worker whose runs start warm, with a place beside its limit for a run that is carried on."""
 
     type = "adreel"
     job_configuration = WarmConfiguration
@@ -50,9 +52,41 @@ class WarmWorker(ProcessWorker):
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         # A run that is retried while its earlier process still ends makes Prefect's worker die, with all its runs
         # (PrefectHQ/prefect#16806): it is taken at the next look.
-        ending = self.limiter.statistics().borrowers
-        ready = [response for response in flow_run_response if response.flow_run.id not in ending]
-        return await super()._submit_scheduled_flow_runs(ready)
+        ready = self._not_under_way(flow_run_response)
+        begun = await super()._submit_scheduled_flow_runs(ready)
+        left = [response for response in self._not_under_way(ready) if response.flow_run.run_count]
+        if not left:
+            return begun
+        # A killed run may hold the slots that all runs here wait for: it must not wait for one of them to end.
+        holding = await asyncio.to_thread(_those_with_slots, left)
+        within = self.limiter.total_tokens
+        self.limiter.total_tokens = within + 1
+        try:
+            return begun + await super()._submit_scheduled_flow_runs(holding)
+        finally:
+            self.limiter.total_tokens = within
+
+    def _not_under_way(self, responses: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
+        under_way = self.limiter.statistics().borrowers
+        return [response for response in responses if response.flow_run.id not in under_way]
+
+
+def _those_with_slots(responses: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
+    """Return the runs that may hold slots, by the records of their jobs; none if these can't be read now."""
+    records = Records(Storage(os.environ["ADREEL_STORAGE"]))
+    try:
+        return [response for response in responses if _may_hold_slots(records, str(response.flow_run.id))]
+    except StorageError:
+        return []
+
+
+def _may_hold_slots(records: Records, run_id: str) -> bool:
+    job = records.job(run_id)
+    if job is None:  # A campaign's run, or a resume's, works on the jobs of others.
+        return True
+    takes = [records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios]
+    attempts = [take.attempts[-1] for take in takes if take and take.attempts]
+    return any(attempt.slot and attempt.is_in_flight for attempt in attempts)
 
 
 # Registered under a name of its own, it takes nobody's place; the pools that it serves are Prefect's.

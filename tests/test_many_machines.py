@@ -14,7 +14,6 @@ from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from adreel.views import job_status
-from tasks.slots import LEASE_SECONDS
 from tests.factories import make_session
 from tests.machines import AUTH, KEY, PATIENCE, REDIS, Machines
 from tests.rigs.chaos.judgement import all_takes
@@ -75,9 +74,9 @@ def test_a_worker_and_a_server_are_lost_and_every_scene_is_bought_once(machines:
     machines.kill(victim)
     machines.kill("server-a")
 
-    # The other worker may be full of runs that wait for slots, which wait for a worker that carries the killed runs on:
-    # then the end of the leases lets them go on.
-    until(lambda: all(is_home(records, job) for job in jobs), f"the end of {jobs}", PATIENCE + LEASE_SECONDS)
+    # The other worker is full of runs that may all wait for slots of the killed ones: it carries these on beside its
+    # limit, sooner than the leases end.
+    until(lambda: all(is_home(records, job) for job in jobs), f"the end of {jobs}", PATIENCE)
     ledger = Ledger.read(machines.ledger_file)
     takes = list(all_takes(records))
     assert all(take.is_stored and len(take.attempts) == 1 for take in takes)
