@@ -10,7 +10,7 @@ import pytest
 ROUNDS = 10
 
 pytestmark = [
-    pytest.mark.xdist_group("kills"),
+    pytest.mark.xdist_group("chaos"),
     pytest.mark.timeout(900),
     pytest.mark.skipif(
         os.environ.get("CI") != "true", reason=f"takes minutes; run it with: make chaos ROUNDS={ROUNDS}, or set CI=true"
