@@ -72,15 +72,15 @@ class WarmWorker(ProcessWorker):
 
 
 def _those_with_slots(responses: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
-    """Return the runs that may hold slots, by the records of their jobs; none if these can't be read now."""
     records = Records(Storage(os.environ["ADREEL_STORAGE"]))
     try:
-        return [response for response in responses if _may_hold_slots(records, str(response.flow_run.id))]
+        return [response for response in responses if may_hold_slots(records, str(response.flow_run.id))]
     except StorageError:
         return []
 
 
-def _may_hold_slots(records: Records, run_id: str) -> bool:
+def may_hold_slots(records: Records, run_id: str) -> bool:
+    """Whether a run that was killed holds slots by the records of its job, or they don't tell."""
     job = records.job(run_id)
     if job is None:  # A campaign's run, or a resume's, works on the jobs of others.
         return True

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psutil
 import pytest
@@ -14,11 +14,13 @@ from prefect.states import Cancelling, Scheduled
 from adreel.errors import InputError
 from adreel.local_runware import LocalRunware
 from adreel.records import Records
+from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
-from deployments.worker import environment_of_runs
+from adreel.takes import AttemptState, Job
+from deployments.worker import environment_of_runs, may_hold_slots
 from tests import workers
-from tests.factories import make_session
+from tests.factories import NOW, make_session, make_take
 from tests.test_cli import adreel
 from tests.workers import deploy, ended, kill_run, processes_of, start, state_name, until
 
@@ -96,6 +98,30 @@ def test_a_run_that_is_retried_before_its_process_has_ended_leaves_the_worker_al
             client.set_flow_run_state(run_id, Scheduled(name="AwaitingRetry"), force=True)
     assert ended(run_id).state_name == "Failed"
     assert worker.is_running()
+
+
+@pytest.mark.parametrize(
+    ("state", "slot", "holds"),
+    [
+        (AttemptState.ACCEPTED, uuid4(), True),
+        (AttemptState.PLANNED, uuid4(), True),
+        (AttemptState.ACCEPTED, None, False),
+        (AttemptState.STORED, uuid4(), False),
+        (AttemptState.FAILED, uuid4(), False),
+        (None, None, False),
+    ],
+)
+def test_a_place_beside_the_limit_is_for_runs_with_slots(
+    state: AttemptState | None, slot: UUID | None, holds: bool
+) -> None:
+    records = Records(Storage("outputs"))
+    take = make_take(state)
+    if take.attempts:
+        take.attempts[-1].slot = slot
+    records.save_take(take)
+    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK, Scenario.CTA], created_at=NOW))
+    assert may_hold_slots(records, "job-1") is holds
+    assert may_hold_slots(records, str(uuid4()))
 
 
 def test_what_an_env_file_says_reaches_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
