@@ -49,9 +49,8 @@ def measure(clip: Path, poster: Path | None = None) -> Measures:
                 raise ClipUnavailable("what arrived has no video in it")
             video = container.streams.video[0]
             picture = _picture(container, video)
-            container.seek(0)
-            seconds = _last_moment(container, video)
-            promised = float((video.duration or 0) * (video.time_base or 0))
+            promised = _seconds(video, video.duration or 0)
+            seconds = promised if _is_whole(video, clip.stat().st_size, promised) else _last_moment(container, video)
             if seconds < promised - CUT_SECONDS:
                 raise ClipUnavailable(f"what arrived is cut off after {seconds:.2f} of {promised:.2f} s")
             measures = Measures(seconds, video.width, video.height)
@@ -82,15 +81,31 @@ def _picture(container: InputContainer, video: VideoStream) -> Image.Image:
 def _small(frame: av.VideoFrame) -> Image.Image:
     scale = min(1.0, POSTER_SIDE / max(frame.width, frame.height))
     width, height = round(frame.width * scale), round(frame.height * scale)
-    plane = frame.reformat(width=width, height=height, format="rgb24", interpolation="FAST_BILINEAR").planes[0]
+    # Made smaller first: to bring all pixels to RGB would cost twice as much.
+    small = frame.reformat(width=width, height=height, interpolation="FAST_BILINEAR")
+    plane = small.reformat(format="rgb24").planes[0]
     return Image.frombuffer("RGB", (width, height), bytes(plane), "raw", "RGB", plane.line_size, 1)
+
+
+def _is_whole(video: VideoStream, size: int, promised: float) -> bool:
+    # To ask the index, if it is of all pictures, costs nothing; to read them costs a millisecond.
+    index = video.index_entries
+    if not len(index) == video.frames > 0:
+        return False
+    last = index[-1]
+    return last.pos + last.size <= size and _seconds(video, last.timestamp) >= promised - CUT_SECONDS
 
 
 def _last_moment(container: InputContainer, video: VideoStream) -> float:
     # The header of a clip cut short still promises its whole length: only the pictures that came count.
+    container.seek(0)
     packets = container.demux(video)
     ends = [packet.pts + (packet.duration or 0) for packet in packets if packet.pts is not None and packet.size]
-    return float(max(ends, default=0) * (video.time_base or 0))
+    return _seconds(video, max(ends, default=0))
+
+
+def _seconds(video: VideoStream, ticks: int) -> float:
+    return float(ticks * (video.time_base or 0))
 
 
 def keep_memory() -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from threading import BoundedSemaphore
 from typing import Annotated, Any
 from uuid import UUID
@@ -23,12 +24,16 @@ from adreel.messages import State as AdState
 from adreel.scenarios import Scenario
 from adreel.task_runner import OneLoopTaskRunner
 from flows.jobs import open_records
-from tasks.campaign_ad import Campaign, campaign_ad
+from tasks.campaign_ads import Batch, Campaign, campaign_ads
 from tasks.key import load_settings
 from tasks.last_will import last_will
 from tasks.slots import ensure_limit
 
 WINDOW = 200
+ADS_IN_A_TASK = 8
+"""Prefect's part of an ad, here and in its server, is shared by so many."""
+WAITING = 1 / 16
+"""Of a window: no more may wait for the rest of their task to find a place."""
 TELL_SECONDS = 10.0
 
 tallies: dict[str, Tally] = {}
@@ -69,11 +74,12 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     keep_memory()
     with last_will(str(flow_run.id), flow_run.run_count), _told(made) as tell:
         gate = BoundedSemaphore(window)
-        for session in read_sessions(settings, source, part, parts):
-            width = len(session.scenarios)
-            _enter(gate, width, tell)
-            future = campaign_ad.submit(session.session_id, partial(made.make, session))
-            future.add_done_callback(partial(_leave, gate, width))
+        sessions = read_sessions(settings, source, part, parts)
+        while together := list(islice(sessions, _ads_in_a_task(window))):
+            for session in together:
+                _enter(gate, len(session.scenarios), tell)
+            batch = Batch(made, together, gate.release)
+            campaign_ads.submit(batch.name, batch.make).add_done_callback(partial(_end, batch))
         _enter(gate, window, tell)
     return _outcome(made)
 
@@ -85,8 +91,12 @@ def _enter(gate: BoundedSemaphore, width: int, tell: "_Teller") -> None:
         tell()
 
 
-def _leave(gate: BoundedSemaphore, width: int, _future: PrefectFuture[Any]) -> None:
-    gate.release(width)
+def _end(batch: Batch, _future: PrefectFuture[Any]) -> None:
+    batch.end()
+
+
+def _ads_in_a_task(window: int) -> int:
+    return max(1, min(ADS_IN_A_TASK, int(window * WAITING / len(Scenario))))
 
 
 class _Teller:

@@ -13,6 +13,9 @@ from uuid import UUID
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.sorting import FlowRunSort
 
 from adreel.campaigns import campaign_name, check_sessions, job_of, read_sessions
 from adreel.errors import InputError
@@ -106,6 +109,12 @@ def test_a_campaign_is_named_for_its_source() -> None:
         campaign_name("spring sale.jsonl")
 
 
+def tasks_of_the_last_run() -> list[TaskRun]:
+    with get_client(sync_client=True) as client:
+        [run] = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+        return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+
+
 @pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 class TestByTheCommandLine:
@@ -128,6 +137,18 @@ class TestByTheCommandLine:
         # Any other command treats them as it treats any ad.
         assert answer("status", IDS[0])["state"] == "completed"
         assert adreel("regenerate", IDS[0], "hook").returncode == 0
+
+    def test_a_further_try_of_one_ad_counts_and_buys_no_other_of_its_task_again(
+        self, runware: LocalRunware, ads: Path
+    ) -> None:
+        runware.inject("contentPolicy:ctax1")
+        runware.inject("gone404:hookx2")
+        done = ran(ads)
+        assert (done["state"], "3 of 3 ads (2 completed, 1 partial)" in done["message"]) == ("Partial", True)
+        assert len(runware.ledger.entries) == 12
+        assert runware.ledger.counters.downloads == 11 + 2
+        [tried] = tasks_of_the_last_run()
+        assert (tried.name, tried.run_count) == ("ads-ad-1-to-ad-3", 2)
 
     def test_what_another_job_has_bought_is_bought_again_only_if_that_is_said(
         self, runware: LocalRunware, ads: Path

@@ -1,7 +1,8 @@
-"""The task that makes an ad of a campaign: one task for all its scenes, since a campaign has thousands.
+"""The task that makes some ads of a campaign: one task for all their scenes, since a campaign has thousands.
 
-What shows for each scene of a single ad (progress, poster, its own events) would cost more than the rest here: an ad of
-a campaign tells of itself when it is done, and the storyboard and `adreel status` show it at any time.
+What shows for each scene of a single ad (progress, poster, its own events) would cost more than the rest here, and so
+would a task for each ad: an ad of a campaign tells of itself when it is done, and the storyboard and `adreel status`
+show it at any time.
 """
 
 import asyncio
@@ -30,16 +31,16 @@ BLOCK = 32
 
 
 @task(
-    name="campaign-ad",
-    task_run_name="ad-{session_id}",
+    name="campaign-ads",
+    task_run_name="{ads}",
     retries=len(RETRY_DELAYS),
     retry_delay_seconds=RETRY_DELAYS,
     retry_jitter_factor=0.5,
     retry_condition_fn=is_worth_retrying,
     persist_result=False,
 )
-async def campaign_ad(session_id: str, make: Callable[[], Awaitable[None]]) -> None:
-    """Make one ad; what is stored already is left alone."""
+async def campaign_ads(ads: str, make: Callable[[], Awaitable[None]]) -> None:
+    """Make some ads; what is stored already is left alone."""
     await make()
 
 
@@ -53,25 +54,26 @@ class Campaign:
     tally: Tally
     again: bool
 
-    async def make(self, session: Session) -> None:
-        """Bring the scenes of an ad home and count it; raises what keeps it from being completed now."""
+    async def make(self, session: Session) -> Exception | None:
+        """Bring the scenes of an ad home and count it; return what it failed of, raise what another try may mend."""
         try:
             if done := await asyncio.to_thread(self._done_before, session):
                 self.tally.add(done)
-                return
+                return None
             job = await asyncio.to_thread(self._start, session)
         except Exception as error:
-            if is_last_try(error):
-                self.tally.add_failure(session.session_id, str(error))
-            raise
+            if not is_last_try(error):
+                raise
+            self.tally.add_failure(session.session_id, str(error))
+            return error
         failed = await self._produce(job)
         worth_retrying = min(failed.values(), key=is_final, default=None)
-        if worth_retrying is None or is_last_try(worth_retrying):
-            view = await asyncio.to_thread(self._end, job, failed)
-            self.tally.add(view)
-            job_finished(view)
-        if worth_retrying:
+        if worth_retrying and not is_last_try(worth_retrying):
             raise worth_retrying
+        view = await asyncio.to_thread(self._end, job, failed)
+        self.tally.add(view)
+        job_finished(view)
+        return worth_retrying
 
     def _done_before(self, session: Session) -> JobView | None:
         job_id = job_of(self.name, session.session_id)
@@ -103,6 +105,42 @@ class Campaign:
             give_up(self.records, job, scenario, error)
         end_job(self.records, job)
         return job_view(self.records, job.job_id)
+
+
+class Batch:
+    """Some ads that one task makes; `leave` is told of each scene's place in the window that is free again."""
+
+    def __init__(self, campaign: Campaign, sessions: list[Session], leave: Callable[[int], None]) -> None:
+        self._campaign = campaign
+        self._left = {session.session_id: session for session in sessions}
+        self._failed: list[Exception] = []
+        self._leave = leave
+        first, last = sessions[0].session_id, sessions[-1].session_id
+        self.name = f"ad-{first}" if first == last else f"ads-{first}-to-{last}"
+
+    async def make(self) -> None:
+        """Make what is left; raises what keeps an ad from being made now, or has kept one for good."""
+        outcomes = await asyncio.gather(*map(self._make_one, list(self._left.values())), return_exceptions=True)
+        for error in outcomes:
+            if error is not None:
+                raise error
+        if self._failed:
+            raise self._failed[0]
+
+    async def _make_one(self, session: Session) -> None:
+        # One that is counted, well or badly, is done with: a further try of the others would buy it anew.
+        if failure := await self._campaign.make(session):
+            self._failed.append(failure)
+        self._go(session)
+
+    def end(self) -> None:
+        """Give back the places of ads that were not made to their end."""
+        for session in list(self._left.values()):
+            self._go(session)
+
+    def _go(self, session: Session) -> None:
+        del self._left[session.session_id]
+        self._leave(len(session.scenarios))
 
 
 def is_final(error: Exception) -> bool:
