@@ -17,8 +17,6 @@ from tests.rigs.simulation.run import simulate
 SEEDS = 2000
 PIECE = 250
 ENOUGH_TO_SEE = 400
-REFUSED_REPEAT = 37110
-"""A seed in which a repeat of an accepted submit is refused."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, PIECE))
