@@ -7,7 +7,6 @@ other over the HTTP API. The parts are read from the states that Prefect kept an
 import argparse
 import os
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -56,7 +55,7 @@ def studio(folder: Path) -> Iterator[dict[str, str]]:
             time.sleep(0.2)
         yield dict(re.findall(r"^  (\w+) +(\S+)$", said.read_text(), re.MULTILINE))
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(PATIENCE)
 
 

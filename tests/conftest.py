@@ -1,6 +1,7 @@
 """Each test gets an empty folder and no settings of the machine; those that ask for it, a real Prefect server."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ from adreel.local_runware import LocalRunware, in_thread
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.storage.servers import S3Server, sftp_server
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start, also from a shell's background, whose jobs are told to ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
