@@ -103,6 +103,8 @@ class Slots:
         self._asking = asyncio.Lock()
         self._came_free = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
+        self._owed: list[UUID] = []
+        self._returning: asyncio.Task[None] | None = None
 
     async def take(self, earlier: UUID | None) -> _Lease:
         """Take a slot: the one of an earlier run, one that is left here, or a new one."""
@@ -200,15 +202,19 @@ class Slots:
             self._renewing = None
 
     async def _release(self, lease_id: UUID) -> None:
-        try:
-            # Nor must a server that is away when its clip is rendered: the slot is free when the lease ends, and
-            # Prefect's client would ask on for more than a minute.
-            async with asyncio.timeout(GIVE_BACK_SECONDS):
-                async with get_client() as client:
-                    await client.release_concurrency_slots_with_lease(lease_id)
-        except (httpx.HTTPError, TimeoutError) as error:
-            why = error or f"no answer within {GIVE_BACK_SECONDS:g} s"
-            logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, why)
+        # Nor must a server that is away when its clip is rendered: the scene goes on, and the slot follows.
+        if await _given_back(lease_id):
+            return
+        self._owed.append(lease_id)
+        if self._returning is None or self._returning.done():
+            self._returning = asyncio.create_task(self._return_owed(), name="runware-slots-owed")
+
+    async def _return_owed(self) -> None:
+        """Give back what a server that was away did not take: until the lease ends, nobody else could use it."""
+        while self._owed:
+            await asyncio.sleep(AGAIN_SECONDS)
+            while self._owed and await _given_back(self._owed[0]):
+                del self._owed[0]
 
 
 async def _ask(size: int) -> UUID | None:
@@ -223,6 +229,19 @@ async def _ask(size: int) -> UUID | None:
     if not found["limits"]:
         raise AccountError(f"there is no limit {LIMIT!r}. Create it: prefect gcl create {LIMIT} --limit 4")
     return UUID(found["lease_id"])
+
+
+async def _given_back(lease_id: UUID) -> bool:
+    try:
+        # Prefect's client would ask on for more than a minute. To the server a lease that has ended is no error.
+        async with asyncio.timeout(GIVE_BACK_SECONDS):
+            async with get_client() as client:
+                await client.release_concurrency_slots_with_lease(lease_id)
+    except (httpx.HTTPError, TimeoutError) as error:
+        why = str(error) or f"no answer within {GIVE_BACK_SECONDS:g} s"
+        logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, why)
+        return False
+    return True
 
 
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Slots]] = WeakKeyDictionary()

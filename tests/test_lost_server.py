@@ -11,7 +11,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
 
@@ -74,6 +74,33 @@ async def test_a_slot_that_can_not_be_given_back_does_not_fail_its_scene() -> No
     await held.enter_async_context(runware_slot())
     with server_away():
         await held.aclose()
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_slots_that_could_not_be_given_back_are_once_the_server_is_there_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ensure_limit(4)
+    away = True
+    monkeypatch.setattr(slots, "AGAIN_SECONDS", 0.1)
+
+    def client_of_a_restarting_server() -> PrefectClient:
+        if away:
+            raise httpx.ConnectError("nobody listens")
+        return get_client()
+
+    async def taken() -> int:
+        async with get_client() as client:
+            return (await client.read_global_concurrency_limit_by_name("runware")).active_slots
+
+    async with runware_slot(), runware_slot():
+        monkeypatch.setattr(slots, "get_client", client_of_a_restarting_server)
+    assert await taken() == 2
+    away = False
+    returning = slots._slots[asyncio.get_running_loop()][1]._returning
+    assert returning
+    await asyncio.wait_for(returning, 60)
+    assert await taken() == 0
 
 
 @pytest.mark.usefixtures("prefect")
