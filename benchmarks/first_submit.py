@@ -19,12 +19,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import httpx
+from dotenv import dotenv_values
 
 from adreel.client import Client
 from adreel.local_runware.ledger import Ledger
 from adreel.records import Records
 from adreel.sessions import read_session
 from adreel.storage import Storage
+from deployments.prefect_auth import API_AUTH, auth_file
 
 PATIENCE = 120.0
 EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
@@ -59,13 +61,13 @@ def studio(folder: Path) -> Iterator[dict[str, str]]:
         process.wait(PATIENCE)
 
 
-def order(client: Client, prefect: str, ledger: Path, session_id: str) -> list[float]:
+def order(client: Client, prefect: httpx.Client, ledger: Path, session_id: str) -> list[float]:
     """Order an ad and return the moments it came by, as POINTS, in seconds of the clock."""
     moments = [time.time()]
     job_id = client.generate(session_id).job_id
     moments.append(time.time())
     client.wait(job_id, every=1)
-    states = httpx.get(f"{prefect}/api/flow_run_states/", params={"flow_run_id": job_id}).raise_for_status().json()
+    states = prefect.get("/api/flow_run_states/", params={"flow_run_id": job_id}).raise_for_status().json()
     for name in ("PENDING", "RUNNING"):
         moments.append(datetime.fromisoformat(next(s["timestamp"] for s in states if s["type"] == name)).timestamp())
     accepted = [entry.accepted_at for entry in Ledger.read(ledger).entries]
@@ -79,8 +81,12 @@ def main(orders: int) -> None:
         records = Records(Storage(f"{folder}/outputs"))
         records.save_session(read_session(EXAMPLE))
         ledger = Path(folder) / "studio" / "runware.jsonl"
-        with Client(addresses["Storyboard"]) as client:
-            runs = [order(client, addresses["Prefect"], ledger, "glowcap") for _ in range(orders + 1)][1:]
+        auth = dotenv_values(auth_file(Path(folder) / "studio"))[API_AUTH] or ""
+        with (
+            Client(addresses["Storyboard"]) as client,
+            httpx.Client(base_url=addresses["Prefect"], auth=tuple(auth.split(":"))) as prefect,  # type: ignore[arg-type]
+        ):
+            runs = [order(client, prefect, ledger, "glowcap") for _ in range(orders + 1)][1:]
     print(f"{'median':>8} {'slowest':>8}   of {len(runs)} orders, seconds")
     for part, (start, end) in zip(PARTS, pairwise(range(len(POINTS))), strict=True):
         line([run[end] - run[start] for run in runs], part)

@@ -22,6 +22,7 @@ import httpx
 from adreel.errors import InputError
 from adreel.settings import Settings
 from deployments.database import url_file
+from deployments.prefect_auth import API_AUTH, API_URL, SERVER_AUTH, keep_auth, make_private
 from deployments.services import LOOK_SECONDS, STOP_SECONDS, Command, Service
 
 BIN = Path(sys.executable).parent
@@ -51,8 +52,11 @@ class Studio:
             raise InputError("ADREEL_STORAGE is memory://: each process of a studio would have its own")
         self._settings, self._terms = settings, terms
         self._folder = terms.folder.absolute()
+        make_private(self._folder)
         self.prefect_url = f"http://localhost:{_port(terms.prefect_port, '--prefect-port')}"
         self.pages_url = f"http://localhost:{_port(terms.port, '--port')}"
+        self.prefect_auth = keep_auth(self._folder, f"{self.prefect_url}/api")
+        """The sign-in of Prefect's UI and API, as `name:password`."""
         self._environment = self._make_environment()
         self.services = list(self._make_services())
 
@@ -90,7 +94,7 @@ class Studio:
                 self._deploy(tell)
 
     def _deploy(self, tell: Tell) -> None:
-        os.environ["PREFECT_API_URL"] = self._environment["PREFECT_API_URL"]
+        os.environ |= {name: self._environment[name] for name in (API_URL, API_AUTH)}
         from prefect.client.orchestration import get_client  # noqa: PLC0415 - takes seconds: while the server starts
 
         from deployments.deploying import deploy  # noqa: PLC0415
@@ -115,9 +119,11 @@ class Studio:
         """Give the runs that ended with their worker the time to say so, while the server still listens."""
         deadline = time.monotonic() + LAST_WILL_SECONDS
         running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
-        with suppress(httpx.HTTPError):
+        name, _, password = self.prefect_auth.partition(":")
+        with suppress(httpx.HTTPError), httpx.Client(auth=(name, password), timeout=2) as client:
             while time.monotonic() < deadline:
-                if not httpx.post(f"{self.prefect_url}/api/flow_runs/filter", json=running, timeout=2).json():
+                answer = client.post(f"{self.prefect_url}/api/flow_runs/filter", json=running)
+                if not answer.raise_for_status().json():
                     return
                 time.sleep(LOOK_SECONDS)
 
@@ -127,9 +133,12 @@ class Studio:
             **os.environ,
             MARK: str(self._folder),
             "PREFECT_HOME": str(self._folder / "prefect"),
-            "PREFECT_API_URL": f"{self.prefect_url}/api",
+            API_URL: f"{self.prefect_url}/api",
+            # Every web page that the user opens reaches loopback: without it, it could buy clips and run commands.
+            API_AUTH: self.prefect_auth,
+            SERVER_AUTH: self.prefect_auth,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            # Prefect's own pages, by both names of this machine; by default any page could start runs.
+            # Prefect's own pages, by both names of this machine; by default any page may read the answers.
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{self.prefect_url},{self.prefect_url.replace('localhost', HOST)}",
             "DO_NOT_TRACK": "1",
             # Leases in the server's memory would be gone with it, and their slots taken for ever.

@@ -5,6 +5,7 @@ With SCREENSHOTS set to a folder, what the operator sees is kept there: docs/pre
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -21,6 +22,7 @@ from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from adreel.views import job_status, video_url
+from deployments.prefect_auth import keep_auth
 from tests.factories import scene_data
 from tests.workers import deploy, prefect_server, until, worker
 
@@ -114,6 +116,19 @@ def test_an_operator_starts_watches_retries_and_cancels_in_prefects_own_ui(
     assert job is not None
     assert take is not None
     assert (take.scene.camera_work, take.is_open, job.ended_at is not None) == ("slow push in", True, True)
+
+
+def test_who_signs_in_sees_a_studios_runs_and_nobody_else_does(tmp_path: Path, page: Page) -> None:
+    auth = keep_auth(tmp_path, "http://localhost/api")
+    with prefect_server(tmp_path / "server", PREFECT_SERVER_API_AUTH_STRING=auth, PREFECT_UI_API_URL="/api") as url:
+        page.goto(f"{url.removesuffix('/api')}/v2/deployments")
+        for said in ("adreel:guessed", auth):
+            expect(page).to_have_url(re.compile("/login"))
+            page.locator("input[type=password]").fill(said)
+            page.get_by_role("button", name="Login").click()
+            expect(page.get_by_text("Invalid credentials").or_(page.get_by_text("Deployments")).first).to_be_visible()
+        expect(page).to_have_url(re.compile("/deployments"))
+        expect(page.get_by_text("Create a deployment")).to_be_visible()
 
 
 def start_through_the_form(page: Page, ui: str) -> str:

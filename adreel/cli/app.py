@@ -1,5 +1,6 @@
 """The command `adreel`. Each command imports what it needs when it runs: the help has to be there at once."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -301,6 +302,9 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; expected errors become one line and an exit code: 2 for bad input, else 1."""
+    from deployments.prefect_auth import use_auth
+
+    use_auth(os.environ)
     try:
         app()
     except AdreelError as error:

@@ -1,5 +1,6 @@
 """The commands that set a server up and keep a studio running: like the flows, what they call lies above `adreel`."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs: int) -> None:
     """Start the studio, say where it is, and keep it running until Ctrl-C."""
+    from deployments.prefect_auth import auth_file
     from deployments.studio import Studio, Terms
 
     began = time.monotonic()
@@ -24,10 +26,15 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
     studio = Studio(settings, Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs))
     typer.echo(f"Starting {', '.join(service.name for service in studio.services)} ...")
     with studio.running(typer.echo):
+        file = auth_file(folder)
         provider = "the local Runware renders, nothing is spent" if settings.is_local else "Runware"
+        # What is no terminal may be a log, which others read.
+        sign_in = f"{studio.prefect_auth}  (kept in {file})" if sys.stdout.isatty() else f"the password in {file}"
         typer.echo(f"""
   Storyboard  {studio.pages_url}
   Prefect     {studio.prefect_url}
+  Sign in     {sign_in}
+  Shell       . {file}   for prefect and adreel commands on this studio
   Clips       {studio.storage}
   Provider    {provider}
   Logs        {folder / "logs"}

@@ -1,0 +1,106 @@
+"""The secret of a studio's Prefect: where it is kept, and which commands find it."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from adreel.errors import InputError
+from deployments.prefect_auth import API_AUTH, API_URL, auth_file, keep_auth, make_private, use_auth
+
+URL = "http://localhost:4200/api"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_private(tmp_path / ".adreel")
+    return tmp_path / ".adreel"
+
+
+def test_the_secret_is_made_once_and_is_private(folder: Path) -> None:
+    first = keep_auth(folder, URL)
+    assert keep_auth(folder, "http://localhost:4300/api") == first
+    assert keep_auth(folder.parent, URL) != first
+    assert stat.S_IMODE(auth_file(folder).stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o622])
+def test_a_secret_that_others_could_read_or_write_is_made_anew(folder: Path, mode: int) -> None:
+    first = keep_auth(folder, URL)
+    auth_file(folder).chmod(mode)
+    assert keep_auth(folder, URL) != first
+
+
+def test_a_secret_behind_a_link_is_not_taken(folder: Path, tmp_path: Path) -> None:
+    first = keep_auth(folder, URL)
+    auth_file(folder).rename(tmp_path / "elsewhere")
+    auth_file(folder).symlink_to(tmp_path / "elsewhere")
+    assert keep_auth(folder, URL) != first
+    assert not auth_file(folder).is_symlink()
+
+
+def test_a_shell_reads_what_it_needs(folder: Path) -> None:
+    auth = keep_auth(folder, URL)
+    words = f'. {auth_file(folder)} && env | grep -c "^{API_URL}={URL}$\\|^{API_AUTH}={auth}$"'
+    assert subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=True).stdout == "2\n"
+
+
+@pytest.mark.parametrize("url", [URL, "http://127.0.0.1:4200/api", "http://localhost:4200/api/"])
+def test_a_command_in_the_folder_finds_the_secret(folder: Path, url: str) -> None:
+    auth = keep_auth(folder, URL)
+    environment = {API_URL: url}
+    use_auth(environment)
+    assert environment[API_AUTH] == auth
+
+
+def test_the_address_may_be_in_a_dotenv_file(folder: Path) -> None:
+    auth = keep_auth(folder, URL)
+    Path(".env").write_text(f"{API_URL}={URL}\n")
+    environment: dict[str, str] = {}
+    use_auth(environment)
+    assert environment[API_AUTH] == auth
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {API_URL: ""},
+        {API_URL: "http://localhost:4201/api"},
+        {API_URL: "https://prefect.example:4200/api"},
+        {API_URL: "http://localhost:port/api"},
+        {API_URL: "http://[::1"},
+        {API_URL: URL, API_AUTH: "somebody:else"},
+    ],
+)
+def test_no_other_server_gets_the_secret(folder: Path, environment: dict[str, str]) -> None:
+    keep_auth(folder, URL)
+    before = dict(environment)
+    use_auth(environment)
+    assert environment == before
+
+
+def test_a_dotenv_file_that_is_no_text_changes_nothing(folder: Path) -> None:
+    keep_auth(folder, URL)
+    Path(".env").write_bytes(b"\xff\xfe")
+    environment: dict[str, str] = {}
+    use_auth(environment)
+    assert not environment
+
+
+def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    make_private(tmp_path / "open")
+    assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 65534, 65534)
+    with pytest.raises(InputError, match="belongs to another user: choose another --folder"):
+        make_private(tmp_path / "theirs")

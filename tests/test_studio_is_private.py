@@ -1,0 +1,108 @@
+"""A running studio, tried by those who must not reach it: web pages that its user opens, other users, its own logs."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from dotenv import dotenv_values
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from deployments.prefect_auth import API_AUTH, API_URL, auth_file
+from tests.test_cli import ADREEL
+from tests.test_studio import Up, up
+
+pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(600)]
+
+EVIL = "http://evil.example"
+# What a page can send without a preflight, and what it would do.
+CROSS_SITE = {
+    "/api/events": b"[]",
+    "/api/v2/concurrency_limits/increment": b'{"names": ["runware"], "slots": 4}',
+    "/api/automations/": b'{"name": "evil", "trigger": {"type": "event", "posture": "Reactive"}, "actions": []}',
+    "/api/block_documents/filter": b'{"include_secrets": true}',
+    "/api/flow_runs/filter": b"{}",
+    "/api/deployments/filter": b"{}",
+    "/api/admin/database/clear": b'{"confirm": true}',
+}
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """Run one studio for all tests here, in a folder as a user would."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(home)
+        patched.setenv("ADREEL_STORAGE", str(home / "outputs"))
+        with up(home / ".adreel", "--sqlite") as running:
+            yield running
+
+
+def kept(studio: Up) -> dict[str, str]:
+    return {name: value or "" for name, value in dotenv_values(auth_file(studio.folder)).items()}
+
+
+@pytest.mark.parametrize("path", CROSS_SITE)
+@pytest.mark.parametrize("host", ["", "evil.example"])
+def test_a_web_page_is_refused(studio: Up, path: str, host: str) -> None:
+    url = studio.address("Prefect")
+    headers = {"Content-Type": "text/plain", "Origin": EVIL}
+    if host:  # A name that leads to loopback by now.
+        headers["Host"] = f"{host}:{urlsplit(url).port}"
+    answer = httpx.post(f"{url}{path}", content=CROSS_SITE[path], headers=headers, timeout=30)
+    assert answer.status_code == 401
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/api/events/in", "/api/events/out", "/api/logs/out"])
+@pytest.mark.parametrize("protocols", [None, ["prefect"]])
+def test_a_web_socket_of_a_page_is_refused(studio: Up, path: str, protocols: list[str] | None) -> None:
+    url = studio.address("Prefect").replace("http://localhost", "ws://127.0.0.1")
+    try:
+        with connect(f"{url}{path}", origin=EVIL, subprotocols=protocols, proxy=None) as socket:  # type: ignore[arg-type]
+            socket.send('{"type": "auth", "token": "guessed"}')
+            answer = socket.recv(timeout=30)
+            assert "auth_success" not in str(answer)
+            socket.recv(timeout=30)
+    except (ConnectionClosed, InvalidStatus):
+        return
+    pytest.fail("it stayed open")
+
+
+def test_a_preflight_of_a_page_is_refused(studio: Up) -> None:
+    asked = {"Origin": EVIL, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    answer = httpx.options(f"{studio.address('Prefect')}/api/flow_runs/filter", headers=asked, timeout=30)
+    assert not answer.is_success
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_a_probe_needs_no_secret(studio: Up) -> None:
+    assert httpx.get(f"{studio.address('Prefect')}/api/health", timeout=30).json() is True
+    assert httpx.get(f"{studio.address('Storyboard')}/readyz", timeout=30).is_success
+
+
+def test_the_commands_in_its_folder_know_the_secret(studio: Up) -> None:
+    environment = {**os.environ, API_URL: kept(studio)[API_URL]}
+    environment.pop(API_AUTH, None)
+    for command in ("deploy", "doctor"):
+        done = subprocess.run(
+            [ADREEL, command], cwd=studio.folder.parent, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    elsewhere = subprocess.run([ADREEL, "deploy"], env=environment, capture_output=True, text=True, check=False)
+    assert elsewhere.returncode == 1
+    assert "401" in elsewhere.stderr
+
+
+def test_the_secret_is_in_no_command_line_and_no_log(studio: Up) -> None:
+    secret = kept(studio)[API_AUTH].partition(":")[2]
+    assert len(secret) >= 40
+    assert secret not in studio.said
+    assert str(auth_file(Path(".adreel"))) in studio.said
+    assert not [command for command in studio.processes().values() if secret in command]
+    for log in (studio.folder / "logs").iterdir():
+        assert secret not in log.read_text()
