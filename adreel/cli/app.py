@@ -9,6 +9,7 @@ import typer
 
 from adreel import __version__
 from adreel.errors import AdreelError, InputError
+from adreel.proxies import bypass_loopback, unify_proxies
 from adreel.scenarios import Scenario
 
 app = typer.Typer(
@@ -227,6 +228,7 @@ def serve(
     """Serve the HTTP API; workers of the Prefect server at PREFECT_API_URL carry the jobs out."""
     from adreel.api.server import serve as serve_api
 
+    unify_proxies()
     serve_api(host, port)
 
 
@@ -304,6 +306,7 @@ def main() -> None:
     """Run the command line; expected errors become one line and an exit code: 2 for bad input, else 1."""
     from deployments.prefect_auth import use_auth
 
+    bypass_loopback()
     use_auth(os.environ)
     try:
         app()

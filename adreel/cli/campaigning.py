@@ -11,6 +11,7 @@ from adreel.cli.generating import run_flow
 from adreel.cli.progress import looking
 from adreel.cli.showing import print_json, print_line
 from adreel.errors import AdreelError
+from adreel.proxies import unify_proxies
 from adreel.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ SHOW_SECONDS = 5.0
 
 def run_campaign(source: str, name: str, *, window: int, again: bool, as_json: bool, verbose: bool) -> int:
     """Make the ads of a campaign in this process; returns the exit code."""
+    unify_proxies()
     settings = Settings.load()
     check_sessions(settings, source)
 
@@ -43,6 +45,7 @@ def hand_out(source: str, name: str, *, window: int, again: bool, parts: int, as
     """Start a run for each slice of a campaign, but for those that are under way."""
     from adreel.runs import start_slices
 
+    unify_proxies()
     settings = Settings.load()
     count = check_sessions(settings, source)
     where = source if "://" in source else str(Path(source).absolute())

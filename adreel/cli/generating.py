@@ -13,6 +13,7 @@ from adreel.jobs import open_scenes
 from adreel.messages import State
 from adreel.new_sessions import store_new
 from adreel.prompts import clip_request
+from adreel.proxies import unify_proxies
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges, describe, read_session
 from adreel.settings import Settings
@@ -101,6 +102,7 @@ def run_flow(
     flow_name: str, parameters: dict[str, Any], settings: Settings, watch: Watch, *, as_json: bool, verbose: bool
 ) -> "FlowState[Any]":
     """Run a flow in this process, and say before what may cost; `watch` is entered with the run's id."""
+    unify_proxies()
     if not as_json and settings.is_local:
         # Only an empty variable keeps the task from looking for a key in Prefect: else the claim would be too large.
         mentioned = "runware_api_key" in settings.model_fields_set

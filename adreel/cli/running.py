@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from adreel.errors import InputError
+from adreel.proxies import unify_proxies
 from adreel.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
     from deployments.studio import Studio, Terms
 
     began = time.monotonic()
+    unify_proxies()
     settings = Settings.load()
     studio = Studio(settings, Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs))
     typer.echo(f"Starting {', '.join(service.name for service in studio.services)} ...")
@@ -65,6 +67,7 @@ def examine_all(*, as_json: bool) -> int:
     from adreel.cli.showing import print_json, print_line
     from deployments.doctor import examine
 
+    unify_proxies()
     findings = []
     for finding in examine(Settings.load()):
         findings.append(finding)
@@ -89,6 +92,7 @@ def watch_runs(*, silence: float, start: float, retries: int) -> None:
 @contextmanager
 def _server() -> Iterator["SyncPrefectClient"]:
     """Give a client of the server that the environment names: the embedded one would end with the command."""
+    unify_proxies()
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL

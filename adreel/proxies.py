@@ -1,0 +1,60 @@
+"""Proxies of the environment: loopback is always reached directly, and every library uses the same proxy.
+
+httpx, aiohttp and websockets read HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY by different rules. The functions
+here write the environment so that all of them, and the processes that are started, come to the same result.
+"""
+
+import os
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+from adreel.errors import InputError
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+def bypass_loopback() -> None:
+    """Add the loopback hosts to NO_PROXY and no_proxy, for this process and those that it starts.
+
+    Otherwise requests to Prefect's server, the emulator and the pages on this machine would go to a proxy, which can't
+    reach them.
+    """
+    present = {name: os.environ[name] for name in ("no_proxy", "NO_PROXY") if name in os.environ}
+    for name in ("no_proxy", "NO_PROXY"):
+        # Some libraries prefer one name, some the other: a missing one gets the entries of the other.
+        given = present.get(name, next(iter(present.values()), ""))
+        entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+        if "*" not in entries:
+            entries += [host for host in LOOPBACK_HOSTS if host not in entries]
+        os.environ[name] = ",".join(entries)
+
+
+def unify_proxies() -> None:
+    """Give HTTP_PROXY and HTTPS_PROXY the form that every library reads, with ALL_PROXY as their default.
+
+    Raises InputError for a proxy of another type than http. Called before a purchase: the libraries would fail later,
+    each in its own way, and a download would silently go without the proxy.
+    """
+    proxies = getproxies_environment()
+    if not proxies.keys() & {"http", "https", "all", "socks"}:
+        return
+    if "socks" in proxies:
+        raise _unsupported("SOCKS_PROXY", "socks")
+    for kind in ("http", "https"):
+        source = kind if kind in proxies else "all"
+        if not (url := proxies.get(source)):
+            continue
+        url = url if "://" in url else f"http://{url}"
+        if (scheme := urlsplit(url).scheme) != "http":
+            raise _unsupported(f"{source.upper()}_PROXY", scheme)
+        os.environ[f"{kind}_proxy"] = os.environ[f"{kind.upper()}_PROXY"] = url
+    # httpx opens ALL_PROXY even where the other two are used, and fails if it is a SOCKS proxy.
+    for name in ("all_proxy", "ALL_PROXY"):
+        os.environ.pop(name, None)
+
+
+def _unsupported(name: str, scheme: str) -> InputError:
+    return InputError(
+        f"{name} is a {scheme} proxy, and only http proxies are supported: set HTTP_PROXY and HTTPS_PROXY to"
+        f" http://..., or unset {name}"
+    )
