@@ -1,6 +1,6 @@
 """The secret of a studio's Prefect: made once, kept in a private file, found by the commands in the studio's folder.
 
-Prefect listens on loopback, which every web page that its user opens can reach: a cross-site `fetch` needs no preflight.
+Prefect listens on loopback, which each web page its user opens can reach: a `fetch` across sites needs no preflight.
 Only the standard library and dotenv are imported: each command asks here before it does anything.
 """
 
