@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -75,7 +76,8 @@ async def download(url: str, target: Path, rules: DownloadRules) -> Arrived:
         async with asyncio.timeout(rules.seconds), _shared_session() as session:
             for _ in range(REDIRECTS + 1):
                 rules.check(url)
-                async with session.get(_parsed(url), allow_redirects=False, timeout=limits) as response:
+                request = session.get(_parsed(url), allow_redirects=False, timeout=limits, **_proxy_of(url))
+                async with request as response:
                     if not (300 <= response.status < 400 and "location" in response.headers):
                         return await _save(response, target, rules)
                     url = str(response.url.join(_parsed(response.headers["location"])))
@@ -129,8 +131,22 @@ def _session() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(ssl=_trust()),
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=CHUNK,
-        trust_env=True,
+        # Else credentials of .netrc would be sent to the host of the clip. Its proxy is looked up for each address.
+        trust_env=False,
     )
+
+
+def _proxy_of(url: str) -> dict[str, Any]:
+    parts = _parsed(url)
+    found = getproxies_environment().get(parts.scheme)
+    if found is None or proxy_bypass_environment(parts.host or ""):
+        return {}
+    proxy = URL(found)
+    if proxy.user is None:
+        return {"proxy": proxy}
+    # Out of the address: errors name it.
+    credentials = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
+    return {"proxy": proxy.with_user(None), "proxy_headers": {"Proxy-Authorization": credentials}}
 
 
 @cache

@@ -2,11 +2,12 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import encode_basic_auth, web
 
 from adreel.downloads import REDIRECTS, Arrived, DownloadRules, download
 from adreel.errors import AccountError, ClipUnavailable, StorageError
@@ -74,7 +75,12 @@ async def stuck(request: web.Request, _detail: str) -> web.StreamResponse:
     return response
 
 
-ANSWERS = {kind.__name__: kind for kind in (whole, empty, html, status, hop, away, torn, stuck)}
+async def authorization(request: web.Request, _detail: str) -> web.StreamResponse:
+    """Send the credentials that came with the request."""
+    return web.json_response(request.headers.get("Authorization"))
+
+
+ANSWERS = {kind.__name__: kind for kind in (whole, empty, html, status, hop, away, torn, stuck, authorization)}
 
 
 @pytest.fixture
@@ -199,6 +205,38 @@ def test_plain_http_is_for_the_local_runware_alone(url: str) -> None:
 async def test_an_address_that_is_none_makes_the_clip_unavailable(tmp_path: Path, url: str) -> None:
     with pytest.raises((ClipUnavailable, AccountError)):
         await download(url, tmp_path / "clip.mp4", HERE)
+
+
+@pytest.mark.parametrize("entry", ["machine 127.0.0.1", "default"])
+async def test_credentials_of_netrc_stay_here(
+    server: str, tmp_path: Path, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text(f"{entry} login me password secret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    for address in (f"{server}/authorization", f"{server}/away?to=/authorization"):
+        await download(address, tmp_path / "sent.json", HERE)
+        assert json.loads((tmp_path / "sent.json").read_text()) is None
+
+
+async def test_the_proxy_of_the_environment_gets_its_credentials_and_no_error_shows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        with pytest.raises(ClipUnavailable, match=r"the download from vm\.runware\.ai broke: 403") as refused:
+            await download("https://vm.runware.ai/clip.mp4", tmp_path / "clip.mp4", HERE)
+    assert "secret" not in str(refused.value)
+    assert asked[0].startswith("CONNECT vm.runware.ai:443")
+    assert f"Proxy-Authorization: {encode_basic_auth('me', 'secret')}" in asked[0]
 
 
 async def test_a_full_disk_is_an_error_of_the_storage(server: str) -> None:
