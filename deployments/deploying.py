@@ -5,6 +5,7 @@ does not mention (a pause, somebody's own schedules, the slots of the limit) is 
 """
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from prefect.client.schemas.actions import (
 )
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
-from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.flows import Flow
 from prefect.workers.process import ProcessWorker
 
 from adreel.errors import InputError
@@ -58,13 +59,44 @@ def deploy(client: SyncPrefectClient, settings: Settings) -> Iterator[str]:
 
 
 def read_file() -> list[dict[str, Any]]:
-    """Return the deployments of the prefect.yaml here, else of the one that was installed with this module."""
-    beside = Path(__file__).with_name(FILE)
-    file = next((file for file in (Path(FILE), beside) if file.is_file()), None)
-    if file is None:
-        raise InputError(f"no {FILE} here: run this in a checkout of adreel")
-    deployments: list[dict[str, Any]] = yaml.safe_load(file.read_text())["deployments"]
+    """Return the deployments of adreel's prefect.yaml in this folder, else of the installed one.
+
+    A prefect.yaml of another project in this folder is ignored.
+    """
+    here, module = Path(FILE), Path(__file__)
+    # In a wheel the file is beside this module, in a checkout beside its package.
+    installed = [file for file in (module.with_name(FILE), module.parent.with_name(FILE)) if _is_ours(file)]
+    if not installed:
+        raise InputError(f"no {FILE} of adreel was installed: install adreel anew, or run this in its checkout")
+    deployments: list[dict[str, Any]] = yaml.safe_load(installed[0].read_text())["deployments"]
+    if not _is_ours(here):
+        return deployments
+    entrypoints = {deployment["entrypoint"] for deployment in deployments}
+    try:
+        deployments = yaml.safe_load(here.read_text())["deployments"]
+        found = [(each["name"], each["entrypoint"], each["work_pool"]["name"]) for each in deployments]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{here.absolute()}: a deployment without {error}; compare it with that of adreel") from None
+    for name, entrypoint, _ in found:
+        if entrypoint not in entrypoints:
+            ours = ", ".join(sorted(entrypoints))
+            raise InputError(f"{here.absolute()}: {name!r} has the entrypoint {entrypoint!r}; adreel's are {ours}")
     return deployments
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        described = yaml.safe_load(file.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(described, dict) and described.get("name") == "adreel"
+
+
+def _load_flow(described: dict[str, Any]) -> Flow[..., Any]:
+    # Prefect's own loader would search the current folder first, where another project may have its `flows`.
+    module, _, name = described["entrypoint"].rpartition(".")
+    flow: Flow[..., Any] = getattr(import_module(module), name)
+    return flow
 
 
 def _put_pool(client: SyncPrefectClient, name: str) -> str:
@@ -100,7 +132,7 @@ def _put_limit(client: SyncPrefectClient, slots: int) -> str:
 
 
 def _put_deployment(client: SyncPrefectClient, described: dict[str, Any]) -> str:
-    flow: Flow[..., Any] = load_flow_from_entrypoint(described["entrypoint"])
+    flow = _load_flow(described)
     wanted = _wanted(described, flow)
     what = f"deployment {flow.name}/{described['name']}"
     found = _found(client, f"{flow.name}/{described['name']}")
@@ -125,7 +157,7 @@ def _put_deployment(client: SyncPrefectClient, described: dict[str, Any]) -> str
 
 def _put_triggers(client: SyncPrefectClient, described: dict[str, Any]) -> Iterator[str]:
     if triggers := described.get("triggers"):
-        flow: Flow[..., Any] = load_flow_from_entrypoint(described["entrypoint"])
+        flow = _load_flow(described)
         found = client.read_deployment_by_name(f"{flow.name}/{described['name']}")
         yield from put_triggers(client, found.id, triggers)
 

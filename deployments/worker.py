@@ -22,7 +22,7 @@ from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-from adreel.errors import InputError, StorageError
+from adreel.errors import AdreelError, InputError
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -58,7 +58,7 @@ class WarmWorker(ProcessWorker):
         if not left:
             return begun
         # A killed run may hold the slots that all runs here wait for: it must not wait for one of them to end.
-        holding = await asyncio.to_thread(_those_with_slots, left)
+        holding = await asyncio.to_thread(those_with_slots, left)
         within = self.limiter.total_tokens
         self.limiter.total_tokens = within + 1
         try:
@@ -71,11 +71,12 @@ class WarmWorker(ProcessWorker):
         return [response for response in responses if response.flow_run.id not in under_way]
 
 
-def _those_with_slots(responses: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
-    records = Records(Storage(os.environ["ADREEL_STORAGE"]))
+def those_with_slots(responses: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
+    """Return the runs that may hold slots; none if the storage can't be read."""
     try:
+        records = Records(Storage.of(Settings.load()))
         return [response for response in responses if may_hold_slots(records, str(response.flow_run.id))]
-    except StorageError:
+    except AdreelError:
         return []
 
 

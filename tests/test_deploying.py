@@ -12,6 +12,7 @@ from adreel.errors import InputError
 from adreel.settings import Settings
 from deployments import deploying
 from deployments.deploying import deploy, read_file
+from tests.test_cli import adreel
 from tests.workers import PREFECT_YAML
 
 pytestmark = pytest.mark.xdist_group("prefect")
@@ -72,14 +73,59 @@ def test_what_an_operator_has_set_stays(client: SyncPrefectClient) -> None:
     assert ([schedule.active for schedule in nightly.schedules], nightly.paused) == ([True], True)
 
 
-def test_the_prefect_yaml_here_comes_first_and_without_any_the_error_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_adreels_prefect_yaml_in_this_folder_comes_first() -> None:
     described = yaml.safe_load(PREFECT_YAML.read_text())
     assert read_file() == described["deployments"]
-    Path("prefect.yaml").write_text(yaml.safe_dump({"deployments": described["deployments"][:1]}))
-    assert len(read_file()) == 1
-    Path("prefect.yaml").unlink()
-    monkeypatch.setattr(deploying, "__file__", str(tmp_path / "elsewhere" / "deploying.py"))
-    with pytest.raises(InputError, match=r"no prefect\.yaml here"):
+    Path("prefect.yaml").write_text(yaml.safe_dump({**described, "deployments": described["deployments"][:1]}))
+    assert read_file() == described["deployments"][:1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: shop\ndeployments: [{name: nightly, entrypoint: 'flows/etl.py:main', work_pool: {name: shop}}]",
+        "deployments: []",
+        "name: shop",
+        "{{ templated }}: [",
+        "- a list",
+        "",
+    ],
+)
+def test_a_prefect_yaml_of_another_project_is_ignored(text: str) -> None:
+    Path("prefect.yaml").write_text(text)
+    assert read_file() == yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
+
+
+@pytest.mark.parametrize(
+    ("deployment", "says"),
+    [
+        ({"name": "mine", "entrypoint": "flows/mine.py:mine", "work_pool": {"name": "adreel"}}, "'flows/mine.py:mine'"),
+        ({"name": "mine", "entrypoint": "flows.generate_ad.generate_ad"}, "work_pool"),
+        ({"name": "mine"}, "entrypoint"),
+        ("mine", "."),
+    ],
+)
+def test_a_wrong_deployment_in_this_folder_is_named(deployment: object, says: str) -> None:
+    Path("prefect.yaml").write_text(yaml.safe_dump({"name": "adreel", "deployments": [deployment]}))
+    with pytest.raises(InputError, match=f"{Path.cwd()}/prefect.yaml: .*{says}"):
+        read_file()
+
+
+def test_flows_of_another_project_in_this_folder_are_not_imported(prefect: str) -> None:
+    for package in ("flows", "tasks", "deployments"):
+        Path(package).mkdir()
+        for module in ("__init__", "generate_ad", "generate_scene", "deploying"):
+            Path(package, f"{module}.py").write_text("raise SystemExit('imported from the current folder')")
+    Path("prefect.yaml").write_text("name: shop\ndeployments: [{name: nightly, entrypoint: flows.etl.main}]")
+    for command in ("deploy", "doctor"):
+        ran = adreel(command, PREFECT_API_URL=prefect)
+        assert "deployment" in ran.stdout, ran.stderr
+        assert ran.stderr == ""
+    with get_client(sync_client=True) as client:
+        assert "nightly" in {deployment.name for deployment in client.read_deployments()}
+
+
+def test_without_an_installed_file_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploying, "__file__", str(tmp_path / "elsewhere" / "package" / "deploying.py"))
+    with pytest.raises(InputError, match=r"no prefect\.yaml of adreel was installed"):
         read_file()

@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.states import Cancelling, Scheduled
 
 from adreel.errors import InputError
@@ -18,9 +20,10 @@ from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Job
-from deployments.worker import environment_of_runs, may_hold_slots
+from deployments.worker import environment_of_runs, may_hold_slots, those_with_slots
 from tests import workers
 from tests.factories import NOW, make_session, make_take
+from tests.storage.servers import S3Server
 from tests.test_cli import adreel
 from tests.workers import deploy, ended, kill_run, processes_of, start, state_name, until
 
@@ -122,6 +125,23 @@ def test_a_place_beside_the_limit_is_for_runs_with_slots(
     records.save_job(Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK, Scenario.CTA], created_at=NOW))
     assert may_hold_slots(records, "job-1") is holds
     assert may_hold_slots(records, str(uuid4()))
+
+
+def test_the_records_of_a_killed_run_are_read_with_the_options_of_the_storage(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADREEL_STORAGE", s3.bucket())
+    monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", s3.environment["ADREEL_STORAGE_OPTIONS"])
+    records = Records(Storage.of(Settings.load()))
+    run = FlowRun(flow_id=uuid4())
+    job = Job(job_id=str(run.id), session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW)
+    records.save_job(job)
+    response = WorkerFlowRunResponse(work_pool_id=uuid4(), work_queue_id=uuid4(), flow_run=run)
+    assert those_with_slots([response]) == []
+    take = make_take(AttemptState.ACCEPTED, job_id=job.job_id)
+    take.attempts[-1].slot = uuid4()
+    records.save_take(take)
+    assert those_with_slots([response]) == [response]
 
 
 def test_what_an_env_file_says_reaches_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
