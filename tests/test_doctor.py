@@ -1,6 +1,8 @@
 """`adreel doctor` on real parts: what is well is said to be, and what is not comes with what to do."""
 
 import json
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -9,10 +11,12 @@ from prefect.states import Crashed, Pending
 
 from adreel.local_runware import LocalRunware, in_thread
 from adreel.settings import Settings
+from adreel.storage import Storage
 from deployments import doctor
 from deployments.deploying import deploy
 from deployments.doctor import Finding, examine
 from deployments.recovery import Terms
+from tests.storage.servers import Environment, S3Server
 from tests.test_cli import adreel
 from tests.workers import until, worker
 
@@ -39,6 +43,63 @@ def test_a_storage_that_can_not_be_written_is_named(monkeypatch: pytest.MonkeyPa
     storage = without_server()["storage"]
     assert "/proc/adreel" in storage.found
     assert not storage.is_well
+
+
+def test_an_object_store_is_tried_as_a_purchase_uses_it(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADREEL_STORAGE", s3.bucket())
+    monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", s3.environment["ADREEL_STORAGE_OPTIONS"])
+    storage = without_server()["storage"]
+    assert storage.is_well, storage.found
+    assert Storage.of(Settings.load()).fs.find(s3_path()) == []
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("HTTP_IF_NONE_MATCH", "overwrites a file that is there"),
+        ("HTTP_IF_MATCH", "loses what another process has written"),
+    ],
+)
+def test_an_object_store_that_ignores_conditions_is_named(
+    s3: S3Server, header: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.breaks = lambda _request, environment: bool(environment.pop(header, None)) and False
+    monkeypatch.setenv("ADREEL_STORAGE", s3.bucket())
+    monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", s3.environment["ADREEL_STORAGE_OPTIONS"])
+    storage = without_server()["storage"]
+    assert says in storage.found
+    assert "docs/storage.md" in storage.advice
+    assert Storage.of(Settings.load()).fs.find(s3_path()) == []
+
+
+class RefusingS3(S3Server):
+    """An S3 server that knows no condition of a kind."""
+
+    header = ""
+
+    def __call__(self, environment: Environment, start: Callable[..., Any]) -> Iterable[bytes]:
+        if self.header not in environment:
+            return super().__call__(environment, start)
+        environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
+        start("501 Not Implemented", [("Content-Type", "application/xml")])
+        return [b"<Error><Code>NotImplemented</Code><Message>A header is not implemented</Message></Error>"]
+
+
+@pytest.mark.parametrize("header", ["HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"])
+def test_an_object_store_that_refuses_conditions_is_named(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RefusingS3() as server:
+        server.header = header
+        options = {**server.options, "config_kwargs": {"retries": {"max_attempts": 1}}}
+        monkeypatch.setenv("ADREEL_STORAGE", server.bucket())
+        monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", json.dumps(options))
+        storage = without_server()["storage"]
+        assert Storage.of(Settings.load()).fs.find(s3_path()) == []
+    assert not storage.is_well
+    assert "A header is not implemented" in storage.found
+
+
+def s3_path() -> str:
+    return Settings.load().storage.removeprefix("s3://")
 
 
 def test_a_wrong_key_is_found_without_buying(runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> None:
