@@ -149,7 +149,8 @@ class Tally:
         self.states[view.overall_status] += 1
         self.scenes.update(scene.status for scene in view.scenes)
         self.cost += sum(scene.cost or 0 for scene in view.scenes)
-        self.all_costs_known &= view.cost is not None
+        # A job that has sent nothing has no cost, and none that is unknown.
+        self.all_costs_known &= view.cost is not None or not any(scene.progress for scene in view.scenes)
         self._note(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error)
 
     def add_failure(self, session_id: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from adreel.errors import AdreelError
+from adreel.errors import AdreelError, NoCredits
 from adreel.messages import State
 from adreel.migrations import SCHEMA_VERSION
 from adreel.scenarios import Scenario
@@ -153,10 +153,23 @@ class Take(Record):
 
     @property
     def cost(self) -> float | None:
-        """USD over all attempts that Runware may have billed; null if one of them is unknown."""
-        costs = [attempt.cost for attempt in self.attempts if attempt.state != AttemptState.PLANNED]
+        """USD over all attempts that were sent: 0 for a refused one, null if an accepted one is not known."""
+        sent = [attempt for attempt in self.attempts if attempt.state != AttemptState.PLANNED]
+        costs = [0.0 if self._was_refused(attempt) else attempt.cost for attempt in sent]
         known = [cost for cost in costs if cost is not None]
         return round(sum(known), 6) if known and len(known) == len(costs) else None
+
+    def _was_refused(self, attempt: Attempt) -> bool:
+        """Whether Runware refused the attempt's task instead of accepting it."""
+        if attempt.accepted_at is not None:
+            return False
+        if attempt.state == AttemptState.SUBMITTED:
+            # It waits for credits: the client has asked whether an earlier submit was accepted.
+            return self.problem is not None and self.problem.code == NoCredits.code
+        if attempt.state != AttemptState.FAILED:
+            return False
+        # Records of earlier versions lack `accepted_at`: there, the progress tells whether a task was accepted.
+        return self.progress < PROGRESS["accepted"] or any(each.accepted_at for each in self.attempts)
 
     @property
     def handle(self) -> str:

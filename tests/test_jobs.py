@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
+from adreel.campaigns import Tally
 from adreel.errors import (
     AdreelError,
     ClipUnavailable,
@@ -26,7 +27,7 @@ from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
 from adreel.settings import Settings
 from adreel.takes import AttemptState, Take, task_uuid
-from adreel.views import job_status, session_view
+from adreel.views import job_status, job_view, session_view
 from tests.studio import JOB, Studio, studio
 
 
@@ -127,6 +128,22 @@ async def test_a_refused_scene_is_final_and_costs_nothing() -> None:
             await it.produce()
         assert it.bought == []
         assert it.take().attempts[0].problem is not None
+        assert it.take().cost == 0
+
+
+async def test_one_refused_order_leaves_the_costs_of_its_ad_known() -> None:
+    async with studio("invalidParameterx1") as it:
+        with pytest.raises(SceneRefused):
+            await it.produce()
+        job = it.start_another(Scenario.HOOK)
+        price = (await it.produce(job=job)).cost
+        assert price
+        refused, view = job_view(it.records, JOB), job_view(it.records, job.job_id)
+        assert (refused.cost, view.cost, session_view(it.records, "ad").cost) == (0, price, price)
+        tally = Tally(2)
+        tally.add(refused)
+        tally.add(view)
+        assert tally.money == f"USD {price:.2f}"
 
 
 async def test_a_moderated_scene_is_final_for_its_prompt() -> None:
@@ -140,8 +157,12 @@ async def test_a_moderated_scene_is_final_for_its_prompt() -> None:
 
 async def test_without_credits_the_take_stays_open_and_goes_on_once_there_are_some() -> None:
     async with studio("insufficientCreditsx1") as it:
-        with pytest.raises(NoCredits, match="scene hook"):
-            await it.produce()
+        job = it.start(Scenario.HOOK)
+        with pytest.raises(NoCredits, match="scene hook") as refused:
+            await it.produce(job=job)
+        assert it.take().cost is None
+        give_up(it.records, job, Scenario.HOOK, refused.value)
+        assert it.take().cost == 0
         assert (await it.produce()).is_stored
         assert it.bought == [str(task_uuid(JOB, Scenario.HOOK, 1))]
 

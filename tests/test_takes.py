@@ -67,9 +67,29 @@ def test_progress_has_the_steps_of_the_design() -> None:
 def test_a_cost_is_the_sum_or_null_if_any_attempt_is_unknown(costs: list[float | None], total: float | None) -> None:
     take = make_take(None)
     for cost in costs:
-        take.plan_attempt(NOW).cost = cost
+        attempt = take.plan_attempt(NOW)
+        attempt.cost, attempt.accepted_at = cost, NOW
         take.advance(AttemptState.FAILED)
     assert take.cost == total
+
+
+@pytest.mark.parametrize("accepted", [False, True], ids=["alone", "beside an accepted attempt"])
+def test_a_refused_attempt_costs_nothing(*, accepted: bool) -> None:
+    take = make_take(AttemptState.STORED, cost=0.1) if accepted else make_take(None)
+    if accepted:
+        take.attempts[-1].accepted_at = NOW
+    take.plan_attempt(NOW)
+    take.advance(AttemptState.SUBMITTED)
+    assert take.cost is None
+    take.advance(AttemptState.FAILED)
+    assert take.cost == (0.1 if accepted else 0)
+
+
+def test_an_old_record_of_a_failed_task_that_was_accepted_does_not_say_free() -> None:
+    take = make_take(AttemptState.ACCEPTED, cost=None)
+    take.advance(AttemptState.FAILED)
+    assert take.attempts[-1].accepted_at is None
+    assert take.cost is None
 
 
 def test_a_planned_attempt_costs_nothing_yet() -> None:

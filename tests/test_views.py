@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adreel.campaigns import Tally
 from adreel.errors import InputError, NotFound
 from adreel.messages import State
 from adreel.records import Records
@@ -271,3 +272,12 @@ def test_a_session_is_not_busy_with_a_scene_whose_job_has_ended(records: Records
     assert session_view(records, "ad").state == FAILED
     records.save_take(good("earlier", -1))
     assert session_view(records, "ad").state == PARTIAL
+
+
+def test_an_ad_that_sent_nothing_leaves_the_cost_of_its_campaign_known(records: Records) -> None:
+    tally = Tally(2)
+    for job_id, take in (("job-1", make_take(None, problem="no free slot")), ("job-2", make_take(job_id="job-2"))):
+        records.save_job(a_job(HOOK).model_copy(update={"job_id": job_id}))
+        records.save_take(take)
+        tally.add(job_view(records, job_id))
+    assert tally.money == "USD 0.11"
