@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 import yaml
@@ -43,20 +44,21 @@ def job_of(campaign: str, session_id: str) -> str:
 
 def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> Iterator[Session]:
     """Yield the sessions of a source one after the other, or every so many-th; InputError names the first bad one."""
+    folder = _folder_of(source)
     for number, (place, data) in enumerate(_entries(settings, source)):
         if number % parts == part - 1:
-            yield _session(place, data)
+            yield _session(place, data, folder)
 
 
 def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> int:
     """Count the sessions of a source; InputError lists what keeps any from being bought, before the first one is."""
     problems: list[str] = []
     seen: set[bytes] = set()
-    count = 0
+    count, folder = 0, _folder_of(source)
     for place, data in _entries(settings, source):
         count += 1
         try:
-            session = _session(place, data)
+            session = _session(place, data, folder)
             for scene in session.scene_descriptions:
                 clip_request(session, scene, settings)
             mark = sha256(session.session_id.encode()).digest()[:8]
@@ -75,10 +77,18 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
     return len(range(part - 1, count, parts))
 
 
-def _session(place: str, data: Any) -> Session:
+def _folder_of(source: str) -> Path | None:
+    """Return the folder that a source's relative image paths start from; None if the source is not on this machine."""
+    path = unquote(source.removeprefix("file://")) if source.startswith("file://") else source
+    if "://" in path or "::" in path:
+        return None
+    return Path(path) if Path(path).is_dir() else Path(path).parent
+
+
+def _session(place: str, data: Any, folder: Path | None) -> Session:
     if not isinstance(data, dict) or not data.get("session_id"):
         raise InputError(f"{place}: a session of a campaign needs a session_id: it is what a second run knows it by")
-    return parse_session(data, place)
+    return parse_session(data, place, folder=folder)
 
 
 def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:

@@ -4,19 +4,23 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from typing import TypeVar
 
 from adreel.downloads import DownloadRules
 from adreel.errors import AdreelError, InputError, NotFound
+from adreel.inputs import copy_input, display_name, has_input, read_image
 from adreel.prompts import clip_request
 from adreel.purchase import Purchase, Report, Slot
 from adreel.records import Records
 from adreel.runware_client import shared_client
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, SceneDescription, Session
+from adreel.sessions import INPUT_PATTERN, SceneChanges, SceneDescription, Session, is_local_file
 from adreel.settings import Settings
 from adreel.takes import ClipRequest, Job, Problem, Take, utc_now
 
 ALL = "all"
+
+AnyScene = TypeVar("AnyScene", SceneDescription, SceneChanges, ClipRequest)
 
 
 def start_job(
@@ -43,6 +47,7 @@ def start_job(
         # Somebody started an ended job again: what failed may be bought anew, within the limit for each round.
         job = job.model_copy(update={"rounds": job.rounds + 1, "ended_at": None})
     planned = _missing_takes(records, settings, job)
+    job, planned = _with_inputs(records, job, planned)
     records.save_job(job)
     for take in planned:
         records.save_take(take)
@@ -102,7 +107,8 @@ def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) ->
 
 def resume_job(records: Records, settings: Settings, job: Job) -> Job:
     """Record that somebody works on a job again, in the same round: nothing more may be spent than before."""
-    for take in _missing_takes(records, settings, job):
+    job, planned = _with_inputs(records, job, _missing_takes(records, settings, job))
+    for take in planned:
         records.save_take(take)
     resumed = job.model_copy(update={"ended_at": None})
     records.save_job(resumed)
@@ -165,7 +171,42 @@ def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]
         return []
     session, changes = records.session(job.session_id), job.changes or SceneChanges()
     now = utc_now()
-    return [_new_take(job, session, changes.applied_to(session.scene(scenario)), settings, now) for scenario in missing]
+    scenes = [changes.applied_to(session.scene(scenario)) for scenario in missing]
+    for scene in scenes:
+        frame = scene.first_frame
+        if frame and INPUT_PATTERN.fullmatch(frame) and not has_input(records.storage, job.session_id, frame):
+            raise InputError(
+                f"scene {scene.scenario}: the image {display_name(frame)!r} is not in the folder of session"
+                f" {job.session_id!r}: name its file or https URL again"
+            )
+    return [_new_take(job, session, scene, settings, now) for scene in scenes]
+
+
+def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, list[Take]]:
+    """Copy the local images of planned takes into the session's folder, and name the copies in all its records.
+
+    They are copied before the job is recorded: whoever takes it up, anywhere, finds them in the storage.
+    """
+    files = {take.request.first_frame for take in planned}
+    images = {file: read_image(file) for file in files if file and is_local_file(file)}
+    if not images:
+        return job, planned
+    copies = {file: copy_input(records.storage, job.session_id, image) for file, image in images.items()}
+
+    def renamed(scene: AnyScene) -> AnyScene:
+        frame = scene.first_frame
+        return scene.model_copy(update={"first_frame": copies[frame]}) if frame in copies else scene
+
+    def with_copies(session: Session) -> Session:
+        return session.model_copy(update={"scene_descriptions": [*map(renamed, session.scene_descriptions)]})
+
+    records.update_session(job.session_id, with_copies)
+    if job.changes is not None:
+        job = job.model_copy(update={"changes": renamed(job.changes)})
+    takes = [
+        take.model_copy(update={"scene": renamed(take.scene), "request": renamed(take.request)}) for take in planned
+    ]
+    return job, takes
 
 
 def _new_take(job: Job, session: Session, scene: SceneDescription, settings: Settings, now: datetime) -> Take:

@@ -1,6 +1,7 @@
 """A session that comes as a whole, from a file or a form: it is stored, unless that leads to paying twice."""
 
 from adreel.errors import InputError
+from adreel.inputs import copy_inputs
 from adreel.messages import State
 from adreel.prompts import clip_request
 from adreel.records import Records
@@ -22,7 +23,7 @@ def store_new(
         clip_request(session, session.scene(scenario), settings)
     if all_anew is not None:
         _refuse_to_pay_twice(records, session, chosen, all_anew)
-    records.save_session(session)
+    records.save_session(copy_inputs(records.storage, session))
     return chosen
 
 

@@ -1,13 +1,10 @@
 """From a scene's description to what is bought: the prompt, the model, the size."""
 
-import base64
-import mimetypes
-from pathlib import Path
-
 from adreel.catalog import check_offer
 from adreel.errors import InputError
+from adreel.inputs import check_image
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneDescription, Session
+from adreel.sessions import SceneDescription, Session, is_local_file
 from adreel.settings import Settings
 from adreel.takes import ClipRequest
 
@@ -40,8 +37,11 @@ def clip_request(session: Session, scene: SceneDescription, settings: Settings) 
     model, size = scene.model or settings.model, scene.size or settings.size
     check_offer(model, scene.duration, size, scene.scenario)
     width, height = (int(part) for part in size.split("x"))
-    if scene.first_frame:
-        read_frame(scene.first_frame, scene.scenario)
+    if scene.first_frame and is_local_file(scene.first_frame):
+        try:
+            check_image(scene.first_frame)
+        except InputError as error:
+            raise InputError(f"scene {scene.scenario}: {error}") from None
     return ClipRequest(
         model=model,
         prompt=compose_prompt(session, scene),
@@ -51,20 +51,6 @@ def clip_request(session: Session, scene: SceneDescription, settings: Settings) 
         seed=scene.seed,
         first_frame=scene.first_frame,
     )
-
-
-def read_frame(image: str, scene: str) -> str:
-    """Return a first frame as the provider takes it: an https URL as it is, a local file as a data URI."""
-    if image.startswith("https://"):
-        return image
-    kind = mimetypes.guess_type(image)[0] or ""
-    if not kind.startswith("image/"):
-        raise InputError(f"scene {scene}: first_frame {image!r} is neither an https URL nor an image file")
-    try:
-        content = Path(image).read_bytes()
-    except OSError as error:
-        raise InputError(f"scene {scene}: can't read first_frame {image!r}: {error.strerror}") from None
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _sentence(text: str) -> str:

@@ -20,13 +20,15 @@ from adreel.errors import (
     AccountError,
     AdreelError,
     ClipUnavailable,
+    InputError,
     ProviderBusy,
     ProviderUnreachable,
     RenderFailed,
     StillRendering,
+    StorageError,
     TakeFailed,
 )
-from adreel.prompts import read_frame
+from adreel.inputs import first_frame_data
 from adreel.records import Records
 from adreel.runware_client import Rendered, RunwareClient, Underway
 from adreel.settings import Settings
@@ -37,7 +39,7 @@ Slot = Callable[[UUID | None], AbstractAsyncContextManager[UUID | None]]
 Report = Callable[[Take, str], None]
 
 # These leave a sent task as it is: nothing is known to have ended.
-_OPEN_ENDED = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering)
+_OPEN_ENDED = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering, StorageError)
 
 
 class Purchase:
@@ -65,6 +67,7 @@ class Purchase:
         self._report = report
         self._came_back = take.is_open
         self._seen = take.position
+        self._image: str | None = None
         self._saving = threading.Lock()
         self._in_flight = {
             AttemptState.PLANNED: self._prepare,
@@ -132,8 +135,10 @@ class Purchase:
                 await asyncio.to_thread(self._write)
 
     async def _prepare(self) -> None:
-        # A bad key or a dead host shows here, before the record says that anything was sent.
+        # A bad key, a dead host or a missing image shows here, before the record says that anything was sent.
         await self._client.connect()
+        async with self._recording_failure():
+            self._image = await self._first_frame()
         await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
 
     async def _submit(self) -> None:
@@ -141,15 +146,30 @@ class Purchase:
             # Another runner of the same job may have heard a refusal while this one was asking.
             if self._came_back and await asyncio.to_thread(self._adopt_further):
                 return
-            request = self.take.request
-            image = await asyncio.to_thread(read_frame, request.first_frame, "") if request.first_frame else None
             async with self._recording_failure():
+                image = self._image or await self._first_frame()
                 crash_point("before the submit")
-                await self._client.submit(self._attempt.uuid, request, image)
+                await self._client.submit(self._attempt.uuid, self.take.request, image)
                 crash_point("after the submit")
-        self._came_back = False
+        self._came_back, self._image = False, None
         self._attempt.accepted_at = utc_now()
         await self._move(AttemptState.ACCEPTED, "accepted by Runware")
+
+    async def _first_frame(self) -> str | None:
+        """Return the image to send; without it, and if Runware knows of no task, the attempt ends with InputError."""
+        frame = self.take.request.first_frame
+        if frame is None:
+            return None
+        try:
+            return await asyncio.to_thread(first_frame_data, self._records.storage, self.take.session_id, frame)
+        except InputError as error:
+            # An earlier run may have sent the task: only Runware's answer tells that nothing was bought.
+            if self._came_back and await self._client.look_up(self._attempt.uuid):
+                raise ProviderUnreachable("Runware knows the task after all: trying again follows it") from None
+            raise InputError(
+                f"{error}. Nothing was bought: name an image that is there, then `adreel regenerate"
+                f" {self.take.session_id} {self.take.scenario}`"
+            ) from None
 
     async def _found_again(self) -> Underway | Rendered | None:
         """Look a task up that an earlier run may have sent: how long Runware refuses its UUID twice is not known."""

@@ -75,6 +75,14 @@ class Records:
             raise NotFound(f"no session {session_id!r} in {self.storage.url}: see `adreel sessions`")
         return stored
 
+    def update_session(self, session_id: str, change: Callable[[Session], Session]) -> None:
+        """Change a stored session by one conditional update; one that is not there stays away."""
+
+        def apply(earlier: StoredSession | None) -> StoredSession | None:
+            return None if earlier is None else StoredSession(**change(earlier).model_dump())
+
+        self._update(_SESSION, apply, session_id=session_id)
+
     def session_ids(self) -> list[str]:
         """Return the ids of all stored sessions, sorted."""
         return [name for name in self.storage.names("sessions") if re.fullmatch(ID_PATTERN, name)]

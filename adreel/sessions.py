@@ -17,6 +17,8 @@ from adreel.scenarios import Scenario
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 SIZE_PATTERN = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
+INPUT_PATTERN = re.compile(r"inputs/[0-9a-f]{64}\.(png|jpg|webp)(#[^\0]*)?", re.DOTALL)
+"""A reference to an image that was copied into the session's folder (adreel/inputs.py)."""
 
 # What people send is checked against unknown fields (parse_session); what is read back from storage keeps them,
 # because a newer adreel may have written them.
@@ -42,7 +44,11 @@ Music = Annotated[Words, Field(description="Style and tempo of the music")]
 SoundEffects = Annotated[Words, Field(description="Single sounds, such as 'a cork pops'")]
 Narration = Annotated[Words, Field(description="What is said, word for word")]
 FirstFrame = Annotated[
-    str, Field(description="An image to start from: an https URL, or a file that the generating machine can read")
+    str,
+    Field(
+        description="An image to start from: an https URL, or in a file on your machine the path of a PNG, JPEG or WebP"
+        " file, relative to that file"
+    ),
 ]
 Model = Annotated[str, Field(description="A model for this scene, as creator:family@version")]
 Size = Annotated[str, Field(pattern=SIZE_PATTERN, description="WIDTHxHEIGHT for this scene")]
@@ -145,12 +151,44 @@ class Session(BaseModel):
         return [scenario for scenario in Scenario if scenario in (wanted or self.scenarios)]
 
 
-def parse_session(data: Any, source: str = "session") -> Session:
-    """Validate plain data as a Session; InputError lists every wrong field with its place."""
+def parse_session(data: Any, source: str = "session", *, folder: Path | None = None) -> Session:
+    """Validate plain data as a Session; InputError lists every wrong field with its place.
+
+    `folder` is that of a file on this machine. Its sessions may name local images, relative to it. Without a folder the
+    data came from elsewhere, and first frames have to be https URLs: else others could have local files sent.
+    """
     try:
-        return Session.model_validate(data, extra="forbid")
+        session = Session.model_validate(data, extra="forbid")
     except ValidationError as error:
         raise InputError(f"{source}: {describe(error)}") from None
+    for scene in session.scene_descriptions:
+        if scene.first_frame is None:
+            continue
+        if folder is None:
+            refuse_local_file(scene.first_frame, f"{source}: scene {scene.scenario}")
+        elif is_local_file(scene.first_frame):
+            scene.first_frame = _found_in(folder, scene.first_frame)
+    return session
+
+
+def is_local_file(first_frame: str) -> bool:
+    """Whether a first frame is the path of a local file: neither a URL nor a reference to a copied image."""
+    return not first_frame.startswith("https://") and not INPUT_PATTERN.fullmatch(first_frame)
+
+
+def refuse_local_file(first_frame: str | None, place: str) -> None:
+    """Raise InputError if a first frame that came from elsewhere names a local file."""
+    if first_frame and is_local_file(first_frame):
+        raise InputError(
+            f"{place}: first_frame {first_frame!r} is no https URL: an image file can be named only in a session"
+            " file or a campaign on this machine, for `adreel generate` or `adreel campaign`"
+        )
+
+
+def _found_in(folder: Path, file: str) -> str:
+    """Return where a file is: in the folder, else in the current one; as it was written if it is nowhere."""
+    candidates = [folder / Path(file).expanduser(), Path.cwd() / file]
+    return next((str(path.absolute()) for path in candidates if path.exists()), file)
 
 
 def read_session(path: Path) -> Session:
@@ -165,7 +203,7 @@ def read_session(path: Path) -> Session:
         raise InputError(f"{path} is neither good YAML nor JSON: {error}") from None
     if not isinstance(data, dict):
         raise InputError(f"{path} holds no session: expected a mapping with product_name and scene_descriptions")
-    return parse_session(data, str(path))
+    return parse_session(data, str(path), folder=path.parent)
 
 
 def describe(error: ValidationError) -> str:

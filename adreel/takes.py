@@ -69,7 +69,7 @@ class ClipRequest(BaseModel):
     width: int
     height: int
     seed: int | None = None
-    first_frame: str | None = None
+    first_frame: str | None = Field(None, description="An https URL, or the reference of a copied image")
 
 
 class Clip(BaseModel):

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from adreel.errors import InputError, NotFound, StorageError
+from adreel.inputs import read_input
 from adreel.media import sha256_of
 from adreel.records import Records
 from adreel.scenarios import Scenario
+from adreel.sessions import is_local_file
 from adreel.takes import Take, utc_now
 
 OURS = (".mp4", ".jpg")
@@ -35,6 +37,7 @@ def verify(records: Records) -> list[Finding]:
     ]
     for path, take in takes.items():
         findings += _wrong_take(records, path, take)
+        findings += _wrong_input(records, path, take)
     return [*findings, *_orphans(records, takes), *_leftovers(records)]
 
 
@@ -97,6 +100,24 @@ def _wrong_take(records: Records, path: str, take: Take) -> Iterator[Finding]:
         yield Finding(take.clip.file, "missing", f"{path} says that this clip is stored")
     except (StorageError, OSError) as error:
         yield Finding(take.clip.file, "unreadable", str(error))
+
+
+def _wrong_input(records: Records, path: str, take: Take) -> Iterator[Finding]:
+    frame = take.request.first_frame
+    last = take.attempts[-1] if take.attempts else None
+    is_over = take.is_stored or (last and last.problem and not last.problem.retryable)
+    if is_over or frame is None or frame.startswith("https://"):
+        return
+    if is_local_file(frame):
+        yield Finding(path, "outside", f"its first_frame {frame!r} is not in the storage: resume it on its machine")
+        return
+    copy = f"sessions/{take.session_id}/{frame.partition('#')[0]}"
+    try:
+        read_input(records.storage, take.session_id, frame)
+    except InputError:
+        yield Finding(copy, "missing", f"{path} needs this image")
+    except StorageError as error:
+        yield Finding(copy, "changed", str(error))
 
 
 def _wrong_choices(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges
+from adreel.sessions import SceneChanges, refuse_local_file
 from adreel.task_runner import OneLoopTaskRunner
 from flows.cancelling import end_cancelled
 from flows.forms import MayBeEmpty
@@ -25,4 +25,6 @@ def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[Sc
         scenario: The scene to buy anew.
         changes: What this take shall have otherwise; an empty field stays as it is described, and so does the session.
     """
+    if changes is not None:
+        refuse_local_file(changes.first_frame, f"scene {scenario}")
     return run_job(session_id, [scenario], changes)

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import av
+from PIL import Image
 
 from adreel.records import Records
 from adreel.scenarios import Scenario
@@ -70,6 +71,12 @@ def make_take(
             height=48,
         )
     return take
+
+
+def write_image(path: Path, kind: str = "PNG", shade: int = 0) -> Path:
+    """Write a small image of a kind that Pillow knows, whatever the name says."""
+    Image.new("RGB", (16, 9), (shade, 80, 120)).save(path, kind)
+    return path
 
 
 def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = False, black: float = 0) -> Path:

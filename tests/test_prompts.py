@@ -1,14 +1,12 @@
 """From a description to what is bought, and what the known models offer."""
 
-import base64
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adreel.catalog import MODELS, check_offer, takes_old_frames
 from adreel.errors import InputError
-from adreel.prompts import clip_request, compose_prompt, read_frame
+from adreel.prompts import clip_request, compose_prompt
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneDescription
 from adreel.settings import Settings
@@ -93,25 +91,15 @@ def test_a_request_that_the_model_does_not_offer_names_the_scene() -> None:
         clip_request(make_session(), a_scene(Scenario.CTA, duration=6), Settings())
 
 
-def test_a_first_frame_from_the_web_is_passed_on() -> None:
-    assert read_frame("https://pictures.example/a", "hook") == "https://pictures.example/a"
-
-
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "image/png"), ("a.JPG", "image/jpeg")])
-def test_a_first_frame_from_a_file_is_sent_along(tmp_path: Path, name: str, kind: str) -> None:
-    picture = b"\x89picture"
-    (tmp_path / name).write_bytes(picture)
-    assert read_frame(str(tmp_path / name), "hook") == f"data:{kind};base64,{base64.b64encode(picture).decode()}"
-
-
 @pytest.mark.parametrize(
     ("image", "why"),
     [
         ("missing.png", "can't read first_frame 'missing.png': No such file"),
-        ("notes.txt", "neither an https URL nor an image file"),
-        ("/etc/passwd", "neither an https URL nor an image file"),
-        ("http://pictures.example/a", "neither an https URL nor an image file"),
+        ("/etc/passwd", "neither an https URL nor a PNG, JPEG or WebP image"),
+        ("/", "'/' is no file"),
+        ("http://pictures.example/a", "can't read first_frame"),
         ("data:image/png;base64,AAAA", "can't read first_frame"),
+        ("a\0.png", "can't read first_frame"),
     ],
 )
 def test_a_first_frame_that_cannot_be_sent_is_named_before_anything_is_bought(image: str, why: str) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from adreel.api.problems import Refusal, refusal_of
 from adreel.errors import AdreelError
+from adreel.inputs import display_name
 from adreel.messages import SentChanges, SentScene, SentSession
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneDescription, Session
@@ -138,7 +139,8 @@ def _described(fields: dict[str, str], prefix: str = "") -> dict[str, Any]:
 
 def filled(scene: SceneDescription) -> dict[str, str]:
     """Return the fields of a scene's form, as they are before anybody types."""
-    return {each.name: _text(getattr(scene, each.name)) for each in SCENE}
+    fields = {each.name: _text(getattr(scene, each.name)) for each in SCENE}
+    return fields | {"first_frame": display_name(fields["first_frame"])}
 
 
 def _text(value: object) -> str:

@@ -29,11 +29,12 @@ INVARIANTS = {
     "I12": "secrets",
     "I13": "one winner",
     "I14": "deadlines",
+    "I16": "self-contained",
 }
-AT_REST = ("I1", "I2", "I3", "I5", "I6", "I7", "I8", "I9", "I11")
+AT_REST = ("I1", "I2", "I3", "I5", "I6", "I7", "I8", "I9", "I11", "I16")
 
 _OF_FINDING = {"changed": "I5", "missing": "I6", "dangling": "I6", "clipless": "I7"}
-_OF_FINDING |= {"jobless": "I2", "orphan": "I2", "unreadable": "I11"}
+_OF_FINDING |= {"jobless": "I2", "orphan": "I2", "unreadable": "I11", "outside": "I16"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def check_at_rest(records: Records, ledger: Ledger, *, ignoring: Iterable[str] =
 
 
 def _of_finding(finding: Finding) -> Violation:
-    return Violation(_OF_FINDING[finding.kind], f"{finding.path}: {finding.message}")
+    broken = "I16" if "/inputs/" in finding.path else _OF_FINDING[finding.kind]
+    return Violation(broken, f"{finding.path}: {finding.message}")
 
 
 def _unknown_tasks(attempts: dict[str, Attempt], ledger: Ledger) -> Iterator[Violation]:

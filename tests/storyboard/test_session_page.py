@@ -163,13 +163,19 @@ def test_saving_buys_nothing_and_takes_optional_fields_away(visitor: Visitor, re
     assert orders.parameters == []
 
 
-def test_a_first_frame_that_is_a_file_is_shown_and_left_as_it_is(visitor: Visitor, records: Records) -> None:
+@pytest.mark.parametrize(
+    ("frame", "shown"), [("/srv/lamp.png", "/srv/lamp.png"), (f"inputs/{'0' * 64}.png#lamp.png", "lamp.png")]
+)
+def test_a_first_frame_that_is_a_file_is_shown_and_left_as_it_is(
+    visitor: Visitor, records: Records, frame: str, shown: str
+) -> None:
     session = make_session()
-    session.scene_descriptions[0].first_frame = "/srv/lamp.png"
+    session.scene_descriptions[0].first_frame = frame
     records.save_session(session)
-    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Save")
-    visitor.press(form, "Save", visual_description="a moth")
-    assert records.session("ad").scene(Scenario.HOOK).first_frame == "/srv/lamp.png"
+    page = visitor.read(AD)
+    assert page.by_id("hook-first_frame")["value"] == shown
+    visitor.press(page.form(f"{AD}/scenes/hook", "Save"), "Save", visual_description="a moth")
+    assert records.session("ad").scene(Scenario.HOOK).first_frame == frame
 
 
 @pytest.mark.parametrize(
