@@ -36,21 +36,25 @@ def start_job(
 
     `changes` apply to the session's description of each scene. InputError before anything is written.
     """
-    job = records.job(job_id)
-    if job is None:
+    found = records.job(job_id)
+    if found is None:
         if changes is not None and changes.model_extra:
             raise InputError(f"no such field of a scene: {', '.join(changes.model_extra)}")
         session = records.session(session_id)
         chosen = session.choose(scenarios)
-        job = Job(job_id=job_id, session_id=session_id, scenarios=chosen, changes=changes, created_at=utc_now())
-    elif job.ended_at is not None:
+        found = Job(job_id=job_id, session_id=session_id, scenarios=chosen, changes=changes, created_at=utc_now())
+    new, planned = _with_inputs(records, found, _missing_takes(records, settings, found))
+
+    def start(latest: Job | None) -> Job | None:
+        if latest is None:
+            return new
+        if latest.ended_at is None:
+            return None
         # Somebody started an ended job again: what failed may be bought anew, within the limit for each round.
-        job = job.model_copy(update={"rounds": job.rounds + 1, "ended_at": None})
-    planned = _missing_takes(records, settings, job)
-    job, planned = _with_inputs(records, job, planned)
-    records.save_job(job)
-    for take in planned:
-        records.save_take(take)
+        return latest.model_copy(update={"rounds": latest.rounds + 1, "ended_at": None, "changes": new.changes})
+
+    job = records.update_job(job_id, start) or new
+    _save_planned(records, job, planned)
     return job
 
 
@@ -107,20 +111,29 @@ def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) ->
 
 def resume_job(records: Records, settings: Settings, job: Job) -> Job:
     """Record that somebody works on a job again, in the same round: nothing more may be spent than before."""
-    job, planned = _with_inputs(records, job, _missing_takes(records, settings, job))
-    for take in planned:
-        records.save_take(take)
-    resumed = job.model_copy(update={"ended_at": None})
-    records.save_job(resumed)
+    named, planned = _with_inputs(records, job, _missing_takes(records, settings, job))
+
+    def reopen(latest: Job | None) -> Job | None:
+        if latest is None or (latest.ended_at is None and latest.changes == named.changes):
+            return None
+        return latest.model_copy(update={"ended_at": None, "changes": named.changes})
+
+    resumed = records.update_job(job.job_id, reopen)
+    if resumed is None:
+        raise NotFound(f"job {job.job_id!r} was removed meanwhile: see `adreel status {job.session_id}`")
+    _save_planned(records, resumed, planned)
     return resumed
 
 
 def end_job(records: Records, job: Job) -> None:
-    """Record that nobody works on a job any more."""
-    # Read anew: scenes that were pruned meanwhile must not come back as ones to be bought.
-    latest = records.job(job.job_id)
-    if latest is not None:
-        records.save_job(latest.model_copy(update={"ended_at": utc_now()}))
+    """Record that nobody works on a job any more, unless somebody has started it again meanwhile."""
+
+    def end(latest: Job | None) -> Job | None:
+        if latest is None or latest.rounds > job.rounds:
+            return None
+        return latest.model_copy(update={"ended_at": utc_now()})
+
+    records.update_job(job.job_id, end)
 
 
 async def produce_scene(
@@ -158,11 +171,11 @@ async def produce_scene(
 
 def give_up(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:
     """Record why a job ends without this scene; an open take stays open and can be taken up again."""
-    take = records.take(job.session_id, scenario, job.job_id)
-    if take is not None and not take.is_stored:
-        take.problem = Problem.of(error)
-        take.updated_at = utc_now()
-        records.save_take(take)
+    found = records.take(job.session_id, scenario, job.job_id)
+    if found is not None and not found.is_stored:
+        take = found.model_copy(update={"problem": Problem.of(error), "updated_at": utc_now()})
+        # If the record has moved on meanwhile, another runner works on the scene: its word stands.
+        records.update_take(take, lambda latest: latest != found)
 
 
 def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]:
@@ -207,6 +220,13 @@ def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, 
         take.model_copy(update={"scene": renamed(take.scene), "request": renamed(take.request)}) for take in planned
     ]
     return job, takes
+
+
+def _save_planned(records: Records, job: Job, planned: list[Take]) -> None:
+    for take in planned:
+        # A scene that was pruned meanwhile is no scene of the job any more.
+        if take.scenario in job.scenarios:
+            records.save_take(take)
 
 
 def _new_take(job: Job, session: Session, scene: SceneDescription, settings: Settings, now: datetime) -> Take:

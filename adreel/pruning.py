@@ -1,16 +1,18 @@
 """Removes takes that nobody uses: only when asked, and in an order that a cut can't turn into a loss.
 
-The job forgets the scene first, else a resume would buy it anew; then the take's record goes, then its files. What a
-cut leaves are files without a record, which `adreel verify` names as orphans; never a record without its clip.
+The take is marked first, so that no runner goes on with it. Then the job forgets the scene, else a resume would buy it
+anew. Then the take's record goes, then its files. A cut leaves a marked take, which the next prune removes, or files
+without a record, which `adreel verify` names as orphans; never a record without its clip.
 """
 
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from adreel.errors import InputError
+from adreel.errors import AdreelError, InputError
+from adreel.jobs import collecting
 from adreel.records import Records
-from adreel.takes import AttemptState, Choices, Take
+from adreel.takes import AttemptState, Choices, Job, Take
 from adreel.views import current_take
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -25,42 +27,64 @@ def parse_age(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def prunable(records: Records, before: datetime, *, keep_current: bool = True) -> Iterator[Take]:
-    """Find the takes that ended before a moment and are not current; an open one may still bring its clip home."""
+def prunable(
+    records: Records, before: datetime, *, keep_current: bool = True, broken: list[AdreelError] | None = None
+) -> Iterator[Take]:
+    """Find the takes that ended before a moment and are not current; an open one may still bring its clip home.
+
+    What can't be read goes into `broken`, and nothing of that scene or session is found; without a list it is raised.
+    """
     for session_id in records.session_ids():
-        choices = records.choices(session_id)
-        for scenario in records.session(session_id).scenarios:
-            takes = records.takes(session_id, scenario)
-            kept = current_take(takes, choices) if keep_current else None
-            for take in takes:
-                is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
-                if is_over and take.updated_at < before and take != kept:
-                    yield take
+        with collecting(broken):
+            choices = records.choices(session_id)
+            for scenario in records.session(session_id).scenarios:
+                with collecting(broken):
+                    yield from _prunable_of(records.takes(session_id, scenario), choices, before, keep_current)
 
 
-def prune(records: Records, take: Take) -> None:
-    """Remove a take, its clip and its poster."""
-    _forget_choice(records, take)
+def _prunable_of(takes: list[Take], choices: Choices, before: datetime, keep_current: bool) -> Iterator[Take]:
+    kept = current_take(takes, choices) if keep_current else None
+    for take in takes:
+        is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
+        if is_over and take.updated_at < before and take != kept:
+            yield take
+
+
+def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
+    """Remove a take, its clip and its poster; False if it was chosen or taken up again meanwhile, and stays."""
+    if not _forget_choice(records, take, keep_current=keep_current) or not records.mark_pruned(take):
+        return False
     _forget_scene(records, take)
     records.remove_take(take)
     if take.clip is not None:
         records.storage.remove(take.clip.file)
         records.storage.remove(take.clip.poster)
+    return True
 
 
-def _forget_choice(records: Records, take: Take) -> None:
-    choices = records.choices(take.session_id)
-    if choices.takes.get(take.scenario) == take.job_id:
-        rest = {scenario: job_id for scenario, job_id in choices.takes.items() if scenario != take.scenario}
-        records.save_choices(take.session_id, Choices(**{**choices.model_dump(), "takes": rest}))
+def _forget_choice(records: Records, take: Take, *, keep_current: bool) -> bool:
+    chosen = False
+
+    def forget(choices: Choices) -> Choices | None:
+        nonlocal chosen
+        chosen = choices.takes.get(take.scenario) == take.job_id
+        return choices.without_take(take) if chosen and not keep_current else None
+
+    records.update_choices(take.session_id, forget)
+    return not (chosen and keep_current)
 
 
 def _forget_scene(records: Records, take: Take) -> None:
-    job = records.job(take.job_id)
-    if job is None:
-        return
-    rest = [scenario for scenario in job.scenarios if scenario != take.scenario]
-    if rest:
-        records.save_job(job.model_copy(update={"scenarios": rest}))
-    else:
-        records.remove_job(job.job_id)
+    last = False
+
+    def forget(job: Job | None) -> Job | None:
+        nonlocal last
+        last = job is not None and job.scenarios == [take.scenario]
+        if job is None or last or take.scenario not in job.scenarios:
+            return None
+        rest = [scenario for scenario in job.scenarios if scenario != take.scenario]
+        return job.model_copy(update={"scenarios": rest})
+
+    records.update_job(take.job_id, forget)
+    if last:
+        records.remove_job(take.job_id)

@@ -258,7 +258,9 @@ class Purchase:
         with self._saving:
             self.take.updated_at = utc_now()
             crash_point(f"before the record: {self.take.progress}")
-            stands = self._records.update_take(self.take, self._yields_to)
+            # A record that was removed meanwhile is not written anew for a task that was never sent.
+            unsent = self._attempt.state in {AttemptState.PLANNED, AttemptState.SUBMITTED} and not self._came_back
+            stands = self._records.update_take(self.take, self._yields_to, must_exist=unsent)
             if stands is not self.take:
                 self._adopt(stands)
                 return
@@ -274,7 +276,7 @@ class Purchase:
         return True
 
     def _yields_to(self, latest: Take) -> bool:
-        return latest.is_stored or self._seen < latest.position >= self.take.position
+        return latest.is_stored or latest.pruned_at is not None or self._seen < latest.position >= self.take.position
 
     def _adopt(self, latest: Take) -> None:
         self.take, self._seen, self._came_back = latest, latest.position, latest.is_open

@@ -1,7 +1,8 @@
 """The records in storage: sessions, jobs, takes and choices, one JSON file each.
 
-They are the truth; Prefect only shows and drives. A record is replaced whole, by the job that owns it alone, and
-never if what lies in its place can't be read.
+They are the truth; Prefect only shows and drives. Every change is one conditional update: `change` gets the record as
+it lies in storage and returns the new one. No change of another process is lost, as far as the storage can. A record
+that can't be read is never replaced.
 """
 
 import re
@@ -18,7 +19,7 @@ from adreel.migrations import NewerRecord, migrate
 from adreel.scenarios import Scenario
 from adreel.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.storage import Storage
-from adreel.takes import Choices, Job, Record, Take
+from adreel.takes import Choices, Job, Record, Take, utc_now
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -59,37 +60,56 @@ class Records:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
+    def create_session(self, session: Session) -> tuple[Session, bool]:
+        """Store a new session; returns the session that stands under its id, and whether that is the new one."""
+        created = False
+
+        def create(earlier: StoredSession | None) -> StoredSession | None:
+            nonlocal created
+            created = earlier is None
+            return StoredSession(**session.model_dump()) if created else None
+
+        return self._put(_SESSION, create, session_id=session.session_id), created
+
+    def update_session(self, session_id: str, change: Callable[[Session], Session]) -> Session:
+        """Change a stored session and return it, or raise NotFound; `change` may be called again."""
+
+        def apply(stored: StoredSession | None) -> StoredSession:
+            if stored is None:
+                raise self._no_session(session_id)
+            return StoredSession(**change(stored).model_dump())
+
+        return self._put(_SESSION, apply, session_id=session_id)
+
     def save_session(self, session: Session) -> None:
-        """Store a session in place of an earlier version of it, whose unknown fields it keeps."""
+        """Store a session that was given as a whole, in place of an earlier version; unknown fields of that stay."""
 
         def keep_unknown(earlier: StoredSession | None) -> StoredSession:
             unknown = (earlier.model_extra or {}) if earlier else {}
             return StoredSession(**{**unknown, **session.model_dump()})
 
-        self._update(_SESSION, keep_unknown, session_id=session.session_id)
+        self._put(_SESSION, keep_unknown, session_id=session.session_id)
 
     def session(self, session_id: str) -> Session:
         """Return a stored session, or raise NotFound."""
         stored = self._read(_SESSION, session_id=session_id)
         if stored is None:
-            raise NotFound(f"no session {session_id!r} in {self.storage.url}: see `adreel sessions`")
+            raise self._no_session(session_id)
         return stored
 
-    def update_session(self, session_id: str, change: Callable[[Session], Session]) -> None:
-        """Change a stored session by one conditional update; one that is not there stays away."""
-
-        def apply(earlier: StoredSession | None) -> StoredSession | None:
-            return None if earlier is None else StoredSession(**change(earlier).model_dump())
-
-        self._update(_SESSION, apply, session_id=session_id)
+    def _no_session(self, session_id: str) -> NotFound:
+        return NotFound(f"no session {session_id!r} in {self.storage.url}: see `adreel sessions`")
 
     def session_ids(self) -> list[str]:
         """Return the ids of all stored sessions, sorted."""
         return [name for name in self.storage.names("sessions") if re.fullmatch(ID_PATTERN, name)]
 
-    def save_job(self, job: Job) -> None:
-        """Store a job."""
-        self._replace(_JOB, job, job_id=job.job_id)
+    def update_job(self, job_id: str, change: Callable[[Job | None], Job | None]) -> Job | None:
+        """Change a job, or create it (None: there is none), and return it; `change` may be called again.
+
+        It returns None to leave all as it is.
+        """
+        return self._change(_JOB, change, job_id=job_id)
 
     def job(self, job_id: str) -> Job | None:
         """Return a job, or None if nothing was recorded under that id."""
@@ -108,20 +128,24 @@ class Records:
         """Store a take durably: when this returns, a crash can't undo it. One that has come further stays."""
         self.update_take(take, lambda latest: latest.position > take.position)
 
-    def update_take(self, take: Take, yields_to: Callable[[Take], bool]) -> Take:
+    def update_take(self, take: Take, yields_to: Callable[[Take], bool], *, must_exist: bool = False) -> Take:
         """Store a take unless it yields to the one that lies there, and return which of them stands.
 
-        The question and the answer are one step, as far as the storage can: no other runner's word is lost.
+        With `must_exist`, NotFound if the record was removed meanwhile.
         """
-        stands = take
 
         def choose(latest: Take | None) -> Take | None:
-            nonlocal stands
-            stands = latest if latest is not None and yields_to(latest) else take
-            return None if stands is latest else take
+            if latest is None and must_exist:
+                raise NotFound(f"the record of take {take.handle} was removed meanwhile, so nothing is bought for it")
+            return None if latest is not None and yields_to(latest) else take
 
-        self._update(_TAKE, choose, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
-        return stands
+        return self._put(
+            _TAKE,
+            choose,
+            session_id=take.session_id,
+            scenario=take.scenario,
+            job_id=take.job_id,
+        )
 
     def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
         """Return the take that a job bought for a scene, if it has begun."""
@@ -130,6 +154,17 @@ class Records:
     def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
         """Return all takes of a scene, the oldest first."""
         return sorted(self._takes(session_id, scenario), key=lambda take: (take.created_at, take.job_id))
+
+    def mark_pruned(self, take: Take) -> bool:
+        """Mark a take as about to be removed, so that no runner plans another attempt; False if it has changed."""
+
+        def mark(latest: Take | None) -> Take | None:
+            if latest is None or latest.model_copy(update={"pruned_at": take.pruned_at}) != take:
+                return None
+            return take.model_copy(update={"pruned_at": utc_now()})
+
+        marked = self._change(_TAKE, mark, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
+        return marked is None or marked.pruned_at is not None
 
     def remove_take(self, take: Take) -> None:
         """Remove the record of a take; its files are somebody else's business."""
@@ -145,9 +180,9 @@ class Records:
         """Return which takes a person has chosen; none at first."""
         return self._read(_CHOICES, session_id=session_id) or Choices(takes={})
 
-    def save_choices(self, session_id: str, choices: Choices) -> None:
-        """Store which takes a person has chosen."""
-        self._replace(_CHOICES, choices, session_id=session_id)
+    def update_choices(self, session_id: str, change: Callable[[Choices], Choices | None]) -> None:
+        """Change which takes a person has chosen; `change` may be called again, and returns None to leave all."""
+        self._change(_CHOICES, lambda choices: change(choices or Choices(takes={})), session_id=session_id)
 
     def _takes(self, session_id: str, scenario: Scenario) -> Iterator[Take]:
         folder = f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}"
@@ -160,41 +195,56 @@ class Records:
         names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))
         return [name for name in names if re.fullmatch(ID_PATTERN, name)]
 
-    def _replace(self, kind: _Kind[AnyRecord], record: AnyRecord, **ids: str) -> None:
-        self._update(kind, lambda _: record, **ids)
-
-    def _update(
+    def _put(
         self, kind: _Kind[AnyRecord], change: Callable[[AnyRecord | None], AnyRecord | None], **ids: str
-    ) -> None:
+    ) -> AnyRecord:
+        record = self._change(kind, change, **ids)
+        assert record is not None  # noqa: S101 - `change` leaves only what is there
+        return record
+
+    def _change(
+        self, kind: _Kind[AnyRecord], change: Callable[[AnyRecord | None], AnyRecord | None], **ids: str
+    ) -> AnyRecord | None:
         path = kind.path(ids)
+        stands: AnyRecord | None = None
 
         def rewrite(content: bytes | None) -> bytes | None:
+            nonlocal stands
             # Read for its error alone, if nothing else: what can't be read may be all that is known of a paid clip.
             with self._understanding(path):
-                earlier = None if content is None else kind.parse(content, ids)
-            record = change(earlier)
-            return None if record is None else record.model_dump_json(indent=2).encode() + b"\n"
+                stands = earlier = None if content is None else kind.parse(content, ids)
+            if (record := change(earlier)) is None:
+                return None
+            stands = record
+            return record.model_dump_json(indent=2).encode() + b"\n"
 
-        with self._understanding(path):
+        with self._no_folder(path):
             self.storage.update(path, rewrite)
+        return stands
 
     def _read(self, kind: _Kind[AnyRecord], **ids: str) -> AnyRecord | None:
         path = kind.path(ids)
-        with self._understanding(path):
+        with self._no_folder(path), self._understanding(path):
             try:
                 return kind.parse(self.storage.read(path), ids)
             except FileNotFoundError:
                 return None
 
     @contextmanager
-    def _understanding(self, path: str) -> Iterator[None]:
-        where = self.storage.location(path)
+    def _no_folder(self, path: str) -> Iterator[None]:
         try:
             yield
         except StorageError as error:
             if isinstance(error.__cause__, IsADirectoryError):
+                where = self.storage.location(path)
                 raise BadRecord(f"{where} is no good record, but a folder: move it away") from None
             raise
+
+    @contextmanager
+    def _understanding(self, path: str) -> Iterator[None]:
+        where = self.storage.location(path)
+        try:
+            yield
         except NewerRecord as error:
             raise BadRecord(f"{where} was written by a newer adreel ({error}): update this one") from None
         except ValueError as error:

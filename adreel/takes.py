@@ -133,6 +133,7 @@ class Take(Record):
     progress: int = Field(0, ge=0, le=100)
     problem: Problem | None = Field(None, description="Why its job gave up, for good or until a resume")
     clip: Clip | None = None
+    pruned_at: AwareDatetime | None = Field(None, description="When `adreel prune` began to remove it: it is over")
 
     @property
     def state(self) -> Literal[State.GENERATING, State.COMPLETED, State.FAILED]:
@@ -183,6 +184,8 @@ class Take(Record):
 
     def can_go_on(self, attempts_allowed: int) -> bool:
         """Whether its clip may still come home without anybody's decision to spend more than is allowed."""
+        if self.pruned_at is not None:
+            return False
         if not self.attempts or self.attempts[-1].state != AttemptState.FAILED:
             return not self.is_stored
         problem = self.attempts[-1].problem
@@ -220,6 +223,16 @@ class Choices(Record):
     """The takes that a person has chosen: scenario -> job_id."""
 
     takes: dict[Scenario, str]
+
+    def with_take(self, take: Take) -> Self:
+        """Return them with another take of a scene."""
+        return self.model_copy(update={"takes": {**self.takes, take.scenario: take.job_id}})
+
+    def without_take(self, take: Take) -> Self:
+        """Return them without a take, if it is chosen."""
+        chosen = (take.scenario, take.job_id)
+        rest = {scenario: job_id for scenario, job_id in self.takes.items() if (scenario, job_id) != chosen}
+        return self.model_copy(update={"takes": rest})
 
 
 def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:

@@ -215,7 +215,6 @@ def choose_take(records: Records, session_id: str, scenario: Scenario, name: str
         offered = ", ".join(take.handle for take in stored) or "none is stored yet"
         why = "fits several takes" if matching else "is no stored take"
         raise NotFound(f"{name!r} {why} of {session_id} {scenario}: choose one of {offered}")
-    choices = records.choices(session_id)
-    choices.takes[scenario] = matching[0].job_id
-    records.save_choices(session_id, choices)
-    return matching[0]
+    [take] = matching
+    records.update_choices(session_id, lambda choices: choices.with_take(take))
+    return take

@@ -13,7 +13,7 @@ from PIL import Image
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneDescription, Session, parse_session
-from adreel.takes import AttemptState, Clip, ClipRequest, Problem, Take, clip_name
+from adreel.takes import AttemptState, Choices, Clip, ClipRequest, Job, Problem, Take, clip_name
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BLACK = (b"\x10", b"\x80", b"\x80")
@@ -106,6 +106,16 @@ def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = 
                 container.mux(picture.encode(frame))
             container.mux(picture.encode(None))
     return path
+
+
+def save_job(records: Records, job: Job) -> None:
+    """Put a job in place, whatever was there."""
+    records.update_job(job.job_id, lambda _: job)
+
+
+def save_choices(records: Records, session_id: str, choices: Choices) -> None:
+    """Put choices in place, whatever was there."""
+    records.update_choices(session_id, lambda _: choices)
 
 
 def store_take(records: Records, take: Take, folder: Path) -> Take:

@@ -13,7 +13,7 @@ from adreel.records import Records
 from adreel.settings import Settings
 from adreel.takes import AttemptState
 from adreel.views import session_views
-from tests.factories import make_session, make_take
+from tests.factories import make_session, make_take, save_job
 from tests.test_broken_records import CHOICES, JOB, SESSION, TAKE, a_job, put, save_all
 
 ADREEL = Path(sys.executable).with_name("adreel")
@@ -32,7 +32,7 @@ def test_a_resume_serves_the_jobs_beside_a_broken_one_and_names_it(
 ) -> None:
     save_all(records)
     for job_id in ("job-2", "job-3"):
-        records.save_job(a_job(job_id))
+        save_job(records, a_job(job_id))
         records.save_take(make_take(AttemptState.ACCEPTED, job_id=job_id))
     place = put(records, path, b"{")
     broken: list[AdreelError] = []
@@ -44,8 +44,8 @@ def test_a_job_whose_missing_take_can_t_be_planned_keeps_no_other_from_being_res
     records: Records, settings: Settings
 ) -> None:
     save_all(records)
-    records.save_job(a_job("job-2", "gone"))
-    records.save_job(a_job("job-3"))
+    save_job(records, a_job("job-2", "gone"))
+    save_job(records, a_job("job-3"))
     records.save_take(make_take(AttemptState.ACCEPTED, job_id="job-3"))
     broken: list[AdreelError] = []
     assert [job.job_id for job, _ in open_scenes(records, settings, "all", broken)] == ["job-3"]

@@ -15,7 +15,7 @@ from adreel.settings import Settings
 from adreel.takes import AttemptState, Choices, Job, Take
 from adreel.verification import verify
 from adreel.views import choose_take, job_status, job_view, session_view
-from tests.factories import NOW, make_session, make_take
+from tests.factories import NOW, make_session, make_take, save_choices, save_job
 from tests.studio import studio
 
 SESSION = "sessions/ad/session.json"
@@ -57,9 +57,9 @@ def a_job(job_id: str = "job-1", session_id: str = "ad", *scenarios: Scenario) -
 def save_all(records: Records, session_id: str = "ad", job_id: str = "job-1") -> None:
     """Save a session with a chosen take, all of it stored."""
     records.save_session(make_session(session_id=session_id))
-    records.save_job(a_job(job_id, session_id))
+    save_job(records, a_job(job_id, session_id))
     records.save_take(make_take(session_id=session_id, job_id=job_id))
-    records.save_choices(session_id, Choices(takes={Scenario.HOOK: job_id}))
+    save_choices(records, session_id, Choices(takes={Scenario.HOOK: job_id}))
 
 
 def put(records: Records, path: str, content: bytes | None) -> Path:
@@ -124,7 +124,7 @@ READERS: dict[str, list[tuple[str, Act]]] = {
 WRITERS: dict[str, list[tuple[str, Act]]] = {
     SESSION: [("save", lambda records, _: records.save_session(make_session()))],
     JOB: [
-        ("save", lambda records, _: records.save_job(a_job())),
+        ("save", lambda records, _: save_job(records, a_job())),
         ("start", lambda records, settings: start_job(records, settings, "job-1", "ad", scenarios=[Scenario.HOOK])),
         ("resume", lambda records, settings: resume_job(records, settings, a_job())),
         ("end", lambda records, _: end_job(records, a_job())),
@@ -136,7 +136,7 @@ WRITERS: dict[str, list[tuple[str, Act]]] = {
         ("give up", lambda records, _: give_up(records, a_job(), Scenario.HOOK, NotFound("gone"))),
     ],
     CHOICES: [
-        ("save", lambda records, _: records.save_choices("ad", Choices(takes={}))),
+        ("save", lambda records, _: save_choices(records, "ad", Choices(takes={}))),
         ("choose", lambda records, _: choose_take(records, "ad", Scenario.HOOK, "job-1")),
     ],
 }
@@ -192,7 +192,7 @@ def test_no_writer_replaces_a_broken_file(
 @pytest.mark.parametrize("path", READERS)
 def test_verify_names_a_broken_file_and_goes_on(records: Records, path: str, content: bytes | None) -> None:
     save_all(records)
-    records.save_job(a_job("job-2"))
+    save_job(records, a_job("job-2"))
     place = put(records, "jobs/job-2.json", b"")
     other = put(records, path, content)
     found = {finding.path: finding.message for finding in verify(records) if finding.kind == "unreadable"}
@@ -231,11 +231,11 @@ def test_a_record_in_the_place_of_another_is_named_and_stays(records: Records, s
 def _save_at(records: Records, path: str) -> None:
     folder, *rest, name = path.removesuffix(".json").split("/")
     if folder == "jobs":
-        records.save_job(a_job(name))
+        save_job(records, a_job(name))
     elif name == "session":
         records.save_session(make_session(session_id=rest[0]))
     elif name == "current":
-        records.save_choices(rest[0], Choices(takes={}))
+        save_choices(records, rest[0], Choices(takes={}))
     else:
         records.save_take(make_take(session_id=rest[0], scenario=Scenario(rest[2]), job_id=name))
 

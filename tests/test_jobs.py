@@ -263,7 +263,7 @@ async def test_a_storage_that_fails_before_the_submit_buys_nothing(monkeypatch: 
     async with studio() as it:
         job = it.start(Scenario.HOOK)
 
-        def refuse(take: Take, yields_to: object) -> None:
+        def refuse(take: Take, yields_to: object, **_: object) -> None:
             raise StorageError("the disk is full")
 
         monkeypatch.setattr(it.records, "update_take", refuse)

@@ -16,7 +16,7 @@ from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Take
-from tests.factories import make_take
+from tests.factories import make_take, save_choices, save_job
 
 FIXTURES = Path(__file__).parent / "fixtures" / "records"
 FILES = sorted(FIXTURES.glob("*/**/*.json"))
@@ -75,11 +75,11 @@ def read(records: Records, path: str) -> Any:
 
 def save(records: Records, path: str, record: Any) -> None:
     if path.startswith("jobs/"):
-        records.save_job(record)
+        save_job(records, record)
     elif path.endswith("session.json"):
         records.save_session(record)
     elif path.endswith("current.json"):
-        records.save_choices(path.split("/")[1], record)
+        save_choices(records, path.split("/")[1], record)
     else:
         records.save_take(record)
 

@@ -5,8 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from adreel.errors import InputError
+from adreel.cli.app import app
+from adreel.errors import AdreelError, InputError
 from adreel.jobs import end_job, open_scenes
 from adreel.pruning import parse_age, prunable, prune
 from adreel.records import Records
@@ -15,7 +17,7 @@ from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Choices, Job
 from adreel.verification import verify
-from tests.factories import NOW, make_session, make_take, store_take
+from tests.factories import NOW, make_session, make_take, save_choices, save_job, store_take
 
 LATER = NOW + timedelta(days=40)
 
@@ -27,8 +29,8 @@ def records(records: Records, tmp_path: Path) -> Records:
     for job_id, minute in (("job-1", 0), ("job-2", 5)):
         store_take(records, make_take(job_id=job_id, minute=minute), tmp_path)
     store_take(records, make_take(job_id="job-1", scenario=Scenario.CTA), tmp_path)
-    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK, Scenario.CTA], created_at=NOW))
-    records.save_job(Job(job_id="job-2", session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW))
+    save_job(records, Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK, Scenario.CTA], created_at=NOW))
+    save_job(records, Job(job_id="job-2", session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW))
     return records
 
 
@@ -41,7 +43,7 @@ def test_the_older_take_of_a_scene_goes_and_the_current_ones_stay(records: Recor
 
 
 def test_what_a_person_has_chosen_is_current(records: Records) -> None:
-    records.save_choices("ad", Choices(takes={Scenario.HOOK: "job-1"}))
+    save_choices(records, "ad", Choices(takes={Scenario.HOOK: "job-1"}))
     assert names(prunable(records, LATER)) == [("job-2", "hook")]
 
 
@@ -73,15 +75,15 @@ def test_after_pruning_the_storage_is_whole_and_nothing_is_bought_anew(records: 
 
 
 def test_everything_can_go_and_leaves_neither_job_nor_choice(records: Records) -> None:
-    records.save_choices("ad", Choices(takes={Scenario.HOOK: "job-1"}))
+    save_choices(records, "ad", Choices(takes={Scenario.HOOK: "job-1"}))
     for take in list(prunable(records, LATER, keep_current=False)):
-        prune(records, take)
+        assert prune(records, take, keep_current=False)
     assert verify(records) == []
     assert records.jobs() == []
     assert records.choices("ad").takes == {}
 
 
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("step", range(6))
 def test_a_cut_leaves_orphans_and_never_a_record_without_its_clip(
     records: Records, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +102,32 @@ def test_a_job_that_ends_after_a_prune_does_not_bring_its_scene_back(records: Re
     prune(records, next(prunable(records, LATER)))
     end_job(records, job)
     assert open_scenes(records, Settings(), "all") == []
+
+
+def test_a_broken_record_is_named_and_the_others_are_pruned(records: Records) -> None:
+    records.storage.write("sessions/aa/session.json", b"{")
+    records.storage.write("sessions/ad/takes/cta/job-9.json", b"{")
+    broken: list[AdreelError] = []
+    assert names(prunable(records, LATER, broken=broken)) == [("job-1", "hook")]
+    assert len(broken) == 2
+    assert "sessions/aa/session.json" in str(broken[0])
+    assert "cta/job-9.json" in str(broken[1])
+
+
+def test_the_command_prunes_beside_broken_records_and_exits_1(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.storage.write("jobs/job-2.json", b"{")
+    records.storage.write("sessions/aa/session.json", b"{")
+    store_take(records, make_take(job_id="job-0", minute=-5), Path(records.storage.root))
+    monkeypatch.setenv("ADREEL_STORAGE", records.storage.url)
+    save_choices(records, "ad", Choices(takes={Scenario.HOOK: "job-1"}))
+    ran = CliRunner().invoke(app, ["prune", "--older-than", "1h"], catch_exceptions=False)
+    assert ran.exit_code == 1
+    assert "removed 1 takes" in ran.stdout
+    assert "jobs/job-2.json is no good record" in ran.stderr
+    assert "sessions/aa/session.json is no good record" in ran.stderr
+    assert [take.job_id for take in records.takes("ad", Scenario.HOOK)] == ["job-1", "job-2"]
 
 
 @pytest.mark.parametrize(("text", "days"), [("30d", 30), ("24h", 1), (" 2w", 14)])

@@ -15,7 +15,7 @@ from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Choices, Job
-from tests.factories import NOW, make_session, make_take
+from tests.factories import NOW, make_session, make_take, save_choices, save_job
 
 SESSION = "sessions/ad/session.json"
 TAKE = "sessions/ad/takes/hook/job-1.json"
@@ -42,8 +42,8 @@ def make_job(job_id: str = "job-1", minute: int = 0) -> Job:
 def save_all(records: Records) -> None:
     records.save_session(make_session())
     records.save_take(make_take(problem="the storage was full"))
-    records.save_job(make_job())
-    records.save_choices("ad", Choices(takes={Scenario.HOOK: "job-1"}))
+    save_job(records, make_job())
+    save_choices(records, "ad", Choices(takes={Scenario.HOOK: "job-1"}))
 
 
 def read(records: Records, path: str) -> object:
@@ -61,8 +61,8 @@ def rewrite(records: Records, path: str) -> None:
     writers: dict[str, Callable[[Any], None]] = {
         SESSION: records.save_session,
         TAKE: records.save_take,
-        JOB: records.save_job,
-        CHOICES: lambda choices: records.save_choices("ad", choices),
+        JOB: lambda job: save_job(records, job),
+        CHOICES: lambda choices: save_choices(records, "ad", choices),
     }
     writers[path](read(records, path))
 
@@ -192,10 +192,10 @@ def test_a_newer_record_whose_fields_have_changed_is_still_called_newer(records:
         pytest.param(lambda records, bad: records.take("ad", Scenario.HOOK, bad), id="take by job"),
         pytest.param(lambda records, bad: records.takes(bad, Scenario.HOOK), id="takes"),
         pytest.param(lambda records, bad: records.choices(bad), id="choices"),
-        pytest.param(lambda records, bad: records.save_choices(bad, Choices(takes={})), id="save choices"),
+        pytest.param(lambda records, bad: save_choices(records, bad, Choices(takes={})), id="save choices"),
         pytest.param(lambda records, bad: records.save_take(make_take(session_id=bad)), id="save take by session"),
         pytest.param(lambda records, bad: records.save_take(make_take(job_id=bad)), id="save take by job"),
-        pytest.param(lambda records, bad: records.save_job(make_job(bad)), id="save job"),
+        pytest.param(lambda records, bad: save_job(records, make_job(bad)), id="save job"),
     ],
 )
 def test_an_id_is_checked_before_it_becomes_a_path(
@@ -216,7 +216,7 @@ def test_takes_come_oldest_first_and_of_one_scene_only(records: Records) -> None
 
 def test_jobs_come_oldest_first(records: Records) -> None:
     for job_id, minute in (("b", 2), ("c", 1), ("a", 1)):
-        records.save_job(make_job(job_id, minute))
+        save_job(records, make_job(job_id, minute))
     assert [job.job_id for job in records.jobs()] == ["a", "c", "b"]
 
 
@@ -228,7 +228,7 @@ def test_sessions_are_listed_by_name(records: Records) -> None:
 
 def test_strange_files_among_the_records_are_passed_over(records: Records) -> None:
     records.save_session(make_session())
-    records.save_job(make_job("job-1"))
+    save_job(records, make_job("job-1"))
     records.save_take(make_take())
     for stray in ("jobs/notes.txt", "sessions/.DS_Store", "sessions/read me", "sessions/ad/takes/hook/x.bak"):
         records.storage.write(stray, b"not ours")

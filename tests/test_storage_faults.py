@@ -89,7 +89,7 @@ async def test_a_purchase_that_meets_a_fault_anywhere_is_taken_up_when_it_is_ove
 
 
 async def test_a_storage_that_fails_now_and_then_still_costs_one_clip(inner: str) -> None:
-    faults = StorageFaults(["diskFull%0.2", "writeLost%0.1", "readFailed%0.1"], seed=4)
+    faults = StorageFaults(["diskFull%0.2", "writeLost%0.1", "readFailed%0.1"], seed=6)
     storage = faulty_storage(faults, inner)
     Records(Storage(inner)).save_session(make_session(seconds=2))
     async with studio(render_seconds=0) as it:

@@ -13,7 +13,7 @@ from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from adreel.takes import Choices, Job, utc_now
 from adreel.verification import verify
-from tests.factories import NOW, make_session, make_take
+from tests.factories import NOW, make_session, make_take, save_choices, save_job
 
 TAKE = "sessions/ad/takes/hook/job-1.json"
 
@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
     """A storage with one session, one job, and one stored take that a person has chosen."""
     records = Records(Storage(str(tmp_path / "outputs")))
     records.save_session(make_session())
-    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW))
+    save_job(records, Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW))
     take = make_take()
     assert take.clip is not None
     clip = tmp_path / "outputs" / take.clip.file
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
     with clip.open("rb") as stream:
         take.clip.sha256 = sha256_of(stream)
     records.save_take(take)
-    records.save_choices("ad", Choices(takes={Scenario.HOOK: "job-1"}))
+    save_choices(records, "ad", Choices(takes={Scenario.HOOK: "job-1"}))
     return tmp_path / "outputs"
 
 

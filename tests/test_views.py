@@ -23,7 +23,7 @@ from adreel.views import (
     session_view,
     total_cost,
 )
-from tests.factories import NOW, make_session, make_take
+from tests.factories import NOW, make_session, make_take, save_job
 
 GENERATING, COMPLETED, FAILED, PARTIAL = State
 HOOK, PROBLEM, SOLUTION, CTA = Scenario
@@ -167,7 +167,7 @@ def test_an_unknown_session_is_not_found(records: Records) -> None:
 
 
 def test_a_job_shows_each_of_its_scenes(records: Records) -> None:
-    records.save_job(a_job())
+    save_job(records, a_job())
     for take in (
         make_take(STORED, scenario=HOOK),
         make_take(ACCEPTED, scenario=PROBLEM),
@@ -186,13 +186,13 @@ def test_a_job_shows_each_of_its_scenes(records: Records) -> None:
 
 
 def test_a_job_is_about_its_own_takes_alone(records: Records) -> None:
-    records.save_job(a_job(HOOK))
+    save_job(records, a_job(HOOK))
     records.save_take(good("another", 1))
     assert job_status(records, "job-1").overall_status == GENERATING
 
 
 def test_a_job_that_ended_before_a_take_began_has_failed(records: Records) -> None:
-    records.save_job(a_job(HOOK, ended=True))
+    save_job(records, a_job(HOOK, ended=True))
     status = job_status(records, "job-1")
     assert status.overall_status == FAILED
     assert status.scenes[0].error == "its job ended before this scene did: `adreel resume` takes it up"
@@ -200,13 +200,13 @@ def test_a_job_that_ended_before_a_take_began_has_failed(records: Records) -> No
 
 @pytest.mark.parametrize("reached", [None, ACCEPTED], ids=["planned", "accepted"])
 def test_a_job_that_ended_is_not_busy(records: Records, reached: AttemptState | None) -> None:
-    records.save_job(a_job(HOOK, ended=True))
+    save_job(records, a_job(HOOK, ended=True))
     records.save_take(make_take(reached))
     assert job_status(records, "job-1").overall_status != GENERATING
 
 
 def test_a_job_view_sums_up_what_its_scenes_are_and_cost(records: Records) -> None:
-    records.save_job(a_job(HOOK, CTA))
+    save_job(records, a_job(HOOK, CTA))
     take = make_take(STORED, scenario=HOOK, cost=0.25)
     records.save_take(take)
     view = job_view(records, "job-1")
@@ -267,7 +267,7 @@ def test_a_take_that_is_not_stored_has_no_clip_to_show() -> None:
 
 def test_a_session_is_not_busy_with_a_scene_whose_job_has_ended(records: Records) -> None:
     records.save_session(make_session())
-    records.save_job(a_job(HOOK, ended=True))
+    save_job(records, a_job(HOOK, ended=True))
     records.save_take(make_take(ACCEPTED))
     assert session_view(records, "ad").state == FAILED
     records.save_take(good("earlier", -1))

@@ -22,7 +22,7 @@ from adreel.storage import Storage
 from adreel.takes import AttemptState, Job
 from deployments.worker import environment_of_runs, may_hold_slots, those_with_slots
 from tests import workers
-from tests.factories import NOW, make_session, make_take
+from tests.factories import NOW, make_session, make_take, save_job
 from tests.storage.servers import S3Server
 from tests.test_cli import adreel
 from tests.workers import deploy, ended, kill_run, processes_of, start, state_name, until
@@ -122,7 +122,7 @@ def test_a_place_beside_the_limit_is_for_runs_with_slots(
     if take.attempts:
         take.attempts[-1].slot = slot
     records.save_take(take)
-    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK, Scenario.CTA], created_at=NOW))
+    save_job(records, Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK, Scenario.CTA], created_at=NOW))
     assert may_hold_slots(records, "job-1") is holds
     assert may_hold_slots(records, str(uuid4()))
 
@@ -135,7 +135,7 @@ def test_the_records_of_a_killed_run_are_read_with_the_options_of_the_storage(
     records = Records(Storage.of(Settings.load()))
     run = FlowRun(flow_id=uuid4())
     job = Job(job_id=str(run.id), session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW)
-    records.save_job(job)
+    save_job(records, job)
     response = WorkerFlowRunResponse(work_pool_id=uuid4(), work_queue_id=uuid4(), flow_run=run)
     assert those_with_slots([response]) == []
     take = make_take(AttemptState.ACCEPTED, job_id=job.job_id)

@@ -1,6 +1,5 @@
 """Sessions over HTTP: make, read and list them, and change a scene's description."""
 
-import threading
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
@@ -22,9 +21,6 @@ MADE_BY = "made_by_request"
 
 SessionId = Annotated[str, Path(pattern=ID_PATTERN, examples=["abc-123"])]
 
-# A record is read, changed and written back: two changes of this server must not lose one another.
-_changing = threading.Lock()
-
 router = APIRouter(prefix="/api/sessions", tags=["sessions"])
 
 
@@ -41,8 +37,7 @@ def create_session(asked: SentSession, backend: Served, key: ScopedKey, response
     for scene in session.scene_descriptions:
         with naming(f"scene_descriptions.{scene.scenario}"):
             check_scene(backend, session, scene)
-    with _changing:
-        _save_new(backend, session, made_by)
+    _create(backend, session, made_by)
     response.headers["Location"] = f"/api/sessions/{session.session_id}"
     return details(backend, session.session_id)
 
@@ -74,15 +69,18 @@ def read_session(session_id: SessionId, backend: Served) -> SessionDetails:
 @router.patch("/{session_id}/scenes/{scenario}", responses=answers(404, 503))
 def change_scene(session_id: SessionId, scenario: Scenario, asked: SentChanges, backend: Served) -> SessionDetails:
     """Change a scene's description for later jobs; what was bought stays. Null takes an optional field away."""
-    with _changing:
-        session = stored_session(backend, session_id, "path")
+
+    def change(session: Session) -> Session:
         with naming("scenario", "path"):
             before = described(session, scenario)
         scene = _changed(before, asked)
         with naming(str(scenario)):
             check_scene(backend, session, scene)
         scenes = [scene if each.scenario == scenario else each for each in session.scene_descriptions]
-        backend.records.save_session(session.model_copy(update={"scene_descriptions": scenes}))
+        return session.model_copy(update={"scene_descriptions": scenes})
+
+    stored_session(backend, session_id, "path")
+    backend.records.update_session(session_id, change)
     return details(backend, session_id)
 
 
@@ -105,12 +103,10 @@ def _summary(view: SessionView) -> SessionSummary:
     return SessionSummary.model_validate(view, from_attributes=True)
 
 
-def _save_new(backend: Backend, session: Session, made_by: str | None) -> None:
-    try:
-        stored = backend.records.session(session.session_id)
-    except NotFound:
-        extra = {MADE_BY: made_by} if made_by else {}
-        backend.records.save_session(Session.model_validate({**session.model_dump(), **extra}))
+def _create(backend: Backend, session: Session, made_by: str | None) -> None:
+    new = Session.model_validate({**session.model_dump(), **({MADE_BY: made_by} if made_by else {})})
+    stored, created = backend.records.create_session(new)
+    if created:
         return
     earlier = (stored.model_extra or {}).get(MADE_BY)
     if made_by is None or earlier is None:

@@ -174,10 +174,10 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove takes that nobody uses, with their clips; what they cost is forgotten too."""
+    """Remove takes that nobody uses, with their clips and costs; exits 1 if a record can't be read."""
     from adreel.cli.keeping import prune_takes
 
-    prune_takes(older_than, keep_current=keep_current, dry_run=dry_run, as_json=as_json)
+    raise typer.Exit(prune_takes(older_than, keep_current=keep_current, dry_run=dry_run, as_json=as_json))
 
 
 @app.command()

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from adreel.cli.showing import money, open_records, print_json, print_line, print_table
+from adreel.cli.showing import money, open_records, print_json, print_line, print_table, show_broken
+from adreel.errors import AdreelError
 from adreel.fetching import fetch
+from adreel.jobs import collecting
 from adreel.pruning import parse_age, prunable, prune
 from adreel.records import Records
 from adreel.settings import Settings
@@ -22,16 +24,30 @@ def fetch_clips(session_id: str, folder: Path, *, as_json: bool) -> int:
     return 0 if all(scene.file for scene in fetched) else 1
 
 
-def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove takes that nobody uses, or only list them."""
+def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: bool) -> int:
+    """Remove takes that nobody uses, or only list them; returns the exit code, 1 if a record can't be read."""
     records = open_records(Settings.load())
-    takes = list(prunable(records, utc_now() - parse_age(older_than), keep_current=keep_current))
+    broken: list[AdreelError] = []
+    takes = list(prunable(records, utc_now() - parse_age(older_than), keep_current=keep_current, broken=broken))
     if not dry_run:
-        for take in takes:
-            prune(records, take)
+        takes = _pruned(records, takes, keep_current=keep_current, broken=broken)
     if as_json:
         print_json(takes)
-        return
+    else:
+        _show_pruned(records, takes, dry_run=dry_run)
+    return show_broken(broken)
+
+
+def _pruned(records: Records, takes: list[Take], *, keep_current: bool, broken: list[AdreelError]) -> list[Take]:
+    pruned = []
+    for take in takes:
+        with collecting(broken):
+            if prune(records, take, keep_current=keep_current):
+                pruned.append(take)
+    return pruned
+
+
+def _show_pruned(records: Records, takes: list[Take], *, dry_run: bool) -> None:
     if takes:
         print_table(
             ("session", "scene", "take of job", "made", "cost", "clip"), [_row(records, take) for take in takes]

@@ -62,8 +62,23 @@ class Storage:
         Where the backend can, nobody else's write is lost: `change` may be called again. It returns None to leave
         the file as it is; what it raises is raised, and nothing is written.
         """
-        with self._trouble("write", path, finding=False):
-            return self._files.update(self._full(path), change)
+        failure: Exception | None = None
+
+        def guarded(content: bytes | None) -> bytes | None:
+            nonlocal failure
+            try:
+                return change(content)
+            except Exception as error:
+                failure = error
+                raise
+
+        try:
+            with self._trouble("write", path, finding=False):
+                return self._files.update(self._full(path), guarded)
+        except StorageError:
+            if failure is not None:
+                raise failure from failure.__cause__
+            raise
 
     def publish(self, source: Path, path: str) -> bool:
         """Put a finished local file in place; False if something is there already, which stays as it is."""

@@ -10,7 +10,7 @@ from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.takes import AttemptState, Job, utc_now
 from tests.api.serving import served
-from tests.factories import make_session, make_take, scene_data, session_data
+from tests.factories import make_session, make_take, save_job, scene_data, session_data
 
 JSON = {"Content-Type": "application/json"}
 
@@ -166,7 +166,7 @@ def test_without_prefect_stored_jobs_are_told_and_new_ones_are_asked_to_come_lat
 ) -> None:
     records.save_session(make_session())
     scenarios = [Scenario.HOOK, Scenario.CTA]
-    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=scenarios, created_at=utc_now()))
+    save_job(records, Job(job_id="job-1", session_id="ad", scenarios=scenarios, created_at=utc_now()))
     records.save_take(make_take())
     records.save_take(make_take(AttemptState.ACCEPTED, scenario=Scenario.CTA))
     status = api.get("/api/videos/status/job-1").json()
@@ -191,7 +191,7 @@ def test_without_prefect_stored_jobs_are_told_and_new_ones_are_asked_to_come_lat
 def test_metrics_tell_jobs_scenes_seconds_cost_and_requests(api: httpx.Client, records: Records) -> None:
     records.save_session(make_session())
     scenarios = [Scenario.HOOK, Scenario.CTA]
-    records.save_job(Job(job_id="job-1", session_id="ad", scenarios=scenarios, created_at=utc_now()))
+    save_job(records, Job(job_id="job-1", session_id="ad", scenarios=scenarios, created_at=utc_now()))
     records.save_take(make_take())
     records.save_take(make_take(AttemptState.ACCEPTED, scenario=Scenario.CTA))
     api.get("/api/videos/status/job-1")
