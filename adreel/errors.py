@@ -22,6 +22,11 @@ AdreelError
 
 from typing import ClassVar
 
+from adreel.foreign_text import clean_text
+
+LONGEST_MESSAGE = 20_000
+"""A list of problems has many lines; what a provider or a storage says was cut before."""
+
 
 class AdreelError(Exception):
     """Catch this for everything that adreel raises on purpose; its text is written for people."""
@@ -31,6 +36,10 @@ class AdreelError(Exception):
     """Trying again by itself, without a person's change, can help."""
     costs: ClassVar[bool] = False
     """Trying again may be billed."""
+
+    def __init__(self, message: str = "") -> None:
+        # It goes into records, Prefect's states and terminals, and often repeats what a server or a file said.
+        super().__init__(clean_text(message, LONGEST_MESSAGE))
 
 
 class InputError(AdreelError):

@@ -14,7 +14,7 @@ from adreel.purchase import Purchase, Report, Slot
 from adreel.records import Records
 from adreel.runware_client import shared_client
 from adreel.scenarios import Scenario
-from adreel.sessions import INPUT_PATTERN, SceneChanges, SceneDescription, Session, is_local_file
+from adreel.sessions import INPUT_PATTERN, SceneChanges, SceneDescription, Session, check_words, is_local_file
 from adreel.settings import Settings
 from adreel.takes import ClipRequest, Job, Problem, Take, utc_now
 
@@ -38,8 +38,10 @@ def start_job(
     """
     found = records.job(job_id)
     if found is None:
-        if changes is not None and changes.model_extra:
-            raise InputError(f"no such field of a scene: {', '.join(changes.model_extra)}")
+        if changes is not None:
+            if changes.model_extra:
+                raise InputError(f"no such field of a scene: {', '.join(changes.model_extra)}")
+            check_words(changes)
         session = records.session(session_id)
         chosen = session.choose(scenarios)
         found = Job(job_id=job_id, session_id=session_id, scenarios=chosen, changes=changes, created_at=utc_now())

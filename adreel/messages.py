@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from adreel.foreign_text import control_character
 from adreel.scenarios import Scenario
 from adreel.sessions import Identifier, SceneChanges, SceneDescription, Session
 
@@ -37,16 +38,17 @@ class SceneVideo(BaseModel):
 
 
 class Sent(BaseModel):
-    """What a caller may send: no unknown field, no character that Prefect's database can't keep."""
+    """What a caller may send: no unknown field, no character that a database can't keep or that acts on a terminal."""
 
     model_config = SENT
 
     @field_validator("*", mode="after", check_fields=False)
     @classmethod
-    def _without_null(cls, value: object) -> object:
+    def _without_control_characters(cls, value: object) -> object:
         texts = value if isinstance(value, list) else [value]
-        if any(isinstance(text, str) and "\0" in text for text in texts):
-            raise ValueError("the null character is not allowed")
+        for text in texts:
+            if isinstance(text, str) and (character := control_character(text)):
+                raise ValueError(f"the control character {character} is not allowed")
         return value
 
 

@@ -5,6 +5,7 @@ People write it as YAML or JSON; `adreel schema` prints the schema of this model
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 from uuid import uuid4
@@ -13,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from adreel.errors import InputError
+from adreel.foreign_text import control_character
 from adreel.scenarios import Scenario
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -161,6 +163,7 @@ def parse_session(data: Any, source: str = "session", *, folder: Path | None = N
         session = Session.model_validate(data, extra="forbid")
     except ValidationError as error:
         raise InputError(f"{source}: {describe(error)}") from None
+    check_words(session, f"{source}: ")
     for scene in session.scene_descriptions:
         if scene.first_frame is None:
             continue
@@ -189,6 +192,22 @@ def _found_in(folder: Path, file: str) -> str:
     """Return where a file is: in the folder, else in the current one; as it was written if it is nowhere."""
     candidates = [folder / Path(file).expanduser(), Path.cwd() / file]
     return next((str(path.absolute()) for path in candidates if path.exists()), file)
+
+
+def check_words(words: BaseModel, source: str = "") -> None:
+    """Raise InputError for a control character in what a person wrote; a stored session is read whatever it has."""
+    for place, text in _texts(words.model_dump(mode="python")):
+        if character := control_character(text):
+            raise InputError(f"{source}{place} has the control character {character}: remove it")
+
+
+def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, item in items:
+            yield from _texts(item, f"{place}.{name}" if place else str(name))
 
 
 def read_session(path: Path) -> Session:

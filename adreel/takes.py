@@ -14,10 +14,13 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from adreel.errors import AdreelError, NoCredits
+from adreel.foreign_text import clean_text
 from adreel.messages import State
 from adreel.migrations import SCHEMA_VERSION
 from adreel.scenarios import Scenario
 from adreel.sessions import Identifier, SceneChanges, SceneDescription
+
+LONGEST_PROBLEM = 4000
 
 PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetched": 80, "stored": 100}
 
@@ -54,8 +57,8 @@ class Problem(BaseModel):
     def of(cls, error: BaseException) -> Self:
         """Describe an error."""
         if isinstance(error, AdreelError):
-            return cls(code=error.code, message=str(error), retryable=error.retryable)
-        return cls(code="unexpected", message=f"{type(error).__name__}: {error}")
+            return cls(code=error.code, message=clean_text(str(error), LONGEST_PROBLEM), retryable=error.retryable)
+        return cls(code="unexpected", message=clean_text(f"{type(error).__name__}: {error}"))
 
 
 class ClipRequest(BaseModel):

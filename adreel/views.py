@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from adreel.errors import AdreelError, NotFound, StorageError
+from adreel.foreign_text import clean_text
 from adreel.messages import SceneVideo, State, VideoSceneStatus, VideoStatusResponse
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.takes import Choices, Job, Take
+from adreel.takes import LONGEST_PROBLEM, Choices, Job, Take
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def _scenes(records: Records, job_id: str) -> list[tuple[Job, Take | None, Scena
 def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:
     """Return the status of one scene of a job, whose take may not have been recorded yet."""
     state = take.state if take else State.GENERATING
-    error = take.problem.message if take and take.problem else None
+    # Records of earlier versions have the provider's words as they came.
+    error = clean_text(take.problem.message, LONGEST_PROBLEM) if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
         # A job that ended without a word about this scene must not look busy for ever.
         state, error = State.FAILED, "its job ended before this scene did: `adreel resume` takes it up"

@@ -19,6 +19,8 @@ from prefect.states import Failed
 from pydantic import Field
 
 from adreel.campaigns import Tally, campaign_name, check_sessions, read_sessions
+from adreel.errors import LONGEST_MESSAGE
+from adreel.foreign_text import clean_text
 from adreel.media import keep_memory
 from adreel.messages import State as AdState
 from adreel.scenarios import Scenario
@@ -158,4 +160,5 @@ def _outcome(made: Campaign) -> dict[str, Any] | State[Any]:
     if tally.states[AdState.COMPLETED] == tally.ads:
         return totals
     name = "Partial" if tally.scenes[AdState.COMPLETED] else "Failed"
-    return Failed(name=name, message="\n".join([f"Campaign {made.name}: {tally}", *tally.failures]))
+    message = "\n".join([f"Campaign {made.name}: {tally}", *tally.failures])
+    return Failed(name=name, message=clean_text(message, LONGEST_MESSAGE))

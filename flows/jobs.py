@@ -10,7 +10,8 @@ from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from adreel.errors import AdreelError, InputError
+from adreel.errors import LONGEST_MESSAGE, AdreelError, InputError
+from adreel.foreign_text import clean_text
 from adreel.jobs import collecting, end_job, open_scenes, resume_job, start_job
 from adreel.new_sessions import store_new
 from adreel.records import Records
@@ -113,7 +114,8 @@ def _failure(scenes: list[SceneView], broken: list[AdreelError]) -> State[Any] |
     reasons = [scene.error or f"scene {scene.scenario}: no reason was recorded" for scene in failed]
     message = [f"{len(failed)} of {len(scenes)} scenes have no clip:", *reasons] if failed else []
     message += [f"{len(broken)} jobs can't be taken up:", *map(str, broken)] if broken else []
-    return Failed(name="Partial" if len(failed) < len(scenes) else "Failed", message="\n".join(message))
+    name = "Partial" if len(failed) < len(scenes) else "Failed"
+    return Failed(name=name, message=clean_text("\n".join(message), LONGEST_MESSAGE))
 
 
 def _show_table(settings: Settings, view: JobView) -> None:

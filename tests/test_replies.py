@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adreel.foreign_text import clean_text, is_clean
+from adreel.runware_client.failures import error_of
 from adreel.runware_client.replies import Failure, Rendered, Reply, Underway, parse_replies
 
 TEXT = "8f14e45f-ceea-467f-a9b2-3c0d5f6e7a81"
@@ -15,7 +17,14 @@ TASK = UUID(TEXT)
 URL = "https://vm.runware.ai/video/ws/2/vi/clip.mp4"
 
 # What json.loads can give, NaN and the infinities included.
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=5)
+    | st.sampled_from(["\0" * 9, "x" * 100_000, "\x1b[2J", 10**400])
+)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
 )
@@ -69,13 +78,25 @@ def test_any_json_becomes_a_list_of_values_that_keep_their_promises(message: Any
                 assert reply.progress is None or 0 <= reply.progress <= 100
             case Rendered():
                 assert reply.url
+                assert_clean(reply.url, 8000)
                 # `0 <= cost` is false for NaN, and a record of an infinite cost could not be read back.
                 assert reply.cost is None or 0 <= reply.cost < float("inf")
                 assert reply.seed is None or type(reply.seed) is int
             case Failure():
                 assert reply.code
                 assert reply.message
-                assert {type(reply.code), type(reply.message), type(reply.parameter), type(reply.allowed)} == {str}
+                assert_clean(reply.code, 100)
+                assert_clean(reply.message, 1000)
+                assert_clean(reply.parameter, 1000)
+                assert_clean(reply.allowed, 1000)
+
+
+def assert_clean(text: str, most: int) -> None:
+    """Fit for a record in UTF-8, for PostgreSQL, for one line of a terminal, and of bounded length."""
+    assert type(text) is str
+    assert len(text) <= most
+    assert is_clean(text)
+    assert "\n" not in text
 
 
 @given(items)
@@ -91,7 +112,8 @@ def test_a_clip_is_rendered_if_and_only_if_a_good_item_of_its_task_has_an_addres
     names_its_task = item.get("taskUUID") == TEXT and item.get("taskType") not in ("authentication", "ping")
     url = item.get("videoURL")
     clips = [reply for reply in parse_replies({"data": [item]}) if isinstance(reply, Rendered)]
-    expected = [url] if is_good and names_its_task and isinstance(url, str) and url else []
+    address = "".join(url.split()) if isinstance(url, str) else ""
+    expected = [clean_text(address, 8000)] if is_good and names_its_task and clean_text(address) else []
     assert [clip.url for clip in clips] == expected
 
 
@@ -240,10 +262,24 @@ def test_a_message_with_results_and_errors_gives_all_of_them_in_order() -> None:
         ("1e999", None),
         ("1" + "0" * 400, None),
         ("-0.11", None),
+        ("1e9", None),
         ('"0.11"', None),
         ("null", None),
     ],
-    ids=["float", "zero", "whole", "bool", "NaN", "infinite", "overflow", "huge whole", "negative", "text", "null"],
+    ids=[
+        "float",
+        "zero",
+        "whole",
+        "bool",
+        "NaN",
+        "infinite",
+        "overflow",
+        "huge whole",
+        "negative",
+        "absurd",
+        "text",
+        "null",
+    ],
 )
 def test_a_cost_that_is_no_amount_of_money_is_unknown(written: str, cost: float | None) -> None:
     message = json.loads(json.dumps(success()).replace("0.11", written))
@@ -270,7 +306,7 @@ def test_progress_is_a_whole_percentage_or_nothing(progress: Any, read: int | No
     assert parse_replies(task(status="processing", progress=progress)) == [Underway(TASK, read)]
 
 
-@pytest.mark.parametrize("seed", [None, True, "7", 7.5, float("inf")], ids=repr)
+@pytest.mark.parametrize("seed", [None, True, "7", 7.5, float("inf"), 2**63, 1e300], ids=repr)
 def test_a_seed_that_is_no_whole_number_is_unknown(seed: Any) -> None:
     assert parse_replies(success(seed=seed)) == [Rendered(TASK, URL, 0.11, None)]
 
@@ -279,3 +315,35 @@ def test_an_error_in_data_that_names_no_task_is_not_lost() -> None:
     [failure] = parse_replies({"data": [{"status": "error", "error": {"code": "rateLimitExceeded"}}]})
     assert isinstance(failure, Failure)
     assert (failure.uuid, failure.code) == (None, "rateLimitExceeded")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"code": 10**5000, "message": 10**5000, "allowedValues": [10**5000]},
+        {
+            "code": "x" * 900_000,
+            "message": "\0" * 900_000,
+            "parameter": ["x" * 900_000] * 9,
+            "allowedValues": [1] * 10**6,
+        },
+        {"code": "\0", "message": {"a": {"b": [["x" * 10**6] * 99]}}, "allowedValues": {"min": 1}},
+        {"error": "\ud800\x1b]0;owned\x07"},
+    ],
+    ids=["huge numbers", "huge texts", "structures", "a lone surrogate and an escape sequence"],
+)
+def test_a_failure_s_words_are_clean_and_short_whatever_they_are(item: dict[str, Any]) -> None:
+    [failure] = parse_replies({"errors": [item]})
+    assert isinstance(failure, Failure)
+    assert_clean(failure.code, 100)
+    assert_clean(failure.message, 1000)
+    assert_clean(failure.parameter, 1000)
+    assert_clean(failure.allowed, 1000)
+    assert_clean(str(error_of(failure)), 3000)
+
+
+def test_the_first_of_many_allowed_values_are_named() -> None:
+    [failure] = parse_replies({"errors": [{"allowedValues": list(range(60))}]})
+    assert isinstance(failure, Failure)
+    assert failure.allowed.startswith("0, 1, 2, ")
+    assert failure.allowed.endswith("48, 49, ...")

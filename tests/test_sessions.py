@@ -82,6 +82,28 @@ def test_letters_digits_dashes_and_underscores_make_an_id(text: str) -> None:
     assert make_session(session_id=text).session_id == text
 
 
+@pytest.mark.parametrize("character", ["\0", "\x1b[2J", "\x9b31m", "\ud800", "\x07"], ids=ascii)
+@pytest.mark.parametrize("place", ["product_name", "brand_colors.1", "scene_descriptions.0.visual_description"])
+def test_a_control_character_is_refused_with_its_place(place: str, character: str) -> None:
+    data = session_data(brand_colors=["red", "blue"])
+    item: Any = data
+    *path, last = [int(step) if step.isdigit() else step for step in place.split(".")]
+    for step in path:
+        item = item[step]
+    item[last] = f"a {character}"
+    with pytest.raises(InputError, match=place):
+        parse_session(data)
+
+
+def test_line_breaks_and_direction_marks_are_part_of_prose() -> None:
+    assert parse_session(session_data(product_name="A\r\n\tB \u200f.")).product_name == "A\r\n\tB \u200f."
+
+
+def test_a_stored_session_is_read_whatever_its_words_are(records: Records) -> None:
+    records.save_session(make_session().model_copy(update={"product_name": "a \x1b[2J lamp"}))
+    assert records.session("ad").product_name == "a \x1b[2J lamp"
+
+
 def test_a_session_without_an_id_gets_one_of_its_own() -> None:
     data = session_data()
     del data["session_id"]

@@ -15,7 +15,7 @@ from adreel.new_sessions import store_new
 from adreel.prompts import clip_request
 from adreel.proxies import unify_proxies
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, describe, read_session
+from adreel.sessions import SceneChanges, check_words, describe, read_session
 from adreel.settings import Settings
 from adreel.views import job_view
 
@@ -74,9 +74,11 @@ def _changes(changed: dict[str, Any]) -> SceneChanges:
     from pydantic import ValidationError
 
     try:
-        return SceneChanges.model_validate(changed, extra="forbid")
+        changes = SceneChanges.model_validate(changed, extra="forbid")
     except ValidationError as error:
         raise InputError(describe(error)) from None
+    check_words(changes)
+    return changes
 
 
 def _run(flow_name: str, parameters: dict[str, Any], settings: Settings, *, as_json: bool, verbose: bool) -> int:

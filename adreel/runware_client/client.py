@@ -12,6 +12,7 @@ from adreel.errors import AccountError, AdreelError, BadKey, ProviderBusy, Provi
 from adreel.runware_client.connection import Connection
 from adreel.runware_client.failures import CONFLICT, error_of
 from adreel.runware_client.lookups import Lookups, task_object
+from adreel.runware_client.polls import Polls
 from adreel.runware_client.replies import Failure, Rendered, Reply, Underway
 from adreel.takes import ClipRequest
 
@@ -76,6 +77,8 @@ class RunwareClient:
         self._submitting = asyncio.Semaphore(SUBMITS)
         self._watches: dict[UUID, list[_Watch]] = {}
         self._lookups = Lookups(self.connect, limit=self._timing.look)
+        self._polls = Polls()
+        self._polled: tuple[Connection, float] | None = None
         self._poller: asyncio.Task[None] | None = None
         self._failures = 0
         self.trouble: AdreelError | None = None
@@ -101,6 +104,7 @@ class RunwareClient:
     async def _connect(self) -> Connection:
         async with self._connecting:
             if self._connection is None or not self._connection.is_alive:
+                self._note_overflow()
                 await self._drop()
                 self._connection = await Connection.open(self.url, self._key, self._route, limit=self._timing.connect)
             return self._connection
@@ -199,7 +203,24 @@ class RunwareClient:
         if now - connection.heard_at > self._timing.silence:
             connection.interrupt(ProviderUnreachable("the connection to Runware fell silent"))
             return
-        await connection.send([task_object("getResponse", uuid) for uuid in self._watches])
+        if self._polls.is_searching and self._polled and self._polled[0] is connection:
+            if connection.heard_at <= self._polled[1]:
+                return
+            self._polls.note_answer()
+        self._polled = connection, now
+        await connection.send([task_object("getResponse", uuid) for uuid in self._polls.next(self._watches)])
+
+    def _note_overflow(self) -> None:
+        """Ask about fewer tasks after a message that was too large; give up the one whose answer is too large alone."""
+        if self._connection is None or not self._connection.has_overflowed:
+            return
+        for watch in self._watching(self._polls.note_overflow()):
+            watch.fail(
+                ProviderUnreachable(
+                    f"Runware's answer about task {watch.uuid} is too large to read; the task stays open:"
+                    " `adreel resume` asks again"
+                )
+            )
 
     def _tick(self) -> float:
         if self._failures:

@@ -14,8 +14,10 @@ from uuid import UUID
 
 from adreel.catalog import takes_old_frames
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderUnreachable
+from adreel.foreign_text import clean_line
 from adreel.runware_client.failures import CONFLICT, class_of, error_of
 from adreel.runware_client.replies import Failure, Reply, has_pong, parse_failure, parse_replies
+from adreel.runware_client.sdk import bounded_sdk
 from adreel.takes import ClipRequest
 
 CHECK_SECONDS = 0.2
@@ -35,9 +37,7 @@ class Connection:
         self.heard_at = asyncio.get_running_loop().time()
         self._pings = self._pongs = 0
         with loggers_kept():
-            from runware import Runware  # noqa: PLC0415 - the import changes loggers, see loggers_kept
-
-            self._sdk = Runware(api_key=key, url=url)
+            self._sdk = bounded_sdk(key, url)
         self._sdk.addListener(lis=self._hear, check=lambda _message: True)
         # The SDK sends its heartbeats by its own `send`: they are counted as well.
         self._send, self._sdk.send = self._sdk.send, self._counted_send
@@ -54,7 +54,7 @@ class Connection:
             raise ProviderUnreachable(f"{url} did not answer within {limit:g} s: check RUNWARE_URL") from None
         except Exception as error:
             await connection.close()
-            raise ProviderUnreachable(f"can't connect to {url}: {error}") from error
+            raise ProviderUnreachable(f"can't connect to {url}: {clean_line(str(error))}") from error
         except asyncio.CancelledError:
             await connection.close()
             raise
@@ -67,6 +67,11 @@ class Connection:
     def is_alive(self) -> bool:
         """Whether the socket is open and authenticated."""
         return not self._interruption.done() and bool(self._sdk.connected())
+
+    @property
+    def has_overflowed(self) -> bool:
+        """Whether it broke because a message was too large."""
+        return bool(self._sdk.has_overflowed)
 
     @property
     def has_all_pongs(self) -> bool:
@@ -86,7 +91,7 @@ class Connection:
         try:
             await self._sdk.send(tasks)
         except Exception as error:
-            raise ProviderUnreachable(f"can't send to {self.url}: {error}") from error
+            raise ProviderUnreachable(f"can't send to {self.url}: {clean_line(str(error))}") from error
 
     async def ping(self, tasks: list[dict[str, Any]]) -> None:
         """Send task objects with a ping: its pong tells that they were answered, even if there is nothing to say."""
@@ -169,7 +174,7 @@ def _raise_refusal(submitting: "asyncio.Future[Any]") -> None:
         return
     details = getattr(error, "error_data", None)
     if not isinstance(details, dict) or not (details.get("code") or details.get("error")):
-        raise ProviderUnreachable(f"the submit got no answer: {error}") from error
+        raise ProviderUnreachable(f"the submit got no answer: {clean_line(str(error))}") from error
     failure = parse_failure(details)
     if failure.code != CONFLICT:
         raise error_of(failure) from None

@@ -7,6 +7,7 @@ whose it is, so it counts only when no ping on the connection is left without on
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -28,18 +29,6 @@ class _Question:
     answer: "asyncio.Future[Answer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     looks: int = 0
 
-    def conclude(self, connection: Connection) -> None:
-        """After the time for an answer: nothing is known of the task, or nothing is heard, and a last look follows."""
-        self.looks += 1
-        if connection.has_all_pongs:
-            self.answer.set_result(None)
-        elif self.looks >= LOOKS - 1:
-            # A ping that was lost leaves a doubt for as long as its connection lives.
-            silence = ProviderUnreachable(f"Runware does not say what it knows of {self.uuid}")
-            connection.interrupt(silence)
-            if self.looks == LOOKS:
-                self.answer.set_exception(silence)
-
 
 class Lookups:
     """The open questions of a client."""
@@ -47,8 +36,11 @@ class Lookups:
     def __init__(self, connect: Callable[[], Awaitable[Connection]], *, limit: float) -> None:
         self._connect = connect
         self._limit = limit
-        self._questions: list[_Question] = []
+        # The oldest first: dictionaries, because every reply is looked up in them.
+        self._open: dict[_Question, None] = {}
+        self._about: dict[UUID, list[_Question]] = {}
         self._asked: dict[UUID, float] = {}
+        self._at_once = AT_ONCE
         self._asker: asyncio.Task[None] | None = None
 
     async def ask(self, uuid: UUID) -> Answer:
@@ -57,19 +49,19 @@ class Lookups:
         Raises BadKey, or ProviderUnreachable if there is no answer within the limit.
         """
         question = _Question(uuid)
-        self._questions.append(question)
+        self._open[question] = None
+        self._about.setdefault(uuid, []).append(question)
         if self._asker is None or self._asker.done():
             self._asker = asyncio.create_task(self._ask(), name="runware-look-up")
         try:
             return await question.answer
         finally:
-            self._questions.remove(question)
+            self._close(question)
 
     def hear(self, reply: Underway | Rendered) -> None:
         """Take the first reply about a task as the answer."""
-        for question in self._open():
-            if question.uuid == reply.uuid:
-                question.answer.set_result(reply)
+        for question in list(self._about.get(reply.uuid, [])):
+            self._settle(question, reply)
 
     def asked_lately(self, uuid: UUID | None) -> bool:
         """Whether a message about a task may be the answer to a question."""
@@ -82,33 +74,75 @@ class Lookups:
             self._asker.cancel()
             await asyncio.gather(self._asker, return_exceptions=True)
 
-    def _open(self) -> list[_Question]:
-        return [question for question in self._questions if not question.answer.done()]
+    def _settle(self, question: _Question, answer: Answer | AdreelError) -> None:
+        self._close(question)
+        if question.answer.done():
+            return
+        if isinstance(answer, AdreelError):
+            question.answer.set_exception(answer)
+        else:
+            question.answer.set_result(answer)
+
+    def _close(self, question: _Question) -> None:
+        if question not in self._open:
+            return
+        del self._open[question]
+        about = self._about[question.uuid]
+        about.remove(question)
+        if not about:
+            del self._about[question.uuid]
 
     async def _ask(self) -> None:
         try:
-            while asking := self._open()[:AT_ONCE]:
+            while asking := list(islice(self._open, self._at_once)):
                 try:
                     await self._ask_once(await self._connect(), asking)
                 except AdreelError as error:
                     self._fail(error)
         finally:
+            self._at_once = AT_ONCE
             self._fail(ProviderUnreachable("the client was closed during a look-up"))
 
     def _fail(self, error: AdreelError) -> None:
-        for question in self._open():
-            question.answer.set_exception(error)
+        for question in list(self._open):
+            self._settle(question, error)
 
     async def _ask_once(self, connection: Connection, asking: list[_Question]) -> None:
-        now = asyncio.get_running_loop().time()
-        self._asked.update({question.uuid: now for question in asking})
+        self._note_asked(asking)
         kinds = ("getResponse", "getTaskDetails")
         await connection.ping([task_object(kind, question.uuid) for question in asking for kind in kinds])
         # An archive may be slower than a ping is answered: an answer has its whole time.
         await asyncio.wait({question.answer for question in asking}, timeout=self._limit / LOOKS)
-        for question in self._open():
-            if question in asking:
-                question.conclude(connection)
+        unanswered = [question for question in asking if question in self._open]
+        if unanswered and connection.has_overflowed and len(asking) > 1:
+            self._at_once = len(asking) // 2
+            return
+        for question in unanswered:
+            self._conclude(question, connection)
+        if unanswered and connection.has_overflowed:
+            self._at_once = AT_ONCE
+
+    def _note_asked(self, asking: list[_Question]) -> None:
+        now = asyncio.get_running_loop().time()
+        for question in asking:
+            self._asked.pop(question.uuid, None)
+            self._asked[question.uuid] = now
+        while now > self._asked[oldest := next(iter(self._asked))] + 2 * self._limit:
+            del self._asked[oldest]
+
+    def _conclude(self, question: _Question, connection: Connection) -> None:
+        """After the time for an answer: nothing is known of the task, or nothing is heard, and a last look follows."""
+        question.looks += 1
+        silence = ProviderUnreachable(f"Runware does not say what it knows of {question.uuid}")
+        if connection.has_overflowed:
+            self._settle(question, ProviderUnreachable(f"what Runware knows of {question.uuid} is too large to read"))
+        elif connection.has_all_pongs:
+            self._settle(question, None)
+        elif question.looks >= LOOKS - 1:
+            # A ping that was lost leaves a doubt for as long as its connection lives.
+            connection.interrupt(silence)
+            if question.looks == LOOKS:
+                self._settle(question, silence)
 
 
 def task_object(task_type: str, uuid: UUID) -> dict[str, Any]:

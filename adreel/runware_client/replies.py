@@ -1,4 +1,4 @@
-"""Runware's replies as values: any JSON in, nothing but these values out.
+"""Runware's replies as values: any JSON in, nothing but these values out, their texts clean and of bounded length.
 
 Acknowledgements, "processing" items and words that nobody has documented all mean the same: the task is known
 and under way. Only a URL makes a clip, only an error makes a failure.
@@ -7,8 +7,24 @@ and under way. Only a URL makes a clip, only an error makes a failure.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from reprlib import Repr
 from typing import Any
 from uuid import UUID
+
+from adreel.foreign_text import MESSAGE_LENGTH, clean_line, clean_text
+
+LONGEST_CODE = 100
+LONGEST_PARAMETER = 300
+LONGEST_URL = 8000
+MOST_ALLOWED_VALUES = 50
+HIGHEST_COST = 100_000.0
+"""USD for one clip: beyond that a cost is no price, and unknown."""
+SEEDS = range(-(2**63), 2**63)
+
+_structures = Repr()
+_structures.maxlevel, _structures.maxdict, _structures.maxlist = 3, 10, 10
+_structures.maxstring = _structures.maxother = 300
 
 
 @dataclass(frozen=True)
@@ -64,8 +80,8 @@ def parse_failure(item: dict[str, Any]) -> Failure:
     message = details.get("message") or item.get("message") or nested
     return Failure(
         uuid=_uuid(item.get("taskUUID")) or _uuid(details.get("taskUUID")),
-        code=str(details.get("code") or item.get("code") or "unknown"),
-        message=str(message or "no message"),
+        code=_text(details.get("code") or item.get("code"), LONGEST_CODE) or "unknown",
+        message=_text(message) or "no message",
         parameter=_joined(details.get("parameter")),
         allowed=_joined(details.get("allowedValues")),
         authenticating=item.get("taskType") == "authentication",
@@ -91,7 +107,8 @@ def _progress(item: dict[str, Any]) -> Underway | Rendered | None:
     if uuid is None or item.get("taskType") in ("authentication", "ping"):
         return None
     url = item.get("videoURL")
-    if isinstance(url, str) and url and item.get("status", "success") == "success":
+    url = clean_text("".join(url[:LONGEST_URL].split()), LONGEST_URL) if isinstance(url, str) else ""
+    if url and item.get("status", "success") == "success":
         return Rendered(uuid, url, _cost(item.get("cost")), _whole(item.get("seed")))
     progress = _whole(item.get("progress"))
     return Underway(uuid, progress if progress is not None and 0 <= progress <= 100 else None)
@@ -123,16 +140,27 @@ def _cost(value: object) -> float | None:
         cost = float(value)
     except OverflowError:
         return None
-    return cost if math.isfinite(cost) and cost >= 0 else None
+    return cost if math.isfinite(cost) and 0 <= cost <= HIGHEST_COST else None
 
 
 def _whole(value: object) -> int | None:
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value in SEEDS else None
 
 
 def _joined(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(str(part) for part in value)
-    return "" if value is None else str(value)
+        parts = [_text(part, LONGEST_PARAMETER) for part in islice(value, MOST_ALLOWED_VALUES)]
+        return clean_line(", ".join([*parts, "..."] if len(value) > len(parts) else parts))
+    return "" if value is None else _text(value, LONGEST_PARAMETER)
+
+
+def _text(value: object, most: int = MESSAGE_LENGTH) -> str:
+    """Return a value as one clean line; empty for None."""
+    if value is None or isinstance(value, str):
+        return clean_line(value or "", most)
+    try:
+        return clean_line(_structures.repr(value), most)
+    except ValueError:
+        return "a number of thousands of digits"

@@ -64,6 +64,8 @@ def test_the_same_key_makes_one_session_on_any_server_even_if_it_was_changed(
         ({"session_id": "../x"}, "session_id"),
         ({"price": 3}, "price"),
         ({"product_name": "a\0b"}, "product_name"),
+        ({"product_name": "a\x1b[2Jb"}, "product_name"),
+        ({"brand_colors": ["red", "\x9b31m"]}, "brand_colors"),
         ({"brand_colors": ["red", "\0"]}, "brand_colors"),
         ({"scene_descriptions": []}, "scene_descriptions"),
         ({"scene_descriptions": [scene_data(duration=0)]}, "scene_descriptions.0.duration"),

@@ -1,0 +1,57 @@
+"""Text from other systems and people: made safe for records, databases and terminals.
+
+A NUL makes PostgreSQL refuse a state, a lone surrogate can't be written as UTF-8, an escape sequence acts on a
+terminal, and a bidirectional override shows words that are not there.
+"""
+
+import re
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+MESSAGE_LENGTH = 1000
+"""Enough for any error message that a person reads."""
+
+SEARCHED = 10_000
+"""Characters beyond the length that are cleaned before the cut."""
+
+# CSI and OSC sequences whole: without its first character the rest would stay as noise.
+_ESCAPE_SEQUENCES = re.compile(r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)")
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_NO_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNUSABLE = re.compile(f"{_CONTROLS.pattern}|{_SURROGATES.pattern}")
+
+
+def clean_text(text: str, most: int = MESSAGE_LENGTH) -> str:
+    """Return a text without control characters, lone surrogates and direction overrides, of at most `most` characters.
+
+    Line breaks and tabs stay; a text that was cut ends with an ellipsis.
+    """
+    # Megabytes are not worth the search.
+    shortened = text[: most + SEARCHED]
+    if _UNUSABLE.search(shortened):
+        shortened = _SURROGATES.sub(REPLACEMENT, _CONTROLS.sub("", _ESCAPE_SEQUENCES.sub("", shortened)))
+    if len(shortened) > most or len(text) > most + SEARCHED:
+        return f"{shortened[: most - 1]}…"
+    return shortened
+
+
+def clean_line(text: str, most: int = MESSAGE_LENGTH) -> str:
+    """Return a clean text on one line: it can't pass for further lines of a log."""
+    line = clean_text(" ".join(text[: most + SEARCHED].split()), most)
+    return f"{line[: most - 1]}…" if len(text) > most + SEARCHED else line
+
+
+def is_clean(text: str) -> bool:
+    """Whether there is nothing in a text that `clean_text` would take out."""
+    return not _UNUSABLE.search(text)
+
+
+def control_character(text: str) -> str | None:
+    """Return the first control character or lone surrogate as `U+0000`; None if there is none.
+
+    Direction marks are part of Arabic and Hebrew prose: what people write may have them.
+    """
+    found = _NO_PROSE.search(text)
+    return f"U+{ord(found[0]):04X}" if found else None
