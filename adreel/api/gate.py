@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -70,7 +70,7 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _admit(self, request: Request) -> Caller:
-        headers, path = request.headers, request.url.path
+        headers, path = request.headers, request.scope["path"]
         if not self._keys:
             _check_host(headers)
         caller = self._caller(headers)
@@ -136,4 +136,5 @@ def _is_person(request: Request) -> bool:
 
 
 def _target(request: Request) -> str:
-    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = request.scope["query_string"].decode("latin-1")
+    return quote(request.scope["path"], safe="/") + (f"?{query}" if query else "")

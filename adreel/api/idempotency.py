@@ -38,7 +38,7 @@ def scoped_key(
     if key is None:
         return None
     caller = request.state.caller.name
-    return "api-" + hashlib.sha256("\n".join((caller, request.url.path, key)).encode()).hexdigest()
+    return "api-" + hashlib.sha256("\n".join((caller, request.scope["path"], key)).encode()).hexdigest()
 
 
 ScopedKey = Annotated[str | None, Depends(scoped_key)]

@@ -31,7 +31,10 @@ class RequestLimits:
 
 
 class BodyLimit:
-    """Reads the body before the app does, and refuses what is larger than allowed, chunked or not."""
+    """Reads the whole body before the app does. Refuses one that is too large, and one that ended too early.
+
+    Every reader behind it (JSON, form, raw) gets a whole body or none: half a body can still parse.
+    """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most
@@ -41,26 +44,25 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = await self._read(Headers(scope=scope), receive)
-        if body is None:
-            detail = f"the body is larger than {self._most // 1024} KB: see ADREEL_MAX_BODY_KB"
-            await Refusal(413, "tooLarge", detail, headers={"Connection": "close"}).answer(scope["path"])(
-                scope, receive, send
-            )
+        try:
+            body = await self._read(Headers(scope=scope), receive)
+        except Refusal as refusal:
+            await refusal.answer(scope["path"])(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
-        if _length(headers) > self._most:
-            return None
+    async def _read(self, headers: Headers, receive: Receive) -> bytes:
         body = bytearray()
-        more = True
+        more = _length(headers) <= self._most
         while more:
             message = await receive()
+            if message["type"] != "http.request":
+                raise Refusal(400, "incomplete", "the connection ended before the body did: nothing was carried out")
             body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._most:
-                return None
+            more = message.get("more_body", False) and len(body) <= self._most
+        if max(len(body), _length(headers)) > self._most:
+            detail = f"the body is larger than {self._most // 1024} KB: see ADREEL_MAX_BODY_KB"
+            raise Refusal(413, "tooLarge", detail, headers={"Connection": "close"})
         return bytes(body)
 
 

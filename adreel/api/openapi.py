@@ -9,8 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from adreel.api.problems import MEDIA_TYPE, ProblemDetails
 
 COSTS = (409, 503)
-ALWAYS = (401, 403, 413, 421, 422, 429)
+ALWAYS = (400, 401, 403, 413, 421, 422, 429)
 MEANINGS = {
+    400: "The body ended before its length, or its last chunk: nothing was carried out",
     401: "No key, or one that is not known",
     403: "A request that another site's page made a browser send",
     404: "Nothing has that id",

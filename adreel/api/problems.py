@@ -140,7 +140,7 @@ def told(request: Request, error: Exception) -> Response:
     refusal = refusal_of(error)
     if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s", error, exc_info=None if isinstance(error, AdreelError) else error)
-    return refusal.answer(request.url.path)
+    return refusal.answer(request.scope["path"])
 
 
 def tell_problems(app: FastAPI) -> None:

@@ -2,12 +2,12 @@
 
 import time
 from typing import Annotated
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Query, Request
 from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from adreel.api.form_fields import form_fields
 from adreel.api.gate import SIGN_IN
 from adreel.api.keys import COOKIE, COOKIE_SECONDS, Keys
 
@@ -51,15 +51,6 @@ async def sign_out() -> Response:
     response = RedirectResponse(SIGN_IN, 303)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
-
-
-async def form_fields(request: Request) -> dict[str, str]:
-    """Return the fields of a form that was sent as application/x-www-form-urlencoded."""
-    body = (await request.body()).decode(errors="replace")
-    try:
-        return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=1000))
-    except ValueError:
-        return {}
 
 
 def local_target(path: str) -> str:

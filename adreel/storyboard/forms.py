@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
-from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from fastapi import Depends, Request
 from pydantic import ValidationError
 
+from adreel.api.form_fields import form_fields
 from adreel.api.problems import Refusal, refusal_of
 from adreel.errors import AdreelError
 from adreel.inputs import display_name
@@ -18,7 +18,6 @@ from adreel.scenarios import Scenario
 from adreel.sessions import SceneDescription, Session
 from adreel.storyboard.rendering import NAMES
 
-MOST_FIELDS = 200
 PATIENCE = 50
 """Tenths of a second that a second click waits for the first one's answer."""
 
@@ -91,13 +90,8 @@ class Entered:
 
 
 async def _sent_fields(request: Request) -> dict[str, str]:
-    body = (await request.body()).decode(errors="replace")
-    try:
-        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS)
-    except ValueError:
-        raise Refusal(422, "input", f"a form has at most {MOST_FIELDS} fields") from None
     # Browsers send the ends of lines as CRLF.
-    return {name: value.replace("\r\n", "\n") for name, value in pairs}
+    return {name: value.replace("\r\n", "\n") for name, value in (await form_fields(request)).items()}
 
 
 Fields = Annotated[dict[str, str], Depends(_sent_fields)]

@@ -1,5 +1,8 @@
 """Jobs over HTTP on a real Prefect server: started once, followed, taken up, cancelled. The test is their worker."""
 
+import hashlib
+import logging
+import socket
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,6 +13,7 @@ from uuid import UUID
 import httpx
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
 from prefect.states import Crashed, Running
@@ -25,6 +29,7 @@ from adreel.storage import Storage
 from flows.generate_ad import generate_ad
 from flows.regenerate_scene import regenerate_scene
 from flows.resume import resume
+from tests.api import raw
 from tests.api.serving import served
 from tests.factories import make_session
 
@@ -114,6 +119,33 @@ def test_the_same_key_with_another_body_is_refused(
     refused = api.post(path, json={"session_id": "ad", **second}, headers={"Idempotency-Key": request.node.name})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+@pytest.mark.parametrize("path", [GENERATE, REGENERATE, "/api/sessions"])
+@pytest.mark.parametrize("framing", ["Content-Length: 999", "Transfer-Encoding: chunked"])
+def test_a_body_that_was_cut_off_buys_nothing_and_takes_no_key(
+    api: httpx.Client, runware: LocalRunware, caplog: pytest.LogCaptureFixture, path: str, framing: str
+) -> None:
+    """The part that arrives is JSON of its own: only its end is missing."""
+    body = b'{"session_id": "ad", "scenario": "hook"}'
+    sent = b"%x\r\n%s\r\n" % (len(body), body) if "chunked" in framing else body
+    key = f"cut-{path}-{framing}"
+    headers = ("Content-Type: application/json", f"Idempotency-Key: {key}", framing)
+    with caplog.at_level(logging.INFO, "adreel.api"), raw.connect(api) as connection:
+        connection.sendall(raw.request("POST", path, sent, *headers))
+        api.get("/healthz")
+        connection.shutdown(socket.SHUT_WR)
+        raw.answers(connection)
+        raw.until(lambda: any(f"POST {path} " in line for line in caplog.messages), "the request was not noticed")
+    assert any(f"POST {path} 400" in line for line in caplog.messages)
+    with get_client(sync_client=True) as client:
+        keyed = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[scoped(path, key)]))
+        assert client.read_flow_runs(flow_run_filter=keyed) == []
+    assert runware.ledger.entries == []
+
+
+def scoped(path: str, key: str) -> str:
+    return "api-" + hashlib.sha256("\n".join(("local", path, key)).encode()).hexdigest()
 
 
 def test_many_at_once_under_one_key_start_one_job(api: httpx.Client) -> None:

@@ -18,6 +18,7 @@ from adreel.api.sign_in import local_target
 from adreel.errors import InputError
 from adreel.records import Records
 from adreel.settings import Settings
+from tests.api import raw
 from tests.api.serving import NOWHERE, served
 from tests.factories import make_session
 
@@ -84,6 +85,16 @@ def test_no_route_answers_to_a_wrong_or_missing_key(guarded: httpx.Client, heade
         else:
             assert (answer.status_code, answer.headers.get("WWW-Authenticate")) == (401, "Bearer"), path
     assert guarded.get("/nothing/here", headers=raw).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["localhost", "x/healthz?", "x/static/#", "healthz", "[::1", "x:/healthz", "a b", ""])
+@pytest.mark.parametrize(
+    "path", ["/api/sessions/ad", "/healthz%3F", "/static/%23/..", "/healthz%23/api", "/sign-in%3F"]
+)
+def test_neither_host_nor_quoting_moves_a_path_past_the_gate(guarded: httpx.Client, path: str, host: str) -> None:
+    sent = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    status = raw.ask(guarded, sent).split(b" ")[1]
+    assert status in ({b"401"} if not path.startswith("/static/") else {b"404"}), status
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY])
