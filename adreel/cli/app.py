@@ -2,15 +2,20 @@
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from adreel import __version__
+from adreel.cli.output import make_output_last, output_error, printable
 from adreel.errors import AdreelError, InputError
 from adreel.proxies import bypass_loopback, unify_proxies
 from adreel.scenarios import Scenario
+
+BUYING = {"generate", "campaign", "regenerate", "resume"}
+"""Commands whose exit code says what was bought, and nothing else."""
 
 app = typer.Typer(
     name="adreel",
@@ -303,24 +308,48 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; expected errors become one line and an exit code: 2 for bad input, else 1."""
+    """Run the command line; an error becomes one line and an exit code: 2 for bad input, else 1."""
     from deployments.prefect_auth import use_auth
 
+    make_output_last()
     bypass_loopback()
     use_auth(os.environ)
+    sys.exit(_lose_no_output(_run()))
+
+
+def _run() -> int:
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else bool(end.code)
     except AdreelError as error:
-        _report(error)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+        _report(error.code, str(error))
+        return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         typer.echo("interrupted; what Runware has accepted goes on rendering", err=True)
-        sys.exit(130)
+        return 130
+    except Exception as error:
+        if os.environ.get("ADREEL_DEBUG"):
+            raise
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        _report("unexpected", f"this is a bug: {reason}; ADREEL_DEBUG=1 shows where, for a report of it")
+        return 1
+    return 0
 
 
-def _report(error: AdreelError) -> None:
+def _lose_no_output(code: int) -> int:
+    """Return the exit code, or 1 if the answer of a command that only answers could not be printed."""
+    sys.stdout.flush()
+    if reason := output_error():
+        typer.echo(f"adreel: can't print to standard output: {reason}", err=True)
+        # Whoever buys is told by the exit code what was bought.
+        return code if BUYING & set(sys.argv[1:2]) else code or 1
+    return code
+
+
+def _report(code: str, message: str) -> None:
     if "--json" in sys.argv:
         import json
 
-        typer.echo(json.dumps({"error": {"code": error.code, "message": str(error)}}))
-    typer.echo(f"adreel: {error}", err=True)
+        typer.echo(json.dumps({"error": {"code": code, "message": message}}))
+    typer.echo(f"adreel: {printable(message)}", err=True)

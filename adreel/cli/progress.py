@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from adreel.cli.output import printable
 from adreel.errors import AdreelError
 from adreel.messages import VideoSceneStatus
 from adreel.records import Records
@@ -19,8 +20,8 @@ STEPS = {0: "waiting", 10: "sent to Runware", 30: "rendering", 70: "rendered", 8
 @contextmanager
 def watching(records: Records, job_ids: list[str]) -> Iterator[None]:
     """Show the progress of jobs until the block ends; several are told apart by the start of their ids."""
-    console = Console()
-    if console.is_terminal:
+    console = Console(emoji=False)
+    if console.is_terminal and not console.is_dumb_terminal:
         with _bars(console) as bars:
             show = _BarPerScene(bars)
             with _polling(records, job_ids, show):
@@ -93,16 +94,16 @@ class _LinePerStep:
 
 def _bars(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description:<9}"),
+        TextColumn("{task.description:<9}", markup=False),
         BarColumn(bar_width=30),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[step]}"),
+        TextColumn("{task.fields[step]}", markup=False),
         console=console,
     )
 
 
 def _step(scene: VideoSceneStatus) -> str:
     if scene.error:
-        return scene.error
+        return " ".join(printable(scene.error).split())
     return STEPS[max(step for step in STEPS if step <= scene.progress)]

@@ -1,13 +1,14 @@
 """The commands that only read records: status, sessions, takes; and the choice of a take."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from adreel.cli.output import printable
 from adreel.errors import AdreelError, NotFound
 from adreel.records import Records
 from adreel.scenarios import Scenario
@@ -82,15 +83,15 @@ def show_sessions(*, as_json: bool) -> int:
     if as_json:
         print_json(views)
     else:
-        rows = [(view.session_id, view.product_name, view.state or "new", money(view.cost)) for view in views]
-        print_table(("session", "product", "state", "cost"), rows)
+        rows = [(view.session_id, view.state or "new", money(view.cost), view.product_name) for view in views]
+        print_table(("session", "state", "cost", "product"), rows)
     return show_broken(broken)
 
 
 def show_broken(broken: list[AdreelError]) -> int:
     """Name what can't be read, on stderr; returns the exit code."""
     for error in broken:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"adreel: {error}")
+        print_line(f"adreel: {error}", err=True)
     return 1 if broken else 0
 
 
@@ -135,19 +136,29 @@ def print_json(value: Any) -> None:
     print(json.dumps(document, indent=2))  # noqa: T201 - a command's answer
 
 
-def print_table(headings: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table; states get their colour, paths stay whole."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style=COLOURS.get(cell.split(",")[0], "")) for cell in row))
-    Console(soft_wrap=False, width=None if Console().is_terminal else 200).print(table)
+def print_table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table whose last column is never wrapped or cut: paths stay whole, on lines of their own if need be."""
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    lines = [[" ".join(printable(cell).split()) for cell in row] for row in (headings, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    is_beside = not console.file.isatty() or sum(widths) + 2 * (len(widths) - 1) <= console.width
+    for number, (*cells, last) in enumerate(lines):
+        styles = ["bold" if number == 0 else COLOURS.get(cell.split(",")[0], "") for cell in cells]
+        line = Text()
+        for cell, width, style in zip(cells, widths, styles, strict=False):
+            line.append(cell, style).append(" " * (width - cell_len(cell) + 2))
+        if is_beside:
+            line.append(last, "bold" if number == 0 else COLOURS.get(last, ""))
+        elif last:
+            line.rstrip()
+            line.append(f"\n  {last}", "bold" if number == 0 else "")
+        line.rstrip()
+        console.print(line)
 
 
-def print_line(text: str) -> None:
-    """Print a line as it is."""
-    Console(highlight=False, soft_wrap=True, markup=False).print(text)
+def print_line(text: str, *, err: bool = False) -> None:
+    """Print a line as it is, but for control characters."""
+    Console(stderr=err, highlight=False, soft_wrap=True, markup=False, emoji=False).print(printable(text))
 
 
 def money(cost: float | None) -> str:

@@ -1,0 +1,202 @@
+"""What the commands print: it never decides about a purchase, and nobody's text commands the terminal."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import pytest
+import yaml
+
+from adreel.errors import SceneRefused
+from adreel.jobs import give_up, start_job
+from adreel.local_runware import LocalRunware
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.settings import Settings
+from tests.factories import make_session, session_data
+from tests.test_cli import ADREEL, adreel
+
+WIDE = "Lampe in Größe M 💡"
+RED = "\x1b[31m\x1b]0;owned\x07\u202e[/red][bold]\r:cat:"
+
+
+def full_disk() -> IO[bytes]:
+    return Path("/dev/full").open("wb", buffering=0)
+
+
+def pipe_without_reader() -> IO[bytes]:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return os.fdopen(writing, "wb", buffering=0)
+
+
+def closed() -> None:
+    """Stand for `>&-`."""
+
+
+def ran(command: str, *, into: Callable[[], IO[bytes] | None], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the shell with its standard output led somewhere."""
+    output = into()
+    try:
+        return subprocess.run(
+            ["sh", "-c", f'exec "$0" {command} {">&-" if output is None else ""}', ADREEL],
+            env={**os.environ, "RUNWARE_API_KEY": "", **environment},
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        if output:
+            output.close()
+
+
+def on_terminal(*words: str | Path, columns: int, **environment: str) -> str:
+    """Run a command on a terminal of its own and return what it shows."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [ADREEL, *words],
+        env={**os.environ, "RUNWARE_API_KEY": "", "COLUMNS": str(columns), "TERM": "xterm", **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ):
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # EIO: the other end is closed.
+            while piece := os.read(ours, 4096):
+                shown += piece
+    os.close(ours)
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def stored(records: Records) -> Records:
+    """Give records of a session whose provider had a hostile word to say."""
+    records.save_session(make_session(product_name=WIDE))
+    job = start_job(records, Settings.load(), "job-1", "ad", scenarios=[Scenario.HOOK])
+    give_up(records, job, Scenario.HOOK, SceneRefused(f"refused: {RED}"))
+    return records
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+class TestOfAPurchase:
+    @pytest.mark.parametrize(
+        ("into", "as_json"), [(full_disk, ""), (full_disk, "--json"), (pipe_without_reader, ""), (closed, "")]
+    )
+    def test_output_that_is_lost_changes_no_exit_code(
+        self, runware: LocalRunware, tmp_path: Path, into: Callable[[], IO[bytes] | None], as_json: str
+    ) -> None:
+        (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1, product_name=WIDE)))
+        bought = ran(f"generate ad.yaml --scene hook {as_json}", into=into)
+        assert (bought.returncode, "Traceback" in bought.stderr) == (0, False), bought.stderr
+        assert len(list((tmp_path / "outputs").glob("ad_hook_*.mp4"))) == 1
+        runware.inject("contentPolicy:hook")
+        assert ran(f"regenerate ad hook {as_json}", into=into).returncode == 1
+
+    def test_an_encoding_without_these_letters_changes_no_exit_code(
+        self, runware: LocalRunware, tmp_path: Path
+    ) -> None:
+        (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1, product_name=WIDE)))
+        runware.inject("contentPolicy:cta")
+        bought = adreel("generate", "ad.yaml", PYTHONIOENCODING="ascii", ADREEL_STORAGE=f"{tmp_path}/Größe")
+        assert (bought.returncode, bought.stderr) == (1, "")
+        assert f"{tmp_path}/Gr\\xf6\\xdfe/ad_hook_" in bought.stdout
+        assert len(list((tmp_path / "Größe").glob("*.mp4"))) == 3
+
+
+class TestOfAnAnswer:
+    def test_one_that_can_not_be_printed_ends_with_1_and_the_reason(self) -> None:
+        answered = ran("schema", into=full_disk)
+        assert (answered.returncode, answered.stderr) == (
+            1,
+            "adreel: can't print to standard output: No space left on device\n",
+        )
+
+    @pytest.mark.parametrize("into", [pipe_without_reader, closed], ids=lambda into: into.__name__)
+    @pytest.mark.parametrize("command", ["schema", "--help", "version", "sessions"])
+    def test_one_that_nobody_reads_ends_silently(self, command: str, into: Callable[[], IO[bytes] | None]) -> None:
+        answered = ran(command, into=into)
+        assert (answered.returncode, answered.stderr) == (0, "")
+
+    def test_a_closed_descriptor_is_given_to_no_file_of_ours(self) -> None:
+        code = "from adreel.cli.output import *; make_output_last(); sys.exit(open('record', 'w').fileno() > 2)"
+        command = f'exec "{sys.executable}" -c "{code}" <&- >&- 2>&-'
+        assert subprocess.run(["sh", "-c", command], check=False).returncode == 1
+
+    @pytest.mark.usefixtures("stored")
+    def test_other_people_s_control_characters_do_not_reach_the_terminal(self) -> None:
+        for words in (["status", "job-1"], ["status", "ad"], ["sessions"], ["takes", "ad"], ["status", RED]):
+            for shown in (adreel(*words), on_terminal(*words, columns=80, NO_COLOR="1")):
+                text = shown if isinstance(shown, str) else shown.stdout + shown.stderr
+                assert not set(text) & {"\x07", "\r", "\u202e"}, words
+                assert "\x1b]" not in text
+                assert "\x1b[31m\x1b" not in text
+        assert "refused: \\x1b[31m\\x1b]0;owned\\x07\\u202e[/red][bold]\\x0d:cat:" in adreel("status", "job-1").stdout
+
+    def test_an_error_spells_them_out(self, tmp_path: Path) -> None:
+        (tmp_path / "ad.yaml").write_text(json.dumps({"\x1b[31mred": 1}))
+        failed = adreel("generate", "ad.yaml")
+        assert (failed.returncode, "\x1b" in failed.stderr) == (2, False)
+        assert "\\x1b[31mred" in failed.stderr
+
+
+class TestTables:
+    @pytest.fixture
+    def far(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Give a storage with a path that is wider than any terminal."""
+        folder = tmp_path / ("deep-" * 20) / "with a blank"
+        monkeypatch.setenv("ADREEL_STORAGE", str(folder))
+        return folder
+
+    @pytest.mark.xdist_group("prefect")
+    @pytest.mark.usefixtures("prefect", "runware")
+    def test_paths_are_whole_in_pipes_and_on_narrow_terminals(self, far: Path, tmp_path: Path) -> None:
+        (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1)))
+        assert adreel("generate", "ad.yaml", "--scene", "hook").returncode == 0
+        [clip] = far.glob("*.mp4")
+        piped = adreel("status", "ad").stdout.splitlines()
+        assert re.fullmatch(rf"hook +completed +\$\S+ +\S+  {re.escape(str(clip))}", piped[1])
+        assert all(line == line.rstrip() for line in piped)
+        for columns in (20, 80, 400):
+            shown = on_terminal("status", "ad", columns=columns, NO_COLOR="1")
+            assert str(clip) in shown
+            assert ("\n  /" in shown) is (columns < 400)
+
+    def test_what_fits_stands_side_by_side(self, records: Records) -> None:
+        records.save_session(make_session(product_name="Lamp"))
+        assert "ad       new    unknown  Lamp" in on_terminal("sessions", columns=80)
+
+    def test_no_color_and_a_dumb_terminal_get_no_codes(self, stored: Records) -> None:
+        assert "\x1b" in on_terminal("sessions", columns=80)
+        assert "\x1b[3" not in on_terminal("sessions", columns=80, NO_COLOR="1")
+        assert "\x1b" not in on_terminal("sessions", columns=80, TERM="dumb")
+
+
+def test_an_error_that_nobody_expected_is_one_line_without_a_traceback() -> None:
+    code = """
+import sys
+from adreel.cli import app
+sys.argv = ["adreel", "oops"]
+
+@app.app.command()
+def oops() -> None:
+    {}["lamp"]
+
+app.main()
+"""
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("adreel: this is a bug: KeyError: 'lamp'; ADREEL_DEBUG=1 shows where")
+    environment = {**os.environ, "ADREEL_DEBUG": "1"}
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert "Traceback" in shown.stderr
