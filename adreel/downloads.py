@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -139,7 +139,7 @@ def _session() -> aiohttp.ClientSession:
 def _proxy_of(url: str) -> dict[str, Any]:
     parts = _parsed(url)
     found = getproxies_environment().get(parts.scheme)
-    if found is None or proxy_bypass_environment(parts.host or ""):
+    if found is None or proxy_bypass(parts.host or ""):
         return {}
     proxy = URL(found)
     if proxy.user is None:

@@ -87,8 +87,9 @@ class RefusingS3(S3Server):
 
 @pytest.mark.parametrize("header", ["HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"])
 def test_an_object_store_that_refuses_conditions_is_named(header: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with RefusingS3() as server:
-        server.header = header
+    server = RefusingS3()
+    server.header = header
+    with server:
         options = {**server.options, "config_kwargs": {"retries": {"max_attempts": 1}}}
         monkeypatch.setenv("ADREEL_STORAGE", server.bucket())
         monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", json.dumps(options))

@@ -277,7 +277,7 @@ def test_a_session_is_not_busy_with_a_scene_whose_job_has_ended(records: Records
 def test_an_ad_that_sent_nothing_leaves_the_cost_of_its_campaign_known(records: Records) -> None:
     tally = Tally(2)
     for job_id, take in (("job-1", make_take(None, problem="no free slot")), ("job-2", make_take(job_id="job-2"))):
-        records.save_job(a_job(HOOK).model_copy(update={"job_id": job_id}))
+        save_job(records, a_job(HOOK).model_copy(update={"job_id": job_id}))
         records.save_take(take)
         tally.add(job_view(records, job_id))
     assert tally.money == "USD 0.11"
