@@ -141,13 +141,13 @@ class TestOfAnAnswer:
                 assert not set(text) & {"\x07", "\r", "\u202e"}, words
                 assert "\x1b]" not in text
                 assert "\x1b[31m\x1b" not in text
-        assert "refused: \\x1b[31m\\x1b]0;owned\\x07\\u202e[/red][bold]\\x0d:cat:" in adreel("status", "job-1").stdout
+        assert "refused: [/red][bold]:cat:" in adreel("status", "job-1").stdout
 
-    def test_an_error_spells_them_out(self, tmp_path: Path) -> None:
+    def test_an_error_is_shown_without_them(self, tmp_path: Path) -> None:
         (tmp_path / "ad.yaml").write_text(json.dumps({"\x1b[31mred": 1}))
         failed = adreel("generate", "ad.yaml")
         assert (failed.returncode, "\x1b" in failed.stderr) == (2, False)
-        assert "\\x1b[31mred" in failed.stderr
+        assert "red: Extra inputs" in failed.stderr
 
 
 class TestTables:
