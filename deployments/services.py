@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from adreel.errors import AdreelError
@@ -16,6 +17,8 @@ STOP_SECONDS = 15.0
 LOOK_SECONDS = 0.2
 # A service that ends again and again is started ever more slowly, but never given up.
 PAUSE_FIRST, PAUSE_MOST, CALM_SECONDS = 0.5, 30.0, 60.0
+
+LOG_BYTES, OLD_LOGS = 10_000_000, 2
 
 Tell = Callable[[str], None]
 Command = Sequence[str | Path]
@@ -30,6 +33,8 @@ class Service:
     log: Path
     environment: dict[str, str]
     answers: Callable[[], bool] = lambda: True
+    umask: int = -1
+    """That of its files; -1 leaves it as it is."""
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     _started_at: float = 0.0
     _pause: float = PAUSE_FIRST
@@ -43,7 +48,8 @@ class Service:
     def start(self) -> None:
         """Start it in a session of its own: a Ctrl-C is for the supervisor, which ends things in order."""
         self._started_at, self._again_at = time.monotonic(), None
-        with self.log.open("ab") as log:
+        rotate(self.log)
+        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the project's own commands
                 [str(word) for word in self.command],
                 env=self.environment,
@@ -51,6 +57,7 @@ class Service:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=self.umask,
             )
 
     def wait_until_ready(self) -> None:
@@ -65,6 +72,7 @@ class Service:
 
     def keep(self, tell: Tell) -> None:
         """Start it again if it ended, after a pause that grows if that goes on."""
+        rotate(self.log)
         if self.pid is not None:
             return
         now = time.monotonic()
@@ -74,7 +82,12 @@ class Service:
             self._again_at = now + self._pause
             tell(f"{self.name} {self.how_it_ended()}: started again in {self._pause:g} s; its log: {self.log}")
         elif now >= self._again_at:
-            self.start()
+            try:
+                self.start()
+            except OSError as error:  # The disk is full, or there are too many processes: that may pass.
+                self._pause = min(2 * self._pause, PAUSE_MOST)
+                self._again_at = now + self._pause
+                tell(f"{self.name} can't be started: {error}; tried again in {self._pause:g} s")
 
     def how_it_ended(self) -> str:
         """Say by what it ended."""
@@ -94,6 +107,26 @@ class Service:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def rotate(log: Path) -> None:
+    """Keep a log and each of its predecessors within LOG_BYTES; the process that appends to it goes on as before."""
+    try:
+        size = log.stat().st_size
+    except FileNotFoundError:
+        return
+    if size <= LOG_BYTES:
+        return
+    with suppress(OSError):  # On a full disk the room matters more than the old lines.
+        old = [log.with_name(f"{log.name}.{number}") for number in range(1, OLD_LOGS + 1)]
+        for newer, older in reversed(list(pairwise(old))):
+            if newer.exists():
+                newer.replace(older)
+        old[0].touch(mode=0o600)
+        with log.open("rb") as stream, old[0].open("wb") as copy:
+            stream.seek(max(0, size - LOG_BYTES))
+            copy.write(stream.read(LOG_BYTES))
+    os.truncate(log, 0)
 
 
 def last_lines(log: Path, number: int = 15) -> str:
