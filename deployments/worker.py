@@ -5,6 +5,7 @@ The work pool is of Prefect's own type `process`: plain workers may serve it as 
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -99,8 +100,10 @@ def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int, *, 
     _check_pool(client, pool)
     os.environ.update(environment_of_runs(Settings.load(), os.environ))
     often = temporary_settings(set_defaults={PREFECT_WORKER_QUERY_SECONDS: QUERY_SECONDS})
-    with often, _warm_process() as address:
+    with often, _own_temporary_folder(), _warm_process() as address:
         os.environ[launch.SOCKET] = address
+        # A script's background has SIGINT ignored, and Prefect's handler turns SIGTERM into it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         setup_signal_handlers_worker(os.getpid(), "the worker", print)
         worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
         asyncio.run(worker.start(with_healthcheck=with_healthcheck))
@@ -130,6 +133,18 @@ def environment_of_runs(settings: Settings, environment: Mapping[str, str]) -> d
 
 
 @contextmanager
+def _own_temporary_folder() -> Iterator[None]:
+    """Use a private folder for temporary files: Prefect's own in `/tmp` has one name, so one owner, on a machine."""
+    with tempfile.TemporaryDirectory(prefix="adreel-", ignore_cleanup_errors=True) as folder:
+        earlier = tempfile.tempdir
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = earlier
+
+
+@contextmanager
 def _warm_process() -> Iterator[str]:
     """Run the process that the runs are forked off, and give its address; if it dies, they start cold."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
@@ -138,7 +153,7 @@ def _warm_process() -> Iterator[str]:
         listener.bind(address)
         listener.listen(BACKLOG)
         process = subprocess.Popen(  # noqa: S603 - this project's own module
-            [sys.executable, "-m", warm.__name__, str(listener.fileno())],
+            [sys.executable, "-P", "-m", warm.__name__, str(listener.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
             # A Ctrl-C reaches the runs through their launchers, once.

@@ -25,7 +25,8 @@ class LastWill:
     def __init__(self, run_id: str, run_count: int, environment: dict[str, str]) -> None:
         # Its own session, so that no signal to the run's group reaches it; no stdout, whose end the worker waits for.
         self._executor = subprocess.Popen(  # noqa: S603 - this module itself
-            [sys.executable, "-m", MODULE, run_id, str(run_count)],
+            # -P: a `tasks` in the current folder is the user's own.
+            [sys.executable, "-P", "-m", MODULE, run_id, str(run_count)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -89,16 +89,30 @@ class Up:
 
 
 @contextmanager
-def up(folder: Path, *options: str) -> Iterator[Up]:
+def up(folder: Path, *options: str, ends_well: bool = True, before: Sequence[str] = ()) -> Iterator[Up]:
+    """Run a studio, perhaps under another command; the last option of a kind counts."""
     output = folder.with_suffix(".txt")
     output.unlink(missing_ok=True)
     with output.open("wb") as stream:
-        command: list[str | Path] = [ADREEL, "up", "--folder", folder, "--port", "0", "--prefect-port", "0", *options]
+        command: list[str | Path] = [
+            *before,
+            ADREEL,
+            "up",
+            "--folder",
+            folder,
+            "--port",
+            "0",
+            "--prefect-port",
+            "0",
+            *options,
+        ]
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, "RUNWARE_API_KEY": ""})
     studio = Up(folder, output, process)
     try:
         studio.wait_for("Up after")
         yield studio
+        if not ends_well:
+            return
         process.send_signal(signal.SIGINT)
         process.wait(120)
         assert process.returncode == 130, studio.said
@@ -148,10 +162,10 @@ def test_a_taken_port_and_a_storage_in_memory_are_refused(monkeypatch: pytest.Mo
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} is taken: choose another with --port"):
-            Studio(Settings.load(), Terms(tmp_path, port, 0))
+            Studio(Settings.load(), Terms(tmp_path, port, 0), tmp_path)
     monkeypatch.setenv("ADREEL_STORAGE", "memory://ads")
     with pytest.raises(InputError, match="each process of a studio would have its own"):
-        Studio(Settings.load(), Terms(tmp_path, 0, 0))
+        Studio(Settings.load(), Terms(tmp_path, 0, 0), tmp_path)
 
 
 def until_ended(records: Records, job_id: str, studio: Up) -> State:

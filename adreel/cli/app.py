@@ -313,6 +313,8 @@ def main() -> None:
 
     make_output_last()
     bypass_loopback()
+    # Modules of the user's own in the current folder must not take the place of those that are started from here.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     use_auth(os.environ)
     sys.exit(_lose_no_output(_run()))
 

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,19 +20,18 @@ if TYPE_CHECKING:
 def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs: int) -> None:
     """Start the studio, say where it is, and keep it running until Ctrl-C."""
     from deployments.prefect_auth import auth_file
-    from deployments.studio import Studio, Terms
+    from deployments.studio import Terms, running
 
     began = time.monotonic()
     unify_proxies()
     settings = Settings.load()
-    studio = Studio(settings, Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs))
-    typer.echo(f"Starting {', '.join(service.name for service in studio.services)} ...")
-    with studio.running(typer.echo):
+    terms = Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs)
+    with running(settings, terms, _tell) as studio:
         file = auth_file(folder)
         provider = "the local Runware renders, nothing is spent" if settings.is_local else "Runware"
         # What is no terminal may be a log, which others read.
         sign_in = f"{studio.prefect_auth}  (kept in {file})" if sys.stdout.isatty() else f"the password in {file}"
-        typer.echo(f"""
+        _tell(f"""
   Storyboard  {studio.pages_url}
   Prefect     {studio.prefect_url}
   Sign in     {sign_in}
@@ -42,7 +41,13 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
   Logs        {folder / "logs"}
 
 Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on at the next start.""")
-        studio.keep(typer.echo)
+        studio.keep(_tell)
+
+
+def _tell(line: str) -> None:
+    # Its terminal may be closed, or the disk of its output full: the studio goes on, or ends in order.
+    with suppress(OSError):
+        typer.echo(line)
 
 
 def carry_out_runs(*, pool: str, name: str | None, limit: int, with_healthcheck: bool) -> None:

@@ -1,0 +1,145 @@
+"""`adreel up` on machines as they are: closed terminals, killed supervisors, other users, folders of other projects."""
+
+import fcntl
+import os
+import subprocess
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from dotenv import dotenv_values
+
+from adreel.client import Client
+from adreel.records import Records
+from adreel.scenarios import Scenario
+from adreel.storage import Storage
+from deployments.prefect_auth import API_AUTH, API_URL, auth_file
+from tests.factories import make_session
+from tests.test_cli import ADREEL
+from tests.test_studio import Up, up
+from tests.workers import free_port, until
+
+pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(600)]
+
+TRAP = "raise SystemExit('a module of the user was imported in place of ours')\n"
+# Names of this project, of what Prefect starts, and of the standard library.
+THEIRS = ["tasks.py", "deployments/__init__.py", "flows/__init__.py", "uvicorn.py", "secrets.py", "prefect/__init__.py"]
+NOBODY = 65534
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a folder that holds another project."""
+    home = tmp_path / "another project"
+    for name in THEIRS:
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(TRAP)
+    (home / "prefect.yaml").write_text("name: theirs\ndeployments: [{name: theirs, entrypoint: flows.theirs:theirs}]\n")
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("ADREEL_STORAGE", str(tmp_path / "outputs"))
+    monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+    monkeypatch.setenv("ADREEL_SIZE", "128x72")
+    monkeypatch.setenv("ADREEL_LOCAL_RENDER_SECONDS", "0.5")
+    return home
+
+
+@pytest.fixture
+def records(home: Path, tmp_path: Path) -> Records:
+    records = Records(Storage(str(tmp_path / "outputs")))
+    records.save_session(make_session(seconds=1))
+    return records
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, dict[str, Any]]]:
+    """Give our end of a terminal, and the arguments that start a process on its other end."""
+    ours, theirs = os.openpty()
+    try:
+        yield (
+            ours,
+            {
+                "stdin": theirs,
+                "stdout": theirs,
+                "stderr": theirs,
+                "start_new_session": True,
+                "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            },
+        )
+    finally:
+        os.close(theirs)
+
+
+def said_on(ours: int, words: str) -> str:
+    said = ""
+    while words not in said:
+        said += os.read(ours, 65536).decode()
+    return said
+
+
+def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_again_on_its_ports(
+    home: Path, records: Records
+) -> None:
+    ports = ["--port", str(free_port()), "--prefect-port", str(free_port())]
+    studio = Up(home / ".adreel", home / "said.txt", None)  # type: ignore[arg-type]
+    with terminal() as (ours, ends):
+        process = subprocess.Popen(
+            [ADREEL, "up", "--sqlite", *ports], env={**os.environ, "RUNWARE_API_KEY": ""}, **ends
+        )
+    said = said_on(ours, "Ctrl-C ends it")
+    auth = dotenv_values(auth_file(home / ".adreel"))[API_AUTH] or ""
+    assert f"Sign in     {auth}" in said
+
+    os.close(ours)
+    process.wait(120)
+    until(lambda: not studio.processes(), "the end of all processes", 20)
+
+    # A second one on the same ports is killed; the third ends what is left.
+    with up(home / ".adreel", "--sqlite", *ports, ends_well=False) as second:
+        assert dotenv_values(auth_file(home / ".adreel"))[API_AUTH] == auth
+        second.process.kill()
+        second.process.wait()
+        left = set(second.processes())
+        assert left
+        with up(home / ".adreel", "--sqlite", *ports) as third, Client(third.address("Storyboard")) as client:
+            assert not left & set(third.processes())
+            assert any("deployments.warm" in command for command in third.processes().values())
+            job = client.wait(client.generate("ad", scenarios=[Scenario.HOOK]).job_id, every=0.5)
+            assert job.overall_status == "completed"
+            log = third.logs()
+            assert "in place of ours" not in log
+            assert_a_killed_run_is_reported(home, third)
+
+
+def assert_a_killed_run_is_reported(home: Path, studio: Up) -> None:
+    """Have a run of the user's own command killed: the process beside it tells Prefect at once."""
+    kept = {name: value or "" for name, value in dotenv_values(auth_file(home / ".adreel")).items()}
+    environment = {**os.environ, API_URL: kept[API_URL], "RUNWARE_API_KEY": "", "ADREEL_LOCAL_RENDER_SECONDS": "60"}
+    command = [ADREEL, "regenerate", "ad", "hook"]
+    with subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
+        until(lambda: states(kept, "RUNNING"), "its run")
+        until(lambda: any("tasks.last_will" in line for line in commands()), "the process beside it")
+        run.kill()
+        run.wait()
+        until(lambda: states(kept, "CRASHED"), "the report", 20)
+
+
+def commands() -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+def states(kept: dict[str, str], state: str) -> list[Any]:
+    user, _, password = kept[API_AUTH].partition(":")
+    asked = {"flow_runs": {"state": {"type": {"any_": [state]}}}}
+    answer = httpx.post(f"{kept[API_URL]}/flow_runs/filter", json=asked, auth=(user, password), timeout=30)
+    found: list[Any] = answer.raise_for_status().json()
+    return found
