@@ -36,6 +36,6 @@ def _refuse_to_pay_twice(records: Records, session: Session, chosen: list[Scenar
     if taken:
         raise InputError(
             f"session {session.session_id!r} has takes of {', '.join(taken)} already (adreel status"
-            f" {session.session_id}): bring home what is open with `adreel resume {session.session_id}`, buy one scene"
+            f" {session.session_id}): take up what is open with `adreel resume {session.session_id}`, buy one scene"
             f" anew with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {all_anew}"
         )

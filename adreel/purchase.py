@@ -283,11 +283,10 @@ class Purchase:
 
     def _give_up_for_now(self) -> None:
         if not self.take.is_stored:
-            self.take.problem = Problem(
-                code="cancelled",
-                message="cancelled; what Runware has accepted goes on rendering: `adreel resume` brings it home",
-                retryable=True,
-            )
+            message = "cancelled; Runware goes on rendering the clip: `adreel resume` fetches it"
+            if not self.take.is_open or self._attempt.state == AttemptState.SUBMITTED:
+                message = "cancelled before Runware was known to have the order: `adreel resume` orders the clip"
+            self.take.problem = Problem(code="cancelled", message=message, retryable=True)
             self._write()
 
     def _report_progress(self, percent: int) -> None:

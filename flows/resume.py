@@ -9,7 +9,7 @@ from flows.jobs import Outcome, resume_jobs
 
 @flow(name="resume", flow_run_name="resume-{target}", task_runner=OneLoopTaskRunner(), persist_result=False)
 def resume(target: str = ALL) -> Outcome:
-    """Fetch what is rendered, re-attach to what is open, buy only what was never bought.
+    """Fetch what Runware has accepted, buy what it has not; failed attempts are repeated within ADREEL_ATTEMPTS.
 
     Args:
         target: The id of a session or of a job, which is its run's id; all takes up everything that is open.

@@ -118,6 +118,24 @@ def test_a_scene_told_to_fail_ends_the_command_with_1_and_three_clips(
 
 @pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
+def test_each_scene_without_a_clip_gets_the_command_that_suits_it(runware: LocalRunware, session_file: Path) -> None:
+    for fault in ("insufficientCredits:hook", "neverEnds:problem", "contentPolicy:solution"):
+        runware.inject(fault)
+    ran = adreel("generate", session_file, ADREEL_DEADLINE="3")
+    assert ran.returncode == 1
+    job_id = answer("status", "ad")["scene_videos"][0]["take"]
+    said = ran.stdout[ran.stdout.index("Rerun one scene") :].splitlines()
+    assert said == [
+        "Rerun one scene:  adreel regenerate ad solution",
+        "  solution: Runware refuses the scene as it is described: change it first. This buys a new clip.",
+        f"Resume the job:  adreel resume {job_id}",
+        "  hook: The account had no credits for the order: this orders again and buys the clip.",
+        "  problem: The clip is ordered already: this fetches it, and buys another only if its render fails.",
+    ]
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
 def test_generating_a_session_twice_takes_an_explicit_word(runware: LocalRunware, session_file: Path) -> None:
     first = answer("generate", session_file, "--scene", "hook")
     assert first["overall_status"] == "completed"

@@ -93,7 +93,9 @@ async def regenerate_scene(
 
 @router.post("/resume/{job_id}", status_code=202, responses=answers(404, 409, *COSTS))
 async def resume(job_id: JobId, backend: Served, key: ScopedKey) -> VideoGenerationResponse:
-    """Take up what a job has left open: fetch what is rendered, buy only what was never bought.
+    """Take up what a job has left open: fetch what Runware has accepted, buy what it has not.
+
+    Failed attempts are repeated within ADREEL_ATTEMPTS.
 
     The answer's `job_id` is that of the resume: its status shows the same scenes, until they are home or given up.
     """

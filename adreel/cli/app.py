@@ -101,7 +101,7 @@ def resume(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take up what was left open: fetch what is rendered, buy only what was never bought."""
+    """Take up what was left open: fetch what Runware has accepted, buy what it has not."""
     from adreel.cli.generating import resume_open
 
     if everything == (target is not None):

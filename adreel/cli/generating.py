@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adreel.cli.progress import watching
-from adreel.cli.showing import open_records, print_line, show_broken, show_job, show_resumed
+from adreel.cli.showing import open_records, print_line, show_actions, show_broken, show_job, show_resumed
 from adreel.errors import AdreelError, InputError
 from adreel.jobs import open_scenes
 from adreel.messages import State
@@ -66,6 +66,8 @@ def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
             raise state.data
     views = [job_view(records, job_id) for job_id in jobs]
     show_resumed(views, as_json=as_json)
+    if not as_json:
+        show_actions(records, settings, views)
     unread = show_broken(broken)
     return unread if all(view.overall_status == State.COMPLETED for view in views) else 1
 
@@ -95,8 +97,9 @@ def _run(flow_name: str, parameters: dict[str, Any], settings: Settings, *, as_j
     view = job_view(records, jobs[0])
     show_job(view, as_json=as_json)
     if not as_json:
-        scene = next((each.scenario for each in view.scenes if each.error), view.scenes[0].scenario)
-        print_line(f"Rerun one scene:  adreel regenerate {view.session_id} {scene}")
+        if view.overall_status == State.COMPLETED:
+            print_line(f"Rerun one scene:  adreel regenerate {view.session_id} {view.scenes[0].scenario}")
+        show_actions(records, settings, [view])
     return 0 if view.overall_status == State.COMPLETED else 1
 
 

@@ -10,10 +10,12 @@ from rich.text import Text
 
 from adreel.cli.output import printable
 from adreel.errors import AdreelError, NotFound
+from adreel.messages import State
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.suggestions import suggest_action
 from adreel.takes import Take
 from adreel.verification import verify
 from adreel.views import JobView, choose_take, current_take, job_view, session_view, session_views
@@ -75,6 +77,25 @@ def show_resumed(views: list[JobView], *, as_json: bool) -> None:
         show_job(view, as_json=False)
     if not views:
         print_line("nothing is open: there is nothing to resume")
+
+
+def show_actions(records: Records, settings: Settings, views: list[JobView]) -> None:
+    """Print the command for each scene that has no clip, and whether it buys one."""
+    for view in views:
+        job = records.job(view.job_id)
+        allowed = settings.attempts * (job.rounds if job else 1)
+        resumed: list[str] = []
+        for scene in view.scenes:
+            if scene.status == State.COMPLETED:
+                continue
+            action = suggest_action(records.take(view.session_id, scene.scenario, view.job_id), allowed)
+            if action.resumes:
+                resumed.append(f"  {scene.scenario}: {action.text}")
+            else:
+                print_line(f"Rerun one scene:  adreel regenerate {view.session_id} {scene.scenario}")
+                print_line(f"  {scene.scenario}: {action.text}")
+        if resumed:
+            print_line("\n".join([f"Resume the job:  adreel resume {view.job_id}", *resumed]))
 
 
 def show_sessions(*, as_json: bool) -> int:

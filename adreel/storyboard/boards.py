@@ -15,6 +15,7 @@ from adreel.messages import State, VideoSceneStatus, VideoStatusResponse
 from adreel.runs import PrefectUnreachable
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneDescription, Session
+from adreel.suggestions import Effect, SuggestedAction, suggest_action
 from adreel.takes import AttemptState, Job, Take
 from adreel.views import SessionView, combine, current_take, scene_status, session_view
 
@@ -23,13 +24,13 @@ MOST_JOBS = 8
 
 @dataclass(frozen=True)
 class Remedy:
-    """What a person can do about a failed scene, and what that may cost in words."""
+    """The button of a failed scene: what it does, and to which other scenes of the same job."""
 
-    resumes: bool
+    action: SuggestedAction
     job_id: str
-    words: str
     about: tuple[str, ...]
-    also: list[Scenario] = field(default_factory=list)
+    also: dict[str, list[Scenario]] = field(default_factory=dict)
+    """What a resume does to the other scenes: effect -> scenes."""
 
 
 @dataclass(frozen=True)
@@ -228,14 +229,22 @@ class _Reader:
 
     def _remedy(self, scenario: Scenario, takes: list[Take]) -> Remedy:
         if not takes:
-            return Remedy(False, "", "Nothing was bought. This buys a clip.", ("retry", scenario))
+            action = SuggestedAction(False, Effect.BUYS, "Nothing was bought. This buys a clip.")
+            return Remedy(action, "", ("retry", scenario))
         newest = takes[-1]
-        scenes = self._open_in(newest.job_id)
-        if scenario not in scenes:
-            return Remedy(False, newest.job_id, "This buys a new clip.", ("retry", newest.job_id))
-        about = ("resume", newest.job_id, newest.updated_at.isoformat())
-        also = [other for other in scenes if other != scenario]
-        return Remedy(True, newest.job_id, _cost_of_resume(newest), about, also)
+        action = self._action(newest, newest.job_id)
+        if not action.resumes:
+            return Remedy(action, newest.job_id, ("retry", newest.job_id))
+        also: dict[str, list[Scenario]] = {}
+        for other in self._open_in(newest.job_id):
+            if other != scenario:
+                take = self._backend.records.take(self._session.session_id, other, newest.job_id)
+                also.setdefault(self._action(take, newest.job_id).effect, []).append(other)
+        return Remedy(action, newest.job_id, ("resume", newest.job_id, newest.updated_at.isoformat()), also)
+
+    def _action(self, take: Take | None, job_id: str) -> SuggestedAction:
+        job = self._job(job_id)
+        return suggest_action(take, self._backend.settings.attempts * (job.rounds if job else 1))
 
     def _open_in(self, job_id: str) -> list[Scenario]:
         try:
@@ -243,11 +252,3 @@ class _Reader:
         except AdreelError:
             return []
         return [scenario for _, scenes in found for scenario in scenes]
-
-
-def _cost_of_resume(take: Take) -> str:
-    if take.is_open:
-        return "The clip is ordered already: this fetches it and buys nothing twice."
-    if not take.attempts or take.attempts[-1].problem is None:
-        return "Nothing was bought yet: this buys the clip."
-    return "The last try failed: this buys another."

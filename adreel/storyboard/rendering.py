@@ -27,7 +27,7 @@ STEPS = (
     (80, "Downloaded, being stored"),
     (70, "Rendered, being fetched"),
     (30, "Rendering"),
-    (10, "Ordered"),
+    (10, "Sent to Runware"),
     (0, "Waiting to begin"),
 )
 HEADINGS = {404: "Not found", 409: "Not now", 422: "That can't be done", 503: "Out of reach for the moment"}

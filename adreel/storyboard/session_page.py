@@ -35,7 +35,7 @@ from adreel.storyboard.rendering import PageRoute, page
 SAID = {
     "saved": "Saved. The next take will be made from this description.",
     "chosen": "This take is the current one now.",
-    "cancelled": "Cancelled. Nothing more is bought; what was ordered already can still be brought home.",
+    "cancelled": "Cancelled. Nothing more is bought. What Runware has accepted can still be fetched.",
 }
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)

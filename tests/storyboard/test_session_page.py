@@ -63,7 +63,14 @@ def test_each_scene_shows_its_progress_in_words(visitor: Visitor, records: Recor
     generating(records, Scenario.SOLUTION, AttemptState.RENDERED)
     page = visitor.read(AD)
     assert page_progress(visitor, AD) == ["10", "30", "70", "0"]
-    for words in ("Ordered", "Rendering", "Rendered, being fetched", "Waiting to begin", "Refresh", "Cost unknown"):
+    for words in (
+        "Sent to Runware",
+        "Rendering",
+        "Rendered, being fetched",
+        "Waiting to begin",
+        "Refresh",
+        "Cost unknown",
+    ):
         assert words in page.text
     assert page.by_id("jobs")["data-jobs"] == "job-1"
     assert not any("Regenerate" in form.buttons for form in page.forms)
@@ -92,12 +99,33 @@ def test_a_failed_scene_says_why_and_can_be_resumed_once(visitor: Visitor, recor
     end_job(records, job)
     page = visitor.read(AD)
     assert page.text.count("The newest take has failed: no credits left") == 4
-    assert (
-        "Nothing was bought yet: this buys the clip. It takes up problem, solution and call to action too." in page.text
-    )
+    assert "Nothing was bought yet: this buys the clip. It also buys problem, solution and call to action." in page.text
     for _ in range(2):
         visitor.press(page.form(f"{AD}/jobs/job-2/resume", "Resume"), "Resume")
     assert orders.parameters == [{"target": "job-2"}]
+
+
+def test_what_an_empty_account_refused_is_not_called_ordered(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    for scenario in Scenario:
+        generating(records, scenario, AttemptState.ACCEPTED if scenario == Scenario.CTA else AttemptState.SUBMITTED)
+        failed(records, scenario, "no credits left")
+    text = visitor.read(AD).text
+    assert text.count("this orders again and buys the clip. It also buys") == 3
+    assert text.count("ordered already") == 1
+    assert text.count("It also fetches call to action.") == 3
+    assert "It also buys hook, problem and solution." in text
+
+
+def test_a_rendered_clip_is_resumed_although_another_scene_can_t_be_planned(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    generating(records, Scenario.HOOK, AttemptState.RENDERED)
+    failed(records, Scenario.HOOK, "disk full")
+    records.storage.remove("sessions/ad/takes/cta/job-1.json")
+    records.save_session(make_session(scene_descriptions=make_session().model_dump()["scene_descriptions"][:3]))
+    page = visitor.read(AD)
+    assert "The clip is rendered and paid: this downloads it." in page.text
+    assert page.form(f"{AD}/jobs/job-1/resume", "Resume")
 
 
 def test_what_was_never_bought_has_no_cost_and_what_is_unknown_is_not_zero(visitor: Visitor, records: Records) -> None:
