@@ -202,8 +202,14 @@ def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, 
 
     They are copied before the job is recorded: whoever takes it up, anywhere, finds them in the storage.
     """
-    files = {take.request.first_frame for take in planned}
-    images = {file: read_image(file) for file in files if file and is_local_file(file)}
+    images = {}
+    for take in planned:
+        file = take.request.first_frame
+        if file and is_local_file(file):
+            try:
+                images[file] = read_image(file)
+            except InputError as error:
+                raise InputError(f"scene {take.scenario}: {error}") from None
     if not images:
         return job, planned
     copies = {file: copy_input(records.storage, job.session_id, image) for file, image in images.items()}

@@ -5,18 +5,20 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adreel import jobs
 from adreel.crash_points import crash_point
 from adreel.purchase import Purchase
+from adreel.records import Records
 from adreel.runware_client import RunwareClient, connection
 from adreel.storage import local
-from adreel.takes import AttemptState
+from adreel.takes import AttemptState, Job, Take
 from tests.rigs.sweep import sweep
 from tests.storage.servers import S3Server
 
 STEPS = {
     *(f"{when} the record: {progress}" for when in ("before", "after") for progress in (10, 30, 70, 80, 100)),
     *("slot held", "before the submit", "after the submit", "seen rendered", "downloaded"),
-    *("poster published", "clip published"),
+    *("poster published", "clip published", "input copied"),
 }
 FAULTS = ["", "providerTimeoutx1", "dropReplyReset", "emptyAcceptance", "conflict", "gone404x1"]
 
@@ -74,6 +76,27 @@ async def test_the_sweep_sees_a_record_that_is_not_replaced_whole(
 
     monkeypatch.setattr(local, "_replace", overwrite)
     assert "I11" in await broken(tmp_path)
+
+
+async def test_the_sweep_sees_an_image_that_is_not_copied_into_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_with_inputs", lambda _records, job, planned: (job, planned))
+    assert {"I2", "I16"} <= await broken(tmp_path)
+
+
+async def test_the_sweep_sees_an_image_that_is_copied_after_its_job_was_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = jobs._with_inputs
+
+    def record_first(records: Records, job: Job, planned: list[Take]) -> tuple[Job, list[Take]]:
+        records.update_job(job.job_id, lambda latest: latest or job)
+        crash_point("recorded too early")
+        return copy(records, job, planned)
+
+    monkeypatch.setattr(jobs, "_with_inputs", record_first)
+    assert await broken(tmp_path)
 
 
 async def broken(folder: Path, fault: str = "") -> set[str]:

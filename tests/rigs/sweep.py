@@ -7,6 +7,7 @@ every promise, by the ledger of a real local Runware, on a real disk or any othe
 import argparse
 import asyncio
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 from adreel.crash_points import visiting
-from adreel.errors import AdreelError, BadRecord
+from adreel.errors import AdreelError, InputError, StorageError
 from adreel.jobs import open_scenes, produce_scene, resume_job, start_job
 from adreel.local_runware import LocalRunware
 from adreel.local_runware.faults import KINDS
@@ -27,7 +28,7 @@ from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Take
-from tests.factories import make_session
+from tests.factories import make_session, write_image
 from tests.rigs.invariants import AT_REST, Violation, check_at_rest
 from tests.rigs.tally import NO_FAULT, Tally
 
@@ -63,8 +64,9 @@ class Swept:
 class Life:
     """One storage and one provider, over as many lives of the buyer as it takes."""
 
-    def __init__(self, server: LocalRunware, url: str, options: dict[str, Any] | None = None) -> None:
+    def __init__(self, server: LocalRunware, url: str, image: Path, options: dict[str, Any] | None = None) -> None:
         self.server = server
+        self.image = image
         self.settings = Settings(
             runware_url=server.url,
             ADREEL_STORAGE=url,
@@ -74,7 +76,17 @@ class Life:
             ADREEL_ATTEMPTS=3,
             ADREEL_DEADLINE=1,
         )
-        self.records.save_session(make_session(seconds=1))
+        session = make_session(seconds=1)
+        session.scene(Scenario.HOOK).first_frame = str(write_image(image))
+        self.records.save_session(session)
+
+    def move(self) -> None:
+        """Go on on another machine: with a copy of the storage if it is on this one, and without the local image."""
+        self.image.unlink()
+        if self.records.storage.is_local:
+            folder = Path(self.settings.storage)
+            shutil.copytree(folder, elsewhere := folder.with_name(f"{folder.name}-elsewhere"))
+            self.settings = self.settings.model_copy(update={"storage": str(elsewhere)})
 
     @property
     def records(self) -> Records:
@@ -127,17 +139,22 @@ class Life:
 async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None = None) -> Swept:
     """Crash at each point in turn under one fault (or none: ""), and come back; the folder may be a storage's URL."""
     swept = Swept()
-    with patch.object(shared, "RunwareClient", partial(RunwareClient, timing=QUICK)):
+    with (
+        patch.object(shared, "RunwareClient", partial(RunwareClient, timing=QUICK)),
+        tempfile.TemporaryDirectory() as images,
+    ):
         for crash_at in range(1, MOST_POINTS):
             async with LocalRunware(render_seconds=0, drip_seconds=0, faults=[fault] if fault else []) as server:
-                life = Life(server, f"{folder}/{crash_at}", options)
+                life = Life(server, f"{folder}/{crash_at}", Path(images) / f"{crash_at}.png", options)
                 reached, _ = await life.live(crash_at)
                 swept.points |= set(reached)
                 where = f"crash {crash_at} at {reached[-1]!r}"
                 try:
                     await _come_back(swept, life, fault, where)
-                except BadRecord as error:
+                except StorageError as error:
                     swept.see("I11", where, str(error))
+                except InputError as error:
+                    swept.see("I16", where, str(error))
                 swept.runs += 1
                 if len(reached) < crash_at:
                     return swept
@@ -146,6 +163,8 @@ async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None =
 
 async def _come_back(swept: Swept, life: Life, fault: str, where: str) -> None:
     before = life.take
+    if life.records.job(JOB):
+        life.move()
     swept.see("I3", where, *_unrecorded(life))
     for _ in range(PEOPLE_ACT):
         _, error = await life.live()
