@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from adreel import jobs
 from adreel.purchase import Purchase
 from adreel.runware_client import RunwareClient
 from adreel.takes import AttemptState, Take
@@ -80,6 +81,11 @@ def test_it_sees_a_new_uuid_for_the_same_attempt(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Take, "plan_attempt", plan_otherwise)
     assert "I1" in broken(10)
+
+
+def test_it_sees_an_image_that_is_not_copied_into_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_with_inputs", lambda _records, job, planned: (job, planned))
+    assert "I16" in broken(ENOUGH_TO_SEE)
 
 
 def broken(seeds: int) -> set[str]:

@@ -30,6 +30,8 @@ class Plan:
     provider_down: tuple[float, float] | None
     clock_jump: tuple[float, float] | None
     changed_settings: bool
+    has_image: bool = False
+    """Whether its first scene starts from an image of the machine that ends with the faults."""
 
     @classmethod
     def rolled(cls, dice: Random) -> "Plan":
@@ -62,6 +64,7 @@ class Plan:
             "provider restarted": self.provider_down,
             "clock jump": self.clock_jump,
             "settings changed before the resume": self.changed_settings or None,
+            "resumed on another machine": self.has_image or None,
         }
         return {name for name, what in planned.items() if what is not None}
 
