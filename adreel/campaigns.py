@@ -4,23 +4,22 @@ Each ad is a job of its own, under an id that follows from the campaign's name a
 campaign again, or beside this one, asks for the same clips. One that was cut short goes on by the same command.
 """
 
-import json
+import io
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote
 from uuid import UUID
 
-import yaml
-
+from adreel.documents import LARGEST, read_document, read_lines
 from adreel.errors import AdreelError, InputError
 from adreel.messages import State
 from adreel.prompts import clip_request
-from adreel.sessions import Session, check_id, parse_session
+from adreel.sessions import ID_PATTERN, Session, check_id, parse_session
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.variants import each_ad
@@ -28,13 +27,19 @@ from adreel.views import JobView
 
 LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".json", ".yaml", ".yml")
+KINDS = f"a {' or '.join(LINES)} file, a folder of {', '.join(SUFFIXES)} files, or one of products and variants"
 SHOWN = 20
 """Problems and failures that are told of by name; of the rest, their number."""
 
 
 def campaign_name(source: str, name: str = "") -> str:
     """Return the name of a campaign: that of its file or folder if it was given none."""
-    return check_id(name or PurePosixPath(source.rstrip("/")).stem, "campaign")
+    if name:
+        return check_id(name, "campaign")
+    own = PurePosixPath(source.rstrip("/")).stem
+    if not re.fullmatch(ID_PATTERN, own):
+        raise InputError(f"a campaign can't be called {own!r} like its source: give it another name (--name)")
+    return own
 
 
 def job_of(campaign: str, session_id: str) -> str:
@@ -68,13 +73,20 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
         except AdreelError as error:
             problems.append(str(error))
     if not count:
-        kinds = f"a {' or '.join(LINES)} file, a folder of {', '.join(SUFFIXES)} files, or one of products and variants"
-        raise InputError(f"{source} holds no sessions: expected {kinds}")
+        if others := left_out(settings, source):
+            source = f"{source} (with {', '.join(others[:SHOWN])})"
+        raise InputError(f"{source} holds no sessions: expected {KINDS}")
     if problems:
         more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         shown = "\n".join(problems[:SHOWN])
         raise InputError(f"{len(problems)} sessions of {source} are not good, nothing was bought:\n{shown}{more}")
     return len(range(part - 1, count, parts))
+
+
+def left_out(settings: Settings, source: str) -> list[str]:
+    """Return the names in a campaign's folder that are no session files; nothing of them is read."""
+    storage, name = _opened(settings, source)
+    return [] if name else [each for each in storage.names("") if not each.lower().endswith(SUFFIXES)]
 
 
 def _folder_of(source: str) -> Path | None:
@@ -91,51 +103,45 @@ def _session(place: str, data: Any, folder: Path | None) -> Session:
     return parse_session(data, place, folder=folder)
 
 
-def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
-    folder, _, name = source.rstrip("/").rpartition("/")
+def _opened(settings: Settings, source: str) -> tuple[Storage, str]:
+    """Return the folder of a source, and the name of its file; no name if the folder itself is the source."""
     same_kind = source.partition("://")[0] == settings.storage.partition("://")[0]
-    storage = Storage(
-        folder or ("/" if source.startswith("/") else "."), settings.file_system_options if same_kind else {}
-    )
-    if name.endswith(LINES):
-        yield from _lines(storage, name)
-    elif name.endswith(SUFFIXES):
-        yield from _variants(storage, name)
+    options = settings.file_system_options if same_kind else {}
+    folder, _, name = source.rpartition("/")
+    if name.lower().endswith(LINES + SUFFIXES):
+        return Storage(folder or ("/" if source.startswith("/") else "."), options), name
+    return Storage(source, options), ""
+
+
+def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
+    storage, name = _opened(settings, source)
+    if not name:
+        if storage.is_local and not Path(storage.location("")).is_dir():
+            raise InputError(f"{source} is no source of a campaign: expected {KINDS}")
+        for each in storage.names(""):
+            if each.lower().endswith(SUFFIXES):
+                yield each, _document(storage, each)
+    elif name.lower().endswith(LINES):
+        with _file(storage, name) as stream:
+            yield from read_lines(stream, name)
     else:
-        yield from _files(storage, name)
+        yield from each_ad(_document(storage, name), name)
 
 
-def _lines(storage: Storage, name: str) -> Iterator[tuple[str, Any]]:
+def _document(storage: Storage, name: str) -> Any:
+    with _file(storage, name) as stream:
+        return read_document(stream.read(LARGEST + 1), name)
+
+
+def _file(storage: Storage, name: str) -> BinaryIO:
+    location = storage.location(name)
+    if storage.is_local and Path(location).exists() and not Path(location).is_file():
+        raise InputError(f"can't read {location}: it is no regular file; write a / behind a folder's name")
     try:
-        with storage.open(name) as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield f"line {number}", _parsed(f"line {number}", partial(json.loads, line))
+        stream = storage.open(name)
     except FileNotFoundError:
-        raise InputError(f"there is no {storage.location(name)}") from None
-
-
-def _variants(storage: Storage, name: str) -> Iterator[tuple[str, Any]]:
-    try:
-        content = storage.read(name)
-    except FileNotFoundError:
-        raise InputError(f"there is no {storage.location(name)}") from None
-    # A long list of products is JSON that somebody exported, and YAML is read a hundred times slower.
-    load = json.loads if name.endswith(".json") else yaml.safe_load
-    yield from each_ad(_parsed(name, partial(load, content)), name)
-
-
-def _files(storage: Storage, folder: str) -> Iterator[tuple[str, Any]]:
-    for name in sorted(storage.names(folder)):
-        if name.endswith(SUFFIXES):
-            yield name, _parsed(name, partial(yaml.safe_load, storage.read(f"{folder}/{name}")))
-
-
-def _parsed(place: str, parse: Callable[[], Any]) -> Any:
-    try:
-        return parse()
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{place} is neither good YAML nor JSON: {error}") from None
+        raise InputError(f"there is no {location}") from None
+    return io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
 
 
 @dataclass

@@ -17,6 +17,7 @@ AdreelError
 │   ├── UnknownFailure       failed with a code that nobody has explained; a person decides
 │   └── TakeFailed           failed, and the attempts that the settings allow are used up
 └── StorageError             the storage can't be read or written
+    ├── StorageUnavailable   the storage, for now: trying again helps and costs nothing
     └── BadRecord            a record that is truncated, foreign or too new
 """
 
@@ -141,6 +142,13 @@ class StorageError(AdreelError):
     """The storage can't be read or written; once it can, a resume goes on without buying again."""
 
     code = "storage"
+
+
+class StorageUnavailable(StorageError):
+    """The storage does not answer, asks to slow down, or is not mounted just now."""
+
+    code = "storageUnavailable"
+    retryable = True
 
 
 class BadRecord(StorageError):

@@ -19,6 +19,7 @@ from adreel.migrations import NewerRecord, migrate
 from adreel.scenarios import Scenario
 from adreel.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.storage import Storage
+from adreel.storage.objects import RECORD_BYTES
 from adreel.takes import Choices, Job, Record, Take, utc_now
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -226,7 +227,7 @@ class Records:
         path = kind.path(ids)
         with self._no_folder(path), self._understanding(path):
             try:
-                return kind.parse(self.storage.read(path), ids)
+                return kind.parse(self.storage.read(path, RECORD_BYTES), ids)
             except FileNotFoundError:
                 return None
 

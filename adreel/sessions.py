@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from uuid import uuid4
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from adreel.documents import SIZE_ADVICE, read_document, read_file
 from adreel.errors import InputError
 from adreel.foreign_text import control_character
 from adreel.scenarios import Scenario
@@ -212,14 +213,7 @@ def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 def read_session(path: Path) -> Session:
     """Read a session from a YAML or JSON file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"can't read the session file {path}: {error}") from None
-    try:
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is neither good YAML nor JSON: {error}") from None
+    data = read_document(read_file(path, "session file"), str(path))
     if not isinstance(data, dict):
         raise InputError(f"{path} holds no session: expected a mapping with product_name and scene_descriptions")
     return parse_session(data, str(path), folder=path.parent)
@@ -230,6 +224,18 @@ def describe(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         place = ".".join(str(step) for step in item["loc"])
-        reason = item["msg"].removeprefix("Value error, ")
+        reason = item["msg"].removeprefix("Value error, ") + _advice(item)
         parts.append(f"{place}: {reason}" if place else reason)
     return "; ".join(parts)
+
+
+def _advice(item: ErrorDetails) -> str:
+    found = item["input"]
+    if item["type"] == "string_type" and found is None:
+        return ", and this is empty: leave the field out, or put text in quotes"
+    if item["type"] == "string_type" and isinstance(found, bool | int | float):
+        return f", and this is read as {json.dumps(found)}: put it in quotes"
+    if item["loc"][-1:] == ("size",) and isinstance(found, str):
+        what = "an aspect ratio" if ":" in found else "no size"
+        return f"; {found!r} is {what}: {SIZE_ADVICE}"
+    return ""

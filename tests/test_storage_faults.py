@@ -16,15 +16,16 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
-from adreel.errors import StorageError
+from adreel.errors import StorageError, StorageUnavailable
 from adreel.jobs import open_scenes
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from adreel.takes import AttemptState
 from adreel.verification import verify
+from tasks.generate_scene import RETRY_DELAYS, may_pass
 from tests.factories import make_session, make_take
-from tests.rigs.faulty_storage import READ_FAULTS, WRITE_FAULTS, Death, StorageFaults, faulty_storage
+from tests.rigs.faulty_storage import PASSING, READ_FAULTS, WRITE_FAULTS, Death, StorageFaults, faulty_storage
 from tests.studio import JOB, Studio, studio
 
 MOST = 100
@@ -65,7 +66,49 @@ async def check_that_it_ends_well(it: Studio) -> None:
     assert open_scenes(it.records, it.settings, "all") == []
 
 
-@pytest.mark.parametrize("fault", WRITE_FAULTS + READ_FAULTS)
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adreel.storage.PAUSES", (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("fault", PASSING)
+async def test_a_fault_that_passes_is_not_noticed_anywhere_in_a_purchase(fault: str, inner: str) -> None:
+    for number in count(1):
+        faults = StorageFaults([f"{fault}@{number}"])
+        storage = faulty_storage(faults, f"{inner}/{number}")
+        async with studio(render_seconds=0, ADREEL_STORAGE=storage.url) as it:
+            assert (await it.produce()).is_stored
+            assert len(it.bought) == 1
+            if not faults.struck:
+                break
+            await check_that_it_ends_well(it)
+        assert number < MOST
+    assert number > 8, "the sweep has to reach every record and both files of a purchase"
+
+
+@pytest.mark.parametrize("fault", ["writeTimedOut", "readTimedOut"])
+async def test_an_outage_that_lasts_is_left_to_the_task_s_retries(fault: str, inner: str) -> None:
+    faults = StorageFaults()
+    storage = faulty_storage(faults, inner)
+    async with studio(render_seconds=0, ADREEL_STORAGE=storage.url) as it:
+        job = it.start(Scenario.HOOK)
+        # With the clip paid and rendered, the store goes away for three tries of the task, five of each operation.
+        faults.begin(f"{fault}@4x15")
+        errors = []
+        for _ in range(1 + len(RETRY_DELAYS)):
+            try:
+                take = await it.produce(job=job)
+            except StorageUnavailable as error:
+                errors.append(error)
+            else:
+                break
+        assert errors
+        assert all(may_pass(error) and "trying again costs nothing" in str(error) for error in errors)
+        assert take.is_stored
+        await check_that_it_ends_well(it)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in WRITE_FAULTS + READ_FAULTS if fault not in PASSING])
 async def test_a_purchase_that_meets_a_fault_anywhere_is_taken_up_when_it_is_over(fault: str, inner: str) -> None:
     for number in count(2):  # The first read and the first write are those of the session, before the job.
         faults = StorageFaults([f"{fault}@{number}"])

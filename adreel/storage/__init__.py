@@ -6,19 +6,29 @@ project touches fsspec.
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from random import Random
+from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
-from adreel.errors import AdreelError, StorageError
+from adreel.errors import AdreelError, StorageError, StorageUnavailable
 from adreel.settings import Settings
 from adreel.storage.connecting import connect, secrets, without, without_password
-from adreel.storage.local import WORKSPACE, LocalDisk
+from adreel.storage.local import WORKSPACE, LocalDisk, make_folder
+from adreel.storage.outages import is_outage
 
 __all__ = ["Storage"]
+
+T = TypeVar("T")
+PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""Seconds between the tries of one operation while the storage is unavailable; the task retries for longer."""
+PATIENCE = 10.0
+"""Seconds after which an operation is not tried again in place."""
+_dice = Random()  # noqa: S311 - spreads tries out, no secret
 
 
 class Storage:
@@ -46,15 +56,13 @@ class Storage:
             return full if self.is_local else str(self.fs.unstrip_protocol(full))
         return f"{self.url.rstrip('/')}/{path}" if path else self.url
 
-    def read(self, path: str) -> bytes:
-        """Return the content of a small file; FileNotFoundError if there is none."""
-        with self._trouble("read", path):
-            return self._files.read(self._full(path))
+    def read(self, path: str, most: int | None = None) -> bytes:
+        """Return the content of a small file, of at most so many bytes; FileNotFoundError if there is none."""
+        return self._retried("read", path, lambda: self._files.read(self._full(path), most))
 
     def write(self, path: str, content: bytes) -> None:
         """Put a small file in place, whole or not at all, replacing an earlier one."""
-        with self._trouble("write", path, finding=False):
-            self._files.write(self._full(path), content)
+        self._retried("write", path, lambda: self._files.write(self._full(path), content), finding=False)
 
     def update(self, path: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
         """Replace a small file by what `change` makes of it (None: there is none) and return what stands then.
@@ -63,61 +71,69 @@ class Storage:
         the file as it is; what it raises is raised, and nothing is written.
         """
         failure: Exception | None = None
+        sent: bytes | None = None
+        lost: bytes | None = None
 
         def guarded(content: bytes | None) -> bytes | None:
-            nonlocal failure
+            nonlocal failure, sent
+            if lost is not None and content == lost:
+                return None
             try:
-                return change(content)
+                sent = change(content)
             except Exception as error:
                 failure = error
                 raise
+            return sent
+
+        def update() -> bytes | None:
+            nonlocal lost
+            try:
+                return self._files.update(self._full(path), guarded)
+            except Exception as error:
+                # The answer was lost: the next try finds out whether the write was carried out.
+                lost = sent if is_outage(error) else None
+                raise
 
         try:
-            with self._trouble("write", path, finding=False):
-                return self._files.update(self._full(path), guarded)
+            return self._retried("write", path, update, finding=False)
         except StorageError:
             if failure is not None:
                 raise failure from failure.__cause__
             raise
 
     def publish(self, source: Path, path: str) -> bool:
-        """Put a finished local file in place; False if something is there already, which stays as it is."""
-        with self._trouble("write", path, finding=False):
-            return self._files.publish(source, self._full(path))
+        """Put a finished local file in place; False if something is there already, which stays as it is.
+
+        After a lost answer that may be the file itself: compare it.
+        """
+        return self._retried("write", path, lambda: self._files.publish(source, self._full(path)), finding=False)
 
     def exists(self, path: str) -> bool:
         """Whether something is stored there."""
-        with self._trouble("read", path):
-            return bool(self.fs.exists(self._full(path)))
+        return self._retried("read", path, lambda: self._files.exists(self._full(path)))
 
     def size(self, path: str) -> int:
         """Return how many bytes a file has; FileNotFoundError if there is none."""
-        with self._trouble("read", path):
-            return int(self.fs.size(self._full(path)))
+        return self._retried("read", path, lambda: self._files.size(self._full(path)))
 
     def open(self, path: str) -> BinaryIO:
         """Open a stored file for reading, with seek: what is not asked for is not fetched, but for 4 MiB."""
-        with self._trouble("read", path):
-            return self._files.open(self._full(path))
+        return self._retried("read", path, lambda: self._files.open(self._full(path)))
 
     def names(self, folder: str) -> list[str]:
         """Return the sorted names of what lies in a folder, as of now; none if there is no such folder."""
         full = self._full(folder).rstrip("/") or "/"
         try:
-            with self._trouble("list", folder):
-                entries = [entry.rstrip("/") for entry in self._files.names(full)]
+            entries = self._retried("list", folder, lambda: self._files.names(full))
         except FileNotFoundError:
             return []
-        names = {entry.rsplit("/", 1)[-1] for entry in entries if entry != full}
+        names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry.rstrip("/") != full}
         return sorted(name for name in names if name and not name.startswith("."))
 
     def remove(self, path: str) -> None:
         """Remove a file; what is gone already is fine."""
-        try:
-            with self._trouble("remove", path):
-                self._files.remove(self._full(path))
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError):
+            self._retried("remove", path, lambda: self._files.remove(self._full(path)))
 
     def sign(self, path: str, seconds: int) -> str | None:
         """Return a URL by which anybody can read a file for so many seconds; None if the backend has no such thing."""
@@ -145,7 +161,7 @@ class Storage:
             return
         local = Path(self._full(WORKSPACE)) / uuid4().hex
         with self._trouble("write", WORKSPACE, finding=False):
-            local.mkdir(parents=True)
+            make_folder(local)
         try:
             yield local
         finally:
@@ -159,6 +175,20 @@ class Storage:
     def _full(self, path: str) -> str:
         return f"{self.root.rstrip('/')}/{path}" if path else self.root
 
+    def _retried(self, verb: str, path: str, act: Callable[[], T], *, finding: bool = True) -> T:
+        """Try something that may be repeated a few times while the storage is unavailable."""
+        end = time.monotonic() + PATIENCE
+        for pause in PAUSES:
+            try:
+                with self._trouble(verb, path, finding=finding):
+                    return act()
+            except StorageUnavailable:
+                if time.monotonic() + pause > end:
+                    raise
+                time.sleep(pause * _dice.uniform(0.5, 1.5))
+        with self._trouble(verb, path, finding=finding):
+            return act()
+
     @contextmanager
     def _trouble(self, verb: str, path: str, *, finding: bool = True) -> Iterator[None]:
         """Turn whatever a file system raises into a StorageError; that nothing is there only if it was not asked."""
@@ -170,4 +200,7 @@ class Storage:
             if finding and isinstance(error, FileNotFoundError):
                 raise
             place, reason = self.location(path), without(self._hidden, error) or type(error).__name__
+            if is_outage(error):
+                advice = "trying again costs nothing; if it lasts, check the store and ADREEL_STORAGE"
+                raise StorageUnavailable(f"can't {verb} {place}: {reason}; {advice}") from error
             raise StorageError(f"can't {verb} {place}: {reason}; check ADREEL_STORAGE and its permissions") from error

@@ -24,8 +24,15 @@ _KINDS = {
 _ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs", "ssh": "sftp"}
 # What other writers do has to show at once: no listing is remembered.
 _USUAL: dict[str, dict[str, Any]] = {name: {"use_listings_cache": False} for name in ("s3", "gcs", "azure")}
-# Without it botocore signs URLs by the old way, which many regions and other makers' servers refuse.
-_USUAL["s3"]["config_kwargs"] = {"signature_version": "s3v4"}
+_USUAL["s3"]["config_kwargs"] = {
+    # Without it botocore signs URLs by the old way, which many regions and other makers' servers refuse.
+    "signature_version": "s3v4",
+    # Many of these refuse the checksums, too, that botocore adds by itself behind a body.
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+    "connect_timeout": 5,
+    "read_timeout": 15,
+}
 _SECRET = re.compile(r"secret|passw|token|key|credential|connection_string|account_name", re.IGNORECASE)
 
 
@@ -33,7 +40,7 @@ def connect(url: str, options: dict[str, Any]) -> tuple[Objects, str]:
     """Open the file system of a URL; returns it and the root in it. StorageError says what to install or to mend."""
     shown, extra = without_password(url), EXTRAS.get(url.partition("://")[0])
     try:
-        fs, root = fsspec.core.url_to_fs(url, **{**_USUAL.get(extra or "", {}), **options})
+        fs, root = fsspec.core.url_to_fs(url, **_merged(_USUAL.get(extra or "", {}), options))
         return _kind_of(fs), root
     except ImportError as error:
         if extra is None:
@@ -41,6 +48,15 @@ def connect(url: str, options: dict[str, Any]) -> tuple[Objects, str]:
         raise StorageError(f"ADREEL_STORAGE is {shown!r}: for that, pip install 'adreel[{extra}]'") from error
     except Exception as error:
         raise StorageError(f"ADREEL_STORAGE is {shown!r}: {without(secrets(url, options), error)}") from error
+
+
+def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with what is usual; of a dictionary in both, its entries are merged, too."""
+    both = {
+        name: _merged(usual[name], value) if isinstance(value, dict) and isinstance(usual.get(name), dict) else value
+        for name, value in given.items()
+    }
+    return {**usual, **both}
 
 
 def _kind_of(fs: Any) -> Objects:

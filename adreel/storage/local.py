@@ -5,18 +5,25 @@ import fcntl
 import math
 import os
 import re
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 from adreel.crash_points import crash_point
-from adreel.storage.objects import Change, Objects
+from adreel.storage.objects import Change, Objects, too_large
 
 WORKSPACE = ".tmp"
 TEMPORARY = r"\..+\.[0-9a-f]{32}"
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# As a umask allows, and never for users outside of the group: prompts, prices and unpublished ads are nobody else's.
+FOLDER_MODE, OTHERS = 0o750, 0o007
+LOCK_SECONDS = 30.0
+"""How long an update waits for another process that changes a file in the same folder."""
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL}
 
@@ -24,9 +31,12 @@ NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL
 class LocalDisk(Objects):
     """Durable when it returns; publishing and updating are one step for all processes that share the disk."""
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         """Return the content."""
-        return Path(path).read_bytes()
+        with self.open(path) as stream:
+            if most is not None and os.fstat(stream.fileno()).st_size > most:
+                raise too_large(most)
+            return stream.read()
 
     def write(self, path: str, content: bytes) -> None:
         """Replace a file, whole or not at all."""
@@ -42,8 +52,8 @@ class LocalDisk(Objects):
         return _link(source, Path(path))
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file."""
-        return Path(path).open("rb")
+        """Open a file; a FIFO or a device, which might never answer, is refused."""
+        return os.fdopen(_open_regular(path), "rb")
 
     def names(self, path: str) -> list[str]:
         """Return the names in a folder."""
@@ -69,6 +79,18 @@ class LocalDisk(Objects):
         return [str(path.relative_to(root)) for path in found]
 
 
+def _open_regular(path: str) -> int:
+    # Without O_NONBLOCK, to open a FIFO waits for its writer.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return handle
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "it is no regular file: move it away", path)
+
+
 def _replace(target: Path, content: bytes) -> None:
     temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
@@ -87,16 +109,35 @@ def _replace(target: Path, content: bytes) -> None:
 
 def _created(path: Path) -> BinaryIO:
     try:
-        return path.open("xb")
+        stream = path.open("xb")
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb")
+        make_folder(path.parent)
+        stream = path.open("xb")
+    _close_to_others(stream)
+    return stream
+
+
+def _close_to_others(stream: BinaryIO) -> None:
+    mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+    if mode & OTHERS:
+        os.fchmod(stream.fileno(), mode & ~OTHERS)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, closed to users who are neither the owner nor of its group."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        with suppress(FileExistsError):
+            each.mkdir(FOLDER_MODE)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def _link(source: Path, target: Path) -> bool:
     """Give a finished file its name; False if another one has it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with source.open("rb") as stream:
+        _close_to_others(stream)
         os.fsync(stream.fileno())
     try:
         # A hard link is the only atomic "create, but never overwrite" that a POSIX rename does not offer.
@@ -119,19 +160,45 @@ def _link(source: Path, target: Path) -> bool:
 def _locked(folder: Path) -> Iterator[None]:
     # A lock on the folder itself ends with the process that holds it, and leaves no file behind.
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(folder, FOLDER)
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
+        make_folder(folder)
+        handle = os.open(folder, FOLDER)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _lock(handle)
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    end, pause = time.monotonic() + LOCK_SECONDS, 0.001
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TimeoutError(f"it has been locked for {LOCK_SECONDS:g} s by {_holder(handle)}") from None
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        else:
+            return
+
+
+def _holder(handle: int) -> str:
+    """Name the process that holds a lock, if this system tells."""
+    found = os.fstat(handle)
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if place in fields and "FLOCK" in fields and "->" not in fields:
+                return f"process {fields[fields.index(place) - 1]}"
+    return "another process"
 
 
 def _touched(path: Path) -> float:
@@ -142,7 +209,7 @@ def _touched(path: Path) -> float:
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(folder, FOLDER)
     try:
         os.fsync(handle)
     finally:

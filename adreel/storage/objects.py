@@ -3,18 +3,28 @@
 Each backend overrides what it can promise better. Paths are those of the file system, from its root.
 """
 
+import errno
 import io
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from adreel.errors import StorageError
+from adreel.errors import StorageUnavailable
 
 Change = Callable[[bytes | None], bytes | None]
 
 BLOCK = 4 * 1024 * 1024
 """How much more than it was asked for an open file may fetch, in bytes."""
+
+
+RECORD_BYTES = 16 * 1024 * 1024
+"""The largest record that is read."""
+
+
+def too_large(most: int) -> OSError:
+    """Return the error for a file that is larger than it may be."""
+    return OSError(errno.EFBIG, f"it is larger than {most // 2**20} MiB")
 
 
 class Objects:
@@ -25,9 +35,12 @@ class Objects:
     def __init__(self, fs: Any) -> None:
         self.fs = fs
 
-    def read(self, path: str) -> bytes:
-        """Return the content; FileNotFoundError if there is none."""
-        return bytes(self.fs.cat_file(path))
+    def read(self, path: str, most: int | None = None) -> bytes:
+        """Return the content, of at most so many bytes; FileNotFoundError if there is none."""
+        content = bytes(self.fs.cat_file(path))
+        if most is not None and len(content) > most:
+            raise too_large(most)
+        return content
 
     def write(self, path: str, content: bytes) -> None:
         """Put a small file in place."""
@@ -58,6 +71,14 @@ class Objects:
         self.fs.invalidate_cache()
         return [str(name) for name in self.fs.ls(path, detail=False)]
 
+    def exists(self, path: str) -> bool:
+        """Whether a file or a folder is there."""
+        return bool(self.fs.exists(path))
+
+    def size(self, path: str) -> int:
+        """Return the bytes of a file; FileNotFoundError if there is none."""
+        return int(self.fs.size(path))
+
     def remove(self, path: str) -> None:
         """Remove a file; FileNotFoundError if there is none."""
         self.fs.rm_file(path)
@@ -75,7 +96,7 @@ class Objects:
 
     def _content(self, path: str) -> bytes | None:
         try:
-            return self.read(path)
+            return self.read(path, RECORD_BYTES)
         except FileNotFoundError:
             return None
 
@@ -97,7 +118,7 @@ class _Reading(io.RawIOBase):
         try:
             piece = self._stream.read(len(buffer))
         except Exception as error:
-            raise StorageError(f"the storage broke off while a file was read: {error}") from error
+            raise StorageUnavailable(f"the storage broke off while a file was read: {error}") from error
         buffer[: len(piece)] = piece
         return len(piece)
 

@@ -5,48 +5,86 @@ the upload of a file that was cut meanwhile.
 """
 
 import asyncio
+import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import BoundedSemaphore
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+from uuid import uuid4
 
 from fsspec.asyn import sync
 
-from adreel.storage.objects import Change, Objects
+from adreel.storage.objects import RECORD_BYTES, Change, Objects, too_large
 
 PIECE = 5 * 1024 * 1024
 """Bytes of a clip in one request: the least that S3 takes, of at most 10,000."""
 _PIECES_IN_MEMORY = BoundedSemaphore(4)
 SECONDS = 120.0
-"""How long one request may take with all its retries."""
+"""How long one request for a piece of a clip may take with all its retries."""
+RECORD_SECONDS = 30.0
+"""The same for a record, or a page of a listing."""
 TRIES = 100
 # What a condition that does not hold is answered with: 409 if the other writer is not through yet.
 REFUSALS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 CONFLICTS = {"ConditionalRequestConflict", "409"}
+MARK = "adreel-write"
+"""Metadata of a record: which write it comes from."""
+PAGES = 10_000
+"""Of a listing: a thousand names each."""
 _dice = Random()  # noqa: S311 - spreads writers out, no secret
+T = TypeVar("T")
 
 
 class S3(Objects):
     """One bucket's objects; needs a server that knows If-Match and If-None-Match on puts."""
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         """Return the content, in one request where s3fs asks for the size first."""
-        return self._get(path)[0]
+        return self._get(path, most)[0]
+
+    def write(self, path: str, content: bytes) -> None:
+        """Put a small file in place."""
+        self._put(path, RECORD_SECONDS, Body=content)
+
+    def exists(self, path: str) -> bool:
+        """Whether an object is there, or any under that name as a folder."""
+        try:
+            self.size(path)
+        except FileNotFoundError:
+            bucket, key, _ = self.fs.split_path(path)
+            return bool(self._page(bucket, Prefix=_folder(key), MaxKeys=1).get("Contents"))
+        return True
+
+    def size(self, path: str) -> int:
+        """Return the bytes of an object; FileNotFoundError if there is none."""
+        return int(self._call("head_object", path, seconds=RECORD_SECONDS)["ContentLength"])
+
+    def remove(self, path: str) -> None:
+        """Remove an object; S3 says nothing of one that was not there."""
+        self._call("delete_object", path, seconds=RECORD_SECONDS)
 
     def update(self, path: str, change: Change) -> bytes | None:
-        """Read, change and put, and do so again if somebody else has put meanwhile."""
+        """Read, change and put, and do so again if somebody else has put meanwhile.
+
+        A put whose answer was lost is repeated by the client, and then refused by its own condition. The mark tells it
+        from another writer's.
+        """
+        mark, new = uuid4().hex, None
         for pause in _pauses():
-            old, condition = self._look(path)
+            old, condition, found = self._look(path)
+            if new is not None and found == mark:
+                return old
             new = change(old)
             if new is None:
                 return old
             try:
-                self._call("put_object", path, Body=new, **condition)
+                self._put(path, RECORD_SECONDS, Body=new, Metadata={MARK: mark}, **condition)
             except OSError as error:
                 if _code(error) not in REFUSALS and not (old is not None and isinstance(error, FileNotFoundError)):
                     raise
@@ -73,7 +111,20 @@ class S3(Objects):
 
     def names(self, path: str) -> list[str]:
         """Return the full names in a folder, asked for anew."""
-        return [str(name) for name in self.fs.ls(path, detail=False, refresh=True)]
+        bucket, key, _ = self.fs.split_path(path)
+        found: set[str] = set()
+        after: dict[str, str] = {}
+        for _ in range(PAGES):
+            page = self._page(bucket, Prefix=_folder(key), Delimiter="/", **after)
+            known = len(found)
+            found |= {str(each["Key"]) for each in page.get("Contents", [])}
+            found |= {str(each["Prefix"]) for each in page.get("CommonPrefixes", [])}
+            if not page.get("IsTruncated"):
+                return [f"{bucket}/{name}" for name in found]
+            if len(found) == known or not page.get("NextContinuationToken"):
+                break
+            after = {"ContinuationToken": page["NextContinuationToken"]}
+        raise OSError("the server's listing repeats itself or does not end")
 
     def leftovers(self, root: str, before: datetime) -> list[str]:
         """Return the unfinished uploads that began before then, as KEY?uploadId=ID."""
@@ -94,22 +145,39 @@ class S3(Objects):
                 return
             after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
-    def _look(self, path: str) -> tuple[bytes | None, dict[str, str]]:
-        """Return the content and the condition under which it is still the one."""
+    def _look(self, path: str) -> tuple[bytes | None, dict[str, str], str]:
+        """Return the content, the condition under which it is still the one, and the mark of its writer."""
         try:
-            content, tag = self._get(path)
+            content, tag, mark = self._get(path, RECORD_BYTES)
         except FileNotFoundError:
-            return None, {"IfNoneMatch": "*"}
-        return content, {"IfMatch": tag}
+            return None, {"IfNoneMatch": "*"}, ""
+        return content, {"IfMatch": tag}, mark
 
-    def _get(self, path: str) -> tuple[bytes, str]:
-        reply = self._call("get_object", path)
+    def _get(self, path: str, most: int | None) -> tuple[bytes, str, str]:
+        bucket, key, _ = self.fs.split_path(path)
+        seconds = RECORD_SECONDS if most else SECONDS
+        return self._within(self._get_whole, most, seconds=seconds, Bucket=bucket, Key=key)
+
+    async def _get_whole(self, most: int | None, **place: str) -> tuple[bytes, str, str]:
+        reply = await self.fs._call_s3("get_object", **place)
         try:
-            return sync(self.fs.loop, reply["Body"].read), reply["ETag"]
+            content = await _body(reply, most)
+        except OSError:
+            raise
         except Exception:
             # A connection that breaks between a reply's head and its end: s3fs has retried the head alone.
-            reply = self._call("get_object", path)
-            return sync(self.fs.loop, reply["Body"].read), reply["ETag"]
+            reply = await self.fs._call_s3("get_object", **place)
+            content = await _body(reply, most)
+        return content, _tag(reply), reply.get("Metadata", {}).get(MARK, "")
+
+    def _page(self, bucket: str, **parameters: Any) -> dict[str, Any]:
+        page: dict[str, Any] = self._call("list_objects_v2", bucket, seconds=RECORD_SECONDS, **parameters)
+        if "IsTruncated" not in page:
+            raise OSError("the answer is no listing: it is not that of an S3 server")
+        return page
+
+    def _put(self, path: str, seconds: float, **parameters: Any) -> None:
+        _tag(self._call("put_object", path, seconds=seconds, **parameters))
 
     def _create(self, source: Path, path: str) -> None:
         with source.open("rb") as stream:
@@ -118,19 +186,14 @@ class S3(Objects):
                 self._upload(stream, path, size)
                 return
             with _PIECES_IN_MEMORY:
-                self._call("put_object", path, Body=_whole(stream.read(), size), IfNoneMatch="*")
+                self._put(path, SECONDS, Body=_whole(stream.read(), size), IfNoneMatch="*")
 
     def _upload(self, stream: BinaryIO, path: str, size: int) -> None:
         upload = self._call("create_multipart_upload", path)["UploadId"]
         try:
             parts = [self._send(stream, path, upload, number, size) for number in range(1, -(-size // PIECE) + 1)]
-            self._call(
-                "complete_multipart_upload",
-                path,
-                UploadId=upload,
-                MultipartUpload={"Parts": parts},
-                IfNoneMatch="*",
-            )
+            ended = {"UploadId": upload, "MultipartUpload": {"Parts": parts}, "IfNoneMatch": "*"}
+            _tag(self._call("complete_multipart_upload", path, **ended))
         except BaseException:
             # Pieces of an upload that nobody ends are paid for and seen by nobody.
             with suppress(Exception):
@@ -143,17 +206,51 @@ class S3(Objects):
             reply = self._call("upload_part", path, UploadId=upload, PartNumber=number, Body=piece)
         return {"PartNumber": number, "ETag": reply["ETag"]}
 
-    def _call(self, method: str, path: str, **parameters: Any) -> Any:
+    def _call(self, method: str, path: str, *, seconds: float | None = None, **parameters: Any) -> Any:
         bucket, key, _ = self.fs.split_path(path)
-        return sync(self.fs.loop, self._answer, method, Bucket=bucket, Key=key, **parameters)
+        place = {"Bucket": bucket, "Key": key} if key else {"Bucket": bucket}
+        return self._within(self.fs._call_s3, method, seconds=seconds, **place, **parameters)
 
-    async def _answer(self, method: str, **parameters: Any) -> Any:
-        # A server that stops to read would hold an upload for ever: the HTTP client waits for its answers alone.
+    def _within(self, call: Callable[..., Awaitable[T]], *given: Any, seconds: float | None = None, **named: Any) -> T:
         try:
-            async with asyncio.timeout(SECONDS):
-                return await self.fs._call_s3(method, **parameters)
-        except TimeoutError as error:
-            raise OSError(f"no answer within {SECONDS:g} s") from error
+            answer: T = sync(self.fs.loop, _answer, seconds or SECONDS, partial(call, *given, **named))
+        except FileNotFoundError as error:
+            if _code(error) == "NoSuchBucket":
+                # Nothing that could be missing in it: the storage itself is.
+                raise OSError(errno.ENXIO, "there is no such bucket") from error.__cause__
+            raise
+        return answer
+
+
+async def _answer(seconds: float, call: Callable[[], Awaitable[T]]) -> T:
+    # A server that stops to read would hold an upload for ever: the HTTP client waits for its answers alone.
+    try:
+        async with asyncio.timeout(seconds):
+            return await call()
+    except TimeoutError as error:
+        raise OSError(f"no answer within {seconds:g} s") from error
+
+
+async def _body(reply: dict[str, Any], most: int | None) -> bytes:
+    if most is None:
+        return bytes(await reply["Body"].read())
+    content = bytearray()
+    while piece := await reply["Body"].read(PIECE):
+        content += piece
+        if len(content) > most:
+            raise too_large(most)
+    return bytes(content)
+
+
+def _tag(reply: dict[str, Any]) -> str:
+    # A page of another server may come with a good status, too.
+    if not reply.get("ETag"):
+        raise OSError("the answer has no ETag: it is not that of an S3 server")
+    return str(reply["ETag"])
+
+
+def _folder(key: str) -> str:
+    return f"{key}/" if key else ""
 
 
 def _whole(piece: bytes, size: int) -> bytes:

@@ -26,9 +26,9 @@ class CountingStorage(Storage):
         super().__init__(url)
         self.reads: Counter[str] = Counter()
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int | None = None) -> bytes:
         self.reads[path] += 1
-        return super().read(path)
+        return super().read(path, most)
 
 
 class CountingRuns:

@@ -21,9 +21,17 @@ from fsspec import AbstractFileSystem
 
 from adreel.storage import Storage
 
-ERRORS = {"diskFull": errno.ENOSPC, "permissionDenied": errno.EACCES, "readFailed": errno.EIO}
-WRITE_FAULTS = ("diskFull", "permissionDenied", "writeLost", "writeThenDeath")
-READ_FAULTS = ("readFailed",)
+ERRORS = {
+    "diskFull": errno.ENOSPC,
+    "permissionDenied": errno.EACCES,
+    "readFailed": errno.EIO,
+    "writeTimedOut": errno.ETIMEDOUT,
+    "readTimedOut": errno.ETIMEDOUT,
+}
+WRITE_FAULTS = ("diskFull", "permissionDenied", "writeLost", "writeThenDeath", "writeTimedOut", "replyLost")
+READ_FAULTS = ("readFailed", "readTimedOut")
+PASSING = ("writeTimedOut", "replyLost", "readTimedOut")
+"""Faults that pass by themselves; with `replyLost` the write is carried out."""
 
 _FORM = re.compile(rf"({'|'.join(WRITE_FAULTS + READ_FAULTS)})(?:@([1-9]\d*))?(?:x([1-9]\d*|\*))?(?:%(0?\.\d+|[01]))?")
 
@@ -58,6 +66,10 @@ class StorageFaults:
         self.writes: list[str] = []
         self._faults = [_Fault(text, seed) for text in faults]
         self._counting = Lock()
+
+    def begin(self, fault: str) -> None:
+        """Add a fault, which counts from now."""
+        self._faults.append(_Fault(fault, 0))
 
     def clear(self) -> None:
         """End all faults; what came to pass stays on record."""
@@ -123,6 +135,8 @@ class FaultyFileSystem(AbstractFileSystem):  # type: ignore[misc]
         deadly = faults.strike(WRITE_FAULTS, relative)
         yield inner, full
         faults.writes.append(relative)
+        if deadly == "replyLost":
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET), path)
         if deadly:
             raise Death(f"{deadly} {relative}")
 

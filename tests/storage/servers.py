@@ -30,6 +30,10 @@ class S3Server:
         self.requests: list[str] = []
         self.breaks: Callable[[str, Environment], bool] = lambda _request, _environment: False
         """Whether to cut the connection once a request has come, without doing it."""
+        self.loses: Callable[[str, Environment], bool] = lambda _request, _environment: False
+        """Whether to cut the connection once a request is done, without its answer."""
+        self.answers: Callable[[str, Environment], tuple[str, bytes] | None] = lambda _request, _environment: None
+        """What to answer, as status and body, without doing what is asked; None does it."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._writing = Lock()
         self._server = make_server("127.0.0.1", 0, self, threaded=True)
@@ -67,6 +71,14 @@ class S3Server:
         self.requests.append(request)
         if self.breaks(request, environment):
             environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
+            environment["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return []
+        if answer := self.answers(request, environment):
+            environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
+            start(answer[0], [("Content-Type", "application/xml"), ("Content-Length", str(len(answer[1])))])
+            return [] if environment["REQUEST_METHOD"] == "HEAD" else [answer[1]]
+        if self.loses(request, environment):
+            list(self._moto(environment, start))
             environment["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             return []
         if environment["REQUEST_METHOD"] in {"GET", "HEAD"}:

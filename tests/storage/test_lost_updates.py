@@ -63,8 +63,8 @@ class Interleaved(Storage):
             if path == self._path:
                 self._thread.join()
 
-    def read(self, path: str) -> bytes:
-        content = super().read(path)
+    def read(self, path: str, most: int | None = None) -> bytes:
+        content = super().read(path, most)
         if path == self._path and self._pending:
             self._pending = False
             self._thread.start()
