@@ -10,7 +10,7 @@ derived from what is being bought: coming back asks for the same thing again.
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from uuid import UUID
 
 from adreel.crash_points import crash_point
@@ -37,6 +37,8 @@ from adreel.takes import Attempt, AttemptState, Problem, Take, utc_now
 # Given the slot that an earlier run had for the task: takes that over if it still can, and tells which one it holds.
 Slot = Callable[[UUID | None], AbstractAsyncContextManager[UUID | None]]
 Report = Callable[[Take, str], None]
+
+CANCEL_SECONDS = 5.0
 
 # These leave a sent task as it is: nothing is known to have ended.
 _OPEN_ENDED = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering, StorageError)
@@ -69,6 +71,7 @@ class Purchase:
         self._seen = take.position
         self._image: str | None = None
         self._saving = threading.Lock()
+        self._cancelling: asyncio.Future[None] | None = None
         self._in_flight = {
             AttemptState.PLANNED: self._prepare,
             AttemptState.SUBMITTED: self._submit,
@@ -81,7 +84,7 @@ class Purchase:
             await self._begin()
             if self._attempt.state in self._in_flight:
                 self._client.connect_ahead()
-                async with self._slot(self._attempt.slot) as slot:
+                async with self._slot(self._attempt.slot) as slot, self._noting_cancel():
                     await self._note_slot(slot)
                     while step := self._in_flight.get(self._attempt.state):
                         await step()
@@ -92,7 +95,7 @@ class Purchase:
         except AdreelError as error:
             raise type(error)(f"scene {self.take.scenario}: {error}") from error
         except asyncio.CancelledError:
-            self._give_up_for_now()
+            await self._recorded_cancel()
             raise
         return self.take
 
@@ -281,13 +284,31 @@ class Purchase:
     def _adopt(self, latest: Take) -> None:
         self.take, self._seen, self._came_back = latest, latest.position, latest.is_open
 
-    def _give_up_for_now(self) -> None:
-        if not self.take.is_stored:
+    @asynccontextmanager
+    async def _noting_cancel(self) -> AsyncIterator[None]:
+        """Start the record of a cancel before the slot is given back: a server that is away may use up the time."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._record_cancel()
+            raise
+
+    def _record_cancel(self) -> "asyncio.Future[None] | None":
+        if self._cancelling is None and not self.take.is_stored:
             message = "cancelled; Runware goes on rendering the clip: `adreel resume` fetches it"
             if not self.take.is_open or self._attempt.state == AttemptState.SUBMITTED:
                 message = "cancelled before Runware was known to have the order: `adreel resume` orders the clip"
             self.take.problem = Problem(code="cancelled", message=message, retryable=True)
-            self._write()
+            self._cancelling = asyncio.ensure_future(asyncio.to_thread(self._write))
+        return self._cancelling
+
+    async def _recorded_cancel(self) -> None:
+        """Wait for the record of a cancel; a second cancel or the deadline ends the wait, not the write."""
+        if recording := self._record_cancel():
+            # Without it the job's own record still says that it has ended.
+            with suppress(AdreelError, TimeoutError):
+                async with asyncio.timeout(CANCEL_SECONDS):
+                    await asyncio.shield(recording)
 
     def _report_progress(self, percent: int) -> None:
         self._report(self.take, f"rendering, {percent} %")
