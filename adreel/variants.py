@@ -12,6 +12,7 @@ from adreel.errors import InputError
 from adreel.sessions import Session
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+LONGEST_FACT = 4000
 FACTS = [name for name in Session.model_fields if name != "scene_descriptions"]
 
 
@@ -29,8 +30,12 @@ def _listed(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{file} has no list of {kind}: a campaign in one file needs products and variants")
     for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or not entry.get(key):
+        if not isinstance(entry, dict) or entry.get(key) in (None, ""):
             raise InputError(f"{file}: number {number} of its {kind} needs a {key}: the ads are known by it")
+        if isinstance(entry[key], bool) or not isinstance(entry[key], str | int):
+            raise InputError(
+                f"{file}: {key} of number {number} of its {kind} is read as {entry[key]!r}: put it in quotes"
+            )
     return entries
 
 
@@ -54,6 +59,9 @@ def _filled(value: Any, facts: dict[str, Any], place: str) -> Any:
         if name not in FACTS or name not in facts:
             raise InputError(f"{place}: {found[0]} is no fact of it; there are {', '.join(sorted(facts))}")
         said = facts[name]
-        return ", ".join(map(str, said)) if isinstance(said, list) else str(said)
+        text = ", ".join(map(str, said)) if isinstance(said, list) else str(said)
+        if len(text) > LONGEST_FACT:
+            raise InputError(f"{place}: {name} has {len(text)} characters: at most {LONGEST_FACT} fit into {found[0]}")
+        return text
 
     return PLACEHOLDER.sub(fact, value)

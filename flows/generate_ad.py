@@ -1,11 +1,11 @@
 """The flow that generates an ad: the scenes of a session, side by side."""
 
-import json
 from typing import Annotated, Any
 
 from prefect import flow
 from prefect.runtime import flow_run
 
+from adreel.documents import read_json
 from adreel.errors import InputError
 from adreel.scenarios import Scenario
 from adreel.sessions import parse_session
@@ -61,10 +61,7 @@ def _unpacked(session: dict[str, Any] | None) -> dict[str, Any]:
     # A schedule keeps JSON as its form has sent it; only for a run that starts at once Prefect unpacks it.
     if not session or session.get("__prefect_kind") != "json":
         return session or {}
-    try:
-        found = json.loads(session.get("value") or "{}")
-    except ValueError as error:
-        raise InputError(f"session is no JSON: {error}") from None
+    found = read_json(session.get("value") or "{}", "session")
     if not isinstance(found, dict):
         raise InputError("session is no JSON object, in braces")
     return found

@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import Field
 
-from adreel.campaigns import Tally, campaign_name, check_sessions, read_sessions
+from adreel.campaigns import Tally, campaign_name, check_sessions, left_out, read_sessions
 from adreel.errors import LONGEST_MESSAGE
 from adreel.foreign_text import clean_text
 from adreel.media import keep_memory
@@ -71,6 +71,8 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     _, records = open_records()
     settings = asyncio.run(load_settings())
     tally = Tally(check_sessions(settings, source, part, parts))
+    if others := left_out(settings, source):
+        get_run_logger().warning("not read, for these are no session files: %s", ", ".join(others))
     made = Campaign(campaign_name(source, campaign), settings, records, tally, again)
     ensure_limit(settings.concurrency)
     keep_memory()

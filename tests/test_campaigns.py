@@ -97,7 +97,9 @@ class TestSources:
         with pytest.raises(InputError, match=r"there is no .*ads\.jsonl"):
             check_sessions(Settings.load(), str(tmp_path / "ads.jsonl"))
         (tmp_path / "ads.jsonl").write_text("{")
-        with pytest.raises(InputError, match="line 1 is neither good YAML nor JSON"):
+        with pytest.raises(
+            InputError, match=r"ads\.jsonl, line 1 is no JSON: column 2: .* one whole \{\.\.\.\} on each line"
+        ):
             check_sessions(Settings.load(), str(tmp_path / "ads.jsonl"))
 
 

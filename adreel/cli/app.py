@@ -309,18 +309,18 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; an error becomes one line and an exit code: 2 for bad input, else 1."""
-    from deployments.prefect_auth import use_auth
-
     make_output_last()
-    bypass_loopback()
-    # Modules of the user's own in the current folder must not take the place of those that are started from here.
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
-    use_auth(os.environ)
     sys.exit(_lose_no_output(_run()))
 
 
 def _run() -> int:
+    from deployments.prefect_auth import use_auth
+
     try:
+        bypass_loopback()
+        # Modules of the user's own in the current folder must not take the place of those that are started from here.
+        os.environ.setdefault("PYTHONSAFEPATH", "1")
+        use_auth(os.environ)
         app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else bool(end.code)

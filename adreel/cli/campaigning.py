@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adreel.campaigns import campaign_name, check_sessions
+from adreel.campaigns import campaign_name, check_sessions, left_out
 from adreel.cli.generating import run_flow
 from adreel.cli.progress import looking
 from adreel.cli.showing import print_json, print_line
@@ -24,7 +24,7 @@ def run_campaign(source: str, name: str, *, window: int, again: bool, as_json: b
     """Make the ads of a campaign in this process; returns the exit code."""
     unify_proxies()
     settings = Settings.load()
-    check_sessions(settings, source)
+    _check(settings, source)
 
     def watch(run_id: str) -> AbstractContextManager[None]:
         return nullcontext() if as_json else _watching(run_id)
@@ -47,7 +47,7 @@ def hand_out(source: str, name: str, *, window: int, again: bool, parts: int, as
 
     unify_proxies()
     settings = Settings.load()
-    count = check_sessions(settings, source)
+    count = _check(settings, source)
     where = source if "://" in source else str(Path(source).absolute())
     parameters: dict[str, Any] = {
         "source": where,
@@ -64,6 +64,13 @@ def hand_out(source: str, name: str, *, window: int, again: bool, parts: int, as
     print_line(
         f"{count} ads. The same command again starts the slices that have ended, and they go on where they stopped."
     )
+
+
+def _check(settings: Settings, source: str) -> int:
+    count = check_sessions(settings, source)
+    if others := left_out(settings, source):
+        print_line(f"adreel: not read, for these are no session files of {source}: {', '.join(others)}", err=True)
+    return count
 
 
 @contextmanager
