@@ -234,6 +234,7 @@ def _save_planned(records: Records, job: Job, planned: list[Take]) -> None:
     for take in planned:
         # A scene that was pruned meanwhile is no scene of the job any more.
         if take.scenario in job.scenarios:
+            take.number = records.next_take_number(take.session_id, take.scenario)
             records.save_take(take)
 
 

@@ -7,7 +7,7 @@ that can't be read is never replaced.
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -154,7 +154,18 @@ class Records:
 
     def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
         """Return all takes of a scene, the oldest first."""
-        return sorted(self._takes(session_id, scenario), key=lambda take: (take.created_at, take.job_id))
+        # The clocks of two machines differ: what counts is which takes lay there when one was planned.
+        return sorted(self._takes(session_id, scenario), key=lambda take: (take.number, take.created_at, take.job_id))
+
+    def next_take_number(self, session_id: str, scenario: Scenario) -> int:
+        """Return the number of a take that is planned now: it comes after all that are recorded, readable or not."""
+        job_ids = self._ids(_take_folder(session_id, scenario))
+        highest = len(job_ids)
+        for job_id in job_ids:
+            with suppress(BadRecord):
+                take = self.take(session_id, scenario, job_id)
+                highest = max(highest, take.number if take else 0)
+        return highest + 1
 
     def mark_pruned(self, take: Take) -> bool:
         """Mark a take as about to be removed, so that no runner plans another attempt; False if it has changed."""
@@ -186,8 +197,7 @@ class Records:
         self._change(_CHOICES, lambda choices: change(choices or Choices(takes={})), session_id=session_id)
 
     def _takes(self, session_id: str, scenario: Scenario) -> Iterator[Take]:
-        folder = f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}"
-        for job_id in self._ids(folder):
+        for job_id in self._ids(_take_folder(session_id, scenario)):
             take = self.take(session_id, scenario, job_id)
             if take is not None:
                 yield take
@@ -253,3 +263,7 @@ class Records:
             raise BadRecord(
                 f"{where} is no good record: {reason}; it is not replaced: restore it or move it away"
             ) from None
+
+
+def _take_folder(session_id: str, scenario: Scenario) -> str:
+    return f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}"

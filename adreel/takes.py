@@ -128,6 +128,7 @@ class Take(Record):
     session_id: str
     scenario: Scenario
     job_id: str
+    number: int = Field(0, ge=0, description="Its place among the takes of its scene; 0 in records of earlier versions")
     created_at: AwareDatetime
     updated_at: AwareDatetime
     scene: SceneDescription
