@@ -30,7 +30,7 @@ from adreel.views import current_take, job_status
 from flows.generate_ad import generate_ad
 from flows.regenerate_scene import regenerate_scene
 from flows.resume import resume
-from tests.factories import make_session
+from tests.factories import make_session, session_data, write_image
 from tests.runs import retry, run
 from tests.slots import free_slots
 from tests.workers import until
@@ -216,6 +216,24 @@ def test_a_job_that_cannot_start_says_why_and_records_nothing(runware: LocalRunw
     assert state.is_failed()
     assert "no session 'nobody'" in (state.message or "")
     assert records.job(job_id) is None
+
+
+def test_parameters_name_no_file_of_the_machine_that_runs_them(
+    runware: LocalRunware, records: Records, tmp_path: Path
+) -> None:
+    image = str(write_image(tmp_path / "private.png"))
+    data = session_data(session_id="sent", seconds=1)
+    data["scene_descriptions"][0]["first_frame"] = image
+    changes = SceneChanges(first_frame=image)
+    for job_id, state in (
+        run(generate_ad, session=data),
+        run(regenerate_scene, session_id="Lamp_1", scenario=Scenario.HOOK, changes=changes),
+    ):
+        assert state.is_failed()
+        assert "scene hook: first_frame" in (state.message or "")
+        assert "is no https URL" in (state.message or "")
+        assert records.job(job_id) is None
+    assert runware.ledger.submits == {}
 
 
 def test_the_key_may_lie_in_a_secret_block(
