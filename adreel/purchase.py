@@ -28,7 +28,7 @@ from adreel.errors import (
     StorageError,
     TakeFailed,
 )
-from adreel.inputs import first_frame_data
+from adreel.inputs import display_name, first_frame_data
 from adreel.records import Records
 from adreel.runware_client import Rendered, RunwareClient, Underway
 from adreel.settings import Settings
@@ -212,11 +212,19 @@ class Purchase:
         except _OPEN_ENDED:
             raise
         except AdreelError as error:
+            error = self._naming_first_frame(error)
             self._attempt.problem = Problem.of(error)
             await self._move(AttemptState.FAILED, f"failed: {error}")
             if error.retryable:
                 self._raise_failure()
-            raise
+            raise error from None
+
+    def _naming_first_frame(self, error: AdreelError) -> AdreelError:
+        """Return an error about the image with the name that people know it by: Runware knows no first_frame."""
+        frame, text = self.take.request.first_frame, str(error)
+        if frame is None or "first_frame" in text or "image" not in text.lower():
+            return error
+        return type(error)(f"{text}. The image is the scene's first_frame {display_name(frame)!r}")
 
     async def _fetch(self) -> None:
         """Download, verify, publish; an address that died is asked for again first."""

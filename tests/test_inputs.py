@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from adreel.campaigns import check_sessions, read_sessions
-from adreel.errors import InputError, ProviderUnreachable, StorageError
+from adreel.errors import InputError, ProviderUnreachable, SceneRefused, StorageError
 from adreel.inputs import MAX_MB, check_image, copy_input, display_name, first_frame_data, read_image
 from adreel.jobs import give_up, open_scenes, produce_scene, resume_job, start_job
+from adreel.local_runware import refusals
+from adreel.local_runware.replies import Item, Reply, error
 from adreel.new_sessions import store_new
 from adreel.pruning import prune
 from adreel.records import Records
@@ -173,6 +175,21 @@ async def test_a_copy_that_is_gone_ends_the_take_before_it_is_submitted(tmp_path
         assert it.server.ledger.submits == {}
         assert (it.take().attempts[-1].state, it.take().cost) == (AttemptState.FAILED, 0)
         assert open_scenes(it.records, it.settings, "ad") == []
+
+
+async def test_a_refusal_of_the_image_names_the_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(task: Item) -> Reply | None:
+        parameter = "inputs.frameImages[0].image"
+        return error("unsupportedImage", "Too few pixels.", uuid=task["taskUUID"], parameter=parameter)
+
+    async with studio() as it:
+        store(it, write_image(tmp_path / "lamp.png"))
+        monkeypatch.setattr(refusals, "_CHECKS", (refuse,))
+        with pytest.raises(SceneRefused, match=r"Too few pixels.*The image is the scene's first_frame 'lamp\.png'$"):
+            await it.produce()
+        problem = it.take().attempts[-1].problem
+        assert problem is not None
+        assert problem.message.endswith("first_frame 'lamp.png'")
 
 
 async def test_verify_names_what_an_open_take_lacks(tmp_path: Path) -> None:
