@@ -170,8 +170,8 @@ class Purchase:
             if self._came_back and await self._client.look_up(self._attempt.uuid):
                 raise ProviderUnreachable("Runware knows the task after all: trying again follows it") from None
             raise InputError(
-                f"{error}. Nothing was bought: name an image that is there, then `adreel regenerate"
-                f" {self.take.session_id} {self.take.scenario}`"
+                f"{error}. Nothing was bought: name another image with `adreel regenerate {self.take.session_id}"
+                f" {self.take.scenario} --first-frame FILE`"
             ) from None
 
     async def _found_again(self) -> Underway | Rendered | None:

@@ -20,7 +20,7 @@ from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
-from tests.factories import make_session, session_data
+from tests.factories import make_session, session_data, write_image
 
 ADREEL = Path(sys.executable).with_name("adreel")
 GLOWCAP = str(Path(__file__).parent.parent / "examples" / "glowcap.yaml")
@@ -81,13 +81,16 @@ def test_generate_regenerate_and_use_from_the_first_clip_to_the_choice(
     before = files(outputs)
     assert len([path for path in before if path.endswith(".mp4")]) == 4
 
-    ran = adreel("regenerate", "ad", "hook", "--prompt", "another hook", "--seed", "7")
+    image = write_image(tmp_path / "lamp.png")
+    ran = adreel("regenerate", "ad", "hook", "--prompt", "another hook", "--seed", "7", "--first-frame", "lamp.png")
     assert ran.returncode == 0, ran.stderr
+    image.unlink()
     after = files(outputs)
     assert {path: after[path] for path in before} == before
 
     old, new = answer("takes", "ad", "hook")
     assert new["request"]["seed"] == 7
+    assert new["request"]["first_frame"].endswith(".png#lamp.png")
     [hook] = [scene for scene in answer("status", "ad")["scene_videos"] if scene["scenario"] == "hook"]
     assert hook["take"] == new["job_id"]
     assert adreel("use", "ad", "hook", old["job_id"]).returncode == 0

@@ -83,13 +83,16 @@ def regenerate(
     prompt: Annotated[str | None, typer.Option(help="What one sees, instead of the stored description")] = None,
     seed: Annotated[int | None, typer.Option(help="A seed for the new take")] = None,
     model: Annotated[str | None, typer.Option(help="A model for the new take, as creator:family@version")] = None,
+    first_frame: Annotated[
+        str | None, typer.Option(help="An image to start from: a PNG, JPEG or WebP file, or an https URL")
+    ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Buy a new take of one scene; the other scenes and the old take stay as they are."""
     from adreel.cli.generating import regenerate_one
 
-    changes = {"visual_description": prompt, "seed": seed, "model": model}
+    changes = {"visual_description": prompt, "seed": seed, "model": model, "first_frame": first_frame}
     given = {name: value for name, value in changes.items() if value is not None}
     raise typer.Exit(regenerate_one(session_id, scenario, given, as_json=as_json, verbose=verbose))
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from adreel.cli.progress import watching
 from adreel.cli.showing import open_records, print_line, show_actions, show_broken, show_job, show_resumed
 from adreel.errors import AdreelError, InputError
+from adreel.inputs import copy_input, read_image
 from adreel.jobs import open_scenes
 from adreel.messages import State
 from adreel.new_sessions import store_new
 from adreel.prompts import clip_request
 from adreel.proxies import unify_proxies
 from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, check_words, describe, read_session
+from adreel.sessions import SceneChanges, check_words, describe, is_local_file, read_session
 from adreel.settings import Settings
 from adreel.views import job_view
 
@@ -43,9 +44,13 @@ def regenerate_one(
 ) -> int:
     """Buy a new take of one scene; returns the exit code."""
     settings = Settings.load()
-    session = open_records(settings).session(session_id)
+    records = open_records(settings)
+    session = records.session(session_id)
     changes = _changes(changed)
     clip_request(session, changes.applied_to(session.scene(scenario)), settings)
+    if changes.first_frame and is_local_file(changes.first_frame):
+        # A run's parameters can name no local file: they may come from elsewhere.
+        changes.first_frame = copy_input(records.storage, session_id, read_image(changes.first_frame))
     parameters = {"session_id": session_id, "scenario": scenario, "changes": changes}
     return _run("regenerate_scene", parameters, settings, as_json=as_json, verbose=verbose)
 
