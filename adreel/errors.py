@@ -6,6 +6,7 @@ AdreelError
 ├── AccountError             the key, the credits or the settings: a person has to act
 │   ├── BadKey
 │   └── NoCredits
+├── JobCancelled             a person has ended the job; its open clips can still be brought home
 ├── SceneRefused             the provider will not make this scene as described: change the scene
 ├── ProviderError            the provider, for now: trying again helps
 │   ├── ProviderUnreachable  nothing is known of the last request; the same UUID asks again
@@ -71,6 +72,12 @@ class NoCredits(AccountError):
     """The account has no credits or quota left."""
 
     code = "noCredits"
+
+
+class JobCancelled(AdreelError):
+    """A person has ended the job while its run works on others; `adreel resume` takes its open clips up."""
+
+    code = "cancelled"
 
 
 class SceneRefused(AdreelError):

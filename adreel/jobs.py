@@ -1,17 +1,20 @@
 """A job from its first record to its last: what it will buy, one scene at a time, and how it ended."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from adreel.downloads import DownloadRules
-from adreel.errors import AdreelError, InputError, NotFound
+from adreel.errors import AdreelError, InputError, JobCancelled, NotFound
 from adreel.inputs import copy_input, display_name, has_input, read_image
 from adreel.prompts import clip_request
 from adreel.purchase import Purchase, Report, Slot
 from adreel.records import Records
+from adreel.runners import Runner
 from adreel.runware_client import shared_client
 from adreel.scenarios import Scenario
 from adreel.sessions import INPUT_PATTERN, SceneChanges, SceneDescription, Session, check_words, is_local_file
@@ -19,6 +22,12 @@ from adreel.settings import Settings
 from adreel.takes import ClipRequest, Job, Problem, Take, utc_now
 
 ALL = "all"
+READERS = 16
+WATCH_SECONDS = 10.0
+"""Between two looks at whether a person has ended a job."""
+WATCHES_PER_SECOND = 20
+"""No more for all scenes of a process."""
+_watched = 0
 
 AnyScene = TypeVar("AnyScene", SceneDescription, SceneChanges, ClipRequest)
 
@@ -31,8 +40,9 @@ def start_job(
     *,
     scenarios: list[Scenario] | None = None,
     changes: SceneChanges | None = None,
+    runner: Runner | None = None,
 ) -> Job:
-    """Record a job and its planned takes; a job that was recorded before is taken up as it was planned.
+    """Record a job, its planned takes and who works on it; one that was recorded before is taken up as it was planned.
 
     `changes` apply to the session's description of each scene. InputError before anything is written.
     """
@@ -44,16 +54,24 @@ def start_job(
             check_words(changes)
         session = records.session(session_id)
         chosen = session.choose(scenarios)
-        found = Job(job_id=job_id, session_id=session_id, scenarios=chosen, changes=changes, created_at=utc_now())
+        found = Job(
+            job_id=job_id,
+            session_id=session_id,
+            scenarios=chosen,
+            changes=changes,
+            created_at=utc_now(),
+            runner=runner,
+        )
     new, planned = _with_inputs(records, found, _missing_takes(records, settings, found))
 
     def start(latest: Job | None) -> Job | None:
         if latest is None:
             return new
         if latest.ended_at is None:
-            return None
+            return None if latest.runner == runner else latest.model_copy(update={"runner": runner})
         # Somebody started an ended job again: what failed may be bought anew, within the limit for each round.
-        return latest.model_copy(update={"rounds": latest.rounds + 1, "ended_at": None, "changes": new.changes})
+        again = {"rounds": latest.rounds + 1, "changes": new.changes}
+        return latest.model_copy(update={**again, "ended_at": None, "cancelled_at": None, "runner": runner})
 
     job = records.update_job(job_id, start) or new
     _save_planned(records, job, planned)
@@ -111,14 +129,15 @@ def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) ->
     return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
 
-def resume_job(records: Records, settings: Settings, job: Job) -> Job:
+def resume_job(records: Records, settings: Settings, job: Job, runner: Runner | None = None) -> Job:
     """Record that somebody works on a job again, in the same round: nothing more may be spent than before."""
     named, planned = _with_inputs(records, job, _missing_takes(records, settings, job))
 
     def reopen(latest: Job | None) -> Job | None:
-        if latest is None or (latest.ended_at is None and latest.changes == named.changes):
+        reopened = {"ended_at": None, "cancelled_at": None, "changes": named.changes, "runner": runner}
+        if latest is None or all(getattr(latest, name) == value for name, value in reopened.items()):
             return None
-        return latest.model_copy(update={"ended_at": None, "changes": named.changes})
+        return latest.model_copy(update=reopened)
 
     resumed = records.update_job(job.job_id, reopen)
     if resumed is None:
@@ -127,15 +146,28 @@ def resume_job(records: Records, settings: Settings, job: Job) -> Job:
     return resumed
 
 
-def end_job(records: Records, job: Job) -> None:
-    """Record that nobody works on a job any more, unless somebody has started it again meanwhile."""
+def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
+    """Record that nobody works on a job any more, unless somebody has started it again meanwhile.
+
+    A run that still works on a `cancelled` job sends nothing more for it, and leaves it soon.
+    """
 
     def end(latest: Job | None) -> Job | None:
-        if latest is None or latest.rounds > job.rounds:
+        if latest is None or latest.rounds > job.rounds or (cancelled and latest.ended_at is not None):
             return None
-        return latest.model_copy(update={"ended_at": utc_now()})
+        cancelled_at = utc_now() if cancelled else latest.cancelled_at
+        return latest.model_copy(update={"ended_at": utc_now(), "cancelled_at": cancelled_at, "runner": None})
 
     records.update_job(job.job_id, end)
+
+
+def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
+    """End the jobs that a run works on, or has left without an end: a job, those of a session, or of `all`."""
+    with ThreadPoolExecutor(READERS) as threads:
+        jobs = [records.job(target)] if target == run_id else threads.map(records.job, records.job_ids())
+        for job in list(jobs):
+            if job and job.run_id == run_id and job.ended_at is None and target in {ALL, job.job_id, job.session_id}:
+                end_job(records, job)
 
 
 async def produce_scene(
@@ -167,8 +199,53 @@ async def produce_scene(
             slot=slot,
             attempts_allowed=settings.attempts * job.rounds,
             report=report,
+            check_wanted=partial(_check_wanted, records, job),
         )
-        return await purchase.run()
+        async with _while_wanted(records, job):
+            return await purchase.run()
+
+
+@asynccontextmanager
+async def _while_wanted(records: Records, job: Job) -> AsyncIterator[None]:
+    """Cancel the block once a person has ended its job, and raise JobCancelled then."""
+    working = asyncio.current_task()
+    assert working is not None  # noqa: S101 - a coroutine on a loop is in a task
+    watching = asyncio.create_task(_cancelled(records, job), name="adreel-watch-job")
+    is_inside = True
+    watching.add_done_callback(lambda done: working.cancel() if is_inside and not done.cancelled() else None)
+    try:
+        yield
+    except asyncio.CancelledError:
+        # As in asyncio.timeout: a cancel from elsewhere goes first.
+        if watching.done() and not watching.cancelled() and working.uncancel() == 0:
+            raise watching.result() from None
+        raise
+    finally:
+        is_inside = False
+        watching.cancel()
+
+
+async def _cancelled(records: Records, job: Job) -> JobCancelled:
+    """Return why a job is not wanted any more, once a person has ended it."""
+    global _watched  # noqa: PLW0603 - a count for the whole process: its storage is shared
+    _watched += 1
+    try:
+        while True:
+            await asyncio.sleep(max(WATCH_SECONDS, _watched / WATCHES_PER_SECOND))
+            try:
+                await asyncio.to_thread(_check_wanted, records, job)
+            except JobCancelled as error:
+                return error
+            except AdreelError:
+                pass  # The storage is away: the job goes on.
+    finally:
+        _watched -= 1
+
+
+def _check_wanted(records: Records, job: Job) -> None:
+    latest = records.job(job.job_id)
+    if latest is not None and latest.cancelled_at is not None:
+        raise JobCancelled(f"job {job.job_id} was cancelled: `adreel resume {job.job_id}` brings home what is open")
 
 
 def give_up(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:

@@ -58,7 +58,9 @@ class Purchase:
         slot: Slot,
         attempts_allowed: int,
         report: Report = lambda _take, _text: None,
+        check_wanted: Callable[[], None] = lambda: None,
     ) -> None:
+        """Raised by `check_wanted`, which is called in a thread, an error keeps a task from being sent."""
         self.take = take
         self._records = records
         self._client = client
@@ -67,6 +69,7 @@ class Purchase:
         self._slot = slot
         self._attempts_allowed = attempts_allowed
         self._report = report
+        self._check_wanted = check_wanted
         self._came_back = take.is_open
         self._seen = take.position
         self._image: str | None = None
@@ -139,7 +142,7 @@ class Purchase:
 
     async def _prepare(self) -> None:
         # A bad key, a dead host or a missing image shows here, before the record says that anything was sent.
-        await self._client.connect()
+        await asyncio.gather(self._client.connect(), asyncio.to_thread(self._check_wanted))
         async with self._recording_failure():
             self._image = await self._first_frame()
         await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")

@@ -17,6 +17,7 @@ from adreel.errors import AdreelError, NoCredits
 from adreel.foreign_text import clean_text
 from adreel.messages import State
 from adreel.migrations import SCHEMA_VERSION
+from adreel.runners import Runner
 from adreel.scenarios import Scenario
 from adreel.sessions import Identifier, SceneChanges, SceneDescription
 
@@ -221,6 +222,13 @@ class Job(Record):
     created_at: AwareDatetime
     rounds: int = Field(1, ge=1, description="How often it was started after having ended: each may buy anew")
     ended_at: AwareDatetime | None = None
+    cancelled_at: AwareDatetime | None = Field(None, description="When a person ended it before its run did")
+    runner: Runner | None = Field(None, description="The run that works on it now, if that is known")
+
+    @property
+    def run_id(self) -> str:
+        """The flow run that works on it, or did last: the one of its own id, unless a campaign or a resume does."""
+        return self.runner.run_id if self.runner else self.job_id
 
 
 class Choices(Record):

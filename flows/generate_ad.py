@@ -10,7 +10,7 @@ from adreel.errors import InputError
 from adreel.scenarios import Scenario
 from adreel.sessions import parse_session
 from adreel.task_runner import OneLoopTaskRunner
-from flows.cancelling import end_cancelled
+from flows.cancelling import end_cancelled, end_crashed
 from flows.forms import LeftEmpty, MayBeEmpty
 from flows.jobs import Outcome, run_job
 
@@ -32,6 +32,7 @@ def _run_name() -> str:
     task_runner=OneLoopTaskRunner(),
     persist_result=False,
     on_cancellation=[end_cancelled],
+    on_crashed=[end_crashed],
 )
 def generate_ad(
     session_id: str = "",

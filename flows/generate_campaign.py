@@ -23,8 +23,10 @@ from adreel.errors import LONGEST_MESSAGE
 from adreel.foreign_text import clean_text
 from adreel.media import keep_memory
 from adreel.messages import State as AdState
+from adreel.runners import Runner, at_work
 from adreel.scenarios import Scenario
 from adreel.task_runner import OneLoopTaskRunner
+from flows.cancelling import end_cancelled, end_crashed
 from flows.jobs import open_records
 from tasks.campaign_ads import Batch, Campaign, campaign_ads
 from tasks.key import load_settings
@@ -48,7 +50,14 @@ def _run_name() -> str:
     return f"campaign-{campaign_name(given['source'], given.get('campaign') or '')}{part}"
 
 
-@flow(name="generate-campaign", flow_run_name=_run_name, task_runner=OneLoopTaskRunner(), persist_result=False)
+@flow(
+    name="generate-campaign",
+    flow_run_name=_run_name,
+    task_runner=OneLoopTaskRunner(),
+    persist_result=False,
+    on_cancellation=[end_cancelled],
+    on_crashed=[end_crashed],
+)
 def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     source: str,
     campaign: str = "",
@@ -73,10 +82,11 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     tally = Tally(check_sessions(settings, source, part, parts))
     if others := left_out(settings, source):
         get_run_logger().warning("not read, for these are no session files: %s", ", ".join(others))
-    made = Campaign(campaign_name(source, campaign), settings, records, tally, again)
+    run_id = str(flow_run.id)
+    made = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id))
     ensure_limit(settings.concurrency)
     keep_memory()
-    with last_will(str(flow_run.id), flow_run.run_count), _told(made) as tell:
+    with at_work(run_id), last_will(run_id, flow_run.run_count), _told(made) as tell:
         gate = BoundedSemaphore(window)
         sessions = read_sessions(settings, source, part, parts)
         while together := list(islice(sessions, _ads_in_a_task(window))):

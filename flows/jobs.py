@@ -13,8 +13,10 @@ from prefect.states import Failed
 from adreel.errors import LONGEST_MESSAGE, AdreelError, InputError
 from adreel.foreign_text import clean_text
 from adreel.jobs import collecting, end_job, open_scenes, resume_job, start_job
+from adreel.live_jobs import at_work_elsewhere
 from adreel.new_sessions import store_new
 from adreel.records import Records
+from adreel.runners import at_work
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges, Session
 from adreel.settings import Settings
@@ -46,19 +48,29 @@ def run_job(
     # A run that comes back has its job; its session may have been changed by people since.
     if new is not None and records.job(job_id) is None:
         store_new(records, settings, new, scenarios, all_anew="a run with its session_id alone")
-    job = start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes)
-    return _carry_out(records, settings, [(job, job.scenarios)])
+    with at_work(job_id) as runner:
+        job = start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=runner)
+        return _carry_out(records, settings, [(job, job.scenarios)])
 
 
 def resume_jobs(target: str) -> Outcome:
-    """Take up what jobs have left open: one job's, a session's, or `all`; what was bought is not bought again."""
+    """Take up what jobs have left open: one job's, a session's, or `all`; what was bought is not bought again.
+
+    Jobs that another run works on are left to it.
+    """
     settings, records = open_records()
     broken: list[AdreelError] = []
     work = []
-    for job, scenes in open_scenes(records, settings, target, broken):
-        with collecting(broken):
-            work.append((resume_job(records, settings, job), scenes))
-    return _carry_out(records, settings, work, broken)
+    with at_work(str(flow_run.id)) as runner:
+        found = open_scenes(records, settings, target, broken)
+        busy = {job.job_id: job.run_id for job in at_work_elsewhere(records, [job for job, _ in found], runner.run_id)}
+        for job, scenes in found:
+            if job.job_id in busy:
+                get_run_logger().warning("job %s is left to run %s, which works on it", job.job_id, busy[job.job_id])
+                continue
+            with collecting(broken):
+                work.append((resume_job(records, settings, job, runner), scenes))
+        return _carry_out(records, settings, work, broken)
 
 
 def open_records() -> tuple[Settings, Records]:

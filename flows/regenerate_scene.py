@@ -5,7 +5,7 @@ from prefect import flow
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges, refuse_local_file
 from adreel.task_runner import OneLoopTaskRunner
-from flows.cancelling import end_cancelled
+from flows.cancelling import end_cancelled, end_crashed
 from flows.forms import MayBeEmpty
 from flows.jobs import Outcome, run_job
 
@@ -16,6 +16,7 @@ from flows.jobs import Outcome, run_job
     task_runner=OneLoopTaskRunner(),
     persist_result=False,
     on_cancellation=[end_cancelled],
+    on_crashed=[end_crashed],
 )
 def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[SceneChanges] = None) -> Outcome:
     """Buy a new take of one scene.

@@ -4,10 +4,18 @@ from prefect import flow
 
 from adreel.jobs import ALL
 from adreel.task_runner import OneLoopTaskRunner
+from flows.cancelling import end_cancelled, end_crashed
 from flows.jobs import Outcome, resume_jobs
 
 
-@flow(name="resume", flow_run_name="resume-{target}", task_runner=OneLoopTaskRunner(), persist_result=False)
+@flow(
+    name="resume",
+    flow_run_name="resume-{target}",
+    task_runner=OneLoopTaskRunner(),
+    persist_result=False,
+    on_cancellation=[end_cancelled],
+    on_crashed=[end_crashed],
+)
 def resume(target: str = ALL) -> Outcome:
     """Fetch what Runware has accepted, buy what it has not; failed attempts are repeated within ADREEL_ATTEMPTS.
 

@@ -7,16 +7,18 @@ show it at any time.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from prefect import task
 
 from adreel.campaigns import Tally, job_of
+from adreel.errors import JobCancelled
 from adreel.jobs import end_job, give_up, produce_scene, start_job
 from adreel.messages import State
 from adreel.new_sessions import store_new
 from adreel.records import Records
+from adreel.runners import Runner
 from adreel.scenarios import Scenario
 from adreel.sessions import Session
 from adreel.settings import Settings
@@ -53,6 +55,9 @@ class Campaign:
     records: Records
     tally: Tally
     again: bool
+    runner: Runner
+    started: set[str] = field(default_factory=set)
+    """The jobs of this run: one that a person has cancelled since is not started again."""
 
     async def make(self, session: Session) -> Exception | None:
         """Bring the scenes of an ad home and count it; return what it failed of, raise what another try may mend."""
@@ -82,10 +87,16 @@ class Campaign:
 
     def _start(self, session: Session) -> Job:
         job_id = job_of(self.name, session.session_id)
-        if self.records.job(job_id) is None:
+        found = self.records.job(job_id)
+        if found is None:
             all_anew = None if self.again else "a campaign that buys again: `adreel campaign --again`"
             store_new(self.records, self.settings, session, session.scenarios, all_anew=all_anew)
-        return start_job(self.records, self.settings, job_id, session.session_id, scenarios=session.scenarios)
+        elif job_id in self.started and found.cancelled_at is not None:
+            raise JobCancelled(f"job {job_id} was cancelled: the same campaign again goes on with it")
+        self.started.add(job_id)
+        return start_job(
+            self.records, self.settings, job_id, session.session_id, scenarios=session.scenarios, runner=self.runner
+        )
 
     async def _produce(self, job: Job) -> dict[Scenario, Exception]:
         slot = partial(runware_slot, block=BLOCK)

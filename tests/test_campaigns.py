@@ -26,10 +26,11 @@ from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.verification import verify
 from adreel.views import job_status
+from tests.api.serving import served
 from tests.factories import session_data
 from tests.storage.servers import S3Server
 from tests.test_cli import ADREEL, adreel, answer
-from tests.workers import deploy
+from tests.workers import deploy, until
 
 IDS = ["ad-1", "ad-2", "ad-3"]
 
@@ -175,6 +176,31 @@ class TestByTheCommandLine:
         assert ran(ads)["state"] == "Completed"
         assert len(runware.ledger.entries) == 12
         assert verify(Records(Storage("outputs"))) == []
+
+    def test_an_ad_is_cancelled_while_its_campaign_goes_on(
+        self, runware: LocalRunware, prefect: str, ads: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runware.inject("neverEnds:hookx1")
+        monkeypatch.setenv("ADREEL_DEADLINE", "100")
+        records = Records(Storage("outputs"))
+        command: list[str | Path] = [ADREEL, "campaign", ads, "--json"]
+        with subprocess.Popen(command, env={**os.environ, "RUNWARE_API_KEY": ""}, stdout=subprocess.PIPE) as process:
+
+            def hanging() -> str | None:
+                """Return the job whose hook never ends, once all else is stored."""
+                jobs = [
+                    job_id for job_id in records.job_ids() if job_status(records, job_id).overall_status == "generating"
+                ]
+                return jobs[0] if len(runware.ledger.entries) == 12 and len(jobs) == 1 else None
+
+            job_id = until(hanging, "an ad that never ends")
+            with served(prefect=prefect) as api:
+                assert api.post(f"/api/videos/cancel/{job_id}").status_code == 202
+            said, _ = process.communicate(timeout=60)
+        done = json.loads(said)
+        assert (done["state"], "2 completed, 1 partial" in done["message"]) == ("Partial", True)
+        assert job_status(records, job_id).overall_status == State.PARTIAL
+        assert len(runware.ledger.entries) == 12
 
     @pytest.mark.usefixtures("runware")
     def test_slices_are_handed_out_once_while_they_are_under_way(self, prefect: str, ads: Path) -> None:

@@ -5,21 +5,28 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
-from adreel.jobs import open_scenes, produce_scene, start_job
+from adreel import jobs
+from adreel.errors import JobCancelled
+from adreel.jobs import end_job, open_scenes, produce_scene, resume_job, start_job
 from adreel.messages import State
 from adreel.records import Records
+from adreel.runners import Runner
 from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import Take
+from adreel.takes import Job, Take
 from adreel.views import job_status
 from flows.cancelling import end_cancelled
 from flows.generate_ad import generate_ad
+from flows.generate_campaign import generate_campaign
+from flows.resume import resume
 from tests.factories import make_session
 from tests.studio import studio
 
@@ -39,6 +46,113 @@ def test_a_job_whose_run_is_cancelled_before_its_tasks_began_has_ended_and_can_b
 def test_a_run_that_is_cancelled_before_it_has_a_job_leaves_nothing(records: Records) -> None:
     end_cancelled(generate_ad, FlowRun(id=uuid4(), flow_id=uuid4()), Cancelling())
     assert records.job_ids() == []
+
+
+def run_of(flow: Any, deployment: UUID | None = None, **parameters: Any) -> FlowRun:
+    return FlowRun(id=uuid4(), flow_id=uuid4(), deployment_id=deployment, parameters=parameters)
+
+
+def start_for(records: Records, run: FlowRun, job_id: str) -> Job:
+    return start_job(records, Settings.load(), job_id, "ad", runner=Runner.here(str(run.id)))
+
+
+@pytest.mark.parametrize("flow", [generate_campaign, resume], ids=lambda flow: flow.name)
+@pytest.mark.parametrize(
+    ("hook", "deployment", "state"),
+    [("cancellation", uuid4(), State.FAILED), ("crashed", None, State.FAILED), ("crashed", uuid4(), State.GENERATING)],
+    ids=["cancelled", "crashed for good", "crashed and carried on"],
+)
+def test_a_run_that_works_on_several_jobs_ends_them(
+    records: Records, flow: Any, hook: str, deployment: UUID | None, state: State
+) -> None:
+    records.save_session(make_session())
+    run, other = run_of(flow, deployment), run_of(flow)
+    mine = [start_for(records, run, f"mine-{number}") for number in range(3)]
+    start_for(records, other, "another")
+    end_job(records, mine[0])
+    ended = records.job("mine-0")
+    [end] = getattr(flow, f"on_{hook}_hooks")
+    end(flow, run, Cancelling())
+    assert [job_status(records, job.job_id).overall_status for job in mine[1:]] == [state] * 2
+    assert records.job("mine-0") == ended
+    assert job_status(records, "another").overall_status == State.GENERATING
+
+
+def test_a_resume_of_one_job_ends_that_one(records: Records) -> None:
+    records.save_session(make_session())
+    run = run_of(resume, target="job-1")
+    start_for(records, run, "job-1")
+    end_cancelled(resume, run, Cancelling())
+    job = records.job("job-1")
+    assert job
+    assert job.ended_at
+
+
+def test_a_job_that_a_resume_has_taken_over_is_not_ended_by_its_own_run(records: Records) -> None:
+    records.save_session(make_session())
+    run = run_of(generate_ad)
+    start_for(records, run_of(resume), str(run.id))
+    end_cancelled(generate_ad, run, Cancelling())
+    assert job_status(records, str(run.id)).overall_status == State.GENERATING
+
+
+class TestACancelledJobOfARunThatGoesOn:
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(jobs, "WATCH_SECONDS", 0.1)
+
+    async def test_what_is_followed_is_left_open(self) -> None:
+        async with studio(render_seconds=600) as it:
+            job = it.start(Scenario.HOOK)
+            scene = asyncio.create_task(it.produce(job=job))
+            await until(lambda: it.bought)
+            end_job(it.records, job, cancelled=True)
+            with pytest.raises(JobCancelled, match="adreel resume"):
+                await scene
+            assert it.take().is_open
+            assert job_status(it.records, job.job_id).overall_status == State.FAILED
+
+    async def test_what_waits_for_a_slot_is_not_bought(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(jobs, "WATCH_SECONDS", 600)
+        free = asyncio.Event()
+
+        @asynccontextmanager
+        async def slot(_earlier: UUID | None) -> AsyncIterator[None]:
+            await free.wait()
+            yield
+
+        async with studio() as it:
+            job = it.start(Scenario.HOOK)
+            scene = asyncio.create_task(produce_scene(it.records, it.settings, job, Scenario.HOOK, slot=slot))
+            await asyncio.sleep(0.1)
+            end_job(it.records, job, cancelled=True)
+            free.set()
+            with pytest.raises(JobCancelled, match="scene hook"):
+                await scene
+            assert not it.bought
+            assert not it.take().is_open
+
+    async def test_a_resume_takes_it_up_in_the_same_round(self) -> None:
+        async with studio(render_seconds=1) as it:
+            job = it.start(Scenario.HOOK)
+            scene = asyncio.create_task(it.produce(job=job))
+            await until(lambda: it.bought)
+            end_job(it.records, job, cancelled=True)
+            with pytest.raises(JobCancelled):
+                await scene
+            [(ended, scenes)] = open_scenes(it.records, it.settings, job.job_id)
+            taken_up = resume_job(it.records, it.settings, ended)
+            assert (scenes, taken_up.rounds, taken_up.cancelled_at) == ([Scenario.HOOK], 1, None)
+            assert (await it.produce(job=taken_up)).is_stored
+            assert len(it.bought) == 1
+
+    async def test_an_end_that_another_run_has_noted_cancels_nothing(self) -> None:
+        async with studio(render_seconds=1) as it:
+            job = it.start(Scenario.HOOK)
+            scene = asyncio.create_task(it.produce(job=job))
+            await until(lambda: it.bought)
+            end_job(it.records, job)
+            assert (await scene).is_stored
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -66,14 +180,14 @@ async def test_sixty_scenes_record_their_cancel_without_holding_up_the_loop() ->
     async with studio(render_seconds=600) as it:
         storage = SlowStorage(it.settings.storage)
         records = Records(storage)
-        jobs = [
+        started = [
             start_job(records, it.settings, f"job-{number}", "ad", scenarios=[Scenario.HOOK])
             for number in range(SCENES)
         ]
-        scenes = [asyncio.create_task(produce_scene(records, it.settings, job, Scenario.HOOK)) for job in jobs]
+        scenes = [asyncio.create_task(produce_scene(records, it.settings, job, Scenario.HOOK)) for job in started]
 
         def takes() -> list[Take]:
-            return [take for job in jobs if (take := records.take("ad", Scenario.HOOK, job.job_id))]
+            return [take for job in started if (take := records.take("ad", Scenario.HOOK, job.job_id))]
 
         await until(lambda: all(take.attempts and take.attempts[-1].accepted_at for take in takes()))
 

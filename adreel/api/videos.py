@@ -12,7 +12,7 @@ from adreel.api.openapi import COSTS, answers
 from adreel.api.problems import Refusal
 from adreel.api.starting import check_scenes, start_once
 from adreel.errors import NotFound
-from adreel.jobs import end_job, open_scenes
+from adreel.jobs import end_job, end_jobs_of_run, open_scenes
 from adreel.messages import (
     State,
     VideoGenerationRequest,
@@ -105,25 +105,35 @@ async def resume(job_id: JobId, backend: Served, key: ScopedKey) -> VideoGenerat
 
 @router.post("/cancel/{job_id}", status_code=202, responses=answers(404, 409, 503))
 async def cancel(job_id: JobId, backend: Served) -> VideoGenerationResponse:
-    """End a job: nothing more is bought; what Runware has accepted stays open, and a resume can bring it home."""
+    """End a job: nothing more is bought; what Runware has accepted stays open, and a resume can bring it home.
+
+    An ad of a campaign, or of a resume that has taken up more, is ended alone: its run goes on with the others.
+    The id of a resume or of a campaign's run ends all that it works on.
+    """
     job = await run_in_threadpool(backend.records.job, job_id)
-    run = await backend.runs.read(job_id)
-    if run is None and job is None:
-        raise NotFound(f"no job {job_id!r}")
-    if run is None:
-        raise Refusal(409, "foreign", f"job {job_id} was not started on this Prefect server: end it where it runs")
-    if run.is_final or (job is not None and job.ended_at is not None):
+    if job is not None and job.ended_at is not None:
         raise Refusal(409, "ended", f"job {job_id} has ended already")
-    await backend.runs.cancel(job_id)
-    await run_in_threadpool(_note_end, backend, job_id)
-    return VideoGenerationResponse(success=True, message=f"Job {job_id} is being cancelled", job_id=job_id)
-
-
-def _note_end(backend: Backend, job_id: str) -> None:
-    # The run is killed and can't write it any more; without it the job would look busy for ever.
-    job = backend.records.job(job_id)
+    run = await backend.runs.read(job.run_id if job else job_id)
+    if job is None:
+        if run is None:
+            raise NotFound(f"no job {job_id!r}")
+        if run.is_final:
+            raise Refusal(409, "ended", f"job {job_id} has ended already")
+    # A run that has ended without its job's end, or that this server does not know, can't be told: its record can.
+    is_told = (
+        run is not None and not run.is_final and (job is None or job_id in {run.run_id, run.parameters.get("target")})
+    )
+    if run is not None and is_told:
+        await backend.runs.cancel(run.run_id)
     if job is not None:
-        end_job(backend.records, job)
+        await run_in_threadpool(end_job, backend.records, job, cancelled=True)
+    elif run is not None:
+        # Its process is killed and can't write it any more; without it the jobs would look busy for ever.
+        await run_in_threadpool(
+            end_jobs_of_run, backend.records, run.run_id, run.parameters.get("target") or run.run_id
+        )
+    alone = "" if is_told else "; the run that works on it goes on with others" if run and not run.is_final else ""
+    return VideoGenerationResponse(success=True, message=f"Job {job_id} is being cancelled{alone}", job_id=job_id)
 
 
 def _check_open(backend: Backend, job_id: str) -> None:

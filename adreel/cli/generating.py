@@ -11,6 +11,7 @@ from adreel.cli.showing import open_records, print_line, show_actions, show_brok
 from adreel.errors import AdreelError, InputError
 from adreel.inputs import copy_input, read_image
 from adreel.jobs import open_scenes
+from adreel.live_jobs import at_work_elsewhere
 from adreel.messages import State
 from adreel.new_sessions import store_new
 from adreel.prompts import clip_request
@@ -60,7 +61,11 @@ def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
     settings = Settings.load()
     records = open_records(settings)
     broken: list[AdreelError] = []
-    jobs = [job.job_id for job, _ in open_scenes(records, settings, target, broken)]
+    found = [job for job, _ in open_scenes(records, settings, target, broken)]
+    busy = at_work_elsewhere(records, found)
+    for job in busy:
+        print_line(f"job {job.job_id} is left to run {job.run_id}, which works on it", err=True)
+    jobs = [job.job_id for job in found if job not in busy]
     if jobs:
 
         def watch(_run_id: str) -> AbstractContextManager[None]:
@@ -70,7 +75,8 @@ def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
         if isinstance(state.data, AdreelError):
             raise state.data
     views = [job_view(records, job_id) for job_id in jobs]
-    show_resumed(views, as_json=as_json)
+    if views or as_json or not busy:
+        show_resumed(views, as_json=as_json)
     if not as_json:
         show_actions(records, settings, views)
     unread = show_broken(broken)

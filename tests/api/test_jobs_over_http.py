@@ -16,13 +16,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
-from prefect.states import Crashed, Running
+from prefect.states import Cancelled, Crashed, Running
 
 from adreel.client import ApiError, AsyncClient, Client
 from adreel.jobs import start_job
 from adreel.local_runware import LocalRunware
 from adreel.messages import State
 from adreel.records import Records
+from adreel.runners import Runner
 from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -263,6 +264,71 @@ def test_a_job_that_runs_is_told_to_end_and_looks_busy_no_longer(api: httpx.Clie
     assert "resume" in found["scenes"][0]["error"]
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(UUID(job_id)).state_name in {"Cancelling", "Cancelled"}
+
+
+def run_at_work(state: Any, flow: Flow[..., Any] = resume, **parameters: Any) -> str:
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(flow, parameters=parameters)
+        client.set_flow_run_state(run.id, state, force=True)
+    return str(run.id)
+
+
+def state_of(run_id: str) -> str | None:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(UUID(run_id)).state_name
+
+
+def ad_of(records: Records, run_id: str, job_id: str = "ad-of-a-run") -> str:
+    start_job(records, Settings(), job_id, "ad", scenarios=[Scenario.HOOK], runner=Runner.here(run_id))
+    return job_id
+
+
+@pytest.mark.parametrize("parameters", [{"target": "all"}, {"target": "ad"}], ids=["all", "a session"])
+def test_an_ad_is_cancelled_alone_if_its_run_works_on_others(
+    api: httpx.Client, records: Records, parameters: dict[str, Any]
+) -> None:
+    run_id = run_at_work(Running(), **parameters)
+    job_id, other = ad_of(records, run_id), ad_of(records, run_id, "another")
+    answer = api.post(f"/api/videos/cancel/{job_id}")
+    assert (answer.status_code, "goes on with others" in answer.json()["message"]) == (202, True)
+    assert state_of(run_id) == "Running"
+    assert [status(api, each)["overall_status"] for each in (job_id, other)] == ["failed", "generating"]
+    again = api.post(f"/api/videos/cancel/{job_id}")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:adreel:problem:ended")
+
+
+def test_a_resume_of_one_job_is_cancelled_by_the_job_s_id(api: httpx.Client, records: Records) -> None:
+    run_id = run_at_work(Running(), target="ad-of-a-run")
+    job_id = ad_of(records, run_id)
+    assert api.post(f"/api/videos/cancel/{job_id}").status_code == 202
+    assert state_of(run_id) in {"Cancelling", "Cancelled"}
+    assert status(api, job_id)["overall_status"] == "failed"
+
+
+def test_a_resume_of_all_is_cancelled_by_its_own_id_with_all_its_jobs(api: httpx.Client, records: Records) -> None:
+    run_id = run_at_work(Running(), target="all")
+    mine, others = ad_of(records, run_id), ad_of(records, "another-run", "another")
+    assert api.post(f"/api/videos/cancel/{run_id}").status_code == 202
+    assert state_of(run_id) in {"Cancelling", "Cancelled"}
+    assert [status(api, each)["overall_status"] for each in (mine, others)] == ["failed", "generating"]
+
+
+@pytest.mark.parametrize("state", [Crashed(), Cancelled()], ids=lambda state: state.name)
+def test_a_job_whose_run_is_over_is_ended_by_a_cancel(api: httpx.Client, records: Records, state: Any) -> None:
+    job_id = ad_of(records, run_at_work(state, target="all"))
+    own = ad_of(records, run_at_work(state, generate_ad, session_id="ad"), "own")
+    for each in (job_id, own):
+        assert status(api, each)["overall_status"] == "generating"
+        assert api.post(f"/api/videos/cancel/{each}").status_code == 202
+        assert status(api, each)["overall_status"] == "failed"
+
+
+def test_a_job_of_another_server_is_ended_by_its_record(api: httpx.Client, records: Records) -> None:
+    job_id = ad_of(records, "3097ff71-41eb-4f32-87bb-83b77b4d2311")
+    assert api.post(f"/api/videos/cancel/{job_id}").status_code == 202
+    job = records.job(job_id)
+    assert job
+    assert job.cancelled_at
 
 
 def test_a_run_that_died_before_it_began_says_why(api: httpx.Client) -> None:

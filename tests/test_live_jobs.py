@@ -1,0 +1,143 @@
+"""Jobs that a run works on right now are left to it; those of a killed run are taken up at once."""
+
+import subprocess
+import sys
+from asyncio import to_thread
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.events import Event
+from prefect.events.clients import get_events_client
+from prefect.states import Completed, Running
+
+from adreel import live_jobs
+from adreel.jobs import start_job
+from adreel.live_jobs import at_work_elsewhere
+from adreel.local_runware import LocalRunware
+from adreel.messages import State
+from adreel.records import Records
+from adreel.runners import Runner, _started, at_work
+from adreel.scenarios import Scenario
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.takes import Job
+from adreel.views import job_status
+from flows.generate_ad import generate_ad
+from flows.resume import resume
+from tests.factories import make_session
+from tests.runs import run
+from tests.test_cli import adreel
+from tests.workers import until
+
+
+@pytest.fixture(autouse=True)
+def _model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+
+
+@pytest.fixture
+def process() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def runner_of(process: "subprocess.Popen[bytes]") -> Runner:
+    own = Runner.here("a-run")
+    return own.model_copy(update={"pid": process.pid, "started": _started(process.pid)})
+
+
+def job_with(records: Records, runner: Runner | None, job_id: str = "job-1") -> Job:
+    records.save_session(make_session(seconds=1))
+    return start_job(records, Settings.load(), job_id, "ad", scenarios=[Scenario.HOOK], runner=runner)
+
+
+def test_a_process_of_this_machine_is_asked_itself(records: Records, process: "subprocess.Popen[bytes]") -> None:
+    job = job_with(records, runner_of(process))
+    assert at_work_elsewhere(records, [job]) == [job]
+    assert at_work_elsewhere(records, [job], "a-run") == []
+    process.kill()
+    process.wait()
+    assert at_work_elsewhere(records, [job]) == []
+
+
+def test_another_process_under_the_same_number_is_not_the_runner(
+    records: Records, process: "subprocess.Popen[bytes]"
+) -> None:
+    runner = runner_of(process)
+    job = job_with(records, runner.model_copy(update={"started": (runner.started or 0) - 1}))
+    assert at_work_elsewhere(records, [job]) == []
+
+
+def test_a_run_of_this_process_is_at_work_until_it_has_ended(records: Records) -> None:
+    with at_work("a-run") as runner:
+        job = job_with(records, runner)
+        assert at_work_elsewhere(records, [job]) == [job]
+    assert at_work_elsewhere(records, [job]) == []
+
+
+def test_a_job_of_an_earlier_version_is_taken_up(records: Records) -> None:
+    assert at_work_elsewhere(records, [job_with(records, None)]) == []
+
+
+def test_without_a_server_a_far_run_is_at_work_while_its_records_are_fresh(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
+    assert at_work_elsewhere(records, [job]) == [job]
+    monkeypatch.setattr(live_jobs, "FRESH", timedelta(0))
+    assert at_work_elsewhere(records, [job]) == []
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+class TestOnAServer:
+    def far_run(self, state: object) -> UUID:
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run(generate_ad, state=state)  # type: ignore[arg-type]
+            return run.id
+
+    def far_job(self, records: Records, run_id: UUID) -> Job:
+        return job_with(records, Runner(run_id=str(run_id), host="another/1", pid=1, started=1), str(run_id))
+
+    def test_a_far_run_that_has_ended_is_not_at_work(self, records: Records) -> None:
+        assert at_work_elsewhere(records, [self.far_job(records, self.far_run(Completed()))]) == []
+
+    def test_a_far_run_that_began_just_now_is_at_work(self, records: Records) -> None:
+        job = self.far_job(records, self.far_run(Running()))
+        assert at_work_elsewhere(records, [job]) == [job]
+
+    async def test_a_far_run_is_at_work_while_its_heart_beats(
+        self, records: Records, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(live_jobs, "BEGINNING", timedelta(0))
+        run_id = await to_thread(self.far_run, Running())
+        job = self.far_job(records, run_id)
+        assert await to_thread(at_work_elsewhere, records, [job]) == []
+        beat = Event(event="prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{run_id}"})
+        async with get_events_client() as events:
+            await events.emit(beat)
+        await to_thread(until, lambda: at_work_elsewhere(records, [job]) == [job], "the heartbeat")
+
+    def test_resume_of_all_leaves_a_live_run_s_job_to_it_and_takes_up_a_killed_one_s(
+        self, runware: LocalRunware, process: "subprocess.Popen[bytes]"
+    ) -> None:
+        records = Records(Storage("./outputs"))
+        job_with(records, runner_of(process), "live")
+        job_with(records, None, "left")
+        _, state = run(resume)
+        assert state.is_completed(), state.message
+        assert job_status(records, "left").overall_status == State.COMPLETED
+        assert job_status(records, "live").overall_status == State.GENERATING
+        said = adreel("resume", "--all")
+        assert (said.returncode, "job live is left to run a-run" in said.stderr) == (0, True)
+        assert len(runware.ledger.entries) == 1
+
+        process.kill()
+        process.wait()
+        assert adreel("resume", "--all").returncode == 0
+        assert job_status(records, "live").overall_status == State.COMPLETED
+        assert len(runware.ledger.entries) == 2
