@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
-from urllib.parse import unquote
 from uuid import UUID
 
 from adreel.documents import LARGEST, read_document, read_lines
 from adreel.errors import AdreelError, InputError
+from adreel.local_paths import local_path
 from adreel.messages import State
 from adreel.prompts import clip_request
 from adreel.sessions import ID_PATTERN, Session, check_id, parse_session
@@ -91,8 +91,7 @@ def left_out(settings: Settings, source: str) -> list[str]:
 
 def _folder_of(source: str) -> Path | None:
     """Return the folder that a source's relative image paths start from; None if the source is not on this machine."""
-    path = unquote(source.removeprefix("file://")) if source.startswith("file://") else source
-    if "://" in path or "::" in path:
+    if (path := local_path(source)) is None:
         return None
     return Path(path) if Path(path).is_dir() else Path(path).parent
 

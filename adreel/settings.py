@@ -6,20 +6,27 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from adreel.documents import SIZE_ADVICE
+from adreel.env_file import read_env_file, share_with_storages
 from adreel.errors import InputError
+from adreel.local_paths import storage_place
 from adreel.sessions import ID_PATTERN, SIZE_PATTERN
 
 RUNWARE_URL = "wss://ws-api.runware.ai/v1"
+KEPT_EMPTY = {"runware_api_key", "ADREEL_STORAGE"}
+IN_QUOTES = re.compile(r"""(["']).*\1""", re.DOTALL)
+HOST_PATTERN = re.compile(r"[\w-]+(\.[\w-]+)*")
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Settings(BaseSettings):
     """The settings of one process; `Settings.load()` turns a wrong one into an InputError."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(extra="ignore")
 
     runware_api_key: SecretStr | None = Field(
         None, description="Runware's key. Without it the local Runware renders: real files, no money"
@@ -28,7 +35,7 @@ class Settings(BaseSettings):
         None, pattern=r"^wss?://", description=f"WebSocket address of the provider; with a key {RUNWARE_URL}"
     )
     storage: str = Field(
-        "./outputs", min_length=1, alias="ADREEL_STORAGE", description="Where clips and records live: any fsspec URL"
+        "./outputs", alias="ADREEL_STORAGE", description="Where clips and records live: a folder, or any fsspec URL"
     )
     storage_options: SecretStr = Field(
         SecretStr("{}"),
@@ -36,9 +43,7 @@ class Settings(BaseSettings):
         description='What the storage\'s file system takes, as JSON: {"endpoint_url": "https://..."}; docs/storage.md',
     )
     model: str = Field("klingai:6@1", alias="ADREEL_MODEL", description="Video model for scenes that name none")
-    size: str = Field(
-        "1280x720", pattern=SIZE_PATTERN, alias="ADREEL_SIZE", description="WIDTHxHEIGHT for scenes that name none"
-    )
+    size: str = Field("1280x720", alias="ADREEL_SIZE", description="WIDTHxHEIGHT for scenes that name none")
     concurrency: int = Field(
         4, ge=1, alias="ADREEL_CONCURRENCY", description="Slots of the limit `runware`: scenes in flight at once"
     )
@@ -108,11 +113,56 @@ class Settings(BaseSettings):
         description="Webhook that `adreel deploy` has told of runs that end badly, as JSON: http:// or https://",
     )
 
-    @field_validator("runware_api_key", "runware_url", "public_url", "notify_url", mode="before")
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read `.env` by the rule that workers and storages share."""
+        return init_settings, env_settings, _EnvFile(settings_cls)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Strip the values. An empty variable is the default, and wins over a `.env` all the same."""
+        stripped = {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
+        # Without a storage's name clips would be lost in a container; an empty key says that nothing may be spent.
+        return {name: value for name, value in stripped.items() if value != "" or name in KEPT_EMPTY}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_in_quotes(cls, value: object) -> object:
+        if isinstance(value, str) and re.fullmatch(IN_QUOTES, value):
+            raise ValueError("it stands in quotes, which belong to the value here: leave them out")
+        return value
+
+    @field_validator("runware_api_key", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
-        # An empty variable has to win over a `.env`: it is how one makes sure that nothing is spent.
         return None if value == "" else value
+
+    @field_validator("runware_api_key")
+    @classmethod
+    def _looks_like_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            checked_key(value.get_secret_value())
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _names_a_place(cls, value: str) -> str:
+        return storage_place(value)
+
+    @field_validator("size")
+    @classmethod
+    def _is_size(cls, value: str) -> str:
+        if not re.fullmatch(SIZE_PATTERN, value):
+            raise ValueError(f"{value!r} is {'an aspect ratio' if ':' in value else 'no size'}: {SIZE_ADVICE}")
+        return value
 
     @field_validator("storage_options")
     @classmethod
@@ -151,8 +201,28 @@ class Settings(BaseSettings):
 
     @field_validator("download_hosts")
     @classmethod
-    def _lower_case(cls, hosts: list[str]) -> list[str]:
-        return [host.lower() for host in hosts]
+    def _are_hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not re.fullmatch(HOST_PATTERN, host):
+                raise ValueError(f"{host!r} is no host: give its name alone, such as cdn.example; subdomains count too")
+        # URLs are compared by the letters that people read.
+        return [host.encode().decode("idna") if "xn--" in host.lower() else host.lower() for host in hosts]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: list[str]) -> list[str]:
+        origins = [origin.rstrip("/").lower() for origin in origins]
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^/?#@*\s]+", origin):
+                raise ValueError(f"{origin!r} is no origin: give a scheme and a host, such as https://shop.example")
+        return origins
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public_address(cls, value: str | None) -> str | None:
+        if value is not None and (not urlsplit(value).hostname or re.search(r"[?#\s]", value)):
+            raise ValueError("it has to be the address of a page, without ? and #, such as https://ads.example")
+        return value
 
     @classmethod
     def load(cls) -> "Settings":
@@ -160,10 +230,10 @@ class Settings(BaseSettings):
         try:
             settings = cls()
         except ValidationError as error:
-            reasons = [f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors()]
+            reasons = [
+                f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+            ]
             raise InputError("; ".join(reasons)) from None
-        except UnicodeDecodeError as error:
-            raise InputError(f".env is no UTF-8 text: {error}") from None
         if "runware_api_key" in settings.model_fields_set:
             settings.check_provider()
         return settings
@@ -208,10 +278,40 @@ class Settings(BaseSettings):
         """Return the address at which a browser opens a path of `adreel serve`, if that address is known."""
         return f"{self.public_url.rstrip('/')}{path}" if self.public_url and path else None
 
+    def with_key(self, key: str, origin: str) -> "Settings":
+        """Return these settings with a key from elsewhere; InputError names the origin if it can't be one."""
+        try:
+            return self.model_copy(update={"runware_api_key": SecretStr(checked_key(key.strip()))})
+        except ValueError as error:
+            raise InputError(f"{origin}: {error}") from None
+
     @property
     def key(self) -> str:
         """The key to authenticate with; the local Runware takes any."""
         return self.runware_api_key.get_secret_value() if self.runware_api_key else "local"
+
+
+class _EnvFile(PydanticBaseSettingsSource):
+    """The variables of `.env`; what libraries of storages look for goes into the environment."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError("all fields are read at once")
+
+    def __call__(self) -> dict[str, Any]:
+        variables = read_env_file()
+        share_with_storages(variables)
+        given = {name.upper(): value for name, value in variables.items()}
+        names = [field.alias or name for name, field in self.settings_cls.model_fields.items()]
+        return {name: given[name.upper()] for name in names if name.upper() in given}
+
+
+def checked_key(key: str) -> str:
+    """Return a key of Runware's; ValueError, which does not repeat it, if it can't be one."""
+    if not re.fullmatch(r"[!-~]+", key) or re.fullmatch(IN_QUOTES, key):
+        raise ValueError(
+            "it is empty, in quotes, or has a blank, a line break or a letter that no key has: copy it again"
+        )
+    return key
 
 
 def parse_api_keys(text: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from dotenv import dotenv_values
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
@@ -23,6 +22,7 @@ from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
+from adreel.env_file import read_env_file
 from adreel.errors import AdreelError, InputError
 from adreel.records import Records
 from adreel.settings import Settings
@@ -124,7 +124,7 @@ def environment_of_runs(settings: Settings, environment: Mapping[str, str]) -> d
     """Return an environment that means the same in the temporary folder of a run, where no `.env` lies."""
     if settings.storage.startswith("memory:"):
         raise InputError("ADREEL_STORAGE is memory://: each run would have its own")
-    ours = {name: value for name, value in dotenv_values(".env").items() if name.startswith(OURS) and value}
+    ours = {name: value for name, value in read_env_file().items() if name.startswith(OURS) and value}
     return {
         **ours,
         **environment,

@@ -1,7 +1,6 @@
 """The settings as a run sees them: the key may also lie in a Prefect Secret block."""
 
 from prefect.blocks.system import Secret
-from pydantic import SecretStr
 
 from adreel.settings import Settings
 
@@ -20,4 +19,4 @@ async def load_settings() -> Settings:
         block: Secret[str] = await Secret.aload(BLOCK)
     except ValueError:
         return settings
-    return settings.model_copy(update={"runware_api_key": SecretStr(block.get())})
+    return settings.with_key(block.get(), f"the Secret block {BLOCK}")

@@ -1,11 +1,17 @@
 """Settings: where they come from, how wrong ones are named, and when money can be spent."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from adreel import env_file
 from adreel.errors import InputError
 from adreel.settings import RUNWARE_URL, Settings, is_loopback
+from adreel.storage import Storage
+from deployments.worker import environment_of_runs
+from tests.storage.servers import S3Server
 
 KEY = "rw-very-secret"
 
@@ -96,9 +102,11 @@ def test_a_variable_of_another_program_changes_nothing(monkeypatch: pytest.Monke
     [
         ("runware.ai", ["runware.ai"]),
         (" runware.ai , cdn.example ,", ["runware.ai", "cdn.example"]),
-        ("", []),
+        ("", ["runware.ai"]),
+        (",", []),
+        ("CDN.Example,xn--mnchen-3ya.example", ["cdn.example", "münchen.example"]),
     ],
-    ids=["one", "two with spaces", "none"],
+    ids=["one", "two with spaces", "the default", "none", "in one spelling"],
 )
 def test_hosts_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: str, hosts: list[str]) -> None:
     monkeypatch.setenv("ADREEL_DOWNLOAD_HOSTS", text)
@@ -168,3 +176,238 @@ def test_an_env_file_that_is_no_text_is_bad_input() -> None:
 def test_the_readme_explains_every_variable(variable: str) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     assert f"| `{variable}` |" in readme
+
+
+class TestStorage:
+    @pytest.mark.parametrize(
+        ("text", "place"),
+        [
+            ("~/ads", "HOME/ads"),
+            (" /srv/ads\n", "/srv/ads"),
+            ("/srv/a::b", "/srv/a::b"),
+            ("../ads", "../ads"),
+            ("./~/ads", "./~/ads"),
+            ("/srv/my%20ads", "/srv/my%20ads"),
+            ("file:///srv/my%20ads", "/srv/my ads"),
+            ("file://localhost/srv/my%20ads/", "/srv/my ads/"),
+            ("FILE:/srv/a::b", "/srv/a::b"),
+            ("local://~/ads", "HOME/ads"),
+            ("S3://Bucket/my%20ads", "s3://Bucket/my%20ads"),
+            ("simplecache::s3://bucket/ads", "simplecache::s3://bucket/ads"),
+        ],
+    )
+    def test_it_has_one_spelling(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, place: str) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("ADREEL_STORAGE", text)
+        assert Settings.load().storage == place.replace("HOME", str(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "it is empty: name a folder or a URL"),
+            ("~nobody-of-that-name/ads", "nobody here has the home folder ~nobody-of-that-name"),
+            (r"C:\ads", "is a path of Windows"),
+            ("c:/ads", "is a path of Windows"),
+            ("s3:/bucket/ads", "would be a folder of this machine: a URL begins with s3://"),
+            ("memory:ads", "a URL begins with memory://"),
+            ("file://", "names no folder"),
+            ("'/srv/ads'", "it stands in quotes, which belong to the value here: leave them out"),
+        ],
+    )
+    def test_what_is_surely_meant_otherwise_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+    ) -> None:
+        monkeypatch.setenv("ADREEL_STORAGE", text)
+        with pytest.raises(InputError, match=rf"^ADREEL_STORAGE: .*{said}"):
+            Settings.load()
+
+    def test_clips_that_an_earlier_version_put_elsewhere_are_not_bought_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "my%20ads").mkdir()
+        monkeypatch.setenv("ADREEL_STORAGE", f"file://{tmp_path}/my%20ads")
+        with pytest.raises(InputError, match=r"there is a folder .*/my%20ads by its letters: rename it first"):
+            Settings.load()
+        (tmp_path / "my%20ads").rename(tmp_path / "my ads")
+        assert Settings.load().storage == f"{tmp_path}/my ads"
+
+    @pytest.mark.parametrize("text", ["~/ads", "file://HOME/my%20ads", "HOME/a::b", "../ads"])
+    def test_it_is_one_place_for_commands_workers_and_the_server(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        home = tmp_path / "home"
+        (home / "here").mkdir(parents=True)
+        (home / "elsewhere").mkdir()
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.chdir(home / "here")
+        Path(".env").write_text(f"ADREEL_STORAGE={text.replace('HOME', str(home))}\n")
+        settings = Settings.load()
+        of_the_command = Storage.of(settings)
+        for name, value in environment_of_runs(settings, {}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(home / "elsewhere")
+        of_the_run = Storage.of(Settings.load())
+        of_the_command.write("a.json", b"{}")
+        assert of_the_run.read("a.json") == b"{}"
+        place = {"~/ads": "ads", "file://HOME/my%20ads": "my ads", "HOME/a::b": "a::b", "../ads": "ads"}[text]
+        assert (home / place / "a.json").read_bytes() == b"{}"
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        "name",
+        ["CONCURRENCY", "DEADLINE", "MODEL", "SIZE", "DOWNLOAD_HOSTS", "STORAGE_OPTIONS", "API_KEYS", "PUBLIC_URL"],
+    )
+    @pytest.mark.parametrize("blank", ["", "  \n"])
+    def test_an_empty_one_is_the_default_and_wins_over_a_dot_env(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, blank: str
+    ) -> None:
+        usual = Settings.load()
+        values = {"SIZE": "720x720", "STORAGE_OPTIONS": '{"a": 1}', "API_KEYS": "a:0123456789abcdef"}
+        Path(".env").write_text(f"ADREEL_{name}={values.get(name, '7' if name != 'PUBLIC_URL' else 'https://a.b')}\n")
+        assert Settings.load() != usual
+        monkeypatch.setenv(f"ADREEL_{name}", blank)
+        assert Settings.load() == usual
+
+    @pytest.mark.parametrize(
+        ("name", "text", "said"),
+        [
+            ("SIZE", "9:16", "'9:16' is an aspect ratio: give WIDTHxHEIGHT, such as 1280x720"),
+            ("SIZE", "1280X720", "'1280X720' is no size: give WIDTHxHEIGHT"),
+            ("DOWNLOAD_HOSTS", "https://cdn.example/", "'https://cdn.example/' is no host: give its name alone"),
+            ("DOWNLOAD_HOSTS", "runware.ai,cdn.example:8443", "'cdn.example:8443' is no host"),
+            ("DOWNLOAD_HOSTS", "*.cdn.example", "is no host: .* subdomains count too"),
+            ("DOWNLOAD_HOSTS", ".cdn.example", "is no host"),
+            ("CORS_ORIGINS", "shop.example", "'shop.example' is no origin: give a scheme and a host"),
+            ("CORS_ORIGINS", "https://shop.example/page", "is no origin"),
+            ("CORS_ORIGINS", "*", "is no origin"),
+            ("PUBLIC_URL", "https://", "it has to be the address of a page"),
+            ("PUBLIC_URL", "https://ads.example/?a=b", "it has to be the address of a page"),
+            ("CONCURRENCY", "-1", "greater than or equal to 1"),
+            ("CONCURRENCY", "4.5", "valid integer"),
+            ("DEADLINE", "-1", "greater than 0"),
+            ("MAX_CLIP_MB", "nan", "finite"),
+            ("MODEL", '"klingai:6@1"', "it stands in quotes"),
+        ],
+    )
+    def test_a_wrong_one_says_what_is_expected(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
+    ) -> None:
+        monkeypatch.setenv(f"ADREEL_{name}", text)
+        with pytest.raises(InputError, match=rf"^ADREEL_{name}: .*{said}"):
+            Settings.load()
+
+    def test_an_origin_may_end_with_a_slash(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ADREEL_CORS_ORIGINS", "https://Shop.Example/, http://localhost:3000")
+        assert Settings.load().cors_origins == ["https://shop.example", "http://localhost:3000"]
+
+
+class TestKey:
+    @pytest.mark.parametrize("text", [f"{KEY}\n", f"  {KEY}\r\n", f"\t{KEY} "])
+    def test_blanks_around_it_are_not_sent(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", text)
+        assert Settings.load().key == KEY
+        assert Settings().with_key(text, "the block").key == KEY
+
+    @pytest.mark.parametrize(
+        "text", [f"Bearer {KEY}", f"{KEY}\n{KEY}", f"{KEY}\N{NO-BREAK SPACE}x", f'"{KEY}"', "rw-\x1bvery-secret"]
+    )
+    def test_one_that_can_be_none_is_named_and_not_repeated(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        monkeypatch.setenv("RUNWARE_API_KEY", text)
+        for load, origin in [
+            (Settings.load, "RUNWARE_API_KEY"),
+            (lambda: Settings(runware_api_key=None).with_key(text, "the block"), "the block"),
+        ]:
+            with pytest.raises(InputError, match=f"^{origin}: ") as caught:
+                load()
+            assert "very-secret" not in str(caught.value)
+
+    def test_an_empty_block_is_no_key(self) -> None:
+        with pytest.raises(InputError, match=r"^the block: it is empty"):
+            Settings().with_key(" \n", "the block")
+
+
+class TestEnvFile:
+    def test_what_shells_and_editors_write_is_read(self) -> None:
+        lines = [
+            "# a comment",
+            "export ADREEL_MODEL='test:1@1'",
+            'ADREEL_SIZE="720x1280"  # upright',
+            "ADREEL_API_KEYS=shop:0123456789#abcdef",
+            "ADREEL_STORAGE=/srv/my ads/ # a comment",
+            "ADREEL_ATTEMPTS",
+            'ADREEL_STORAGE_OPTIONS={"endpoint_url": "https://s3.example#1"}',
+        ]
+        Path(".env").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+        settings = Settings.load()
+        assert (settings.model, settings.size, settings.attempts) == ("test:1@1", "720x1280", 2)
+        assert settings.api_keys["shop"].get_secret_value() == "0123456789#abcdef"
+        assert (settings.storage, settings.file_system_options) == (
+            "/srv/my ads/",
+            {"endpoint_url": "https://s3.example#1"},
+        )
+
+    def test_a_byte_order_mark_does_not_hide_the_key(self) -> None:
+        Path(".env").write_bytes(b"\xef\xbb\xbfRUNWARE_API_KEY=" + KEY.encode())
+        assert Settings.load().key == KEY
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ("ADREEL_SIZE=720x720\n\nADREEL_MODEL='test:1@1\n", r"\.env, line 3: expected NAME=value"),
+            ("ADREEL MODEL=test\n", r"\.env, line 1: expected NAME=value"),
+            ("ADREEL_MODEL=a".encode("utf-16"), "it looks like UTF-16: save it as UTF-8"),
+            ("\nADREEL_MODEL=ö".encode("latin-1"), "is no UTF-8 text: see line 2"),
+            (b"#" * (1024 * 1024 + 1), r"\.env is larger than 1 MB"),
+        ],
+    )
+    def test_a_line_that_is_none_is_named(self, content: str | bytes, said: str) -> None:
+        Path(".env").write_bytes(content.encode() if isinstance(content, str) else content)
+        with pytest.raises(InputError, match=said):
+            Settings.load()
+
+    def test_a_folder_of_that_name_is_somebody_s_virtual_environment(self) -> None:
+        Path(".env").mkdir()
+        assert Settings.load() == Settings()
+
+    def test_one_without_an_end_is_refused(self) -> None:
+        Path(".env").symlink_to("/dev/zero")
+        with pytest.raises(InputError, match=r"can't read \.env: it is no regular file"):
+            Settings.load()
+
+    def test_a_pipe_of_a_password_manager_is_read_and_one_that_nobody_writes_is_not_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        os.mkfifo(".env")
+        writer = threading.Thread(target=lambda: Path(".env").write_text("ADREEL_MODEL=test:1@1\n"))
+        writer.start()
+        assert Settings.load().model == "test:1@1"
+        writer.join()
+        monkeypatch.setattr(env_file, "PIPE_SECONDS", 0.05)
+        with pytest.raises(InputError, match=r"\.env: it is a named pipe that nobody wrote"):
+            Settings.load()
+
+    def test_what_the_libraries_of_storages_look_for_gets_into_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_REGION", "GOOGLE_CLOUD_PROJECT", "AZURE_X", "UNRELATED_X"):
+            monkeypatch.setenv(name, "from the environment")
+        for name in ("AWS_ACCESS_KEY_ID", "AZURE_X", "GOOGLE_CLOUD_PROJECT", "UNRELATED_X"):
+            monkeypatch.delenv(name)
+        Path(".env").write_text("AWS_ACCESS_KEY_ID=k\nAWS_REGION=r\nGOOGLE_CLOUD_PROJECT=p\nAZURE_X=\nUNRELATED_X=u\n")
+        Settings.load()
+        assert (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_REGION"]) == ("k", "from the environment")
+        assert os.environ["GOOGLE_CLOUD_PROJECT"] == "p"
+        assert {"AZURE_X", "UNRELATED_X"}.isdisjoint(os.environ)
+
+    def test_a_bucket_opens_with_keys_that_are_only_there(self, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        address = s3.options.get("endpoint_url") or s3.options["client_kwargs"]["endpoint_url"]
+        Path(".env").write_text(
+            f"ADREEL_STORAGE={s3.bucket()}\nAWS_ENDPOINT_URL={address}\nAWS_DEFAULT_REGION=us-east-1\n"
+            "AWS_ACCESS_KEY_ID=k\nAWS_SECRET_ACCESS_KEY=s\n"
+        )
+        Storage.of(Settings.load()).write("a.json", b"{}")
+        assert Storage.of(Settings.load()).read("a.json") == b"{}"

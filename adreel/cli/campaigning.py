@@ -11,6 +11,7 @@ from adreel.cli.generating import run_flow
 from adreel.cli.progress import looking
 from adreel.cli.showing import print_json, print_line
 from adreel.errors import AdreelError
+from adreel.local_paths import local_path
 from adreel.proxies import unify_proxies
 from adreel.settings import Settings
 
@@ -48,7 +49,8 @@ def hand_out(source: str, name: str, *, window: int, again: bool, parts: int, as
     unify_proxies()
     settings = Settings.load()
     count = _check(settings, source)
-    where = source if "://" in source else str(Path(source).absolute())
+    path = local_path(source)
+    where = source if path is None else str(Path(path).absolute())
     parameters: dict[str, Any] = {
         "source": where,
         "campaign": campaign_name(source, name),

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import fsspec
 
 from adreel.errors import StorageError
+from adreel.local_paths import local_path
 from adreel.storage.objects import Objects
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
@@ -40,6 +42,9 @@ def connect(url: str, options: dict[str, Any]) -> tuple[Objects, str]:
     """Open the file system of a URL; returns it and the root in it. StorageError says what to install or to mend."""
     shown, extra = without_password(url), EXTRAS.get(url.partition("://")[0])
     try:
+        if (path := local_path(url)) is not None:
+            # fsspec would read a::b as a chain of file systems, and leave %20 as it is.
+            return _kind_of(fsspec.filesystem("file", **options)), str(Path(path).absolute())
         fs, root = fsspec.core.url_to_fs(url, **_merged(_USUAL.get(extra or "", {}), options))
         return _kind_of(fs), root
     except ImportError as error:
