@@ -163,6 +163,8 @@ class Studio:
             "TMPDIR": str(self._temporary),
             # What is started with `-m` must not find modules of the user's own in the current folder.
             "PYTHONSAFEPATH": "1",
+            # A log is read while its service runs.
+            "PYTHONUNBUFFERED": "1",
             "PREFECT_HOME": str(self._folder / "prefect"),
             # Beside Prefect's own code, where its default is, not every user may write.
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self._folder / "prefect" / "ui"),

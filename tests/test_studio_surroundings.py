@@ -1,8 +1,11 @@
 """`adreel up` on machines as they are: closed terminals, killed supervisors, other users, folders of other projects."""
 
 import fcntl
+import json
 import os
+import shutil
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +32,9 @@ TRAP = "raise SystemExit('a module of the user was imported in place of ours')\n
 # Names of this project, of what Prefect starts, and of the standard library.
 THEIRS = ["tasks.py", "deployments/__init__.py", "flows/__init__.py", "uvicorn.py", "secrets.py", "prefect/__init__.py"]
 NOBODY = 65534
+PROXY = "http://127.0.0.1:9"  # Nobody listens there.
+NAMES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
+BEHIND_A_PROXY = ["env", "-u", "NO_PROXY", "-u", "no_proxy", *(f"{name}={PROXY}" for name in NAMES)]
 
 
 @pytest.fixture
@@ -104,7 +110,10 @@ def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_a
         second.process.wait()
         left = set(second.processes())
         assert left
-        with up(home / ".adreel", "--sqlite", *ports) as third, Client(third.address("Storyboard")) as client:
+        with (
+            up(home / ".adreel", "--sqlite", *ports, before=BEHIND_A_PROXY) as third,
+            Client(third.address("Storyboard")) as client,
+        ):
             assert not left & set(third.processes())
             assert any("deployments.warm" in command for command in third.processes().values())
             job = client.wait(client.generate("ad", scenarios=[Scenario.HOOK]).job_id, every=0.5)
@@ -114,9 +123,62 @@ def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_a
             assert_a_killed_run_is_reported(home, third)
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can become another user")
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities of Linux")
+def test_a_second_user_of_the_machine_has_a_studio_too(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the first user has made: Prefect's folder in /tmp, and the installation. Others may read, not write.
+    Path("/tmp/runner_storage").mkdir(exist_ok=True)  # noqa: S108 - Prefect's name
+    for name in ("TMPDIR", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    theirs = tmp_path / "a second user with a folder of a name that is too long for a socket, which has 107 bytes"
+    theirs.mkdir()
+    (theirs / "home").mkdir()
+    monkeypatch.setenv("HOME", str(theirs / "home"))
+    monkeypatch.setenv("ADREEL_STORAGE", str(theirs / "outputs"))
+    for made in (home, theirs, theirs / "home", tmp_path):
+        os.chown(made, NOBODY, NOBODY)
+    # The tests may be run from an installation in a closed home.
+    read = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+    user = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", *read]
+    # As a shell starts a process in the background.
+    background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    session = make_session(seconds=1).model_dump_json()
+
+    with up(theirs / ".adreel", ends_well=False, before=[*background, *user]) as studio:
+        for path in ("/v2/dashboard", "/dashboard"):
+            page = httpx.get(f"{studio.address('Prefect')}{path}", headers={"Accept": "text/html"}, timeout=30)
+            assert "<html" in page.text, studio.logs()
+        url = f"{studio.address('Storyboard')}/api/sessions"
+        httpx.post(url, json=json.loads(session), timeout=30).raise_for_status()
+        with Client(studio.address("Storyboard")) as client:
+            job = client.wait(client.generate("ad", scenarios=[Scenario.HOOK]).job_id, every=0.5)
+        assert job.overall_status == "completed", studio.logs()
+        environment = {
+            **os.environ,
+            **{name: value or "" for name, value in dotenv_values(auth_file(studio.folder)).items()},
+        }
+        for command in ("deploy", "doctor"):
+            done = subprocess.run(
+                [*user, ADREEL, command], env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        studio.process.terminate()
+        studio.process.wait(120)
+        until(lambda: not studio.processes(), "the end of all processes", 20)
+    assert open_to_others(studio.folder) == []
+
+
+def open_to_others(folder: Path) -> list[Path]:
+    """Return what of the studio others could open, if its folder were not closed."""
+    assert folder.stat().st_mode & 0o077 == 0
+    return [path for path in folder.glob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
+
+
 def assert_a_killed_run_is_reported(home: Path, studio: Up) -> None:
     """Have a run of the user's own command killed: the process beside it tells Prefect at once."""
-    kept = {name: value or "" for name, value in dotenv_values(auth_file(home / ".adreel")).items()}
+    kept = kept_by(studio)
     environment = {**os.environ, API_URL: kept[API_URL], "RUNWARE_API_KEY": "", "ADREEL_LOCAL_RENDER_SECONDS": "60"}
     command = [ADREEL, "regenerate", "ad", "hook"]
     with subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
@@ -125,6 +187,10 @@ def assert_a_killed_run_is_reported(home: Path, studio: Up) -> None:
         run.kill()
         run.wait()
         until(lambda: states(kept, "CRASHED"), "the report", 20)
+
+
+def kept_by(studio: Up) -> dict[str, str]:
+    return {name: value or "" for name, value in dotenv_values(auth_file(studio.folder)).items()}
 
 
 def commands() -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -24,7 +25,7 @@ from deployments.worker import environment_of_runs, may_hold_slots, those_with_s
 from tests import workers
 from tests.factories import NOW, make_session, make_take, save_job
 from tests.storage.servers import S3Server
-from tests.test_cli import adreel
+from tests.test_cli import ADREEL, adreel
 from tests.workers import deploy, ended, kill_run, processes_of, start, state_name, until
 
 pytestmark = pytest.mark.xdist_group("prefect")
@@ -91,6 +92,33 @@ def test_the_end_of_a_worker_is_the_end_of_all_that_it_started(worker: psutil.Pr
     worker.send_signal(signal.SIGTERM)
     _gone, alive = psutil.wait_procs(everything, timeout=30)
     assert alive == []
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("worker", "started!"), ("recover", "Watching the runs"), ("serve --port 0", "")],
+)
+def test_sigterm_ends_a_process_in_the_background_of_a_script(prefect: str, command: str, words: str) -> None:
+    deploy(prefect, Path())
+    Path("said").touch()
+    # A shell without job control has such a process ignore SIGINT.
+    script = f'"{ADREEL}" {command} > said 2>&1 & echo $!; wait'
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as shell:
+        assert shell.stdout is not None
+        process = psutil.Process(int(shell.stdout.readline()))
+        everything = [process]
+        try:
+            until(lambda: words in Path("said").read_text() if words else process.net_connections(), command)
+            everything += process.children(recursive=True)
+            process.terminate()
+            psutil.wait_procs(everything, timeout=30)
+        finally:
+            alive = [left for left in everything if left.is_running()]
+            for left in alive:
+                left.kill()
+    assert alive == [], Path("said").read_text()
+    assert "Traceback" not in Path("said").read_text()
 
 
 def test_a_run_that_is_retried_before_its_process_has_ended_leaves_the_worker_alive(worker: psutil.Process) -> None:

@@ -73,9 +73,11 @@ def _open_standard_files() -> None:
 def _lasting(stream: TextIO | None, descriptor: int) -> TextIO:
     if stream is not None:
         stream.flush()
+    # PYTHONUNBUFFERED: the log of a service is read while it runs.
+    unbuffered = isinstance(stream, io.TextIOWrapper) and stream.write_through
     return io.TextIOWrapper(
         io.BufferedWriter(LastingFile(descriptor, "w", closefd=False)),
         encoding=stream.encoding if stream else "utf-8",
         errors="backslashreplace",
-        line_buffering=descriptor == 2 or os.isatty(descriptor),
+        line_buffering=descriptor == 2 or unbuffered or os.isatty(descriptor),
     )
