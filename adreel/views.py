@@ -201,10 +201,10 @@ def video_url(take: Take) -> str | None:
 
 
 def total_cost(takes: Iterable[Take]) -> float | None:
-    """Return USD over takes; null as soon as one that was paid is unknown."""
-    paid = [take.cost for take in takes if any(attempt.state != "planned" for attempt in take.attempts)]
-    known = [cost for cost in paid if cost is not None]
-    return round(sum(known), 6) if known and len(known) == len(paid) else None
+    """Return USD over takes, 0 if nothing was sent; null if there are none, or the cost of one is unknown."""
+    costs = [take.cost if any(each.state != "planned" for each in take.attempts) else 0.0 for take in takes]
+    known = [cost for cost in costs if cost is not None]
+    return round(sum(known), 6) if known and len(known) == len(costs) else None
 
 
 def choose_take(records: Records, session_id: str, scenario: Scenario, name: str) -> Take:

@@ -219,12 +219,13 @@ def test_a_job_view_sums_up_what_its_scenes_are_and_cost(records: Records) -> No
 
 @pytest.mark.parametrize(
     ("costs", "total"),
-    [([], None), ([0.1, 0.2], 0.3), ([0.1, None], None), ([0.0], 0.0)],
-    ids=["none", "known", "one unknown", "free"],
+    [([], 0), ([0.1, 0.2], 0.3), ([0.1, None], None), ([0.0], 0.0)],
+    ids=["nothing sent", "known", "one unknown", "free"],
 )
 def test_a_total_is_null_as_soon_as_one_paid_take_is_unknown(costs: list[float | None], total: float | None) -> None:
     takes = [make_take(STORED, cost=cost) for cost in costs]
     assert total_cost([*takes, make_take(None), make_take(AttemptState.PLANNED)]) == total
+    assert total_cost([]) is None
 
 
 def test_a_session_shows_its_current_clips_and_what_all_takes_cost(records: Records) -> None:
