@@ -14,6 +14,7 @@ from typing import IO
 import pytest
 import yaml
 
+from adreel.cli.running import _tell
 from adreel.errors import SceneRefused
 from adreel.jobs import give_up, start_job
 from adreel.local_runware import LocalRunware
@@ -148,6 +149,11 @@ class TestOfAnAnswer:
         failed = adreel("generate", "ad.yaml")
         assert (failed.returncode, "\x1b" in failed.stderr) == (2, False)
         assert "red: Extra inputs" in failed.stderr
+
+
+def test_lines_of_servers_are_spelled_out_too(capsys: pytest.CaptureFixture[str]) -> None:
+    _tell("run \x1b[2J\ufeff\U000e0041 ended")
+    assert capsys.readouterr().out == "run \\x1b[2J\\ufeff\\U000e0041 ended\n"
 
 
 class TestTables:

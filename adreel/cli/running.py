@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from adreel.cli.output import printable
 from adreel.errors import InputError
 from adreel.proxies import unify_proxies
 from adreel.settings import Settings
@@ -47,7 +48,7 @@ Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on 
 def _tell(line: str) -> None:
     # Its terminal may be closed, or the disk of its output full: the studio goes on, or ends in order.
     with suppress(OSError):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def carry_out_runs(*, pool: str, name: str | None, limit: int, with_healthcheck: bool) -> None:
@@ -64,7 +65,7 @@ def deploy_all() -> None:
         from deployments.deploying import deploy
 
         for line in deploy(client, Settings.load()):
-            typer.echo(line)
+            _tell(line)
 
 
 def examine_all(*, as_json: bool) -> int:
@@ -90,8 +91,8 @@ def watch_runs(*, silence: float, start: float, retries: int) -> None:
     with _server() as client:
         from deployments.recovery import Recovery, Terms
 
-        typer.echo(f"Watching the runs of {client.api_url}")
-        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(typer.echo)
+        _tell(f"Watching the runs of {client.api_url}")
+        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(_tell)
 
 
 @contextmanager
