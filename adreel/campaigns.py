@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from adreel.documents import LARGEST, read_document, read_lines
-from adreel.errors import AdreelError, InputError
+from adreel.errors import AdreelError, InputError, StorageError
 from adreel.local_paths import local_path
 from adreel.messages import State
 from adreel.prompts import clip_request
@@ -106,6 +106,8 @@ def _opened(settings: Settings, source: str) -> tuple[Storage, str]:
     """Return the folder of a source, and the name of its file; no name if the folder itself is the source."""
     same_kind = source.partition("://")[0] == settings.storage.partition("://")[0]
     options = settings.file_system_options if same_kind else {}
+    if (path := local_path(source)) is not None:
+        source = path
     folder, _, name = source.rpartition("/")
     if name.lower().endswith(LINES + SUFFIXES):
         return Storage(folder or ("/" if source.startswith("/") else "."), options), name
@@ -140,6 +142,11 @@ def _file(storage: Storage, name: str) -> BinaryIO:
         stream = storage.open(name)
     except FileNotFoundError:
         raise InputError(f"there is no {location}") from None
+    except StorageError as error:
+        if storage.is_local and isinstance(error.__cause__, OSError):
+            # The storage's own advice is about ADREEL_STORAGE, and this file is somewhere else.
+            raise InputError(f"can't read {location}: {error.__cause__.strerror}") from None
+        raise
     return io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
 
 

@@ -124,7 +124,10 @@ def environment_of_runs(settings: Settings, environment: Mapping[str, str]) -> d
     """Return an environment that means the same in the temporary folder of a run, where no `.env` lies."""
     if settings.storage.startswith("memory:"):
         raise InputError("ADREEL_STORAGE is memory://: each run would have its own")
-    ours = {name: value for name, value in read_env_file().items() if name.startswith(OURS) and value}
+    # The settings read names in any case. An empty key goes along: it says that no Secret block is to be looked for.
+    given = {name.upper() for name in environment}
+    named = {name.upper(): value for name, value in read_env_file().items()}
+    ours = {name: value for name, value in named.items() if name.startswith(OURS) and name not in given}
     return {
         **ours,
         **environment,

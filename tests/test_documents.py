@@ -256,6 +256,18 @@ class TestFolders:
         Storage(root, options).write("a.yaml", yaml.safe_dump(session_data()).encode())
         assert check_sessions(settings, root) == check_sessions(settings, f"{root}/") == 1
 
+    @pytest.mark.parametrize(
+        "source", ["my ads/spring::1.jsonl", "file://HERE/my%20ads/spring::1.jsonl", "file:///x.jsonl"]
+    )
+    def test_a_source_is_a_path_by_the_rule_of_the_storage(self, tmp_path: Path, source: str) -> None:
+        Path("my ads").mkdir()
+        Path("my ads/spring::1.jsonl").write_text(json.dumps(session_data()))
+        if source == "file:///x.jsonl":
+            with pytest.raises(InputError, match=r"^there is no /x\.jsonl$"):
+                check_sessions(Settings.load(), source)
+        else:
+            assert check_sessions(Settings.load(), source.replace("HERE", str(tmp_path))) == 1
+
     def test_a_name_with_a_blank_says_how_to_give_another(self) -> None:
         with pytest.raises(InputError, match=r"can't be called 'spring sale' like its source: .*--name"):
             campaign_name("spring sale.jsonl")
@@ -273,6 +285,13 @@ class TestFilesWithoutAnEnd:
             Path(name).mkdir()
         for read in (read_session, lambda path: check_sessions(Settings.load(), str(path))):
             with pytest.raises(InputError, match=rf"can't read .*{name}: "):
+                read(Path(name))
+
+    @pytest.mark.parametrize("name", ["ad.yaml", "ads.jsonl"])
+    def test_one_that_can_not_be_opened_is_named_without_advice_about_the_storage(self, name: str) -> None:
+        Path(name).symlink_to(name)
+        for read in (read_session, lambda path: check_sessions(Settings.load(), str(path))):
+            with pytest.raises(InputError, match=rf"can't read .*{name}: Too many levels of symbolic links$"):
                 read(Path(name))
 
     def test_one_that_grows_is_read_to_the_limit(self) -> None:

@@ -1,5 +1,6 @@
 """What the commands print: it never decides about a purchase, and nobody's text commands the terminal."""
 
+import io
 import json
 import os
 import pty
@@ -13,7 +14,9 @@ from typing import IO
 
 import pytest
 import yaml
+from rich.console import Console
 
+from adreel.cli.progress import _bars
 from adreel.cli.running import _tell
 from adreel.errors import SceneRefused
 from adreel.jobs import give_up, start_job
@@ -154,6 +157,14 @@ class TestOfAnAnswer:
 def test_lines_of_servers_are_spelled_out_too(capsys: pytest.CaptureFixture[str]) -> None:
     _tell("run \x1b[2J\ufeff\U000e0041 ended")
     assert capsys.readouterr().out == "run \\x1b[2J\\ufeff\\U000e0041 ended\n"
+
+
+def test_the_bars_show_a_provider_s_brackets_as_they_are() -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=120, color_system=None)
+    with _bars(console) as bars:
+        bars.add_task("hook", total=100, step="refused: [/red] :cat:")
+    assert "refused: [/red] :cat:" in shown.getvalue()
 
 
 class TestTables:

@@ -302,6 +302,27 @@ class TestValues:
         assert Settings.load().cors_origins == ["https://shop.example", "http://localhost:3000"]
 
 
+class TestRuns:
+    @pytest.mark.parametrize("name", ["RUNWARE_API_KEY", "runware_api_key"])
+    def test_an_empty_key_in_a_dot_env_keeps_runs_from_looking_for_another(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        Path(".env").write_text(f"{name}=\n")
+        environment = environment_of_runs(Settings.load(), {"HOME": "/"})
+        assert environment["RUNWARE_API_KEY"] == ""
+        for each, value in environment.items():
+            monkeypatch.setenv(each, value)
+        Path(".env").unlink()
+        assert "runware_api_key" in Settings.load().model_fields_set
+
+    @pytest.mark.parametrize("name", ["RUNWARE_API_KEY", "runware_api_key"])
+    def test_a_dot_env_in_other_letters_does_not_win_over_the_environment(self, name: str) -> None:
+        Path(".env").write_text(f"{name}=rw-of-the-file\n{name.swapcase()}=rw-of-the-file\n")
+        for given in ("RUNWARE_API_KEY", "runware_api_key"):
+            environment = environment_of_runs(Settings.load(), {given: ""})
+            assert [value for each, value in environment.items() if each.upper() == "RUNWARE_API_KEY"] == [""]
+
+
 class TestKey:
     @pytest.mark.parametrize("text", [f"{KEY}\n", f"  {KEY}\r\n", f"\t{KEY} "])
     def test_blanks_around_it_are_not_sent(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
