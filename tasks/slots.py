@@ -27,6 +27,7 @@ LEASE_SECONDS = 360
 RENEW_SECONDS = 270.0
 AGAIN_SECONDS = 10.0
 GIVE_BACK_SECONDS = 5.0
+RENEWAL_SECONDS = 30.0
 WAIT_SECONDS = 6 * 3600
 LONGEST_PAUSE = 5.0
 # A server that is busy needs a moment for a slot that is free.
@@ -105,6 +106,7 @@ class Slots:
         self._renewing: asyncio.Task[None] | None = None
         self._owed: list[UUID] = []
         self._returning: asyncio.Task[None] | None = None
+        self._is_away = False
 
     async def take(self, earlier: UUID | None) -> _Lease:
         """Take a slot: the one of an earlier run, one that is left here, or a new one."""
@@ -141,7 +143,7 @@ class Slots:
                 async with get_client() as client:
                     await client.renew_concurrency_lease(lease_id, LEASE_SECONDS)
             except httpx.HTTPStatusError as error:
-                if error.response.status_code == httpx.codes.GONE:
+                if _is_gone(error):
                     return None
                 raise
         return self._leases.setdefault(lease_id, _Lease(lease_id))
@@ -180,15 +182,45 @@ class Slots:
         pause = RENEW_SECONDS
         while True:
             await asyncio.sleep(pause)
-            pause = RENEW_SECONDS
-            for lease_id in list(self._leases):
-                try:
-                    async with get_client() as client:
-                        await client.renew_concurrency_lease(lease_id, LEASE_SECONDS)
-                except httpx.HTTPError as error:
-                    # A lost renewal must not end a scene that is being paid for.
-                    logger.warning("a slot of the limit %r can't be renewed now: %s", LIMIT, error)
-                    pause = AGAIN_SECONDS
+            renewed = await asyncio.gather(*map(self._is_renewed, list(self._leases.values())))
+            pause = RENEW_SECONDS if all(renewed) else AGAIN_SECONDS
+
+    async def _is_renewed(self, lease: _Lease) -> bool:
+        try:
+            # Prefect's client would ask on for more than a minute.
+            async with asyncio.timeout(RENEWAL_SECONDS), get_client() as client:
+                await client.renew_concurrency_lease(lease.lease_id, LEASE_SECONDS)
+        except (httpx.HTTPError, TimeoutError) as error:
+            if _is_gone(error):
+                await self._replace(lease)
+                return True
+            # A lost renewal must not end a scene that is being paid for.
+            if not self._is_away:
+                logger.warning("slots of the limit %r can't be renewed now: %s", LIMIT, str(error) or "no answer")
+            self._is_away = True
+            return False
+        self._is_away = False
+        return True
+
+    async def _replace(self, lease: _Lease) -> None:
+        """Lease other slots in place of those that the server has forgotten; if there are none, go on without."""
+        if self._leases.get(lease.lease_id) is not lease:
+            return
+        del self._leases[lease.lease_id]
+        lease.left = 0
+        granted = None
+        with suppress(httpx.HTTPError, TimeoutError, AccountError):
+            async with asyncio.timeout(RENEWAL_SECONDS):
+                granted = await _ask(lease.held)
+        if granted is None:
+            logger.warning(
+                "Prefect's server does not know the lease of %d slots of the limit %r any more, and has no others:"
+                " their scenes go on without", lease.held, LIMIT
+            )  # fmt: skip
+            return
+        lease.lease_id = granted
+        self._leases[granted] = lease
+        await self._release_idle()
 
     async def _release_idle(self) -> None:
         # With one slot to a lease the next scene here has to queue up with those of other runs.
@@ -229,6 +261,14 @@ async def _ask(size: int) -> UUID | None:
     if not found["limits"]:
         raise AccountError(f"there is no limit {LIMIT!r}. Create it: prefect gcl create {LIMIT} --limit 4")
     return UUID(found["lease_id"])
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether the server does not know a lease: it has ended, or was kept in the memory of a server that restarted."""
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in {
+        httpx.codes.GONE,
+        httpx.codes.NOT_FOUND,
+    }
 
 
 async def _given_back(lease_id: UUID) -> bool:

@@ -5,13 +5,14 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from uuid import UUID
 
 import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
 
@@ -182,6 +183,59 @@ async def test_slots_are_leased_in_blocks_as_large_as_there_is_room_for() -> Non
     async with get_client() as client:
         assert all(each.is_set() for each in begun)
         assert (await client.read_global_concurrency_limit_by_name("runware")).active_slots == 0
+
+
+@pytest.fixture
+async def revoked(monkeypatch: pytest.MonkeyPatch) -> Callable[[UUID | None], Awaitable[None]]:
+    """Have leases renewed soon, and revoke one as a server does that forgets it."""
+    ensure_limit(4)
+    monkeypatch.setattr(slots, "RENEW_SECONDS", 0.05)
+
+    async def revoke(lease: UUID | None) -> None:
+        assert lease
+        async with get_client() as client:
+            await client.release_concurrency_slots_with_lease(lease)
+
+    return revoke
+
+
+async def active_slots() -> int:
+    async with get_client() as client:
+        return (await client.read_global_concurrency_limit_by_name("runware")).active_slots
+
+
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize("block", [1, 32])
+async def test_a_lease_that_the_server_has_forgotten_is_replaced(
+    revoked: Callable[[UUID | None], Awaitable[None]], block: int
+) -> None:
+    async with runware_slot(block=block) as lease:
+        await revoked(lease)
+        async with asyncio.timeout(60):
+            while await active_slots() != 1:  # noqa: ASYNC110 - the server wakes nobody
+                await asyncio.sleep(0.05)
+        assert lease not in slots._slots[asyncio.get_running_loop()][block]._leases
+    assert await active_slots() == 0
+
+
+@pytest.mark.usefixtures("prefect")
+async def test_without_other_slots_a_scene_goes_on_and_its_lost_lease_is_told_of_once(
+    revoked: Callable[[UUID | None], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(slots.logger, "warning", lambda text, *values: told.append(text % values))
+    async with runware_slot() as lease:
+        # With its own given back all four are taken.
+        async with get_client() as client:
+            await client.update_global_concurrency_limit("runware", GlobalConcurrencyLimitUpdate(active_slots=5))
+        await revoked(lease)
+        async with asyncio.timeout(60):
+            while not told:  # noqa: ASYNC110 - a warning wakes nobody
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+    [once] = told
+    assert "go on without" in once
+    assert await active_slots() == 4
 
 
 def test_a_job_begins_without_a_server_that_could_make_the_limit() -> None:
