@@ -17,6 +17,8 @@ AdreelError
 │   ├── RenderFailed         known to have failed; trying again is a new, paid attempt
 │   ├── UnknownFailure       failed with a code that nobody has explained; a person decides
 │   └── TakeFailed           failed, and the attempts that the settings allow are used up
+├── PrefectUnreachable       no usable answer of Prefect's server: trying again helps
+│   └── PrefectMisconfigured it wants other credentials, or PREFECT_API_URL leads to something else: a person has to act
 └── StorageError             the storage can't be read or written
     ├── StorageUnavailable   the storage, for now: trying again helps and costs nothing
     └── BadRecord            a record that is truncated, foreign or too new
@@ -142,6 +144,27 @@ class TakeFailed(ProviderError):
     """The last attempt failed and no further one is allowed or can help."""
 
     code = "takeFailed"
+    retryable = False
+
+
+class PrefectUnreachable(AdreelError):
+    """Prefect's server gave no usable answer; a request to it may have arrived or not.
+
+    `reason` is what happened, `advice` the way out.
+    """
+
+    code = "prefectUnreachable"
+    retryable = True
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason}: {advice}" if advice else reason)
+        self.reason, self.advice = reason, advice
+
+
+class PrefectMisconfigured(PrefectUnreachable):
+    """The address, the credentials or the settings of Prefect are wrong."""
+
+    code = "prefectMisconfigured"
     retryable = False
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, State
@@ -23,17 +22,15 @@ from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, Pending
 
-from adreel.errors import AdreelError, InputError
+from adreel.embedded_server import start_embedded_server
+from adreel.errors import InputError, PrefectUnreachable
+from adreel.prefect_client import async_client, sync_client
+from adreel.prefect_errors import check_server, is_missing, prefect_errors
+
+__all__ = ["PrefectUnreachable", "Run", "Runs", "Slice", "run_here", "start_slices"]
 
 PATIENCE = 10.0
 """Seconds for one question to Prefect, with the repeats that its client makes."""
-
-
-class PrefectUnreachable(AdreelError):
-    """Prefect's server gave no usable answer in time; a request to it may have arrived or not."""
-
-    code: ClassVar[str] = "prefectUnreachable"
-    retryable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Runs:
         if not PREFECT_API_URL.value():
             raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers carry the jobs out")
         self._patience = patience
-        self._client: PrefectClient = get_client(sync_client=False)
+        self._client: PrefectClient = async_client()
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -82,7 +79,7 @@ class Runs:
 
     async def start(self, deployment: str, parameters: dict[str, Any], *, key: str, labels: dict[str, str]) -> Run:
         """Create a run of a deployment; an earlier one of the same key is returned as it is."""
-        with _asking(f"start {deployment}"):
+        with prefect_errors(f"start {deployment}"):
             async with asyncio.timeout(self._patience):
                 found = await self._client.read_deployment_by_name(deployment)
                 created = await self._client.create_flow_run_from_deployment(
@@ -96,7 +93,7 @@ class Runs:
     async def find(self, key: str) -> Run | None:
         """Return the run that was created under a key."""
         of_key = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
-        with _asking("find a run"):
+        with prefect_errors("find a run"):
             async with asyncio.timeout(self._patience):
                 found = await self._client.read_flow_runs(flow_run_filter=of_key, limit=1)
         return Run.of(found[0]) if found else None
@@ -105,24 +102,26 @@ class Runs:
         """Return a run, or None if Prefect knows none of that id."""
         if (uuid := _uuid(run_id)) is None:
             return None
-        with _asking("read a run"):
+        with prefect_errors("read a run"):
             async with asyncio.timeout(self._patience):
                 try:
                     return Run.of(await self._client.read_flow_run(uuid))
-                except ObjectNotFound:
-                    return None
+                except ObjectNotFound as error:
+                    if is_missing(error):
+                        return None
+                    raise
 
     async def cancel(self, run_id: str) -> None:
         """Ask Prefect to end a run; its worker does so, unless it was never begun."""
-        with _asking("cancel a run"):
+        with prefect_errors("cancel a run"):
             async with asyncio.timeout(self._patience):
                 await self._client.set_flow_run_state(UUID(run_id), Cancelling())
 
     async def check(self) -> None:
         """Raise PrefectUnreachable unless Prefect answers."""
-        with _asking("tell whether Prefect is well"):
+        with prefect_errors("tell whether Prefect is well"):
             async with asyncio.timeout(self._patience):
-                await self._client.hello()
+                (await self._client.hello()).json()
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,8 @@ def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
     if not PREFECT_API_URL.value():
         raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers make the slices")
     tag = f"campaign:{parameters['campaign']}"
-    with _asking("hand the campaign out"), get_client(sync_client=True) as client:
+    with prefect_errors("hand the campaign out"), sync_client() as client:
+        check_server(client)
         deployment = client.read_deployment_by_name("generate-campaign/generate-campaign")
         tagged = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
         busy = {run.parameters["part"]: run for run in tagged if run.state and not run.state.is_final()}
@@ -150,16 +150,6 @@ def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
             )
             slices.append(Slice(part, str(run.id), is_new=part not in busy))
     return slices
-
-
-@contextmanager
-def _asking(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ObjectNotFound as error:
-        raise PrefectUnreachable(f"can't {what}: Prefect knows no such; `adreel deploy` makes it") from error
-    except (httpx.HTTPError, TimeoutError) as error:
-        raise PrefectUnreachable(f"can't {what}: no answer from Prefect ({type(error).__name__})") from error
 
 
 def _uuid(text: str) -> UUID | None:
@@ -177,7 +167,8 @@ def run_here(
 
     Uses the server at PREFECT_API_URL, else Prefect's embedded one.
     """
-    with _shielded_server(), get_client(sync_client=True) as client:
+    with prefect_errors(), _shielded_server(), get_client(sync_client=True) as client:
+        check_server(client)
         run = client.create_flow_run(flow, parameters=parameters, state=Pending())
         with watch(str(run.id)):
             state: State[Any] = run_flow(flow, flow_run=run, parameters=parameters, return_type="state")  # type: ignore[assignment]
@@ -193,7 +184,8 @@ def _shielded_server() -> Iterator[None]:
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        get_client(sync_client=True)
+        if not PREFECT_API_URL.value():
+            start_embedded_server()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     earlier = signal.signal(signal.SIGTERM, _leave)

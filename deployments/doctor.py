@@ -11,11 +11,20 @@ from uuid import uuid4
 
 import httpx
 import prefect
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CUSTOM_HEADERS,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
 
-from adreel.errors import AdreelError
+from adreel.errors import AdreelError, PrefectUnreachable
+from adreel.prefect_client import sync_client
+from adreel.prefect_errors import check_server, prefect_errors
 from adreel.runware_client import shared_client
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -24,6 +33,8 @@ from deployments.deploying import read_file
 from deployments.recovery import Recovery, Terms
 from tasks.slots import LIMIT
 
+PATIENCE = 10.0
+"""Seconds for one answer of Prefect's server."""
 # Twice the time that `adreel recover` takes by default, and then some.
 LATE = Terms(silence=240, start=300, pause=180)
 # The storages that promise that no update is lost to another process; docs/storage.md.
@@ -53,16 +64,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if not url:
         yield Finding("Prefect", "no PREFECT_API_URL: each command starts an embedded server of its own")
         return
-    with get_client(sync_client=True) as client:
-        try:
+    try:
+        # A server that hangs is a finding as well, and soon.
+        soon = temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1})
+        with prefect_errors(), soon, sync_client(timeout=PATIENCE) as client:
             yield _server(client, url)
-        except httpx.HTTPError as error:
-            advice = "start it (prefect server start, or adreel up), or mend PREFECT_API_URL"
-            yield Finding("Prefect", f"{url} does not answer ({type(error).__name__})", advice)
-            return
-        yield from _what_is_deployed(client)
-        yield _recovery(client)
-        yield from _server_settings(client)
+            yield _authentication(url)
+            yield from _what_is_deployed(client)
+            yield _recovery(client)
+            yield from _server_settings(client)
+    except PrefectUnreachable as error:
+        yield Finding("Prefect", error.reason, error.advice or "look into the server's log")
 
 
 def _storage(settings: Settings) -> Finding:
@@ -136,11 +148,31 @@ def _provider(settings: Settings) -> Finding:
 
 
 def _server(client: SyncPrefectClient, url: str) -> Finding:
-    theirs = client.request("GET", "/admin/version").json()
+    theirs = check_server(client)
     if theirs != prefect.__version__:
         advice = f"install prefect=={theirs} here, or {prefect.__version__} there"
         return Finding("Prefect", f"{url} is Prefect {theirs}, this is {prefect.__version__}", advice)
     return Finding("Prefect", f"{url} answers, Prefect {theirs} as here")
+
+
+def _authentication(url: str) -> Finding:
+    what = "authentication"
+    anybody = temporary_settings(
+        restore_defaults={PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_CLIENT_CUSTOM_HEADERS}
+    )
+    with anybody, sync_client(timeout=PATIENCE) as client:
+        try:
+            client.request("GET", "/admin/version")
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+                return Finding(what, f"{url} wants credentials, and has them")
+            raise
+    return Finding(
+        what,
+        f"{url} answers everybody: any web page in a browser here can start runs and read secrets",
+        "start the server with PREFECT_SERVER_API_AUTH_STRING=NAME:PASSWORD, and everything that uses it with the same"
+        " as PREFECT_API_AUTH_STRING",
+    )
 
 
 def _what_is_deployed(client: SyncPrefectClient) -> Iterator[Finding]:
@@ -178,11 +210,16 @@ def _recovery(client: SyncPrefectClient) -> Finding:
 
 
 def _server_settings(client: SyncPrefectClient) -> Iterator[Finding]:
-    server: dict[str, Any] = client.request("GET", "/admin/settings").json()["server"]
+    try:
+        server: dict[str, Any] = client.request("GET", "/admin/settings").json()["server"]
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:  # Prefect Cloud has its own.
+            return
+        raise
     leases = server["concurrency"]["lease_storage"]
     in_memory = leases.endswith(".memory")
     advice = f"start the server with {LEASES_ON_DISK}: else a restart leaves slots taken for ever"
     yield Finding("leases", f"kept by {leases}", advice if in_memory else "")
     origins = server["api"]["cors_allowed_origins"]
-    advice = "set PREFECT_SERVER_CORS_ALLOWED_ORIGINS to the addresses of the UI: any page could start runs"
+    advice = "set PREFECT_SERVER_CORS_ALLOWED_ORIGINS to the addresses of the UI: any page may read the answers"
     yield Finding("CORS", f"pages of {origins} may call Prefect's API", advice if "*" in origins else "")

@@ -31,6 +31,8 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Crashed
 
+from adreel.prefect_errors import explain
+
 TAG = "adreel"
 HEARTBEAT_SECONDS = 30
 CARRIED_ON = "Its worker died: waiting for the next one."
@@ -64,27 +66,36 @@ class Recovery:
         self._terms = terms
         self._clock = clock
         self._given_up: set[UUID] = set()
-        self._answers = True
+        self._trouble = ""
+        self._can_not_move: set[UUID] = set()
         self._watching_since = self._last_look = float("-inf")
 
     def watch(self, tell: Tell) -> None:
         """Look for ever."""
+
+        def say(text: str) -> None:
+            # A terminal that was closed is no reason to end.
+            with suppress(OSError):
+                tell(text)
+
         while True:
-            self.look(tell)
+            self.look(say)
             time.sleep(self._terms.every)
 
     def look(self, tell: Tell) -> None:
-        """Look once; a server that does not answer is told of once."""
+        """Look once; whatever goes wrong is told of once, and the next look asks again."""
         try:
             self.sweep(tell)
-            self._answers = True
-        except httpx.HTTPError as error:
-            if self._answers:
-                tell(f"Prefect does not answer ({type(error).__name__}): asking on")
-            self._answers = False
+            trouble = ""
+        except Exception as error:
+            explained = explain(error)
+            trouble = str(explained) if explained else f"{type(error).__name__}: {error}"
+        if trouble != self._trouble:
+            tell(f"{trouble}; asking on" if trouble else "Prefect answers again")
+        self._trouble = trouble
 
     def sweep(self, tell: Tell) -> None:
-        """Look once and tell what was moved; httpx.HTTPError if Prefect does not answer."""
+        """Look once and tell what was moved; raises what Prefect's client raises."""
         for run in self._crashed(tell):
             self._move(run, AwaitingRetry(message=CARRIED_ON), tell)
         under_way = list(self._runs([StateType.PENDING, StateType.RUNNING]))
@@ -148,10 +159,18 @@ class Recovery:
         return False
 
     def _move(self, run: FlowRun, state: State[Any], tell: Tell) -> None:
-        # Never by force: what has ended meanwhile or is being cancelled stays so.
-        with suppress(ObjectNotFound):
-            if self._client.set_flow_run_state(run.id, state).status != SetStateStatus.ACCEPT:
-                return
+        try:
+            # Never by force: what has ended meanwhile or is being cancelled stays so.
+            accepted = self._client.set_flow_run_state(run.id, state).status == SetStateStatus.ACCEPT
+        except ObjectNotFound:
+            return
+        except httpx.HTTPStatusError as error:
+            # One run that the server can't move must not keep the others from being moved.
+            if run.id not in self._can_not_move:
+                tell(f"{run.name}: can't be moved to {state.name}: {explain(error)}")
+            self._can_not_move.add(run.id)
+            return
+        if accepted:
             tell(f"{run.name}: {_state(run).name} -> {state.name}. {state.message}")
 
     def _runs(self, types: list[StateType], **further: Any) -> Iterator[FlowRun]:
@@ -162,10 +181,13 @@ class Recovery:
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
             **further,
         )
-        runs: list[FlowRun] = []
+        runs: dict[UUID, FlowRun] = {}
         while page := self._client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=len(runs)):
-            runs += page
-        yield from runs
+            before = len(runs)
+            runs |= {run.id: run for run in page}
+            if len(runs) == before:
+                break
+        yield from runs.values()
 
     def _age(self, run: FlowRun) -> float:
         return self._clock() - _state(run).timestamp.timestamp()

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed, Pending
 
 from adreel.local_runware import LocalRunware, in_thread
@@ -16,9 +17,10 @@ from deployments import doctor
 from deployments.deploying import deploy
 from deployments.doctor import Finding, examine
 from deployments.recovery import Terms
+from tests.impostors import impostor
 from tests.storage.servers import Environment, S3Server
 from tests.test_cli import adreel
-from tests.workers import until, worker
+from tests.workers import prefect_server, until, worker
 
 needs_prefect = pytest.mark.xdist_group("prefect")
 
@@ -117,8 +119,42 @@ def test_a_wrong_key_is_found_without_buying(runware: LocalRunware, monkeypatch:
 def test_a_server_that_is_away_is_named() -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
         found = findings()
-    assert "http://127.0.0.1:1/api does not answer" in found["Prefect"].found
+    assert "Prefect at http://127.0.0.1:1/api does not answer" in found["Prefect"].found
+    assert "start it" in found["Prefect"].advice
     assert list(found) == ["storage", "Runware", "Prefect"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("a web page", "PREFECT_API_URL"),
+        ("other credentials", "PREFECT_API_AUTH_STRING"),
+        ("no such path", "PREFECT_API_URL"),
+        ("a broken proxy", "look into its log"),
+    ],
+)
+def test_something_else_that_answers_is_named(kind: str, advice: str) -> None:
+    with impostor(kind):
+        found = findings()
+    assert list(found) == ["storage", "Runware", "Prefect"]
+    assert advice in found["Prefect"].advice
+    assert "start it" not in found["Prefect"].advice
+
+
+def test_a_server_with_credentials_and_origins_is_well(tmp_path: Path) -> None:
+    server = prefect_server(
+        tmp_path / "prefect",
+        PREFECT_SERVER_API_AUTH_STRING="adreel:secret",
+        PREFECT_SERVER_CORS_ALLOWED_ORIGINS="http://localhost:4200",
+    )
+    with server as url, temporary_settings({PREFECT_API_URL: url}):
+        assert "PREFECT_API_AUTH_STRING" in findings()["Prefect"].advice
+        ran = adreel("deploy", PREFECT_API_URL=url, PREFECT_API_AUTH_STRING="adreel:secret")
+        assert ran.returncode == 0, ran.stderr
+        with temporary_settings({PREFECT_API_AUTH_STRING: "adreel:secret"}):
+            found = findings()
+    assert [found[what].is_well for what in ("Prefect", "authentication", "CORS", "deployments")] == [True] * 4
+    assert not any("secret" in finding.found + finding.advice for finding in found.values())
 
 
 @needs_prefect
@@ -130,6 +166,8 @@ def test_a_bare_server_wants_a_deploy_a_worker_and_leases_on_disk(prefect: str) 
         assert found["deployments"].advice == "adreel deploy"
         assert "lease_storage.filesystem" in found["leases"].advice
         assert "*" in found["CORS"].found
+        assert "PREFECT_SERVER_CORS_ALLOWED_ORIGINS" in found["CORS"].advice
+        assert "PREFECT_SERVER_API_AUTH_STRING" in found["authentication"].advice
         list(deploy(client, Settings()))
     with worker("doctor"):
         until(lambda: findings()["workers"].is_well, "a worker")

@@ -1,21 +1,27 @@
 """What brings runs of dead workers back, with its clock in the hand of the test; test_dying_workers has the kills."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import AwaitingRetry, Cancelling, Crashed, Pending, Running
 
+from adreel.prefect_client import sync_client
 from deployments.recovery import CARRIED_ON, CRASHED_WITHIN, HEARTBEAT_SECONDS, TAG, Recovery, Terms
+from tests.impostors import ANSWERS, answering, impostor
 from tests.test_lost_server import server_away
 from tests.workers import PREFECT_YAML, has_sent, until
 
@@ -54,6 +60,18 @@ class Watcher:
         while self.now < end:
             self.now = min(self.now + TERMS.every, end)
             self._recovery.sweep(self.told.append)
+
+    def refuse(self, run_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the server fail whenever this run is to be moved."""
+        move = self._client.set_flow_run_state
+
+        def fail(moved: UUID, *arguments: Any, **named: Any) -> Any:
+            if moved != run_id:
+                return move(moved, *arguments, **named)
+            with answering(500, "text/plain", b"no") as url:
+                return httpx.post(url).raise_for_status()
+
+        monkeypatch.setattr(self._client, "set_flow_run_state", fail)
 
     def overdue(self) -> set[UUID]:
         """Ask as somebody who has not watched before; other tests leave runs behind."""
@@ -175,12 +193,50 @@ def test_what_nobody_has_carried_on_is_listed_and_left_alone(watcher: Watcher) -
 
 def test_a_server_that_is_away_is_asked_again() -> None:
     told: list[str] = []
-    with server_away() as url, get_client(sync_client=True) as client:
-        assert str(client.api_url).startswith(url)
+    with server_away() as url, sync_client() as client:
         recovery = Recovery(client, TERMS)
         recovery.look(told.append)
         recovery.look(told.append)
-    assert told == ["Prefect does not answer (ConnectError): asking on"]
+    [line] = told
+    assert re.fullmatch(rf"Prefect at {url} does not answer \(.*refused\): start it .*; asking on", line)
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_nothing_that_answers_ends_the_watch(kind: str) -> None:
+    told: list[str] = []
+    with impostor(kind), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), sync_client() as client:
+        recovery = Recovery(client, TERMS)
+        recovery.look(told.append)
+        recovery.look(told.append)
+    [line] = told
+    assert line.endswith("; asking on")
+    assert len(line) < 600
+
+
+def test_a_closed_terminal_does_not_end_the_watch() -> None:
+    looks: list[float] = []
+
+    def clock() -> float:
+        looks.append(time.time())
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+        return looks[-1]
+
+    def tell(_text: str) -> None:
+        raise BrokenPipeError
+
+    with impostor("a web page"), sync_client() as client, pytest.raises(KeyboardInterrupt):
+        Recovery(client, Terms(every=0), clock).watch(tell)
+
+
+def test_a_run_that_can_not_be_moved_does_not_keep_others(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck, other = watcher.run(Pending(), Running()), watcher.run(Pending(), Running())
+    watcher.refuse(stuck, monkeypatch)
+    watcher.look_for(TERMS.silence + 20)
+    assert watcher.state(stuck) == "Running"
+    assert watcher.state(other) != "Running"
+    [line] = [line for line in watcher.told if "can't be moved" in line]
+    assert "HTTP 500" in line
 
 
 def test_the_deployments_send_the_heartbeats_that_are_waited_for() -> None:

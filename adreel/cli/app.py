@@ -234,9 +234,12 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
 ) -> None:
     """Serve the HTTP API; workers of the Prefect server at PREFECT_API_URL carry the jobs out."""
-    from adreel.api.server import serve as serve_api
+    from adreel.prefect_errors import prefect_errors
 
     unify_proxies()
+    with prefect_errors():
+        from adreel.api.server import serve as serve_api
+
     serve_api(host, port)
 
 

@@ -44,9 +44,12 @@ def run_campaign(source: str, name: str, *, window: int, again: bool, as_json: b
 
 def hand_out(source: str, name: str, *, window: int, again: bool, parts: int, as_json: bool) -> None:
     """Start a run for each slice of a campaign, but for those that are under way."""
-    from adreel.runs import start_slices
+    from adreel.prefect_errors import prefect_errors
 
     unify_proxies()
+    with prefect_errors():
+        from adreel.runs import start_slices
+
     settings = Settings.load()
     count = _check(settings, source)
     path = local_path(source)

@@ -124,7 +124,10 @@ def run_flow(
         mentioned = "runware_api_key" in settings.model_fields_set
         unless = "" if mentioned else ", unless Prefect holds a Secret block runware-api-key"
         print_line(f"No RUNWARE_API_KEY: the local Runware renders, nothing is spent{unless}. Starting Prefect ...")
-    flow, run_here = _load_prefect(flow_name, verbose=verbose)
+    from adreel.prefect_errors import prefect_errors
+
+    with prefect_errors():
+        flow, run_here = _load_prefect(flow_name, verbose=verbose)
     return run_here(flow, parameters, watch)
 
 

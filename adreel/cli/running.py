@@ -1,5 +1,6 @@
 """The commands that set a server up and keep a studio running: like the flows, what they call lies above `adreel`."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -54,16 +55,20 @@ def _tell(line: str) -> None:
 def carry_out_runs(*, pool: str, name: str | None, limit: int, with_healthcheck: bool) -> None:
     """Serve a work pool until Ctrl-C."""
     with _server() as client:
+        from adreel.prefect_errors import check_server
         from deployments.worker import work
 
+        check_server(client)
         work(client, pool, name, limit, with_healthcheck=with_healthcheck)
 
 
 def deploy_all() -> None:
     """Bring the Prefect server at PREFECT_API_URL in line, and say what was done."""
     with _server() as client:
+        from adreel.prefect_errors import check_server
         from deployments.deploying import deploy
 
+        check_server(client)
         for line in deploy(client, Settings.load()):
             _tell(line)
 
@@ -71,9 +76,11 @@ def deploy_all() -> None:
 def examine_all(*, as_json: bool) -> int:
     """Check what a job needs and show each finding as it comes; returns the exit code."""
     from adreel.cli.showing import print_json, print_line
-    from deployments.doctor import examine
+    from adreel.prefect_errors import prefect_errors
 
     unify_proxies()
+    with prefect_errors():
+        from deployments.doctor import examine
     findings = []
     for finding in examine(Settings.load()):
         findings.append(finding)
@@ -88,6 +95,8 @@ def examine_all(*, as_json: bool) -> int:
 
 def watch_runs(*, silence: float, start: float, retries: int) -> None:
     """Bring runs of dead workers back; returns never."""
+    # It asks again by itself, and sooner than Prefect's client would.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
     with _server() as client:
         from deployments.recovery import Recovery, Terms
 
@@ -99,17 +108,14 @@ def watch_runs(*, silence: float, start: float, retries: int) -> None:
 def _server() -> Iterator["SyncPrefectClient"]:
     """Give a client of the server that the environment names: the embedded one would end with the command."""
     unify_proxies()
-    import httpx
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL
+    from adreel.prefect_errors import prefect_errors
 
-    from adreel.runs import PrefectUnreachable
+    with prefect_errors():
+        from prefect.settings import PREFECT_API_URL
 
-    if not PREFECT_API_URL.value():
-        raise InputError("PREFECT_API_URL is not set: name the Prefect server that this is about")
-    try:
-        with get_client(sync_client=True) as client:
+        from adreel.prefect_client import sync_client
+
+        if not PREFECT_API_URL.value():
+            raise InputError("PREFECT_API_URL is not set: name the Prefect server that this is about")
+        with sync_client() as client:
             yield client
-    except httpx.HTTPError as error:
-        why = str(error) or type(error).__name__
-        raise PrefectUnreachable(f"Prefect at {PREFECT_API_URL.value()} gives no usable answer: {why}") from error

@@ -1,0 +1,211 @@
+"""Turns everything that can go wrong at Prefect into one error, with the reason and the way out.
+
+Prefect's client raises httpx's errors, pydantic's, json's, its own and plain RuntimeErrors. This module is imported
+without Prefect, whose import already fails if one of its settings is wrong.
+"""
+
+import json
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pydantic
+
+from adreel.errors import AdreelError, PrefectMisconfigured, PrefectUnreachable
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.exceptions import ObjectNotFound
+
+START_IT = "start it (prefect server start, or adreel up), or correct PREFECT_API_URL"
+USE_THE_API = "set PREFECT_API_URL to the address of Prefect's API, which ends in /api: http://localhost:4200/api"
+SIGN_IN = "set PREFECT_API_AUTH_STRING to what the server has as PREFECT_SERVER_API_AUTH_STRING"
+MOST_SHOWN = 200
+
+
+@contextmanager
+def prefect_errors(doing: str = "") -> Iterator[None]:
+    """Raise whatever goes wrong with Prefect as PrefectUnreachable or PrefectMisconfigured; `doing` comes first."""
+    try:
+        yield
+    except AdreelError:
+        raise
+    except Exception as error:
+        if (explained := explain(error)) is None:
+            raise
+        reason = f"can't {doing}: {explained.reason}" if doing else explained.reason
+        raise type(explained)(reason, explained.advice) from error
+
+
+def explain(error: Exception) -> PrefectUnreachable | None:
+    """Return an error of Prefect's client as one that says what to do; None if it is of something else."""
+    # ObjectNotFound and ObjectAlreadyExists keep what they were made of.
+    error = getattr(error, "http_exc", None) or error
+    found: PrefectUnreachable | None = None
+    if isinstance(error, PrefectUnreachable):
+        found = error
+    elif isinstance(error, httpx.HTTPStatusError):
+        found = _refused(error.response)
+    elif isinstance(error, json.JSONDecodeError):
+        found = _not_prefect(error.doc)
+    elif isinstance(error, RecursionError):
+        found = _not_prefect("JSON that is nested too deeply")
+    elif isinstance(error, UnicodeDecodeError) or "integer string conversion" in str(error):
+        found = _not_prefect("no JSON that Python reads")
+    elif isinstance(error, pydantic.ValidationError):
+        found = _wrong_shape(error)
+    elif isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        found = PrefectMisconfigured(f"PREFECT_API_URL is {address()!r}, no http:// or https:// URL", USE_THE_API)
+    elif isinstance(error, httpx.HTTPError | TimeoutError):
+        found = _unreachable(error)
+    elif str(error).startswith("Failed to reach API") and isinstance(error.__cause__, Exception):
+        found = explain(error.__cause__)
+    elif type(error).__module__ == "prefect.exceptions" or str(error).startswith("Found incompatible versions"):
+        found = PrefectMisconfigured(f"Prefect: {_shown(str(error)) or type(error).__name__}")
+    return found
+
+
+def is_missing(error: "ObjectNotFound") -> bool:
+    """Whether Prefect itself says that it has no such object; a 404 of something else says nothing about it."""
+    response = getattr(error.http_exc, "response", None)
+    return isinstance(response, httpx.Response) and _is_of_prefect(response)
+
+
+def check_server(client: "SyncPrefectClient") -> str:
+    """Return the version of the server; PrefectUnreachable or PrefectMisconfigured if Prefect's API is not there."""
+    with prefect_errors():
+        try:
+            version = client.request("GET", "/admin/version").json()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.NOT_FOUND:
+                raise _no_route(error.response) from error
+            raise
+    if not (isinstance(version, str) and re.match(r"\d+\.\d+", version)):
+        raise _not_prefect(json.dumps(version))
+    return version
+
+
+def address() -> str:
+    """Return PREFECT_API_URL as it may be shown: without a password."""
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - takes seconds
+
+    url: str = PREFECT_API_URL.value() or "the embedded server"
+    return re.sub(r"//[^/@]*@", "//***@", url)
+
+
+def _refused(response: httpx.Response) -> PrefectUnreachable:
+    status, said = response.status_code, _said(response)
+    kind: type[PrefectUnreachable] = PrefectMisconfigured
+    what = f"Prefect at {address()}"
+    if status == httpx.codes.UNAUTHORIZED:
+        reason, advice = f"{what} wants other credentials (HTTP 401)", SIGN_IN
+    elif status == httpx.codes.FORBIDDEN:
+        reason = f"{what}, or a proxy before it, refuses access (HTTP 403{said})"
+        advice = f"{SIGN_IN}; for a proxy, PREFECT_CLIENT_CUSTOM_HEADERS"
+    elif status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        reason, advice = (
+            f"the proxy before {address()} wants a sign-in (HTTP 407)",
+            "correct HTTP_PROXY and HTTPS_PROXY",
+        )
+    elif status == httpx.codes.NOT_FOUND and not _is_of_prefect(response):
+        return _no_route(response)
+    elif status == httpx.codes.NOT_FOUND:
+        kind, reason = PrefectUnreachable, f"{what} has no such object (HTTP 404{said})"
+        advice = "adreel deploy makes what is missing"
+    elif status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        kind, reason = PrefectUnreachable, f"{what}, or a proxy before it, failed (HTTP {status}{said})"
+        advice = "look into its log"
+    else:
+        kind, reason = PrefectUnreachable, f"{what} refused {response.request.url.path} (HTTP {status}{said})"
+        advice = "install the same version of Prefect on both sides, if they differ"
+    return kind(reason, advice)
+
+
+def _no_route(response: httpx.Response) -> PrefectMisconfigured:
+    return PrefectMisconfigured(
+        f"{address()} knows no {response.request.url.path} (HTTP 404{_said(response)}), so it is no API of Prefect",
+        f"{USE_THE_API}; if it is one, install the same version of Prefect on both sides",
+    )
+
+
+def _is_of_prefect(response: httpx.Response) -> bool:
+    # A path that is none of its API's is answered with "Not Found", as by every server built on Starlette.
+    body = _json(response)
+    return (
+        isinstance(body, dict) and (body.get("exception_message") or body.get("detail") or "Not Found") != "Not Found"
+    )
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _said(response: httpx.Response) -> str:
+    """Return what a response says about its failure, after a colon."""
+    if isinstance(body := _json(response), dict):
+        return f": {_shown(str(body.get('exception_message') or body.get('detail') or body))}"
+    return f": {_title(text)}" if (text := response.text).lstrip().startswith("<") else ""
+
+
+def _not_prefect(content: str) -> PrefectMisconfigured:
+    if content.lstrip().startswith("<"):
+        return PrefectMisconfigured(
+            f"{address()} answers with a web page ({_title(content)}) in the place of Prefect's API",
+            f"{USE_THE_API}; for a sign-in page before it, PREFECT_CLIENT_CUSTOM_HEADERS",
+        )
+    return PrefectMisconfigured(f"{address()} answers, but not as Prefect's API does ({_shown(content)})", USE_THE_API)
+
+
+def _wrong_shape(error: pydantic.ValidationError) -> PrefectMisconfigured:
+    what = "; ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)[:3]
+    )
+    if error.title.endswith("Settings"):
+        return PrefectMisconfigured(
+            f"a setting of Prefect is wrong ({_shown(what)})",
+            "correct the variable PREFECT_..., or the profile in ~/.prefect/profiles.toml",
+        )
+    return PrefectMisconfigured(
+        f"{address()} answers, but not as Prefect's API does (no {error.title}: {_shown(what)})",
+        f"{USE_THE_API}; if it is one, install the same version of Prefect on both sides",
+    )
+
+
+def _unreachable(error: Exception) -> PrefectUnreachable:
+    reason = _shown(str(error)) or type(error).__name__
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
+        return PrefectUnreachable(f"Prefect at {address()} does not answer in time ({type(error).__name__})", START_IT)
+    if tls := _tls_error(error):
+        advice = "name its authority in PREFECT_API_SSL_CERT_FILE, or correct PREFECT_API_URL"
+        if "CERTIFICATE" not in tls:
+            advice = "if it is plain http, begin PREFECT_API_URL with http://"
+        return PrefectMisconfigured(f"no TLS connection to Prefect at {address()} ({tls})", advice)
+    if isinstance(error, httpx.TooManyRedirects | httpx.DecodingError):
+        return PrefectMisconfigured(f"{address()} answers, but not as Prefect's API does ({reason})", USE_THE_API)
+    return PrefectUnreachable(f"Prefect at {address()} does not answer ({reason})", START_IT)
+
+
+def _tls_error(error: BaseException | None) -> str:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return _shown(str(error.reason or error))
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _title(page: str) -> str:
+    found = re.search(r"<title[^>]*>([^<]*)", page[:10_000], re.IGNORECASE)
+    return repr(_shown(found[1])) if found else "HTML"
+
+
+def _shown(text: str) -> str:
+    """Return a text of another machine as one short line without control characters."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text[: 4 * MOST_SHOWN]).split())[
+        :MOST_SHOWN
+    ]
