@@ -125,7 +125,7 @@ def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) ->
                 jobs.append(job)
     # One that can't be read may be of this session too: it has been named.
     if not jobs and target != ALL and not broken:
-        raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.storage.url}")
+        raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.place}")
     return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
 

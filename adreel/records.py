@@ -60,6 +60,7 @@ class Records:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        storage.watch_marker()
 
     def create_session(self, session: Session) -> tuple[Session, bool]:
         """Store a new session; returns the session that stands under its id, and whether that is the new one."""
@@ -99,7 +100,14 @@ class Records:
         return stored
 
     def _no_session(self, session_id: str) -> NotFound:
-        return NotFound(f"no session {session_id!r} in {self.storage.url}: see `adreel sessions`")
+        return NotFound(f"no session {session_id!r} in {self.place}: see `adreel sessions`")
+
+    @property
+    def place(self) -> str:
+        """Where the records are, for a message about a missing one; it mentions a storage that holds nothing."""
+        if self.storage.storage_id is None and not self.storage.names(""):
+            return f"{self.storage.url} (which is new and empty: check ADREEL_STORAGE, and that its disk is mounted)"
+        return self.storage.url
 
     def session_ids(self) -> list[str]:
         """Return the ids of all stored sessions, sorted."""

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         alias="ADREEL_STORAGE_OPTIONS",
         description='What the storage\'s file system takes, as JSON: {"endpoint_url": "https://..."}; docs/storage.md',
     )
+    storage_id: str | None = Field(
+        None,
+        alias="ADREEL_STORAGE_ID",
+        description="The id in adreel-storage.json of the storage: any other storage, or none, is then an error",
+    )
     model: str = Field("klingai:6@1", alias="ADREEL_MODEL", description="Video model for scenes that name none")
     size: str = Field("1280x720", alias="ADREEL_SIZE", description="WIDTHxHEIGHT for scenes that name none")
     concurrency: int = Field(

@@ -84,7 +84,7 @@ def job_view(records: Records, job_id: str) -> JobView:
 def _scenes(records: Records, job_id: str) -> list[tuple[Job, Take | None, Scenario]]:
     job = records.job(job_id)
     if job is None:
-        raise NotFound(f"no job {job_id!r} in {records.storage.url}")
+        raise NotFound(f"no job {job_id!r} in {records.place}")
     return [(job, records.take(job.session_id, scenario, job_id), scenario) for scenario in job.scenarios]
 
 

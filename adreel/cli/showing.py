@@ -37,7 +37,7 @@ def show_status(name: str, *, as_json: bool) -> None:
     try:
         view = session_view(records, name)
     except NotFound:
-        raise NotFound(f"{name!r} is neither a job nor a session in {records.storage.url}") from None
+        raise NotFound(f"{name!r} is neither a job nor a session in {records.place}") from None
     if as_json:
         print_json(view)
         return
@@ -100,9 +100,12 @@ def show_actions(records: Records, settings: Settings, views: list[JobView]) -> 
 
 def show_sessions(*, as_json: bool) -> int:
     """List the sessions with their states; returns the exit code."""
-    views, broken = session_views(open_records(Settings.load()))
+    records = open_records(Settings.load())
+    views, broken = session_views(records)
     if as_json:
         print_json(views)
+    elif not views and not broken:
+        print_line(f"no sessions in {records.place}")
     else:
         rows = [(view.session_id, view.state or "new", money(view.cost), view.product_name) for view in views]
         print_table(("session", "state", "cost", "product"), rows)

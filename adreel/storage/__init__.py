@@ -17,8 +17,10 @@ from uuid import uuid4
 
 from adreel.errors import AdreelError, StorageError, StorageUnavailable
 from adreel.settings import Settings
+from adreel.storage.check import check
 from adreel.storage.connecting import connect, secrets, without, without_password
 from adreel.storage.local import WORKSPACE, LocalDisk, make_folder
+from adreel.storage.marker import MARKER, Marker
 from adreel.storage.outages import is_outage
 
 __all__ = ["Storage"]
@@ -34,20 +36,41 @@ _dice = Random()  # noqa: S311 - spreads tries out, no secret
 class Storage:
     """A folder on some file system; paths are relative to it, with '/' between their parts.
 
-    `options` go to the file system as they are: address, region, keys.
+    `options` go to the file system as they are: address, region, keys. `storage_id` is the id that its marker has to
+    have.
     """
 
-    def __init__(self, url: str, options: dict[str, Any] | None = None) -> None:
+    def __init__(self, url: str, options: dict[str, Any] | None = None, *, storage_id: str | None = None) -> None:
         self._files, self.root = connect(url, options or {})
         self.fs = self._files.fs
         self.url = without_password(url)
         self._hidden = secrets(url, options or {})
         self.is_local = isinstance(self._files, LocalDisk)
+        self._expected_id = storage_id
+        self._watches = False
 
     @classmethod
     def of(cls, settings: Settings) -> "Storage":
         """Open the storage of the settings."""
-        return cls(settings.storage, settings.file_system_options)
+        return cls(settings.storage, settings.file_system_options, storage_id=settings.storage_id)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether its updates are conditional puts: of an object store that knows them."""
+        return self._files.conditional
+
+    @property
+    def storage_id(self) -> str | None:
+        """The id in its marker, as far as this process has seen it; None of a new storage."""
+        return marker.storage_id if (marker := self._marker()) else None
+
+    def watch_marker(self) -> None:
+        """From now on, tell an empty storage from one that is gone, by its marker; the first update makes it."""
+        self._watches = True
+
+    def check(self) -> None:
+        """Try each promise that adreel relies on with small files; StorageError names the first that is broken."""
+        check(self)
 
     def location(self, path: str) -> str:
         """Return where a path is, for people: a file name on a local disk, else a URL."""
@@ -78,11 +101,15 @@ class Storage:
             nonlocal failure, sent
             if lost is not None and content == lost:
                 return None
+            if content is None:
+                self._nothing(None)
             try:
                 sent = change(content)
             except Exception as error:
                 failure = error
                 raise
+            if sent is not None and (marker := self._marker()):
+                marker.make()
             return sent
 
         def update() -> bytes | None:
@@ -110,7 +137,7 @@ class Storage:
 
     def exists(self, path: str) -> bool:
         """Whether something is stored there."""
-        return self._retried("read", path, lambda: self._files.exists(self._full(path)))
+        return self._retried("read", path, lambda: self._files.exists(self._full(path)) or self._nothing(False))
 
     def size(self, path: str) -> int:
         """Return how many bytes a file has; FileNotFoundError if there is none."""
@@ -121,14 +148,17 @@ class Storage:
         return self._retried("read", path, lambda: self._files.open(self._full(path)))
 
     def names(self, folder: str) -> list[str]:
-        """Return the sorted names of what lies in a folder, as of now; none if there is no such folder."""
+        """Return the sorted names of what lies in a folder, as of now; none if there is no such folder.
+
+        The marker and hidden files are left out.
+        """
         full = self._full(folder).rstrip("/") or "/"
         try:
-            entries = self._retried("list", folder, lambda: self._files.names(full))
+            entries = self._retried("list", folder, lambda: self._files.names(full) or self._nothing([]))
         except FileNotFoundError:
             return []
         names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry.rstrip("/") != full}
-        return sorted(name for name in names if name and not name.startswith("."))
+        return sorted(name for name in names - {MARKER} if name and not name.startswith("."))
 
     def remove(self, path: str) -> None:
         """Remove a file; what is gone already is fine."""
@@ -160,8 +190,7 @@ class Storage:
                 yield Path(folder)
             return
         local = Path(self._full(WORKSPACE)) / uuid4().hex
-        with self._trouble("write", WORKSPACE, finding=False):
-            make_folder(local)
+        self._retried("write", WORKSPACE, lambda: make_folder(local), finding=False)
         try:
             yield local
         finally:
@@ -175,19 +204,43 @@ class Storage:
     def _full(self, path: str) -> str:
         return f"{self.root.rstrip('/')}/{path}" if path else self.root
 
+    def _marker(self) -> Marker | None:
+        if not self._watches:
+            return None
+        return Marker(self._files, self.root, self.url, is_local=self.is_local, expected=self._expected_id)
+
+    def _nothing(self, answer: T) -> T:
+        """Return the answer that nothing is there, once the storage itself is known to be."""
+        if marker := self._marker():
+            marker.confirm()
+        return answer
+
+    def _enter(self) -> None:
+        if marker := self._marker():
+            marker.enter()
+
     def _retried(self, verb: str, path: str, act: Callable[[], T], *, finding: bool = True) -> T:
         """Try something that may be repeated a few times while the storage is unavailable."""
         end = time.monotonic() + PATIENCE
         for pause in PAUSES:
             try:
-                with self._trouble(verb, path, finding=finding):
-                    return act()
+                return self._tried(verb, path, act, finding=finding)
             except StorageUnavailable:
                 if time.monotonic() + pause > end:
                     raise
                 time.sleep(pause * _dice.uniform(0.5, 1.5))
-        with self._trouble(verb, path, finding=finding):
-            return act()
+        return self._tried(verb, path, act, finding=finding)
+
+    def _tried(self, verb: str, path: str, act: Callable[[], T], *, finding: bool) -> T:
+        with self._trouble(verb, path, finding=False):
+            self._enter()
+        try:
+            with self._trouble(verb, path, finding=finding):
+                return act()
+        except FileNotFoundError:
+            with self._trouble(verb, path, finding=False):
+                self._nothing(None)
+            raise
 
     @contextmanager
     def _trouble(self, verb: str, path: str, *, finding: bool = True) -> Iterator[None]:

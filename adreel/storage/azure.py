@@ -13,6 +13,8 @@ TRIES = 100
 class Azure(Objects):
     """One container's blobs."""
 
+    conditional = True
+
     def update(self, path: str, change: Change) -> bytes | None:
         """Read, change and put, and do so again if somebody else has put meanwhile."""
         for _ in range(TRIES):

@@ -17,6 +17,8 @@ TRIES = 100
 class Gcs(Objects):
     """One bucket's objects, read through gcsfs and written by Google's own client, which knows generations."""
 
+    conditional = True
+
     def __init__(self, fs: Any) -> None:
         super().__init__(fs)
         self._client = Client(

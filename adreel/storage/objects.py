@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from adreel.errors import StorageUnavailable
 
@@ -30,6 +30,8 @@ def too_large(most: int) -> OSError:
 class Objects:
     """Files that are put in place by one request; a look before it is all that keeps an earlier one."""
 
+    conditional: ClassVar[bool] = False
+    """Whether an update is a conditional put, which the server has to know."""
     opening: dict[str, Any] = {"block_size": BLOCK, "cache_type": "readahead"}  # noqa: RUF012 - never changed
 
     def __init__(self, fs: Any) -> None:

@@ -44,6 +44,8 @@ T = TypeVar("T")
 class S3(Objects):
     """One bucket's objects; needs a server that knows If-Match and If-None-Match on puts."""
 
+    conditional = True
+
     def read(self, path: str, most: int | None = None) -> bytes:
         """Return the content, in one request where s3fs asks for the size first."""
         return self._get(path, most)[0]
