@@ -3,7 +3,6 @@
 Either way the run has its id before it begins.
 """
 
-import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -24,8 +23,9 @@ from prefect.states import Cancelling, Pending
 
 from adreel.embedded_server import start_embedded_server
 from adreel.errors import InputError, PrefectUnreachable
-from adreel.prefect_client import async_client, sync_client
+from adreel.prefect_client import sync_client
 from adreel.prefect_errors import check_server, is_missing, prefect_errors
+from adreel.renewed_client import RenewedClient
 
 __all__ = ["PrefectUnreachable", "Run", "Runs", "Slice", "run_here", "start_slices"]
 
@@ -59,7 +59,7 @@ class Run:
 
 
 class Runs:
-    """Starts, reads and cancels the runs of the deployments, over one connection to PREFECT_API_URL.
+    """Starts, reads and cancels the runs of the deployments, on the server at PREFECT_API_URL.
 
     Every question ends within PATIENCE seconds: PrefectUnreachable then, or if Prefect's answer is of no use.
     """
@@ -67,8 +67,7 @@ class Runs:
     def __init__(self, patience: float = PATIENCE) -> None:
         if not PREFECT_API_URL.value():
             raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers carry the jobs out")
-        self._patience = patience
-        self._client: PrefectClient = async_client()
+        self._client = RenewedClient(patience)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -79,23 +78,24 @@ class Runs:
 
     async def start(self, deployment: str, parameters: dict[str, Any], *, key: str, labels: dict[str, str]) -> Run:
         """Create a run of a deployment; an earlier one of the same key is returned as it is."""
+
+        async def create(client: PrefectClient) -> FlowRun:
+            found = await client.read_deployment_by_name(deployment)
+            return await client.create_flow_run_from_deployment(
+                found.id,
+                parameters=parameters,
+                idempotency_key=key,
+                labels=labels,  # type: ignore[arg-type]
+            )
+
         with prefect_errors(f"start {deployment}"):
-            async with asyncio.timeout(self._patience):
-                found = await self._client.read_deployment_by_name(deployment)
-                created = await self._client.create_flow_run_from_deployment(
-                    found.id,
-                    parameters=parameters,
-                    idempotency_key=key,
-                    labels=labels,  # type: ignore[arg-type]
-                )
-        return Run.of(created)
+            return Run.of(await self._client.ask(create))
 
     async def find(self, key: str) -> Run | None:
         """Return the run that was created under a key."""
         of_key = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
         with prefect_errors("find a run"):
-            async with asyncio.timeout(self._patience):
-                found = await self._client.read_flow_runs(flow_run_filter=of_key, limit=1)
+            found = await self._client.ask(lambda client: client.read_flow_runs(flow_run_filter=of_key, limit=1))
         return Run.of(found[0]) if found else None
 
     async def read(self, run_id: str) -> Run | None:
@@ -103,25 +103,22 @@ class Runs:
         if (uuid := _uuid(run_id)) is None:
             return None
         with prefect_errors("read a run"):
-            async with asyncio.timeout(self._patience):
-                try:
-                    return Run.of(await self._client.read_flow_run(uuid))
-                except ObjectNotFound as error:
-                    if is_missing(error):
-                        return None
-                    raise
+            try:
+                return Run.of(await self._client.ask(lambda client: client.read_flow_run(uuid)))
+            except ObjectNotFound as error:
+                if is_missing(error):
+                    return None
+                raise
 
     async def cancel(self, run_id: str) -> None:
         """Ask Prefect to end a run; its worker does so, unless it was never begun."""
         with prefect_errors("cancel a run"):
-            async with asyncio.timeout(self._patience):
-                await self._client.set_flow_run_state(UUID(run_id), Cancelling())
+            await self._client.ask(lambda client: client.set_flow_run_state(UUID(run_id), Cancelling()))
 
     async def check(self) -> None:
         """Raise PrefectUnreachable unless Prefect answers."""
         with prefect_errors("tell whether Prefect is well"):
-            async with asyncio.timeout(self._patience):
-                (await self._client.hello()).json()
+            (await self._client.ask(lambda client: client.hello())).json()
 
 
 @dataclass(frozen=True)

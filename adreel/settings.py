@@ -2,6 +2,7 @@
 
 import json
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -91,6 +92,11 @@ class Settings(BaseSettings):
         [],
         alias="ADREEL_CORS_ORIGINS",
         description="Origins whose pages may call the HTTP API, such as https://shop.example; comma-separated",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        ["127.0.0.1", "::1"],
+        alias="ADREEL_TRUSTED_PROXIES",
+        description="Proxies whose X-Forwarded-For and X-Forwarded-Proto count: addresses or networks; comma-separated",
     )
     requests_per_minute: int = Field(
         6000, ge=1, alias="ADREEL_REQUESTS_PER_MINUTE", description="Requests to the HTTP API per key"
@@ -199,10 +205,20 @@ class Settings(BaseSettings):
     def _named_keys(cls, value: object) -> object:
         return parse_api_keys(value) if isinstance(value, str) else value
 
-    @field_validator("download_hosts", "local_faults", "cors_origins", mode="before")
+    @field_validator("download_hosts", "local_faults", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: list[str]) -> list[str]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is no address and no network, such as 10.0.0.0/8") from None
+        return proxies
 
     @field_validator("download_hosts")
     @classmethod

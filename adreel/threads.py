@@ -19,12 +19,15 @@ THREADS = min(32, (os.cpu_count() or 1) + 4)
 
 
 class LeavableThreads(ThreadPoolExecutor):
-    """A pool of daemon threads; shutting down gives calls that still run `patience` seconds, then leaves them."""
+    """A pool of daemon threads; shutting down gives calls that still run `patience` seconds, then leaves them.
+
+    `most` threads run at once.
+    """
 
     # Not a pool of the standard library by its works, only by its name: a loop takes nothing else.
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, most: int = THREADS) -> None:
         super().__init__()
-        self._patience = patience
+        self._patience, self._most = patience, most
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._started: list[Thread] = []
 
@@ -32,7 +35,7 @@ class LeavableThreads(ThreadPoolExecutor):
         """Queue a call."""
         future: Future[T] = Future()
         self._calls.put(partial(_fulfil, future, partial(fn, *args, **kwargs)))
-        if len(self._started) < THREADS:
+        if len(self._started) < self._most:
             self._started.append(Thread(target=self._work, name="adreel-call", daemon=True))
             self._started[-1].start()
         return future

@@ -12,11 +12,15 @@ from adreel.api import events, health, outputs, scenes, sessions, sign_in, video
 from adreel.api.backend import Backend
 from adreel.api.envelope import Envelope
 from adreel.api.gate import Gate
+from adreel.api.guesses import GuessLimits
 from adreel.api.idempotency import HEADER
 from adreel.api.keys import Keys
 from adreel.api.limits import BodyLimit, RequestLimits
 from adreel.api.openapi import describe
 from adreel.api.problems import tell_problems
+from adreel.api.public_address import PublicAddress, SubPath
+from adreel.api.sign_outs import SignOuts
+from adreel.api.threads import close_threads
 from adreel.runs import Runs
 from adreel.settings import Settings
 from adreel.storyboard.pages import add_pages
@@ -29,6 +33,7 @@ def build_app(settings: Settings) -> FastAPI:
 
     It lives in one event loop, from the start of its lifespan to the end.
     """
+    address = PublicAddress.of(settings.public_url)
     runs = Runs()
     app = FastAPI(
         title="adreel",
@@ -39,9 +44,16 @@ def build_app(settings: Settings) -> FastAPI:
         # The pages that FastAPI has for them load scripts from other hosts.
         docs_url=None,
         redoc_url=None,
+        # They would be made from the Host header.
+        redirect_slashes=False,
+        servers=[{"url": f"{address.origin}{address.root}"}] if address.root else None,
     )
+    app.state.address = address
     app.state.backend = Backend.of(settings, runs)
+    app.state.readiness = health.Readiness(app.state.backend)
     app.state.keys = Keys(settings.api_keys)
+    app.state.guesses = GuessLimits()
+    app.state.sign_outs = SignOuts(app.state.backend.records.storage)
     for part in (videos, events, sessions, scenes, outputs, health, sign_in):
         app.include_router(part.router)
     add_pages(app)
@@ -57,6 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     backend: Backend = app.state.backend
     async with backend.runs:
         yield
+    close_threads()
 
 
 def _wrap(app: FastAPI, settings: Settings) -> None:
@@ -66,6 +79,9 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
         Gate,
         keys=app.state.keys,
         limits=RequestLimits(settings.requests_per_minute),
+        guesses=app.state.guesses,
+        sign_outs=app.state.sign_outs,
+        address=app.state.address,
         origins=frozenset(settings.cors_origins),
     )
     if settings.cors_origins:
@@ -78,4 +94,6 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
         )
     backend: Backend = app.state.backend
     clips_from = outputs.signed_host(backend.records.storage) if settings.signed_seconds else None
-    app.add_middleware(Envelope, metrics=backend.metrics, clips_from=clips_from)
+    app.add_middleware(Envelope, metrics=backend.metrics, address=app.state.address, clips_from=clips_from)
+    if app.state.address.root:
+        app.add_middleware(SubPath, root=app.state.address.root)

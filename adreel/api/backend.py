@@ -33,7 +33,7 @@ class Backend:
         return cls(settings, records, runs, statuses, InFlight(), Metrics(records))
 
 
-def the_backend(request: Request) -> Backend:
+async def the_backend(request: Request) -> Backend:
     """Give a route the backend of its app."""
     backend: Backend = request.app.state.backend
     return backend

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adreel.api.guesses import client_address
 from adreel.api.metrics import Metrics
-from adreel.api.problems import refusal_of
+from adreel.api.problems import Refusal, refusal_of
+from adreel.api.public_address import PublicAddress
 from adreel.api.request_ids import begin
 
 log = logging.getLogger("adreel.api")
@@ -22,12 +23,16 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+MOST_LOGGED = 300
+"""Characters of a path in the log: a caller without a key writes no more into it with one request."""
+
 
 class Envelope:
     """The outermost layer: an error that nobody caught becomes an answer here."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, clips_from: str | None = None) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, address: PublicAddress, clips_from: str | None = None) -> None:
+        self._app, self._metrics, self._address = app, metrics, address
         self._headers = {**SECURITY_HEADERS, "Content-Security-Policy": content_policy(clips_from)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,33 +51,51 @@ class Envelope:
             await send(message)
 
         try:
+            check_framing(Headers(scope=scope))
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
-            log.exception("unexpected")
             if status:
+                log.exception("unexpected")
                 raise
+            if not isinstance(error, Refusal):
+                log.exception("unexpected")
             await refusal_of(error).answer(scope["path"])(scope, receive, send_with_headers)
         finally:
             self._leave_trace(scope, status, time.perf_counter() - began)
 
     def _leave_trace(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        method = scope["method"] if status != HTTPStatus.METHOD_NOT_ALLOWED else "other"
+        method = scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         caller = getattr(scope.get("state", {}).get("caller"), "name", "-")
         # The path as it was sent: still quoted, so it can't break the line; the query may hold more than a log should.
         path = scope.get("raw_path", b"").partition(b"?")[0].decode("ascii", "replace")
-        log.info("%s %s %d %.0f ms caller=%s", scope["method"], path, status, seconds * 1000, caller)
+        log.info(
+            "%s %s %d %.0f ms caller=%s client=%s",
+            method,
+            path if len(path) <= MOST_LOGGED else f"{path[:MOST_LOGGED]}...",
+            status,
+            seconds * 1000,
+            caller,
+            client_address(scope),
+        )
 
     def _add_headers(self, headers: MutableHeaders, scope: Scope, request_id: str) -> None:
         headers["X-Request-ID"] = request_id
         for name, value in self._headers.items():
             headers.setdefault(name, value)
-        if scope.get("scheme") == "https":
+        if self._address.is_https(scope):
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         # What is behind a key must not lie in a shared cache; clips say for themselves how long they last.
         headers.setdefault("Cache-Control", "no-store")
+
+
+def check_framing(headers: Headers) -> None:
+    """Refuse a request whose end a proxy and this server could see at different places (request smuggling)."""
+    if "transfer-encoding" in headers and "content-length" in headers:
+        detail = "a request has a Content-Length or a Transfer-Encoding, not both"
+        raise Refusal(400, "framing", detail, headers={"Connection": "close"})
 
 
 def content_policy(clips_from: str | None) -> str:

@@ -19,8 +19,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from adreel.api.guesses import GuessLimits, client_address
 from adreel.api.keys import COOKIE, Caller, Keys
-from adreel.api.problems import Refusal
+from adreel.api.problems import Refusal, refusal_of
+from adreel.api.public_address import PublicAddress
+from adreel.api.sign_outs import SignOuts
+from adreel.errors import AdreelError
 from adreel.settings import LOOPBACK
 
 SIGN_IN = "/sign-in"
@@ -28,6 +32,7 @@ OPEN_PATHS = {"/healthz", "/readyz", SIGN_IN}
 OPEN_FOLDER = "/static/"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 LOCAL_CALLER = Caller("local")
+FORGED = "this request comes from another site: send it from this server's own pages"
 
 
 class Limits(Protocol):
@@ -44,12 +49,17 @@ class Gate:
     def __init__(
         self,
         app: ASGIApp,
+        *,
         keys: Keys,
         limits: Limits,
+        guesses: GuessLimits,
+        sign_outs: SignOuts,
+        address: PublicAddress,
         origins: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app, self._keys, self._limits, self._origins, self._clock = app, keys, limits, origins, clock
+        self._guesses, self._sign_outs, self._address = guesses, sign_outs, address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request as ASGI does."""
@@ -59,8 +69,9 @@ class Gate:
             return
         request = Request(scope)
         try:
-            caller = self._admit(request)
-        except Refusal as refusal:
+            caller = await self._admit(request)
+        except (Refusal, AdreelError) as error:
+            refusal = refusal_of(error)
             answer = refusal.answer(scope["path"])
             if refusal.status == 401 and _is_person(request):
                 answer = RedirectResponse(f"{SIGN_IN}?{urlencode({'next': _target(request)})}", 303)
@@ -69,11 +80,13 @@ class Gate:
         request.state.caller = caller
         await self._app(scope, receive, send)
 
-    def _admit(self, request: Request) -> Caller:
+    async def _admit(self, request: Request) -> Caller:
         headers, path = request.headers, request.scope["path"]
         if not self._keys:
             _check_host(headers)
-        caller = self._caller(headers)
+        caller = self._caller(headers, client_address(request.scope))
+        if caller is not None and caller.by_cookie and not is_open(path) and await self._sign_outs.has(caller):
+            caller = None
         if caller is None and not is_open(path):
             detail = "send a key of ADREEL_API_KEYS as `Authorization: Bearer KEY`, or sign in at /sign-in"
             raise Refusal(401, "noKey", detail, headers={"WWW-Authenticate": "Bearer"})
@@ -85,13 +98,15 @@ class Gate:
             raise Refusal(429, "tooMany", detail, headers={"Retry-After": str(max(1, round(wait)))})
         return caller
 
-    def _caller(self, headers: Headers) -> Caller | None:
+    def _caller(self, headers: Headers, address: str) -> Caller | None:
         if not self._keys:
             return LOCAL_CALLER
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme:
             # A wrong key is not made good by a cookie: the caller has to hear of it.
-            return self._keys.caller_of_key(key.strip()) if scheme.lower() == "bearer" else None
+            if scheme.lower() != "bearer":
+                return None
+            return self._guesses.judge(address, self._keys.caller_of_key(key.strip()))
         cookie = _cookie(headers)
         return self._keys.caller_of_cookie(cookie, self._clock()) if cookie else None
 
@@ -101,11 +116,24 @@ class Gate:
             return
         if origin is not None and origin in self._origins and not by_browser:
             return
-        if site is None and origin is not None and urlsplit(origin).netloc == headers.get("host"):
+        if (
+            site is None
+            and origin is not None
+            and (urlsplit(origin).netloc == headers.get("host") or origin == self._address.origin)
+        ):
             return
         if site is None and origin is None and not by_browser:
             return
-        raise Refusal(403, "forged", "this request comes from another site: send it from this server's own pages")
+        raise Refusal(403, "forged", _why_forged(headers) if site is None and origin else FORGED)
+
+
+def _why_forged(headers: Headers) -> str:
+    """Name what does not fit: behind a proxy that hides the Host, the server's own pages look like another site's."""
+    origin, host = headers["origin"][:200], headers.get("host", "")[:200]
+    return (
+        f"{FORGED}. It comes from {origin} and names the host {host}: if both are this server behind a proxy, let the "
+        "proxy pass the Host header on (nginx: proxy_set_header Host $http_host), or set ADREEL_PUBLIC_URL"
+    )
 
 
 def is_open(path: str) -> bool:
@@ -119,7 +147,10 @@ def _check_host(headers: Headers) -> None:
     except ValueError:
         name = None
     if name not in LOOPBACK:
-        detail = "without ADREEL_API_KEYS this server answers to localhost only"
+        detail = (
+            f"without ADREEL_API_KEYS this server answers to localhost only, not as {headers.get('host', '')[:200]!r}: "
+            "set keys before you put it behind a proxy or a name"
+        )
         raise Refusal(421, "host", detail)
 
 

@@ -1,13 +1,23 @@
 """Signs of life: the process, what it depends on, and its metrics."""
 
+import asyncio
+import time
+from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
-from starlette.concurrency import run_in_threadpool
 
-from adreel.api.backend import Served
+from adreel.api.backend import Backend, Served
 from adreel.api.openapi import answers
+from adreel.api.problems import Refusal
+from adreel.api.threads import METRICS, PROBE, run_in, stuck_seconds
+
+STUCK_SECONDS = 60.0
+"""Longer than any deadline of the storage: threads that are still taken then come back by a restart only."""
+
+READY_SECONDS = 4.0
+FRESH_SECONDS = 2.0
 
 router = APIRouter(tags=["operation"])
 
@@ -18,17 +28,48 @@ class Health(BaseModel):
     status: Annotated[Literal["ok"], Field(examples=["ok"])] = "ok"
 
 
-@router.get("/healthz", responses=answers())
+class Readiness:
+    """Asks the storage and Prefect at most once at a time and once in FRESH_SECONDS, however many callers ask."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._asking: asyncio.Task[Exception | None] | None = None
+        self._asked_at = -FRESH_SECONDS
+
+    async def check(self) -> None:
+        """Raise what is wrong, if anything is."""
+        if self._asking is None or (self._asking.done() and time.monotonic() - self._asked_at > FRESH_SECONDS):
+            self._asking = asyncio.create_task(self._ask())
+        if problem := await asyncio.shield(self._asking):
+            raise problem
+
+    async def _ask(self) -> Exception | None:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await run_in(PROBE, partial(self._backend.records.storage.exists, "sessions"))
+                await self._backend.runs.check()
+        except TimeoutError:
+            return Refusal(503, "prefectUnreachable", f"Prefect does not answer within {READY_SECONDS:g} s")
+        except Exception as error:
+            return error
+        finally:
+            self._asked_at = time.monotonic()
+        return None
+
+
+@router.get("/healthz", responses=answers(503))
 async def healthz() -> Health:
-    """Say that the process answers; needs no key."""
+    """Say that the process can serve, else 503: a restart mends it; needs no key."""
+    if (seconds := stuck_seconds()) > STUCK_SECONDS:
+        raise Refusal(503, "stuck", f"every thread for records has been in the same call for {seconds:.0f} s: restart")
     return Health()
 
 
 @router.get("/readyz", responses=answers(503))
-async def readyz(backend: Served) -> Health:
+async def readyz(request: Request) -> Health:
     """Say that the storage and Prefect answer, else 503 with the reason; needs no key."""
-    await run_in_threadpool(backend.records.storage.exists, "sessions")
-    await backend.runs.check()
+    readiness: Readiness = request.app.state.readiness
+    await readiness.check()
     return Health()
 
 
@@ -37,6 +78,7 @@ async def readyz(backend: Served) -> Health:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **answers(503)},
 )
-def metrics(backend: Served) -> Response:
+async def metrics(backend: Served) -> Response:
     """Give Prometheus the jobs, the scenes by outcome, their seconds, cost and lag, and the requests of this server."""
-    return Response(backend.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    text = await run_in(METRICS, backend.metrics.text)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -20,20 +20,20 @@ FINGERPRINT = "adreel.request"
 HEADER = "Idempotency-Key"
 
 
-def scoped_key(
-    request: Request,
-    key: Annotated[
-        str | None,
-        Header(
-            alias=HEADER,
-            min_length=1,
-            max_length=255,
-            pattern=r"^[ -~]+$",
-            description="The same key and body again gets the first answer, and buys nothing; another body is 422",
-            examples=["2f1c7e0a-order-17"],
-        ),
-    ] = None,
-) -> str | None:
+SentKey = Annotated[
+    str | None,
+    Header(
+        alias=HEADER,
+        min_length=1,
+        max_length=255,
+        pattern=r"^[ -~]+$",
+        description="The same key and body again gets the first answer, and buys nothing; another body is 422",
+        examples=["2f1c7e0a-order-17"],
+    ),
+]
+
+
+def scoped_key(request: Request, key: str | None) -> str | None:
     """Return the caller's key for this route as Prefect gets it; None if none was sent."""
     if key is None:
         return None
@@ -41,7 +41,11 @@ def scoped_key(
     return "api-" + hashlib.sha256("\n".join((caller, request.scope["path"], key)).encode()).hexdigest()
 
 
-ScopedKey = Annotated[str | None, Depends(scoped_key)]
+async def _sent_key(request: Request, key: SentKey = None) -> str | None:
+    return scoped_key(request, key)
+
+
+ScopedKey = Annotated[str | None, Depends(_sent_key)]
 
 
 def fingerprint(body: Any) -> str:

@@ -1,12 +1,14 @@
 """Who calls: by a key in `Authorization: Bearer`, or by the cookie that a browser got for one.
 
 The cookie is signed with the key that was typed in, so every server knows it, none has to remember it, and it ends
-when that key is taken out of the settings.
+when that key is taken out of the settings. It names its sign-in, so that it can be ended alone (`sign_outs`).
 """
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+import re
+import secrets
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
@@ -16,10 +18,12 @@ COOKIE_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody who may use the API; the name goes into the log."""
+    """Somebody who may use the API; the name goes into the log. A cookie has its sign-in and the time of its end."""
 
     name: str
     by_cookie: bool = False
+    sign_in: str = field(default="", compare=False)
+    expires: int = field(default=0, compare=False)
 
 
 class Keys:
@@ -41,18 +45,18 @@ class Keys:
 
     def caller_of_cookie(self, cookie: str, now: float) -> Caller | None:
         """Return whose cookie it is, if it is genuine and has not expired; `now` in seconds since 1970."""
-        name, _, rest = cookie.partition(".")
-        expires, _, _ = rest.partition(".")
-        if name not in self._keys or not (expires.isascii() and expires.isdecimal() and len(expires) < 12):
+        found = re.fullmatch(r"([A-Za-z0-9_-]+)\.(\d{1,11})\.([0-9a-f]{32})\.[0-9a-f]{64}", cookie, re.ASCII)
+        if not found or found[1] not in self._keys:
             return None
-        genuine = hmac.compare_digest(self._cookie(name, int(expires)).encode(), cookie.encode(errors="replace"))
-        return Caller(name, by_cookie=True) if genuine and now < int(expires) else None
+        name, expires, sign_in = found[1], int(found[2]), found[3]
+        genuine = hmac.compare_digest(self._cookie(name, expires, sign_in).encode(), cookie.encode())
+        return Caller(name, by_cookie=True, sign_in=sign_in, expires=expires) if genuine and now < expires else None
 
     def cookie(self, caller: Caller, now: float) -> str:
         """Return a cookie for a caller, good for COOKIE_SECONDS from now."""
-        return self._cookie(caller.name, int(now) + COOKIE_SECONDS)
+        return self._cookie(caller.name, int(now) + COOKIE_SECONDS, secrets.token_hex(16))
 
-    def _cookie(self, name: str, expires: int) -> str:
-        claim = f"{name}.{expires}"
+    def _cookie(self, name: str, expires: int, sign_in: str) -> str:
+        claim = f"{name}.{expires}.{sign_in}"
         signature = hmac.new(self._keys[name], f"adreel sign-in\n{claim}".encode(), hashlib.sha256).hexdigest()
         return f"{claim}.{signature}"

@@ -52,7 +52,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of an app, made once."""
     if app.openapi_schema is None:
         document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+            servers=app.servers,
         )
         parts = document.setdefault("components", {})
         problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -4,18 +4,19 @@ A stored file never changes, so its name and size are its ETag.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, BinaryIO
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Header, Path, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from adreel.api.backend import Backend, Served
 from adreel.api.openapi import answers
 from adreel.api.problems import Refusal
+from adreel.api.threads import CLIPS, run_in
 from adreel.errors import NotFound, StorageError
 from adreel.scenarios import Scenario
 from adreel.storage import Storage
@@ -68,10 +69,9 @@ async def output(
 
     With ADREEL_SIGNED_SECONDS it leads to the object store's own URL, if that has any.
     """
-    if url := await run_in_threadpool(_signed, backend, file):
+    if url := await run_in(CLIPS, partial(_signed, backend, file)):
         return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
-    stream = await run_in_threadpool(_open, backend, file)
-    size = await run_in_threadpool(_size, stream)
+    stream, size = await run_in(CLIPS, partial(_open, backend, file))
     etag = f'"{file}-{size}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
     if if_none_match and _matches(if_none_match, etag):
@@ -124,10 +124,16 @@ def _signed(backend: Backend, file: str) -> str | None:
     return storage.sign(file, seconds)
 
 
-def _open(backend: Backend, file: str) -> BinaryIO:
+def _open(backend: Backend, file: str) -> tuple[BinaryIO, int]:
+    """Open a file, and return its size with it."""
     if re.fullmatch(FILE_PATTERN, file):
         try:
-            return backend.records.storage.open(file)
+            stream = backend.records.storage.open(file)
+            try:
+                return stream, stream.seek(0, 2)
+            except BaseException:
+                stream.close()
+                raise
         except FileNotFoundError:
             pass
         except StorageError as error:
@@ -136,15 +142,12 @@ def _open(backend: Backend, file: str) -> BinaryIO:
     raise NotFound("no such clip or poster")
 
 
-def _size(stream: BinaryIO) -> int:
-    return stream.seek(0, 2)
-
-
-def _read(stream: BinaryIO, part: Part) -> Iterator[bytes]:
+async def _read(stream: BinaryIO, part: Part) -> AsyncIterator[bytes]:
+    """Yield the bytes of a part; a storage that hangs midway ends the connection, which a player sees as cut off."""
     with stream:
-        stream.seek(part.first)
+        await run_in(CLIPS, partial(stream.seek, part.first))
         left = part.length
-        while left and (chunk := stream.read(min(CHUNK, left))):
+        while left and (chunk := await run_in(CLIPS, partial(stream.read, min(CHUNK, left)))):
             left -= len(chunk)
             yield chunk
 

@@ -133,7 +133,7 @@ def _field(item: Any) -> FieldProblem:
     )
 
 
-def told(request: Request, error: Exception) -> Response:
+async def told(request: Request, error: Exception) -> Response:
     """Answer a request with an error; a dependency may also end one well, without a body."""
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.BAD_REQUEST:
         return Response(status_code=error.status_code)

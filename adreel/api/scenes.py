@@ -7,12 +7,13 @@ from adreel.api.openapi import answers
 from adreel.api.problems import naming
 from adreel.api.sessions import SessionId, described
 from adreel.api.starting import stored_session
+from adreel.api.threads import BlockingRoute
 from adreel.messages import TakeChoice, TakeList, TakeView
 from adreel.scenarios import Scenario
 from adreel.takes import Take
 from adreel.views import choose_take, current_take, scene_video
 
-router = APIRouter(prefix="/api/sessions/{session_id}/scenes/{scenario}", tags=["sessions"])
+router = APIRouter(prefix="/api/sessions/{session_id}/scenes/{scenario}", tags=["sessions"], route_class=BlockingRoute)
 
 
 @router.get("/takes", responses=answers(404, 503))

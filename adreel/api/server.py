@@ -1,20 +1,43 @@
 """`adreel serve`: the app behind uvicorn, with its log."""
 
+import asyncio
+import errno
 import logging
 import sys
+from functools import partial
+from typing import Any
 
 import uvicorn
 
 from adreel.api.app import build_app
+from adreel.api.connections import TELL_SECONDS, ConnectionLimits, LimitedProtocol, raise_file_limit
 from adreel.api.request_ids import WithRequestId
 from adreel.errors import InputError
 from adreel.settings import LOOPBACK, Settings
 
 GRACE_SECONDS = 10
+SLOWEST_KB_PER_SECOND = 16
+"""How fast a body has to come, beside 30 s that every body has."""
+
+log = logging.getLogger("adreel.api")
 
 
 class Server(uvicorn.Server):
-    """Tells the streams that it is going: uvicorn alone would wait for them."""
+    """Holds connections to their limits, and ends the event streams when it stops: uvicorn would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
+        super().__init__(config)
+        self._limits = limits
+
+    async def startup(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]
+        """Start, with a bounded log of connections that can't be accepted."""
+        asyncio.get_running_loop().set_exception_handler(RareErrors())
+        await super().startup(sockets)  # type: ignore[arg-type]
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections."""
+        self._limits.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]
         """End the event streams, then what is left."""
@@ -22,24 +45,46 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
 
-def make_server(settings: Settings, host: str, port: int) -> Server:
+class RareErrors:
+    """Logs asyncio's errors; that no connection can be accepted once in TELL_SECONDS, since it comes in thousands."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle an error as asyncio's handlers do."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._told_at > TELL_SECONDS:
+            self._told_at = loop.time()
+            log.error("no connection can be accepted (%s): raise the limit of open files", error.strerror)
+
+
+def make_server(settings: Settings, host: str, port: int, limits: ConnectionLimits | None = None) -> Server:
     """Return a server that is not started yet; InputError if others could reach it without a key."""
     if not settings.api_keys and host not in LOOPBACK:
         raise InputError(f"--host {host} can be reached by others: set ADREEL_API_KEYS, or serve on 127.0.0.1")
+    limits = limits or ConnectionLimits(body_seconds=30 + settings.max_body_kb / SLOWEST_KB_PER_SECOND)
     config = uvicorn.Config(
         build_app(settings),
         host=host,
         port=port,
+        http=partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
+        ws="none",
+        backlog=limits.backlog,
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return Server(config)
+    return Server(config, limits)
 
 
 def serve(host: str, port: int) -> None:
     """Serve until a signal ends it."""
+    raise_file_limit()
     server = make_server(Settings.load(), host, port)
     _log_to_stderr()
     server.run()

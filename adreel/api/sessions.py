@@ -10,6 +10,7 @@ from adreel.api.idempotency import ScopedKey, another_body, fingerprint
 from adreel.api.openapi import answers
 from adreel.api.problems import FieldProblem, Refusal, naming
 from adreel.api.starting import check_scene, stored_session
+from adreel.api.threads import BlockingRoute
 from adreel.errors import InputError, NotFound, StorageError
 from adreel.messages import SentChanges, SentSession, SessionDetails, SessionPage, SessionSummary
 from adreel.scenarios import Scenario
@@ -21,7 +22,7 @@ MADE_BY = "made_by_request"
 
 SessionId = Annotated[str, Path(pattern=ID_PATTERN, examples=["abc-123"])]
 
-router = APIRouter(prefix="/api/sessions", tags=["sessions"])
+router = APIRouter(prefix="/api/sessions", tags=["sessions"], route_class=BlockingRoute)
 
 
 @router.post("", status_code=201, responses=answers(409, 503))

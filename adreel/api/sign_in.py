@@ -9,7 +9,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from adreel.api.form_fields import form_fields
 from adreel.api.gate import SIGN_IN
+from adreel.api.guesses import GuessLimits, client_address
 from adreel.api.keys import COOKIE, COOKIE_SECONDS, Keys
+from adreel.api.problems import Refusal
+from adreel.api.public_address import PublicAddress
+from adreel.api.sign_outs import SignOuts
 
 HOME = "/"
 router = APIRouter(include_in_schema=False)
@@ -30,9 +34,16 @@ async def sign_in(request: Request) -> Response:
     fields = await form_fields(request)
     keys: Keys = request.app.state.keys
     target = local_target(fields.get("next", HOME))
-    caller = keys.caller_of_key(fields.get("key", "").strip())
+    guesses: GuessLimits = request.app.state.guesses
+    try:
+        caller = guesses.judge(client_address(request.scope), keys.caller_of_key(fields.get("key", "").strip()))
+    except Refusal as refusal:
+        answer = _page(target, error="Too many wrong keys: please wait a moment.", status=refusal.status)
+        answer.headers.update(refusal.headers)
+        return answer
     if caller is None:
         return _page(target, error="This key is not known here.", status=403)
+    address: PublicAddress = request.app.state.address
     response = RedirectResponse(target, 303)
     response.set_cookie(
         COOKIE,
@@ -40,14 +51,16 @@ async def sign_in(request: Request) -> Response:
         max_age=COOKIE_SECONDS,
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=address.is_https(request.scope),
     )
     return response
 
 
 @router.post("/sign-out")
-async def sign_out() -> Response:
-    """Take the cookie away."""
+async def sign_out(request: Request) -> Response:
+    """End the cookie on every server, and take it away."""
+    sign_outs: SignOuts = request.app.state.sign_outs
+    await sign_outs.end(request.state.caller)
     response = RedirectResponse(SIGN_IN, 303)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from starlette.concurrency import run_in_threadpool
-
 from adreel.api.backend import Backend
 from adreel.api.idempotency import FINGERPRINT, check_same, fingerprint
 from adreel.api.problems import naming
+from adreel.api.threads import run_in_threadpool
 from adreel.errors import NotFound
 from adreel.prompts import clip_request
 from adreel.runs import Run

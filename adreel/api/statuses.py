@@ -8,8 +8,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
-
+from adreel.api.threads import run_in_threadpool
 from adreel.errors import NotFound
 from adreel.jobs import ALL, open_scenes
 from adreel.messages import State, VideoSceneStatus, VideoStatusResponse

@@ -4,13 +4,13 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from adreel.api.backend import Backend, Served
 from adreel.api.idempotency import ScopedKey
 from adreel.api.openapi import COSTS, answers
 from adreel.api.problems import Refusal
 from adreel.api.starting import check_scenes, start_once
+from adreel.api.threads import run_in_threadpool
 from adreel.errors import NotFound
 from adreel.jobs import end_job, end_jobs_of_run, open_scenes
 from adreel.messages import (

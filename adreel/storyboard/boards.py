@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from starlette.concurrency import run_in_threadpool
-
 from adreel.api.backend import Backend
 from adreel.api.starting import stored_session
+from adreel.api.threads import run_in_threadpool
 from adreel.errors import AdreelError, NotFound
 from adreel.jobs import open_scenes
 from adreel.messages import State, VideoSceneStatus, VideoStatusResponse

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from adreel.api.backend import Served
+from adreel.api.backend import Backend, Served
 from adreel.api.idempotency import scoped_key
 from adreel.api.problems import Refusal
 from adreel.api.scenes import choose
 from adreel.api.sessions import SessionId, change_scene
+from adreel.api.threads import run_in_threadpool
 from adreel.api.videos import JobId, cancel, generate_scenes, regenerate_scene, resume
 from adreel.messages import TakeChoice, VideoGenerationRequest, VideoRegenerateRequest
 from adreel.scenarios import Scenario
@@ -48,9 +48,9 @@ class Visit:
     """A request about one session; `jobs` are what was ordered and may not be in the records yet."""
 
     request: Request
-    session_id: SessionId
-    backend: Served
-    jobs: Jobs
+    session_id: str
+    backend: Backend
+    jobs: list[str]
 
     def key(self, fields: dict[str, str]) -> str | None:
         """Return the idempotency key of a form."""
@@ -92,7 +92,11 @@ class Visit:
         return answer
 
 
-Visited = Annotated[Visit, Depends()]
+async def _visit(request: Request, session_id: SessionId, backend: Served, jobs: Jobs) -> Visit:
+    return Visit(request, session_id, backend, jobs)
+
+
+Visited = Annotated[Visit, Depends(_visit)]
 
 
 @router.get("/sessions/{session_id}")

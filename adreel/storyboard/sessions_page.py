@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
 from adreel.api.backend import Served
 from adreel.api.idempotency import scoped_key
 from adreel.api.sessions import create_session, list_sessions
+from adreel.api.threads import run_in_threadpool
 from adreel.messages import SentSession, SessionDetails, SessionSummary
 from adreel.scenarios import Scenario
 from adreel.sessions import ID_PATTERN

@@ -1,6 +1,7 @@
 """Requests as bytes on a socket: what a client of good manners can't send."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 
@@ -36,6 +37,21 @@ def ask(client: httpx.Client, sent: bytes) -> bytes:
     with connect(client) as connection:
         connection.sendall(sent)
         return answers(connection)
+
+
+def ask_at_once(url: str, paths: list[str], headers: dict[str, str] | None = None) -> list[int]:
+    """Send requests at the same time, each on a connection of its own, and return their statuses."""
+    statuses: list[int] = []
+
+    def ask(path: str) -> None:
+        statuses.append(httpx.get(f"{url}{path}", timeout=60, headers=headers).status_code)
+
+    threads = [threading.Thread(target=ask, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

@@ -8,20 +8,23 @@ from typing import Any
 
 import httpx
 
+from adreel.api.connections import ConnectionLimits
 from adreel.settings import Settings
 
 NOWHERE = "http://127.0.0.1:9/api"
 
 
 @contextmanager
-def served(*, prefect: str = NOWHERE, host: str = "127.0.0.1", **settings: Any) -> Iterator[httpx.Client]:
+def served(
+    *, prefect: str = NOWHERE, host: str = "127.0.0.1", limits: ConnectionLimits | None = None, **settings: Any
+) -> Iterator[httpx.Client]:
     """Serve the API for some settings, by default with no Prefect in reach, and lend a client of it."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from adreel.api.server import make_server
 
     with temporary_settings(updates={PREFECT_API_URL: prefect}):
-        server = make_server(Settings(**settings), host, 0)
+        server = make_server(Settings(**settings), host, 0, limits)
     thread = threading.Thread(target=server.run, name="adreel-serve")
     thread.start()
     try:

@@ -23,7 +23,10 @@ function follow() {
 }
 
 function listen(job) {
-  const stream = new EventSource(`/api/videos/events/${job}`);
+  // Behind a proxy the server may be a path of a host: it stands before the page's own.
+  const page = document.getElementById("main").dataset.page;
+  const root = page.slice(0, page.lastIndexOf("/sessions/"));
+  const stream = new EventSource(`${root}/api/videos/events/${job}`);
   stream.addEventListener("status", refreshSoon);
   stream.addEventListener("end", () => {
     stream.close();

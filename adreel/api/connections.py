@@ -1,0 +1,157 @@
+"""HTTP connections with limits: how many at once, and how long each may take for headers, a body and an answer.
+
+uvicorn limits none of these. Without them, silent connections use up the process's files, and asyncio then logs an
+error for each connection that it can't accept.
+"""
+
+import asyncio
+import logging
+import resource
+from dataclasses import dataclass, field
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST_CONNECTIONS = 1000
+MOST_FILES = 4096
+SWEEP_SECONDS = 1.0
+TELL_SECONDS = 10.0
+
+log = logging.getLogger("adreel.api")
+
+
+def raise_file_limit() -> None:
+    """Let this process open MOST_FILES files, as far as its hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _affordable() -> int:
+    """Return how many connections leave half of the files to the storage and to Prefect."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft // 2)
+
+
+@dataclass
+class ConnectionLimits:
+    """The limits of one server and its open connections, the oldest first.
+
+    `write_seconds` bound a stall: an answer of which nothing more is taken. A player that is paused reads nothing, and
+    asks for the rest by a Range when it goes on.
+    """
+
+    most: int = field(default_factory=_affordable)
+    header_seconds: float = 10
+    body_seconds: float = 60
+    write_seconds: float = 120
+    open: "dict[LimitedProtocol, None]" = field(default_factory=dict, repr=False)
+    _dropped: int = 0
+    _swept_at: float = 0
+    _told_at: float = float("-inf")
+
+    @property
+    def backlog(self) -> int:
+        """How many connections may wait to be accepted: asyncio accepts as many in one turn of its loop."""
+        return max(1, min(128, self.most // 4))
+
+    def make_room(self, new: "LimitedProtocol") -> None:
+        """Close a connection that nobody uses for a new one that is too many, or else the new one."""
+        if len(self.open) <= self.most:
+            return
+        self._dropped += 1
+        idle = [each for each in self.open if each.is_idle and each is not new]
+        # One that has carried a request before belongs to a client that behaves.
+        chosen = next((each for each in idle if each.cycle is None), idle[0] if idle else None)
+        (chosen or new).drop(503)
+
+    def sweep(self, now: float) -> None:
+        """Close the connections whose time is up, at most once in SWEEP_SECONDS."""
+        if now - self._swept_at < SWEEP_SECONDS:
+            return
+        self._swept_at = now
+        for each in list(self.open):
+            each.check_time(now)
+        if self._dropped and now - self._told_at > TELL_SECONDS:
+            log.warning("%d connections were closed: more than %d at once", self._dropped, self.most)
+            self._dropped, self._told_at = 0, now
+
+
+class LimitedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 on one connection, within limits."""
+
+    def __init__(self, *arguments: Any, limits: ConnectionLimits, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._limits = limits
+        self._phase: tuple[object, object] = (None, None)
+        self._since = self._stalled_since = float("inf")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for the (rest of the) headers of a request."""
+        return self.conn.their_state is h11.IDLE and (self.cycle is None or self.cycle.response_complete)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count it, and make room for it."""
+        super().connection_made(transport)
+        self._limits.open[self] = None
+        self._limits.make_room(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it no more."""
+        self._limits.open.pop(self, None)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Note since when its peer reads nothing."""
+        self._stalled_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that its peer reads."""
+        self._stalled_since = float("inf")
+        super().resume_writing()
+
+    def check_time(self, now: float) -> None:
+        """Close it if it takes too long for what it is at; each byte of a slow drip counts for nothing."""
+        phase = (self.conn.their_state, self.cycle)
+        if phase != self._phase:
+            self._phase, self._since = phase, now
+        most = {h11.IDLE: self._limits.header_seconds, h11.SEND_BODY: self._limits.body_seconds}
+        if now - self._stalled_since > self._limits.write_seconds:
+            self.transport.abort()
+        elif now - self._since > most.get(self.conn.their_state, float("inf")):
+            self.drop(408)
+
+    def drop(self, status: int) -> None:
+        """Close it, with a word if its peer has begun a request and waits for an answer."""
+        self._limits.open.pop(self, None)
+        if self._expects_answer:
+            phrase = {408: "Request Timeout", 503: "Service Unavailable"}[status]
+            head = f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            self.transport.write(head.encode())
+        self.transport.close()
+
+    @property
+    def _expects_answer(self) -> bool:
+        if self.conn.their_state is h11.SEND_BODY:
+            return not self.cycle.response_started
+        # A word on a silent connection would be taken for the answer to the next request.
+        return self.is_idle and bool(self.conn.trailing_data[0])
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; in the middle of an answer there is nothing to say any more."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The request that the nonsense belongs to has no answer of its own any more.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:
+            self.transport.abort()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        # There are no web sockets here: a request to upgrade is answered as any other, without two lines in the log.
+        pass
