@@ -13,8 +13,9 @@ AdreelError
 │   ├── ProviderBusy         not now; the same UUID asks again
 │   ├── StillRendering       the deadline passed; the take stays open
 │   ├── NoFreeSlot           the limit of scenes in flight did not leave room in time
-│   ├── ClipUnavailable      rendered and paid, but the download did not bring a whole clip
+│   ├── ClipUnavailable      rendered and paid, but the download did not bring the whole file
 │   ├── RenderFailed         known to have failed; trying again is a new, paid attempt
+│   ├── ClipKeptAside        paid and downloaded, but no playable MP4; a person looks at it
 │   ├── UnknownFailure       failed with a code that nobody has explained; a person decides
 │   └── TakeFailed           failed, and the attempts that the settings allow are used up
 ├── PrefectUnreachable       no usable answer of Prefect's server: trying again helps
@@ -131,6 +132,13 @@ class RenderFailed(ProviderError):
 
     code = "renderFailed"
     costs = True
+
+
+class ClipKeptAside(ProviderError):
+    """The clip is paid and its bytes are in the storage, but they are no playable MP4: a person decides what to do."""
+
+    code = "keptAside"
+    retryable = False
 
 
 class UnknownFailure(ProviderError):

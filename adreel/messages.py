@@ -23,6 +23,15 @@ class State(StrEnum):
     PARTIAL = "partial"
 
 
+class ClipWarning(BaseModel):
+    """How a stored clip differs from what was asked for: a code for machines, words for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str = Field(examples=["shorterThanAsked"])
+    message: str = Field(examples=["it lasts 4.40 s, 5 s were asked for"])
+
+
 class SceneVideo(BaseModel):
     """The current clip of a scene, as people and pages need it."""
 
@@ -35,6 +44,7 @@ class SceneVideo(BaseModel):
     seed: int | None = None
     poster_url: str | None = None
     take: str = Field(description="The job that bought it")
+    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
 
 
 class Sent(BaseModel):
@@ -156,6 +166,7 @@ class VideoSceneStatus(BaseModel):
     progress: int = Field(ge=0, le=100)
     video_url: str | None = Field(None, examples=["/outputs/abc-123_hook_35f85e76.mp4"])
     error: str | None = None
+    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
 
 
 class VideoStatusResponse(BaseModel):
@@ -213,6 +224,8 @@ class TakeView(BaseModel):
     cost: float | None
     seed: int | None
     error: str | None
+    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
+    aside_url: str | None = Field(None, description="Where the paid file is that is no playable MP4")
     scene: SceneDescription = Field(description="The description that it was bought with")
 
 

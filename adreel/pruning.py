@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from adreel.errors import AdreelError, InputError
+from adreel.errors import AdreelError, ClipUnavailable, InputError
 from adreel.jobs import collecting
 from adreel.records import Records
 from adreel.takes import AttemptState, Choices, Job, Take
@@ -30,8 +30,9 @@ def parse_age(text: str) -> timedelta:
 def prunable(
     records: Records, before: datetime, *, keep_current: bool = True, broken: list[AdreelError] | None = None
 ) -> Iterator[Take]:
-    """Find the takes that ended before a moment and are not current; an open one may still bring its clip home.
+    """Find the takes that ended before a moment and are not current.
 
+    An open take may still bring its clip home, unless its job gave up on a clip that can't be downloaded.
     What can't be read goes into `broken`, and nothing of that scene or session is found; without a list it is raised.
     """
     for session_id in records.session_ids():
@@ -39,15 +40,22 @@ def prunable(
             choices = records.choices(session_id)
             for scenario in records.session(session_id).scenarios:
                 with collecting(broken):
-                    yield from _prunable_of(records.takes(session_id, scenario), choices, before, keep_current)
+                    takes = records.takes(session_id, scenario)
+                    kept = current_take(takes, choices) if keep_current else None
+                    yield from (take for take in takes if take != kept and _is_prunable(records, take, before))
 
 
-def _prunable_of(takes: list[Take], choices: Choices, before: datetime, keep_current: bool) -> Iterator[Take]:
-    kept = current_take(takes, choices) if keep_current else None
-    for take in takes:
-        is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
-        if is_over and take.updated_at < before and take != kept:
-            yield take
+def _is_prunable(records: Records, take: Take, before: datetime) -> bool:
+    is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
+    return take.updated_at < before and (is_over or _is_out_of_reach(records, take))
+
+
+def _is_out_of_reach(records: Records, take: Take) -> bool:
+    """Whether a job has given up on a clip that is paid and can't be downloaded."""
+    if not take.is_open or take.problem is None or take.problem.code != ClipUnavailable.code:
+        return False
+    job = records.job(take.job_id)
+    return job is None or job.ended_at is not None
 
 
 def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
@@ -56,9 +64,11 @@ def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
         return False
     _forget_scene(records, take)
     records.remove_take(take)
-    if take.clip is not None:
-        records.storage.remove(take.clip.file)
-        records.storage.remove(take.clip.poster)
+    asides = [attempt.aside.file for attempt in take.attempts if attempt.aside]
+    clip = [take.clip.file, take.clip.poster] if take.clip else []
+    for file in (*clip, *asides):
+        if file is not None:
+            records.storage.remove(file)
     return True
 
 

@@ -11,14 +11,16 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
 from uuid import UUID
 
 from adreel.crash_points import crash_point
-from adreel.delivery import bring_to, deliveries, publish
+from adreel.delivery import Interrupted, bring_to, deliveries, publish, publish_aside
 from adreel.downloads import DownloadRules
 from adreel.errors import (
     AccountError,
     AdreelError,
+    ClipKeptAside,
     ClipUnavailable,
     InputError,
     ProviderBusy,
@@ -32,7 +34,7 @@ from adreel.inputs import display_name, first_frame_data
 from adreel.records import Records
 from adreel.runware_client import Rendered, RunwareClient, Underway
 from adreel.settings import Settings
-from adreel.takes import Attempt, AttemptState, Problem, Take, utc_now
+from adreel.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
 
 # Given the slot that an earlier run had for the task: takes that over if it still can, and tells which one it holds.
 Slot = Callable[[UUID | None], AbstractAsyncContextManager[UUID | None]]
@@ -125,6 +127,8 @@ class Purchase:
         """Raise what the attempt failed of: RenderFailed if a further one is allowed, else TakeFailed."""
         problem = self._attempt.problem
         message = problem.message if problem else "failed for an unknown reason"
+        if self._attempt.aside:
+            raise ClipKeptAside(message)
         if self.take.can_go_on(self._attempts_allowed):
             raise RenderFailed(message)
         if problem and problem.retryable:
@@ -235,8 +239,12 @@ class Purchase:
             await self._bring_home()
         except ClipUnavailable as error:
             url = await self._renewed_url()
+            if isinstance(error, Interrupted):
+                # A later try that brings the same bytes takes them for what Runware has.
+                self._attempt.interrupted_sha256 = error.sha256
+                await self._save(f"it has to be fetched again: {error}")
             if url in {None, self._attempt.url}:
-                raise
+                raise ClipUnavailable(f"{error}; Runware has no other address: the paid clip stays open") from error
             self._attempt.url = url
             await self._save(f"fetching again: {error}")
             await self._bring_home()
@@ -252,12 +260,37 @@ class Purchase:
         storage = self._records.storage
         async with deliveries():
             with storage.workspace() as folder:
-                clip = self.take.clip = await bring_to(folder, self.take, storage, self._rules)
-                self.take.reach("fetched")
-                await self._save("downloaded and verified")
-                await asyncio.to_thread(publish, clip, folder, storage)
+                found = await bring_to(folder, self.take, storage, self._rules)
+                if isinstance(found, AsideFile):
+                    await self._keep_aside(found, folder)
+                    return
+                await self._note_clip(found)
+                await asyncio.to_thread(publish, found, folder, storage)
                 crash_point("clip published")
-            await self._move(AttemptState.STORED, "stored")
+            self.take.clip = found
+            warnings = "; ".join(warning.message for warning in found.warnings)
+            await self._move(AttemptState.STORED, f"stored with a warning: {warnings}" if warnings else "stored")
+
+    async def _note_clip(self, clip: Clip) -> None:
+        self.take.clip = clip
+        self.take.reach("fetched")
+        await self._save("downloaded and verified")
+        if not self.take.is_stored and self.take.clip != clip:
+            # Another runner got other bytes: whose are published first is the clip, and only these may be named.
+            self.take.clip = clip
+            await asyncio.to_thread(self._write)
+
+    async def _keep_aside(self, aside: AsideFile, folder: Path) -> None:
+        """End the attempt with paid bytes that are no playable MP4; a person looks at them, and may buy anew."""
+        self._attempt.aside = aside
+        self.take.reach("fetched")
+        await self._save("downloaded")
+        await asyncio.to_thread(publish_aside, aside, folder, self._records.storage)
+        if self._attempt.state == AttemptState.RENDERED:
+            message = f"paid, but no playable MP4: {aside.reason}; kept aside as {aside.file} for a person to look at"
+            self._attempt.aside = aside
+            self._attempt.problem = self.take.problem = Problem(code=ClipKeptAside.code, message=message)
+            await self._move(AttemptState.FAILED, message)
 
     async def _move(self, state: AttemptState, text: str) -> None:
         self.take.advance(state)

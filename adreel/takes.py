@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from adreel.errors import AdreelError, NoCredits
 from adreel.foreign_text import clean_text
-from adreel.messages import State
+from adreel.messages import ClipWarning, State
 from adreel.migrations import SCHEMA_VERSION
 from adreel.runners import Runner
 from adreel.scenarios import Scenario
@@ -82,12 +82,24 @@ class Clip(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     file: str
-    poster: str
+    poster: str | None = Field(None, description="Null if no picture could be drawn of it")
     sha256: str
     size: int
     duration: float
     width: int
     height: int
+    warnings: list[ClipWarning] = Field(default_factory=list)
+
+
+class AsideFile(BaseModel):
+    """A paid file that is no playable MP4, kept in the storage for a person to look at; `size` in bytes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: str
+    sha256: str
+    size: int
+    reason: str
 
 
 class Attempt(BaseModel):
@@ -104,6 +116,8 @@ class Attempt(BaseModel):
     cost: float | None = None
     seed: int | None = None
     problem: Problem | None = None
+    aside: AsideFile | None = Field(None, description="What was paid and is no playable MP4")
+    interrupted_sha256: str | None = Field(None, description="Digest of the last download that broke off")
 
     @property
     def is_open(self) -> bool:
@@ -118,6 +132,8 @@ class Attempt(BaseModel):
     @property
     def knowledge(self) -> float:
         """How much is known of the task; that Runware refused it says less than that it has accepted it."""
+        if self.state == AttemptState.FAILED and self.aside is not None:
+            return list(AttemptState).index(AttemptState.RENDERED) + 0.5
         if self.state == AttemptState.FAILED and self.accepted_at is None:
             return list(AttemptState).index(AttemptState.SUBMITTED) + 0.5
         return list(AttemptState).index(self.state)
@@ -176,6 +192,17 @@ class Take(Record):
             return False
         # Records of earlier versions lack `accepted_at`: there, the progress tells whether a task was accepted.
         return self.progress < PROGRESS["accepted"] or any(each.accepted_at for each in self.attempts)
+
+    @property
+    def warnings(self) -> list[ClipWarning]:
+        """How its stored clip differs from what was asked for."""
+        return self.clip.warnings if self.is_stored and self.clip else []
+
+    @property
+    def aside(self) -> AsideFile | None:
+        """The paid file that was kept aside instead of a clip."""
+        attempt = self.attempts[-1] if self.attempts else None
+        return attempt.aside if attempt and attempt.state == AttemptState.FAILED else None
 
     @property
     def handle(self) -> str:

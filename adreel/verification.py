@@ -10,9 +10,10 @@ from adreel.media import sha256_of
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import is_local_file
-from adreel.takes import Take, utc_now
+from adreel.takes import AsideFile, Clip, Take, utc_now
 
 OURS = (".mp4", ".jpg")
+ASIDE = ".aside."
 # A run holds a temporary file for minutes at most, and the clocks of two machines on one disk differ by less than this.
 ABANDONED = timedelta(days=1)
 
@@ -85,21 +86,27 @@ def _collect_of_scene(
 def _wrong_take(records: Records, path: str, take: Take) -> Iterator[Finding]:
     if not records.storage.exists(f"jobs/{take.job_id}.json"):
         yield Finding(path, "jobless", f"job {take.job_id} has no record, so a resume can't find this take")
+    if take.aside:
+        yield from _wrong_file(records, path, take.aside)
     if not take.is_stored:
         return
     if take.clip is None:
         yield Finding(path, "clipless", "the take says stored, but names no clip")
         return
-    if not records.storage.exists(take.clip.poster):
+    if take.clip.poster and not records.storage.exists(take.clip.poster):
         yield Finding(take.clip.poster, "missing", f"the poster of {take.clip.file} is gone")
+    yield from _wrong_file(records, path, take.clip)
+
+
+def _wrong_file(records: Records, path: str, file: Clip | AsideFile) -> Iterator[Finding]:
     try:
-        with records.storage.open(take.clip.file) as stream:
-            if sha256_of(stream) != take.clip.sha256:
-                yield Finding(take.clip.file, "changed", "its bytes are not those that were stored")
+        with records.storage.open(file.file) as stream:
+            if sha256_of(stream) != file.sha256:
+                yield Finding(file.file, "changed", "its bytes are not those that were stored")
     except FileNotFoundError:
-        yield Finding(take.clip.file, "missing", f"{path} says that this clip is stored")
+        yield Finding(file.file, "missing", f"{path} says that this file is stored")
     except (StorageError, OSError) as error:
-        yield Finding(take.clip.file, "unreadable", str(error))
+        yield Finding(file.file, "unreadable", str(error))
 
 
 def _wrong_input(records: Records, path: str, take: Take) -> Iterator[Finding]:
@@ -137,8 +144,9 @@ def _wrong_choices(records: Records, takes: dict[str, Take]) -> Iterator[Finding
 def _orphans(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
     clips = [take.clip for take in takes.values() if take.clip]
     named = {clip.file for clip in clips} | {clip.poster for clip in clips}
+    named |= {attempt.aside.file for take in takes.values() for attempt in take.attempts if attempt.aside}
     for name in records.storage.names(""):
-        if name.endswith(OURS) and name not in named:
+        if (name.endswith(OURS) or ASIDE in name) and name not in named:
             yield Finding(name, "orphan", "no take names this file")
 
 

@@ -1,12 +1,12 @@
 """What the records say: current takes, states of scenes, jobs and sessions. Nothing here is stored."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from adreel.errors import AdreelError, NotFound, StorageError
 from adreel.foreign_text import clean_text
-from adreel.messages import SceneVideo, State, VideoSceneStatus, VideoStatusResponse
+from adreel.messages import ClipWarning, SceneVideo, State, VideoSceneStatus, VideoStatusResponse
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.takes import LONGEST_PROBLEM, Choices, Job, Take
@@ -38,6 +38,7 @@ class SceneView:
     seed: int | None
     take: str
     error: str | None
+    warnings: list[ClipWarning] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneS
         progress=take.progress if take else 0,
         video_url=video_url(take) if take else None,
         error=error,
+        warnings=take.warnings if take else [],
     )
 
 
@@ -118,6 +120,7 @@ def _scene_view(records: Records, scene: VideoSceneStatus, take: Take | None) ->
         seed=take.attempts[-1].seed if take and take.attempts else None,
         take=take.handle if take else "",
         error=scene.error,
+        warnings=scene.warnings,
     )
 
 
@@ -190,8 +193,9 @@ def scene_video(take: Take, status: State | None = None) -> SceneVideo:
         created_at=take.created_at,
         cost=take.cost,
         seed=take.attempts[-1].seed if take.attempts else None,
-        poster_url=f"/outputs/{take.clip.poster}" if take.is_stored and take.clip else None,
+        poster_url=f"/outputs/{take.clip.poster}" if take.is_stored and take.clip and take.clip.poster else None,
         take=take.job_id,
+        warnings=take.warnings,
     )
 
 

@@ -21,7 +21,6 @@ from pydantic import Field
 from adreel.campaigns import Tally, campaign_name, check_sessions, left_out, read_sessions
 from adreel.errors import LONGEST_MESSAGE
 from adreel.foreign_text import clean_text
-from adreel.media import keep_memory
 from adreel.messages import State as AdState
 from adreel.runners import Runner, at_work
 from adreel.scenarios import Scenario
@@ -85,7 +84,6 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     run_id = str(flow_run.id)
     made = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id))
     ensure_limit(settings.concurrency)
-    keep_memory()
     with at_work(run_id), last_will(run_id, flow_run.run_count), _told(made) as tell:
         gate = BoundedSemaphore(window)
         sessions = read_sessions(settings, source, part, parts)

@@ -70,7 +70,7 @@ class SceneProgress:
 
 async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
     """Show a stored take's poster; the picture travels in the artifact, so no server has to be up to see it."""
-    if take.clip is None:
+    if take.clip is None or take.clip.poster is None:
         return
     picture = await asyncio.to_thread(storage.read, take.clip.poster)
     url = settings.openable(video_url(take))

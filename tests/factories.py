@@ -123,7 +123,7 @@ def store_take(records: Records, take: Take, folder: Path) -> Take:
     assert take.clip is not None
     content = f"the clip of {take.attempts[-1].uuid}".encode()
     take.clip.sha256, take.clip.size = hashlib.sha256(content).hexdigest(), len(content)
-    for name in (take.clip.file, take.clip.poster):
+    for name in filter(None, (take.clip.file, take.clip.poster)):
         source = folder / "source"
         source.write_bytes(content)
         records.storage.publish(source, name)

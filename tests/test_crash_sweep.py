@@ -12,6 +12,7 @@ from adreel.records import Records
 from adreel.runware_client import RunwareClient, connection
 from adreel.storage import local
 from adreel.takes import AttemptState, Job, Take
+from tests.rigs.mutations import MUTATIONS
 from tests.rigs.sweep import sweep
 from tests.storage.servers import S3Server
 
@@ -20,7 +21,9 @@ STEPS = {
     *("slot held", "before the submit", "after the submit", "seen rendered", "downloaded"),
     *("poster published", "clip published", "input copied"),
 }
-FAULTS = ["", "providerTimeoutx1", "dropReplyReset", "emptyAcceptance", "conflict", "gone404x1"]
+STORED = ("before the record: 100", "after the record: 100")
+FAULTS = ["", "providerTimeoutx1", "dropReplyReset", "emptyAcceptance", "conflict", "gone404x1", "shorterVideo"]
+ASIDE = ["webmBytes", "undecodableBytes"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -30,11 +33,18 @@ async def test_a_crash_at_any_point_costs_nothing_twice_and_loses_nothing(fault:
     assert swept.points >= STEPS | {"temporary written", "renamed", "linked"}
 
 
-@pytest.mark.parametrize("fault", ["", "gone404x1"])
+@pytest.mark.parametrize("fault", ASIDE)
+async def test_a_crash_at_any_point_loses_no_bytes_that_are_kept_aside(fault: str, tmp_path: Path) -> None:
+    swept = await sweep(fault, tmp_path)
+    assert not swept.violations
+    assert swept.points >= STEPS - {"poster published", "clip published", *STORED} | {"kept aside", "linked"}
+
+
+@pytest.mark.parametrize("fault", ["", "gone404x1", "undecodableBytes"])
 async def test_so_it_is_in_memory(fault: str) -> None:
     swept = await sweep(fault, f"memory://{uuid4().hex}")
     assert not swept.violations
-    assert swept.points >= STEPS
+    assert swept.points >= (STEPS if fault not in ASIDE else {"kept aside"})
 
 
 @pytest.mark.xdist_group("s3")
@@ -97,6 +107,14 @@ async def test_the_sweep_sees_an_image_that_is_copied_after_its_job_was_recorded
 
     monkeypatch.setattr(jobs, "_with_inputs", record_first)
     assert await broken(tmp_path)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+async def test_the_sweep_sees_a_paid_clip_that_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutation: str
+) -> None:
+    fault = MUTATIONS[mutation](monkeypatch)
+    assert "I15" in await broken(tmp_path, fault)
 
 
 async def broken(folder: Path, fault: str = "") -> set[str]:

@@ -1,101 +1,55 @@
-"""Clips as they arrive: what is a whole video of the asked length, and what is not."""
+"""What a file is by its first bytes, and its digest."""
 
+import gzip
 import io
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from adreel.errors import ClipUnavailable
-from adreel.media import PIECE, Measures, check_duration, measure, sha256_of
-from tests.factories import write_film
+from adreel.media import MP4, PIECE, TEXT, UNKNOWN, file_type, sha256_of
 
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_film(tmp_path_factory.mktemp("films") / "film.mp4", 3, audio=True)
-
-
-def test_a_clip_is_measured(film: Path) -> None:
-    measured = measure(film)
-    assert measured.duration == pytest.approx(3)
-    assert (measured.width, measured.height) == (64, 48)
-
-
-def test_a_clip_without_sound_is_a_clip(tmp_path: Path) -> None:
-    assert measure(write_film(tmp_path / "silent.mp4", 1)).duration == pytest.approx(1, abs=0.05)
-
-
-def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
-    with pytest.raises(ClipUnavailable, match="no video"):
-        measure(write_film(tmp_path / "sound.mp4", 0, video=False, audio=True))
+PAGE = "<!doctype html><html><body>Größe: this link has expired</body></html>"
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"<!doctype html><html><body>Gone</body></html>", b'{"error": "gone"}', bytes(5000)],
-    ids=["empty", "HTML", "JSON", "zeros"],
+    [
+        PAGE.encode(),
+        PAGE.encode("utf-8-sig"),
+        PAGE.encode("utf-16"),
+        b'\n  {"error": "gone"}',
+        b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+        b"ffconcat version 1.0\nfile secret.mp4\n",
+        ("ä" * 3000).encode()[:4095],
+    ],
+    ids=["HTML", "with BOM", "UTF-16", "JSON", "XML", "playlist", "cut in a letter"],
 )
-def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "clip.mp4").write_bytes(content)
-    with pytest.raises(ClipUnavailable, match="no playable video"):
-        measure(tmp_path / "clip.mp4")
-
-
-def test_a_missing_file_is_no_video(tmp_path: Path) -> None:
-    with pytest.raises(ClipUnavailable):
-        measure(tmp_path / "clip.mp4")
-
-
-@pytest.mark.parametrize("percent", [1, 10, 50, 90])
-def test_a_clip_cut_short_is_refused_though_its_header_promises_all(film: Path, tmp_path: Path, percent: int) -> None:
-    whole = film.read_bytes()
-    (tmp_path / "clip.mp4").write_bytes(whole[: len(whole) * percent // 100])
-    with pytest.raises(ClipUnavailable):
-        measure(tmp_path / "clip.mp4")
-
-
-@pytest.mark.parametrize("kind", ["playlist", "picture"])
-def test_only_an_mp4_is_opened(film: Path, tmp_path: Path, kind: str) -> None:
-    clip = tmp_path / "clip.mp4"
-    if kind == "playlist":
-        (tmp_path / "secret.mp4").write_bytes(film.read_bytes())
-        clip.write_text("ffconcat version 1.0\nfile secret.mp4\n")
-    else:
-        Image.new("RGB", (64, 48)).save(clip, "JPEG")
-    with pytest.raises(ClipUnavailable):
-        measure(clip)
+def test_a_page_is_no_clip(content: bytes) -> None:
+    assert file_type(content) == TEXT
 
 
 @pytest.mark.parametrize(
-    ("seconds", "asked", "good"),
-    [(5, 5, True), (4.6, 5, True), (4.4, 5, False), (6, 5, True), (29, 30, True), (28, 30, False), (0, 5, False)],
+    ("content", "expected"),
+    [
+        (b"\0\0\0\x20ftypisom", MP4),
+        (b"\0\0\0\x14ftypqt  ", MP4),
+        (b"\0\0\1\0moov", MP4),
+        (b"\x1a\x45\xdf\xa3\x42\x82\x84webm", "webm"),
+        (b"\x1a\x45\xdf\xa3\x42\x82\x88matroska", "mkv"),
+        (b"GIF89a", "gif"),
+        (b"RIFF\0\0\0\0AVI LIST", "avi"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "webp"),
+        (b"\x89PNG\r\n\x1a\n", "png"),
+        (b"\xff\xd8\xff\xe0", "jpg"),
+        (b"G" + bytes(187) + b"G" + bytes(187) + b"G", "ts"),
+        (gzip.compress(PAGE.encode()), "gz"),
+        (bytes(5000), UNKNOWN),
+        (bytes(range(128, 256)), UNKNOWN),
+        (b"{\0}", UNKNOWN),
+    ],
 )
-def test_a_clip_may_be_a_little_shorter_than_asked(seconds: float, asked: float, good: bool) -> None:
-    measured = Measures(seconds, 64, 48)
-    if good:
-        check_duration(measured, asked)
-    else:
-        with pytest.raises(ClipUnavailable, match=rf"lasts {seconds:.2f} s, but {asked:g} s were asked"):
-            check_duration(measured, asked)
-
-
-def test_a_poster_is_a_picture_of_the_clip(film: Path, tmp_path: Path) -> None:
-    measure(film, tmp_path / "poster.jpg")
-    with Image.open(tmp_path / "poster.jpg") as poster:
-        assert (poster.format, poster.size) == ("JPEG", (64, 48))
-
-
-def test_a_clip_of_one_picture_has_a_poster(tmp_path: Path) -> None:
-    measure(write_film(tmp_path / "one.mp4", 0.1), tmp_path / "poster.jpg")
-    assert (tmp_path / "poster.jpg").stat().st_size
-
-
-def test_a_clip_that_begins_black_has_a_poster_that_shows_something(tmp_path: Path) -> None:
-    measure(write_film(tmp_path / "fade.mp4", 2, black=0.3), tmp_path / "poster.jpg")
-    with Image.open(tmp_path / "poster.jpg") as poster:
-        assert max(poster.convert("L").tobytes()) > 128
+def test_a_file_is_known_by_its_first_bytes(content: bytes, expected: str) -> None:
+    assert file_type(content) == expected
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1], ids=["empty", "one byte", "a piece", "more than a piece"])

@@ -64,6 +64,7 @@ def test_an_open_take_is_never_removed(records: Records, tmp_path: Path) -> None
 def test_after_pruning_the_storage_is_whole_and_nothing_is_bought_anew(records: Records) -> None:
     [take] = prunable(records, LATER)
     assert take.clip is not None
+    assert take.clip.poster
     prune(records, take)
     assert verify(records) == []
     assert open_scenes(records, Settings(), "all") == []

@@ -12,6 +12,7 @@ from adreel import jobs
 from adreel.purchase import Purchase
 from adreel.runware_client import RunwareClient
 from adreel.takes import AttemptState, Take
+from tests.rigs.mutations import MUTATIONS
 from tests.rigs.simulation.__main__ import run_seeds
 from tests.rigs.simulation.run import simulate
 
@@ -62,7 +63,7 @@ def test_it_sees_a_clip_that_is_lost_to_a_refused_repeat(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(RunwareClient, "look_up", see_nothing)
     # About two runs in five thousand come to this; after a change of the purchase another seed may.
-    assert "I2" in {violation.invariant for violation in simulate(3022).violations}
+    assert "I2" in {violation.invariant for violation in simulate(3811).violations}
 
 
 def test_it_sees_a_runner_that_overwrites_what_another_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +87,12 @@ def test_it_sees_a_new_uuid_for_the_same_attempt(monkeypatch: pytest.MonkeyPatch
 def test_it_sees_an_image_that_is_not_copied_into_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "_with_inputs", lambda _records, job, planned: (job, planned))
     assert "I16" in broken(ENOUGH_TO_SEE)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_it_sees_a_paid_clip_that_is_not_kept(monkeypatch: pytest.MonkeyPatch, mutation: str) -> None:
+    MUTATIONS[mutation](monkeypatch)
+    assert "I15" in broken(ENOUGH_TO_SEE)
 
 
 def broken(seeds: int) -> set[str]:

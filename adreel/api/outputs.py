@@ -23,7 +23,7 @@ from adreel.storage import Storage
 
 TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
 # Nothing but clips and posters: no record, no folder, no way out of the storage.
-FILE_PATTERN = rf"^[A-Za-z0-9_-]{{1,64}}_({'|'.join(Scenario)})_[0-9a-f]{{8}}\.(mp4|jpg)$"
+FILE_PATTERN = rf"^[A-Za-z0-9_-]{{1,64}}_({'|'.join(Scenario)})_[0-9a-f]{{8}}\.(mp4|jpg|aside\.[a-z0-9]{{1,8}})$"
 CHUNK = 256 * 1024
 CONTENT = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()}
 
@@ -65,7 +65,7 @@ async def output(
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Serve a clip or a poster, whole or the range that a player asks for.
+    """Serve a clip, a poster or a file that was kept aside, whole or the range that a player asks for.
 
     With ADREEL_SIGNED_SECONDS it leads to the object store's own URL, if that has any.
     """
@@ -85,7 +85,10 @@ async def output(
     headers["Content-Length"] = str(part.length)
     if part.status == 206:
         headers["Content-Range"] = f"bytes {part.first}-{part.last}/{size}"
-    kind = TYPES[file[-4:]]
+    kind = TYPES.get(file[-4:], "")
+    if ".aside." in file:
+        # Bytes of strangers that nobody could look into: to be saved, and shown by no browser.
+        kind, headers["Content-Disposition"] = "application/octet-stream", f'attachment; filename="{file}"'
     if request.method == "HEAD":
         stream.close()
         return Response(status_code=part.status, headers=headers, media_type=kind)

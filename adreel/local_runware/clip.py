@@ -5,7 +5,7 @@ which scenario a clip belongs to: adreel's prompts open with "Hook scene", "Prob
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from adreel.local_runware.faults import SCENARIOS
 from adreel.local_runware.refusals import DEFAULT_SIZE
@@ -53,10 +53,6 @@ class Clip:
     def seconds(self) -> float:
         """Tell the clip's length, exact to a frame."""
         return self.frames / self.rate
-
-    def halved(self) -> "Clip":
-        """Return the same clip at half its length."""
-        return replace(self, frames=max(1, self.frames // 2))
 
 
 def scenario_of(prompt: object) -> str | None:

@@ -1,6 +1,7 @@
 """Downloads: clips over HTTP with length and ranges, or as a fault leaves them."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,14 +11,16 @@ from aiohttp import web
 from adreel.local_runware import wire
 from adreel.local_runware.clip import Clip
 from adreel.local_runware.faults import Faults, Point
-from adreel.local_runware.ledger import Ledger
+from adreel.local_runware.ledger import Entry, Ledger
+from adreel.local_runware.oddities import odd_bytes, odd_clip
 from adreel.local_runware.outcomes import SUCCESS
 from adreel.local_runware.studio import Studio
 
 ELSEWHERE = "https://elsewhere.invalid/clip.mp4"
 WEB_PAGE = b"<!doctype html><title>Sign in</title><h1>Please sign in to continue</h1>"
 DRIP_BYTES = 1024
-SHORTER_VIDEO = "shorterVideo"
+WHOLE_ENOUGH = {None, "slowDrip", "shortBodyNoLength"}
+"""Downloads of a clip that end as if well."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,6 @@ EFFECTS: dict[str, Callable[[Download], Download]] = {
     "shortBody": lambda download: replace(download, body=_half(download)),
     "shortBodyNoLength": lambda download: replace(download, body=_half(download), promised=None),
     "slowDrip": lambda download: replace(download, dripping=True),
-    SHORTER_VIDEO: lambda download: download,  # the clip itself is another one
 }
 
 
@@ -76,11 +78,26 @@ class Downloads:
         entry = self._ledger.find(request.match_info["uuid"])
         if entry is None or entry.outcome != SUCCESS:
             raise web.HTTPNotFound
+        body = await self._clip_of(entry)
         fault = self._faults.strike(Point.DOWNLOAD, (entry.scenario,))
-        clip = Clip.ordered(entry.request)
-        body = await self._studio.rendered(clip.halved() if fault == SHORTER_VIDEO else clip)
         download = _ranged(Download.whole(body), request.headers.get("Range", ""))
-        return await self._sent(request, EFFECTS[fault](download) if fault else download)
+        download = EFFECTS[fault](download) if fault else download
+        if fault in WHOLE_ENOUGH:
+            self._ledger.serve(entry.uuid, sha256=hashlib.sha256(download.body).hexdigest())
+        return await self._sent(request, download)
+
+    async def _clip_of(self, entry: Entry) -> bytes:
+        oddity = entry.oddity
+        if oddity is None:
+            # Decided before anything is waited for: another request may come meanwhile.
+            oddity = self._faults.strike(Point.CLIP, (entry.scenario,)) or ""
+            self._ledger.note_clip(entry.uuid, oddity=oddity)
+        body = await self._studio.rendered(odd_clip(oddity, Clip.ordered(entry.request)))
+        if oddity:
+            body = await asyncio.to_thread(odd_bytes, oddity, body)
+        if entry.sha256 is None:
+            self._ledger.note_clip(entry.uuid, oddity=oddity, sha256=hashlib.sha256(body).hexdigest())
+        return body
 
     async def _sent(self, request: web.Request, download: Download) -> web.StreamResponse:
         response = web.StreamResponse(status=download.status, headers=download.headers)

@@ -2,7 +2,8 @@
 
 One table (`KINDS`) says at which point each fault strikes. Whoever reaches a point asks `Faults.strike` and gets
 the name of the fault that strikes there, if any; the effects are looked up by that name (`effects` for replies,
-`outcomes` for a render's end, `downloads` for clips). The text form, for a command line or an environment variable:
+`outcomes` for a render's end, `oddities` for clips, `downloads` for their transfer). The text form, for a command line
+or an environment variable:
 
     NAME[:SCENARIO][@FIRST][xTIMES][%RATE]        several are separated by commas or spaces
 
@@ -37,6 +38,7 @@ class Point(StrEnum):
     POLL = "poll"  # the answer about one polled task
     RESULT = "result"  # such an answer that says success
     MESSAGE = "message"  # the whole reply to a poll message
+    CLIP = "clip"  # the first request for a task's clip: what it is like then, it stays
     DOWNLOAD = "download"  # a request for a clip
 
 
@@ -93,13 +95,19 @@ KINDS: dict[str, Kind] = {
     "pollCloseClean": Kind(Point.MESSAGE, "the socket is closed with 1000 instead of a reply"),
     "pollCloseTorn": Kind(Point.MESSAGE, "the socket is reset instead of a reply"),
     "pollSilent": Kind(Point.MESSAGE, "no reply"),
+    "shorterVideo": Kind(Point.CLIP, "a sound clip of half the length", lasting=True),
+    "slightlyShorterVideo": Kind(Point.CLIP, "a sound clip that lasts 0.88 of what was asked for", lasting=True),
+    "coverArtFirst": Kind(Point.CLIP, "cover art in front of the video track", lasting=True),
+    "editList": Kind(Point.CLIP, "an edit list that leaves out the beginning, with its key picture", lasting=True),
+    "rotatedVideo": Kind(Point.CLIP, "a matrix that turns the picture by a quarter", lasting=True),
+    "webmBytes": Kind(Point.CLIP, "a WebM file under the name of an MP4", lasting=True),
+    "undecodableBytes": Kind(Point.CLIP, "noise of the full length", lasting=True),
     "gone404": Kind(Point.DOWNLOAD, "404"),
     "forbidden403": Kind(Point.DOWNLOAD, "403"),
     "shortBody": Kind(Point.DOWNLOAD, "half of the promised length, then a reset"),
     "shortBodyNoLength": Kind(Point.DOWNLOAD, "half of the clip, no length given, ended as if well"),
     "html200": Kind(Point.DOWNLOAD, "a web page with status 200"),
     "emptyBody": Kind(Point.DOWNLOAD, "status 200 and no bytes"),
-    "shorterVideo": Kind(Point.DOWNLOAD, "a sound clip of half the length", lasting=True),
     "slowDrip": Kind(Point.DOWNLOAD, "a kilobyte at a time, with pauses"),
     "redirectElsewhere": Kind(Point.DOWNLOAD, "302 to another host"),
 }

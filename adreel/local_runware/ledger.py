@@ -20,7 +20,9 @@ from adreel.local_runware.replies import Item
 class Entry:
     """An accepted task. Times are the server's clock in seconds, money is USD.
 
-    `due_at` is None for a render that never ends, `outcome` while it runs; `billed` is None when unknown.
+    `due_at` is None for a render that never ends, `outcome` while it runs; `billed` is None when unknown. `oddity` is
+    how the clip differs from the order ("": not at all), `sha256` the clip's digest, both None until somebody asks for
+    it; `served` are the digests of what was sent as if it were the whole clip.
     """
 
     uuid: str
@@ -34,6 +36,9 @@ class Entry:
     outcome: str | None = None
     billed: float | None = None
     submits: int = 0
+    oddity: str | None = None
+    sha256: str | None = None
+    served: tuple[str, ...] = ()
 
 
 @dataclass
@@ -122,6 +127,14 @@ class Ledger:
         """Note a task's end; a bill of None is unknown, not nothing."""
         self._note({"event": "ended", "uuid": uuid.lower(), "at": at, "outcome": outcome, "billed": billed})
 
+    def note_clip(self, uuid: str, *, oddity: str, sha256: str | None = None) -> None:
+        """Note what a task's clip is like, now and ever after; its digest once it is made."""
+        self._note({"event": "clip", "uuid": uuid.lower(), "oddity": oddity, "sha256": sha256})
+
+    def serve(self, uuid: str, *, sha256: str) -> None:
+        """Note a download that ends as if the whole clip had been sent."""
+        self._note({"event": "served", "uuid": uuid.lower(), "sha256": sha256})
+
     def report(self) -> dict[str, Any]:
         """Return everything as JSON values."""
         return {
@@ -169,6 +182,11 @@ class Ledger:
                 entry = self._entries[uuid] = Entry(**fields)
                 if entry.due_at is not None:
                     heappush(self._due, (entry.due_at, uuid))
+            case "clip":
+                self._entries[uuid] = replace(self._entries[uuid], oddity=fields["oddity"], sha256=fields["sha256"])
+            case "served":
+                entry = self._entries[uuid]
+                self._entries[uuid] = replace(entry, served=(*entry.served, fields["sha256"]))
             case "stuck":
                 self._entries[uuid] = replace(self._entries[uuid], due_at=None)
             case "ended":

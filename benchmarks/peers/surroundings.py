@@ -10,8 +10,7 @@ from typing import Any
 
 import httpx
 
-from adreel.errors import ClipUnavailable
-from adreel.media import measure
+from adreel.probe.decoding import look_into
 from benchmarks.peers.catalog import OURS, Peer
 from benchmarks.peers.processes import Program, free_port, running
 from deployments.database import url_file
@@ -132,8 +131,4 @@ def _answers(peer: Peer, port: int) -> bool:
 
 
 def _plays(path: Path) -> bool:
-    try:
-        measure(path)
-    except ClipUnavailable:
-        return False
-    return True
+    return look_into(path).measures is not None

@@ -1,10 +1,14 @@
 """Faults: each does what its name says, on both transports."""
 
+import hashlib
+import io
 from typing import Any
 
+import av
 import httpx
 import pytest
 from aiohttp import WSMsgType
+from av.stream import Disposition
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidMessage
 
@@ -283,6 +287,33 @@ async def test_video_is_shorter_than_asked(start: Starting) -> None:
     rest, url = await clip_url(start, "shorterVideo")
     for _ in range(2):
         assert probe((await rest.http.get(url)).content).frames == 12
+
+
+@pytest.mark.parametrize("name", ["coverArtFirst", "editList", "rotatedVideo", "webmBytes", "undecodableBytes"])
+async def test_an_odd_clip_stays_as_it_is_and_is_in_the_ledger(start: Starting, name: str) -> None:
+    rest, url = await clip_url(start, f"{name}x1")
+    first, second = (await rest.http.get(url)).content, (await rest.http.get(url)).content
+    assert first == second
+    [entry] = rest.server.ledger.entries
+    assert (entry.oddity, entry.sha256) == (name, hashlib.sha256(first).hexdigest())
+    assert entry.served == (entry.sha256, entry.sha256)
+    assert rest.server.struck == [name]
+
+
+async def test_a_slightly_shorter_video_is_a_sound_one(start: Starting) -> None:
+    rest, url = await clip_url(start, "slightlyShorterVideo")
+    assert probe((await rest.http.get(url)).content).frames == 21
+
+
+async def test_cover_art_and_an_edit_list_leave_the_pictures_alone(start: Starting) -> None:
+    for name in ("coverArtFirst", "editList", "rotatedVideo"):
+        rest, url = await clip_url(start, name)
+        with av.open(io.BytesIO((await rest.http.get(url)).content), "r") as container:
+            films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+            covers = len(container.streams.video) - len(films)
+            pictures = list(container.decode(films[0]))
+        assert (len(pictures), covers) == {"coverArtFirst": (24, 1), "editList": (14, 0)}.get(name, (24, 0))
+        assert {picture.rotation for picture in pictures} == ({-90} if name == "rotatedVideo" else {0})
 
 
 async def test_slow_drip_ends_with_the_whole_clip(start: Starting) -> None:

@@ -1,5 +1,6 @@
 """The invariants, as far as they show in a storage at rest beside the provider's ledger."""
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ INVARIANTS = {
     "I12": "secrets",
     "I13": "one winner",
     "I14": "deadlines",
+    "I15": "kept",
     "I16": "self-contained",
 }
+ENDED_WELL_TWICE = 2
 AT_REST = ("I1", "I2", "I3", "I5", "I6", "I7", "I8", "I9", "I11", "I16")
 
 _OF_FINDING = {"changed": "I5", "missing": "I6", "dangling": "I6", "clipless": "I7"}
@@ -50,12 +53,7 @@ class Violation:
 
 def check_at_rest(records: Records, ledger: Ledger, *, ignoring: Iterable[str] = ("leftover",)) -> list[Violation]:
     """Return what is broken in a storage that nobody works on, by the ledger and by `verify`."""
-    takes = [
-        take
-        for session_id in records.session_ids()
-        for scenario in Scenario
-        for take in records.takes(session_id, scenario)
-    ]
+    takes = list(_all_takes(records))
     attempts = {str(attempt.uuid): attempt for take in takes for attempt in take.attempts}
     entries = {entry.uuid: entry for entry in ledger.entries}
     return [
@@ -65,6 +63,34 @@ def check_at_rest(records: Records, ledger: Ledger, *, ignoring: Iterable[str] =
         *(violation for take in takes for violation in _wrong_record(take, entries)),
         *_wrong_status(records),
     ]
+
+
+def check_kept(records: Records, ledger: Ledger) -> Iterator[Violation]:
+    """Return the billed clips that are not in the storage as the provider served them, whatever they are like."""
+    takes = {str(attempt.uuid): take for take in _all_takes(records) for attempt in take.attempts}
+    for entry in ledger.entries:
+        take = takes.get(entry.uuid)
+        if entry.outcome != SUCCESS or take is None:
+            continue
+        attempt = next(attempt for attempt in take.attempts if str(attempt.uuid) == entry.uuid)
+        file = take.clip if attempt.state == AttemptState.STORED else attempt.aside
+        if attempt.is_open or file is None:
+            yield Violation("I15", f"{_name(take)}: {entry.uuid} ({entry.oddity or 'a sound clip'}) is {attempt.state}")
+        elif not records.storage.exists(file.file):
+            yield Violation("I15", f"{_name(take)}: {file.file} is not in the storage")
+        elif not _was_served(entry, hashlib.sha256(records.storage.read(file.file)).hexdigest()):
+            yield Violation("I15", f"{_name(take)}: {file.file} is not what was served ({entry.oddity})")
+
+
+def _was_served(entry: Entry, digest: str) -> bool:
+    # A part that came twice as if it were the whole is what a buyer has to take for the whole.
+    return digest == entry.sha256 or entry.served.count(digest) >= ENDED_WELL_TWICE
+
+
+def _all_takes(records: Records) -> Iterator[Take]:
+    for session_id in records.session_ids():
+        for scenario in Scenario:
+            yield from records.takes(session_id, scenario)
 
 
 def _of_finding(finding: Finding) -> Violation:
@@ -100,7 +126,7 @@ def _wrong_record(take: Take, entries: dict[str, Entry]) -> Iterator[Violation]:
     for attempt in take.attempts:
         entry = entries.get(str(attempt.uuid))
         outcome = entry.outcome if entry else None
-        if attempt.state == AttemptState.FAILED and outcome == SUCCESS:
+        if attempt.state == AttemptState.FAILED and outcome == SUCCESS and not attempt.aside:
             yield Violation("I2", f"{_name(take)}: {attempt.uuid} was rendered and is given up as failed")
         if attempt.state in {AttemptState.RENDERED, AttemptState.STORED} and outcome != SUCCESS:
             yield Violation("I7", f"{_name(take)}: {attempt.uuid} is {attempt.state}, Runware says {outcome}")
@@ -109,7 +135,7 @@ def _wrong_record(take: Take, entries: dict[str, Entry]) -> Iterator[Violation]:
 
 
 def _reported(attempt: Attempt, entry: Entry | None) -> float | None:
-    seen = attempt.state in {AttemptState.RENDERED, AttemptState.STORED}
+    seen = attempt.state in {AttemptState.RENDERED, AttemptState.STORED} or attempt.aside
     return entry.price if entry and seen and entry.request.get("includeCost") is True else None
 
 

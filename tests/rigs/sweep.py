@@ -29,7 +29,7 @@ from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import AttemptState, Take
 from tests.factories import make_session, write_image
-from tests.rigs.invariants import AT_REST, Violation, check_at_rest
+from tests.rigs.invariants import AT_REST, Violation, check_at_rest, check_kept
 from tests.rigs.tally import NO_FAULT, Tally
 
 JOB = "job-1"
@@ -39,7 +39,7 @@ MOST_POINTS = 200
 MOST_TRIES = 12
 PEOPLE_ACT = 2
 """How often somebody resumes what ended with an error that people have to see to (no credits, a strange host)."""
-CHECKED = (*AT_REST, "I10")
+CHECKED = (*AT_REST, "I10", "I15")
 LASTING = {"neverEnds", "conflictWithoutTask", "contentPolicy", "invalidModel", "invalidParameter"}
 """Faults after which no run can bring the clip home without a person's decision to buy anew."""
 
@@ -76,7 +76,7 @@ class Life:
             ADREEL_ATTEMPTS=3,
             ADREEL_DEADLINE=1,
         )
-        session = make_session(seconds=1)
+        session = make_session(seconds=2)
         session.scene(Scenario.HOOK).first_frame = str(write_image(image))
         self.records.save_session(session)
 
@@ -170,12 +170,13 @@ async def _come_back(swept: Swept, life: Life, fault: str, where: str) -> None:
         _, error = await life.live()
         if error is None:
             break
-    for found in check_at_rest(life.records, life.server.ledger):
-        swept.see(found.invariant, where, found.text)
+    for check in (check_at_rest, check_kept):
+        for found in check(life.records, life.server.ledger):
+            swept.see(found.invariant, where, found.text)
     take = life.take
     if take is None or (before and take.progress < before.progress):
         swept.see("I8", where, "the progress has gone back")
-    if not (take and take.is_stored) and not fault.startswith(tuple(LASTING)):
+    if not (take and (take.is_stored or take.aside)) and not fault.startswith(tuple(LASTING)):
         swept.see("I2", where, f"is not home: {error}")
     await _resume_again(swept, life, where)
 

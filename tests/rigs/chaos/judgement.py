@@ -12,7 +12,7 @@ from adreel.settings import Settings
 from adreel.takes import Take
 from tests.rigs.chaos.orders import Order
 from tests.rigs.chaos.stack import KEY
-from tests.rigs.invariants import Violation, check_accounts, check_at_rest
+from tests.rigs.invariants import Violation, check_accounts, check_at_rest, check_kept
 
 ATTEMPTS: int = Settings.model_fields["attempts"].default
 
@@ -21,6 +21,7 @@ def check(records: Records, ledger: Ledger, orders: Iterable[Order]) -> list[Vio
     """Return every broken promise that shows in a storage at rest and the ledger."""
     return [
         *check_at_rest(records, ledger),
+        *check_kept(records, ledger),
         *check_accounts(records, ledger, ATTEMPTS),
         *_paid_twice(ledger, orders),
         *_lost(records, ledger),
@@ -49,7 +50,7 @@ def paid_twice(ledger: Ledger, orders: Iterable[Order]) -> list[Entry]:
 
 def lost(records: Records, ledger: Ledger) -> list[Entry]:
     """Return the tasks that ended well and whose clip is not stored."""
-    stored = {str(take.attempts[-1].uuid) for take in all_takes(records) if take.is_stored}
+    stored = {str(take.attempts[-1].uuid) for take in all_takes(records) if take.is_stored or take.aside}
     return [entry for entry in ledger.entries if entry.outcome == SUCCESS and entry.uuid not in stored]
 
 

@@ -97,7 +97,7 @@ class Watch:
             del self._open[key]
             path = self._path(self._jobs[take.job_id], take.scenario.value)
             self._stored[path] = take
-            for name in (take.clip.file, take.clip.poster):
+            for name in filter(None, (take.clip.file, take.clip.poster)):
                 self._clips[name] = self._digest(name)
 
     def _check_intent(self, submitted: list[str]) -> None:

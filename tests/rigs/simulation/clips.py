@@ -5,30 +5,34 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from adreel import media
-from adreel.media import Measures
+from adreel.local_runware.oddities import odd_bytes
+from adreel.probe.decoding import look_into
+from adreel.probe.findings import Findings
 from tests.factories import write_film
 
 SECONDS = 1.0
+SHORTER = {"shorterVideo": 0.4, "slightlyShorterVideo": 0.8}
 MARK = 8 + 36
 
 
 @cache
-def _film(*, shorter: bool) -> bytes:
+def _film(oddity: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        return write_film(Path(folder) / "film.mp4", 0.4 if shorter else SECONDS).read_bytes()
+        film = write_film(Path(folder) / "film.mp4", SHORTER.get(oddity, SECONDS)).read_bytes()
+        return odd_bytes(oddity, film)
 
 
-def clip_bytes(uuid: str, *, shorter: bool = False) -> bytes:
+def clip_bytes(uuid: str, oddity: str = "") -> bytes:
     """Return the clip of a task: a film, and a box at its end that players pass over, so that each is another."""
-    return _film(shorter=shorter) + struct.pack(">I4s", MARK, b"free") + uuid.encode()
+    return _film(oddity) + struct.pack(">I4s", MARK, b"free") + uuid.encode()
 
 
-def measure(clip: Path, poster: Path) -> Measures:
-    """Measure a clip and draw its poster, once for all that differ in their mark only."""
-    measures, picture = _looked_into(_unmarked(clip.read_bytes()))
-    poster.write_bytes(picture)
-    return measures
+async def probe(clip: Path, poster: Path) -> Findings:
+    """Look into a clip and draw its poster, once for all that differ in their mark only."""
+    findings, picture = _looked_into(_unmarked(clip.read_bytes()))
+    if picture:
+        poster.write_bytes(picture)
+    return findings
 
 
 def _unmarked(content: bytes) -> bytes:
@@ -36,8 +40,8 @@ def _unmarked(content: bytes) -> bytes:
 
 
 @cache
-def _looked_into(content: bytes) -> tuple[Measures, bytes]:
+def _looked_into(content: bytes) -> tuple[Findings, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         clip, poster = Path(folder) / "clip.mp4", Path(folder) / "poster.jpg"
         clip.write_bytes(content)
-        return media.measure(clip, poster), poster.read_bytes()
+        return look_into(clip, poster), poster.read_bytes() if poster.exists() else b""

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -88,11 +89,19 @@ class Provider:
         entry = self.ledger.find(url.removeprefix(CLIPS).removesuffix(".mp4"))
         if entry is None or entry.outcome != SUCCESS or self.is_down:
             raise ClipUnavailable(f"no clip at {url}")
-        body = self._body(self.faults.strike(Point.DOWNLOAD, (entry.scenario,)), entry.uuid)
+        if entry.oddity is None:
+            oddity = self.faults.strike(Point.CLIP, (entry.scenario,)) or ""
+            digest = hashlib.sha256(clip_bytes(entry.uuid, oddity)).hexdigest()
+            self.ledger.note_clip(entry.uuid, oddity=oddity, sha256=digest)
+            entry = replace(entry, oddity=oddity)
+        fault = self.faults.strike(Point.DOWNLOAD, (entry.scenario,))
+        body = self._body(fault, clip_bytes(entry.uuid, entry.oddity or ""))
+        if fault != "html200":
+            self.ledger.serve(entry.uuid, sha256=hashlib.sha256(body).hexdigest())
         target.write_bytes(body)
         return Arrived(len(body), hashlib.sha256(body).hexdigest())
 
-    def _body(self, fault: str | None, uuid: str) -> bytes:
+    def _body(self, fault: str | None, whole: bytes) -> bytes:
         match fault:
             case "gone404" | "forbidden403" | "shortBody" | "emptyBody" | "slowDrip":
                 raise ClipUnavailable(f"the download broke: {fault}")
@@ -101,11 +110,8 @@ class Provider:
             case "html200":
                 return b"<!doctype html><title>Sign in</title>"
             case "shortBodyNoLength":
-                whole = clip_bytes(uuid)
                 return whole[: len(whole) // 2]
-            case "shorterVideo":
-                return clip_bytes(uuid, shorter=True)
-        return clip_bytes(uuid)
+        return whole
 
 
 class Socket:

@@ -21,7 +21,7 @@ from adreel.settings import Settings
 from adreel.takes import AttemptState
 from tests.factories import make_session
 from tests.rigs.faulty_storage import StorageFaults
-from tests.rigs.invariants import Violation, check_at_rest
+from tests.rigs.invariants import Violation, check_at_rest, check_kept
 from tests.rigs.simulation import clips
 from tests.rigs.simulation.buyer import resume, run_job
 from tests.rigs.simulation.plan import Plan
@@ -191,8 +191,8 @@ class _Run:
 
     def _ask(self) -> None:
         world = self.world
-        for violation in check_at_rest(world.records(), world.provider.ledger):
-            world.witness.violations.append(violation)
+        for check in (check_at_rest, check_kept):
+            world.witness.violations += check(world.records(), world.provider.ledger)
         for entry in world.provider.ledger.entries:
             take = self._take_of(entry.uuid)
             if take is not None and take.request.model != entry.model:
@@ -239,7 +239,7 @@ def _in_world(world: World) -> Iterator[None]:
         for target, stand_in in (
             ("runware.Runware", Socket),
             ("adreel.delivery.download", world.provider.download),
-            ("adreel.delivery.measure", clips.measure),
+            ("adreel.delivery.probe", clips.probe),
             ("adreel.purchase.utc_now", now),
             ("adreel.jobs.utc_now", now),
             ("tempfile.tempdir", MEMORY),

@@ -1,0 +1,54 @@
+"""Ways to lose a paid clip that adreel once had: a rig that does not see them is no good."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adreel import delivery
+from adreel.errors import ClipUnavailable
+from adreel.media import TEXT
+from adreel.storage import Storage
+
+
+def discard_short(patch: pytest.MonkeyPatch) -> str:
+    """Refuse a clip that is not as it was ordered; returns the fault that shows it."""
+
+    def refuse(*_: object) -> None:
+        raise ClipUnavailable("it is shorter than what was asked for")
+
+    patch.setattr(delivery, "_warnings", _of_odd(refuse, delivery._warnings))
+    return "shorterVideo"
+
+
+def refuse_odd(patch: pytest.MonkeyPatch) -> str:
+    """Take what is no MP4 for a page that will be a clip later."""
+    patch.setattr(delivery, "_file_type", lambda _path: TEXT)
+    return "webmBytes"
+
+
+def drop_aside(patch: pytest.MonkeyPatch) -> str:
+    """End the take, and leave its bytes in a temporary folder."""
+    publish = Storage.publish
+
+    def forget(self: Storage, source: Path, path: str) -> bool:
+        return True if ".aside." in path else publish(self, source, path)
+
+    patch.setattr(Storage, "publish", forget)
+    return "undecodableBytes"
+
+
+def _of_odd(refuse: Callable[..., object], warnings: Callable[..., list[Any]]) -> Callable[..., object]:
+    def warn(*args: Any) -> object:
+        found = warnings(*args)
+        return refuse() if found else found
+
+    return warn
+
+
+MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], str]] = {
+    "discard a short clip": discard_short,
+    "refuse odd bytes": refuse_odd,
+    "drop what is kept aside": drop_aside,
+}

@@ -1,0 +1,241 @@
+"""Clips as they arrive: what is a decodable video, what it measures, and what its poster shows."""
+
+import struct
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+
+from adreel.probe.decoding import look_into
+from adreel.probe.findings import Findings
+from tests import odd_clips
+from tests.factories import write_film
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_film(tmp_path_factory.mktemp("films") / "film.mp4", 3, audio=True)
+
+
+def looked(clip: Path) -> Findings:
+    return look_into(clip, clip.with_suffix(".jpg"))
+
+
+def measured(clip: Path) -> tuple[float, int, int]:
+    findings = looked(clip)
+    assert findings.measures, findings.reason
+    assert findings.broken_off == ""
+    return round(findings.measures.duration, 2), findings.measures.width, findings.measures.height
+
+
+def poster(clip: Path) -> Image.Image:
+    with Image.open(clip.with_suffix(".jpg")) as picture:
+        picture.load()
+        return picture
+
+
+def is_bright(picture: Image.Image, x: float, y: float) -> bool:
+    pixel = picture.convert("L").getpixel((int(picture.width * x), int(picture.height * y)))
+    assert isinstance(pixel, int)
+    return pixel > 160
+
+
+def test_a_clip_is_measured_and_has_a_poster(tmp_path: Path) -> None:
+    clip = odd_clips.film(tmp_path / "clip.mp4")
+    assert measured(clip) == (5, 64, 48)
+    assert (poster(clip).format, poster(clip).size) == ("JPEG", (64, 48))
+
+
+def test_a_clip_without_sound_is_a_clip(tmp_path: Path) -> None:
+    assert measured(write_film(tmp_path / "silent.mp4", 1)) == (1, 64, 48)
+
+
+def test_a_clip_of_one_picture_has_a_poster(tmp_path: Path) -> None:
+    clip = write_film(tmp_path / "one.mp4", 0.1)
+    assert measured(clip) == (0.1, 64, 48)
+    assert poster(clip)
+
+
+def test_a_clip_that_begins_black_has_a_poster_that_shows_something(tmp_path: Path) -> None:
+    clip = write_film(tmp_path / "fade.mp4", 2, black=0.3)
+    measured(clip)
+    assert max(poster(clip).convert("L").tobytes()) > 128
+
+
+def test_cover_art_is_not_the_clip(tmp_path: Path) -> None:
+    assert measured(odd_clips.with_cover(tmp_path / "clip.mp4")) == (5, 64, 48)
+
+
+def test_a_thumbnail_track_is_not_the_clip(tmp_path: Path) -> None:
+    assert measured(odd_clips.with_thumbnail_first(tmp_path / "clip.mp4")) == (5, 64, 48)
+
+
+def test_an_edit_list_may_leave_the_key_picture_out(tmp_path: Path) -> None:
+    clip = odd_clips.with_edit_list(tmp_path / "clip.mp4")
+    assert measured(clip) == (5, 64, 48)
+    assert poster(clip)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "size", "bright"),
+    [(90, (48, 64), (0.5, 0.9)), (180, (64, 48), (0.9, 0.5)), (270, (48, 64), (0.5, 0.1)), (0, (64, 48), (0.1, 0.5))],
+)
+def test_a_rotated_clip_is_measured_upright(
+    tmp_path: Path, degrees: int, size: tuple[int, int], bright: tuple[float, float]
+) -> None:
+    clip = odd_clips.rotated(tmp_path / "clip.mp4", degrees)
+    assert measured(clip) == (5, *size)
+    assert poster(clip).size == size
+    assert is_bright(poster(clip), *bright)
+    assert not is_bright(poster(clip), 1 - bright[0] - 0.01, 1 - bright[1] - 0.01) or bright[0] == bright[1]
+
+
+@pytest.mark.parametrize(("aspect", "width"), [(Fraction(2), 128), (Fraction(1, 2), 32), (Fraction(4, 3), 85)])
+def test_oblong_pixels_are_measured_as_they_are_shown(tmp_path: Path, aspect: Fraction, width: int) -> None:
+    clip = odd_clips.oblong_pixels(tmp_path / "clip.mp4", aspect)
+    assert measured(clip) == (5, width, 48)
+    assert poster(clip).size == (width, 48)
+
+
+def test_an_absurd_shape_of_pixels_is_passed_over(tmp_path: Path) -> None:
+    assert measured(odd_clips.oblong_pixels(tmp_path / "clip.mp4", Fraction(1000))) == (5, 64, 48)
+
+
+@pytest.mark.parametrize("percent", [1, 10, 50, 90, 99])
+def test_a_file_that_breaks_off_says_so_though_its_header_promises_all(
+    whole: Path, tmp_path: Path, percent: int
+) -> None:
+    content = whole.read_bytes()
+    (tmp_path / "clip.mp4").write_bytes(content[: len(content) * percent // 100])
+    assert "breaks off" in look_into(tmp_path / "clip.mp4").broken_off
+
+
+def test_a_file_that_breaks_off_between_its_boxes_says_so(tmp_path: Path) -> None:
+    content = odd_clips.film(tmp_path / "whole.mp4").read_bytes()
+    data = content.index(b"mdat") - 4
+    (tmp_path / "clip.mp4").write_bytes(content[:data])
+    assert "bytes more than arrived" in look_into(tmp_path / "clip.mp4").broken_off
+    moov = content.index(b"moov") - 4
+    (tmp_path / "late.mp4").write_bytes(content[:moov] + content[data:])
+    assert "before its index" in look_into(tmp_path / "late.mp4").broken_off
+
+
+def test_the_pictures_that_came_are_measured(whole: Path, tmp_path: Path) -> None:
+    content = whole.read_bytes()
+    (tmp_path / "clip.mp4").write_bytes(content[: len(content) // 2])
+    findings = look_into(tmp_path / "clip.mp4")
+    assert findings.measures
+    assert 1 < findings.measures.duration < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("webm", {"container": "webm", "codec": "libvpx"}),
+        ("mkv", {"container": "matroska"}),
+        ("gif", {"container": "gif", "codec": "gif", "pix_fmt": "rgb8"}),
+    ],
+)
+def test_another_container_is_not_decoded(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    findings = looked(odd_clips.film(tmp_path / name, 1, **options))  # type: ignore[arg-type]
+    assert findings.measures is None
+    assert "can't be decoded" in findings.reason
+    assert str(tmp_path) not in findings.reason
+
+
+@pytest.mark.parametrize("content", [b"", bytes(5000), b"ftyp" * 2000], ids=["empty", "zeros", "no box"])
+def test_what_is_no_video_says_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "clip.mp4").write_bytes(content)
+    assert looked(tmp_path / "clip.mp4").measures is None
+    assert looked(tmp_path / "clip.mp4").reason
+
+
+def test_pictures_of_noise_are_no_video(tmp_path: Path) -> None:
+    findings = looked(odd_clips.scrambled(tmp_path / "clip.mp4"))
+    assert (findings.measures, findings.broken_off) == (None, "")
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    assert "no video" in looked(write_film(tmp_path / "clip.mp4", 0, video=False, audio=True)).reason
+
+
+def test_an_unknown_coding_is_no_video(tmp_path: Path) -> None:
+    assert looked(odd_clips.patched(tmp_path / "clip.mp4", b"stsd", 12, b"zzzz")).measures is None
+
+
+def test_only_an_mp4_is_opened(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.mp4").write_bytes(whole.read_bytes())
+    (tmp_path / "clip.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    assert looked(tmp_path / "clip.mp4").measures is None
+
+
+def test_a_missing_file_is_no_verdict_about_a_clip(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        look_into(tmp_path / "clip.mp4")
+
+
+def test_a_clip_without_a_poster_is_a_clip(tmp_path: Path) -> None:
+    findings = look_into(odd_clips.film(tmp_path / "clip.mp4"), tmp_path / "no such folder" / "poster.jpg")
+    assert findings.measures
+    assert not findings.measures.has_poster
+
+
+@pytest.mark.parametrize(
+    ("box", "offset", "value"),
+    [
+        (b"mdhd", 12, bytes(4)),
+        (b"mdhd", 16, b"\xff" * 4),
+        (b"mvhd", 12, bytes(4)),
+        (b"stts", 8, b"\0\0\0\x32" + b"\xff" * 4),
+        (b"tkhd", 76, b"\xff" * 8),
+        (b"tkhd", 40, bytes(36)),
+        (b"elst", 8, b"\xff" * 12),
+    ],
+    ids=["no scale", "endless media", "no movie scale", "endless pictures", "size", "matrix of zeros", "edit"],
+)
+def test_an_absurd_header_ends_in_finite_measures_or_a_reason(
+    tmp_path: Path, box: bytes, offset: int, value: bytes
+) -> None:
+    findings = looked(odd_clips.patched(tmp_path / "clip.mp4", box, offset, value))
+    if findings.measures:
+        assert 0 <= findings.measures.duration < 10**12
+        assert 0 < findings.measures.width < 2**16
+    else:
+        assert findings.reason
+
+
+def png_film(path: Path, side: int, said: int) -> Path:
+    """Write an MP4 of one PNG picture of zeros, whose header may say another size."""
+    row, packed = b"\0" + bytes(side // 8), zlib.compressobj(9)
+    data = b"".join(packed.compress(row) for _ in range(side)) + packed.flush()
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    picture = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    with av.open(str(path), "w", format="mp4") as output:
+        stream = odd_clips.add_video(output, "png", (said, said), "monob")
+        packet = av.Packet(picture)
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 10)
+        packet.is_keyframe = True
+        output.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("side", "said"), [(16_000, 16_000), (40_000, 64)], ids=["said in the header", "said by the picture alone"]
+)
+def test_a_picture_that_would_take_gigabytes_is_not_decoded(tmp_path: Path, side: int, said: int) -> None:
+    clip = png_film(tmp_path / "clip.mp4", side, said)
+    assert clip.stat().st_size < 1_000_000
+    assert looked(clip).measures is None
+
+
+def test_a_huge_cover_does_not_keep_a_clip_from_being_one(tmp_path: Path) -> None:
+    png = png_film(tmp_path / "png.mp4", 40_000, 64).read_bytes()
+    cover = png[png.index(b"\x89PNG") : png.index(b"IEND") + 8]
+    assert measured(odd_clips.with_cover(tmp_path / "clip.mp4", cover)) == (5, 64, 48)
