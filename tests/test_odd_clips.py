@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -9,6 +10,7 @@ from random import Random
 import pytest
 from aiohttp import web
 
+from adreel.cli.showing import show_status, show_takes
 from adreel.errors import ClipKeptAside, ClipUnavailable, StorageError
 from adreel.jobs import end_job, give_up, open_scenes
 from adreel.local_runware import LocalRunware
@@ -325,6 +327,30 @@ async def test_a_clip_is_odd_in_the_same_way_after_the_emulator_was_restarted(tm
         with pytest.raises(ClipKeptAside):
             await it.produce()
         assert [entry.oddity for entry in second.ledger.entries] == ["webmBytes"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "shown"),
+    [
+        ("shorterVideo", "warning: hook 35f85e76: it lasts 1.00 s, 2 s were asked for"),
+        ("webmBytes", "kept aside: hook"),
+    ],
+)
+async def test_the_command_line_shows_warnings_and_where_a_file_was_put(
+    fault: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with studio(fault) as it:
+        with suppress(ClipKeptAside):
+            await it.produce()
+        monkeypatch.setenv("ADREEL_STORAGE", it.settings.storage)
+        show_takes("ad", None, as_json=False)
+        out = capsys.readouterr().out
+        handle = it.take().handle
+        assert shown.replace("35f85e76", handle) in out
+        if it.take().aside:
+            assert f"ad_hook_{handle}.aside.webm" in out
+        show_status(JOB, as_json=False)
+        assert shown.split(" ", maxsplit=1)[0] in capsys.readouterr().out or it.take().aside
 
 
 def kept(it: Studio, take: Take) -> bytes:

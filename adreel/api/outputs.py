@@ -24,6 +24,7 @@ from adreel.storage import Storage
 TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
 # Nothing but clips and posters: no record, no folder, no way out of the storage.
 FILE_PATTERN = rf"^[A-Za-z0-9_-]{{1,64}}_({'|'.join(Scenario)})_[0-9a-f]{{8}}\.(mp4|jpg|aside\.[a-z0-9]{{1,8}})$"
+ASIDE = ".aside."
 CHUNK = 256 * 1024
 CONTENT = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()}
 
@@ -86,7 +87,7 @@ async def output(
     if part.status == 206:
         headers["Content-Range"] = f"bytes {part.first}-{part.last}/{size}"
     kind = TYPES.get(file[-4:], "")
-    if ".aside." in file:
+    if ASIDE in file:
         # Bytes of strangers that nobody could look into: to be saved, and shown by no browser.
         kind, headers["Content-Disposition"] = "application/octet-stream", f'attachment; filename="{file}"'
     if request.method == "HEAD":
@@ -122,7 +123,8 @@ def signed_host(storage: Storage) -> str | None:
 
 def _signed(backend: Backend, file: str) -> str | None:
     seconds, storage = backend.settings.signed_seconds, backend.records.storage
-    if not seconds or not re.fullmatch(FILE_PATTERN, file) or not storage.exists(file):
+    # A store would let a browser open what was kept aside.
+    if not seconds or ASIDE in file or not re.fullmatch(FILE_PATTERN, file) or not storage.exists(file):
         return None
     return storage.sign(file, seconds)
 

@@ -1,7 +1,7 @@
 """The commands that only read records: status, sessions, takes; and the choice of a take."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from adreel.cli.output import printable
 from adreel.errors import AdreelError, NotFound
-from adreel.messages import State
+from adreel.messages import ClipWarning, State
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.settings import Settings
@@ -46,6 +46,7 @@ def show_status(name: str, *, as_json: bool) -> None:
         for video in view.scene_videos
     ]
     print_table(("scene", "state", "cost", "take of job", "clip"), rows)
+    _print_warnings((video.scenario, video.warnings) for video in view.scene_videos)
     print_line(f"session {name}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
 
 
@@ -65,6 +66,7 @@ def show_job(view: JobView, *, as_json: bool) -> None:
         for scene in view.scenes
     ]
     print_table(("scene", "state", "length", "cost", "clip"), rows)
+    _print_warnings((scene.scenario, scene.warnings) for scene in view.scenes)
     print_line(f"job {view.job_id}: {view.overall_status}, cost {money(view.cost)}")
 
 
@@ -131,6 +133,10 @@ def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> 
     current = [take for takes in every.values() if (take := current_take(takes, choices))]
     rows = [_take_row(take, is_current=take in current) for takes in every.values() for take in takes]
     print_table(("", "scene", "take", "state", "made", "cost", "seed", "what"), rows)
+    for take in (take for takes in every.values() for take in takes):
+        _print_warnings([(f"{take.scenario} {take.handle}", take.warnings)])
+        if take.aside:
+            print_line(f"kept aside: {take.scenario} {take.handle}: {records.storage.location(take.aside.file)}")
 
 
 def show_findings(*, as_json: bool) -> int:
@@ -193,6 +199,12 @@ def money(cost: float | None) -> str:
 def location(records: Records, video_url: str | None) -> str:
     """Return where a served clip lies in storage."""
     return records.storage.location(video_url.removeprefix("/outputs/")) if video_url else ""
+
+
+def _print_warnings(found: Iterable[tuple[str, list[ClipWarning]]]) -> None:
+    for name, warnings in found:
+        for warning in warnings:
+            print_line(f"warning: {name}: {warning.message}")
 
 
 def _take_row(take: Take, *, is_current: bool) -> tuple[str, ...]:

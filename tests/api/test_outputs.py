@@ -80,6 +80,20 @@ def test_head_tells_all_but_the_bytes(api: httpx.Client) -> None:
     assert answer.headers["Content-Length"] == str(len(CONTENT))
 
 
+@pytest.mark.parametrize("extension", ["webm", "bin", "html"])
+def test_what_was_kept_aside_is_saved_and_never_shown(extension: str) -> None:
+    file = f"ad_hook_0123abcd.aside.{extension}"
+    Storage("./outputs").write(file, b"<script>alert(1)</script>")
+    with served() as api:
+        answer = api.get(f"/outputs/{file}")
+        assert (answer.status_code, answer.content) == (200, b"<script>alert(1)</script>")
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{file}"'
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert api.get("/outputs/ad_hook_0123abcd.aside.").status_code == 404
+        assert api.get("/outputs/ad_hook_0123abcd.aside.x.mp4").status_code == 404
+
+
 def test_a_clip_that_is_not_there_is_not_found(api: httpx.Client) -> None:
     answer = api.get("/outputs/ad_cta_0123abcd.mp4")
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
@@ -95,4 +109,7 @@ def test_an_object_store_s_own_url_is_given_out_only_if_that_is_asked_for(monkey
         assert (answer.status_code, answer.headers["Location"]) == (307, f"https://store.example/{FILE}?for=60")
         assert "media-src 'self' https://store.example;" in answer.headers["Content-Security-Policy"]
         assert leading.get("/outputs/ad_cta_0123abcd.mp4").status_code == 404
+        aside = "ad_hook_0123abcd.aside.webm"
+        Storage("./outputs").write(aside, CONTENT)
+        assert leading.get(f"/outputs/{aside}").status_code == 200
         assert leading.get("/outputs/sessions").status_code == 404

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from adreel.jobs import end_job
+from adreel.messages import ClipWarning
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.takes import AttemptState
+from adreel.takes import AsideFile, AttemptState
 from tests.factories import make_session, make_take
 from tests.storyboard.conftest import Orders, Visitor
 from tests.storyboard.stories import failed, generating, stored, with_job
@@ -74,6 +75,34 @@ def test_each_scene_shows_its_progress_in_words(visitor: Visitor, records: Recor
         assert words in page.text
     assert page.by_id("jobs")["data-jobs"] == "job-1"
     assert not any("Regenerate" in form.buttons for form in page.forms)
+
+
+def test_a_warning_stands_beside_the_clip_that_it_is_about(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    take = stored(records, Scenario.HOOK)
+    assert take.clip
+    take.clip.warnings = [ClipWarning(code="shorterThanAsked", message="it lasts 4.40 s, <5> s were asked for")]
+    take.clip.poster = None
+    records.storage.remove("sessions/ad/takes/hook/job-1.json")
+    records.save_take(take)
+    page = visitor.read(AD)
+    assert "Warning: it lasts 4.40 s, <5> s were asked for" in page.text
+    [video] = page.all("video")
+    assert (video["src"], video.get("poster")) == (f"/outputs/{take.clip.file}", None)
+
+
+def test_a_file_that_was_kept_aside_can_be_saved_from_the_page(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    generating(records, Scenario.HOOK, AttemptState.FAILED)
+    take = records.take("ad", Scenario.HOOK, "job-1")
+    assert take
+    take.attempts[-1].aside = AsideFile(file="ad_hook_0123abcd.aside.webm", sha256="0" * 64, size=9, reason="WebM")
+    records.save_take(take)
+    failed(records, Scenario.HOOK, "paid, but no playable MP4: kept aside as ad_hook_0123abcd.aside.webm")
+    page = visitor.read(AD)
+    assert "kept aside as ad_hook_0123abcd.aside.webm" in page.text
+    assert "/outputs/ad_hook_0123abcd.aside.webm" in [link["href"] for link in page.all("a")]
+    assert "This buys a new clip." in page.text
 
 
 def test_each_scene_plays_its_current_take(visitor: Visitor, records: Records) -> None:
