@@ -96,17 +96,18 @@ def test_whatever_answers_is_named_with_a_way_out(kind: str) -> None:
 async def test_the_runs_of_the_http_api_raise_the_same(kind: str) -> None:
     with impostor(kind):
         async with Runs() as runs:
+            # These are what a well-behaved server may say to a mere greeting.
+            if kind in {"another service", "a list", "null", "a word"}:
+                await runs.check()
+            else:
+                with pytest.raises(PrefectUnreachable):
+                    await runs.check()
             for question in (
-                runs.check(),
                 runs.read("6a9a5a4f-3c0e-4c8e-9e0b-5d3c4a1b2c3d"),
                 runs.find("key"),
                 runs.cancel("6a9a5a4f-3c0e-4c8e-9e0b-5d3c4a1b2c3d"),
                 runs.start("generate-ad/generate-ad", {}, key="key", labels={}),
             ):
-                # These are what a well-behaved server may say to a mere greeting.
-                if question.__name__ == "check" and kind in {"another service", "a list", "null", "a word"}:
-                    await question
-                    continue
                 with pytest.raises(PrefectUnreachable):
                     await question
 

@@ -49,7 +49,8 @@ def test_the_last_lines_of_a_log_are_kept(tmp_path: Path) -> None:
 def test_a_service_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.symlink_to("/bin/true")
-    service, said = Service("it", [program], tmp_path / "it.log", {}), []
+    service = Service("it", [program], tmp_path / "it.log", {})
+    said: list[str] = []
     service.start()
     until(lambda: service.pid is None, "its end")
     program.unlink()

@@ -180,8 +180,13 @@ def assert_a_killed_run_is_reported(home: Path, studio: Up) -> None:
     """Have a run of the user's own command killed: the process beside it tells Prefect at once."""
     kept = kept_by(studio)
     environment = {**os.environ, API_URL: kept[API_URL], "RUNWARE_API_KEY": "", "ADREEL_LOCAL_RENDER_SECONDS": "60"}
-    command = [ADREEL, "regenerate", "ad", "hook"]
-    with subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
+    with subprocess.Popen(
+        [ADREEL, "regenerate", "ad", "hook"],
+        cwd=home,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as run:
         until(lambda: states(kept, "RUNNING"), "its run")
         until(lambda: any("tasks.last_will" in line for line in commands()), "the process beside it")
         run.kill()
