@@ -5,10 +5,16 @@ import stat
 import subprocess
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
 from adreel.errors import InputError
+from adreel.local_runware import LocalRunware
 from deployments.prefect_auth import API_AUTH, API_URL, auth_file, keep_auth, make_private, use_auth
+from tests.factories import make_session
+from tests.test_cli import ADREEL
+from tests.workers import until
 
 URL = "http://localhost:4200/api"
 
@@ -96,6 +102,37 @@ def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o777)
     make_private(tmp_path / "open")
     assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o700
+
+
+@pytest.mark.xdist_group("studio")
+def test_the_embedded_server_of_a_command_is_closed_too(runware: LocalRunware) -> None:
+    runware.inject("neverEnds:hookx*")
+    session = make_session(seconds=1)
+    Path("ad.json").write_text(session.model_dump_json())
+    environment = {**os.environ, "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+    environment |= {API_URL: "", "PREFECT_HOME": str(Path("prefect").absolute())}
+    command: list[str | Path] = [ADREEL, "generate", "ad.json", "--scene", "hook"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            port = until(lambda: served_below(psutil.Process(process.pid)), "the embedded server")
+            # Its first question is answered, and its first task is bought.
+            until(lambda: runware.ledger.entries, "a purchase")
+            url = f"http://127.0.0.1:{port}/api"
+            answer = httpx.post(f"{url}/flow_runs/filter", content=b"{}", headers={"Content-Type": "text/plain"})
+            assert answer.status_code == 401
+            assert httpx.get(f"{url}/health").json() is True
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def served_below(process: psutil.Process) -> int | None:
+    """Return the port on which a child of a process listens."""
+    for child in process.children(recursive=True):
+        for connection in child.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN:
+                return int(connection.laddr.port)
+    return None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
