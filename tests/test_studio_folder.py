@@ -1,0 +1,68 @@
+"""The folder of a studio: one studio at a time, what a killed one has left, and a place for temporary files."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from adreel.errors import InputError
+from deployments.prefect_auth import make_private
+from deployments.studio_folder import MARK, TEMPORARY_PATH_BYTES, held, temporary_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_private(tmp_path / "studio")
+    return tmp_path / "studio"
+
+
+def test_what_a_killed_studio_has_left_is_ended_by_its_mark_and_never_by_its_name(folder: Path, tmp_path: Path) -> None:
+    def sleeping(mark: Path) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(["sleep", "120"], env={**os.environ, MARK: str(mark)})
+
+    left, others, twin = sleeping(folder), sleeping(tmp_path / "another"), sleeping(Path(f"{folder}-2"))
+    try:
+        with held(folder):
+            assert left.wait(10) == -15
+            assert others.poll() is None
+            assert twin.poll() is None
+    finally:
+        for process in (left, others, twin):
+            process.kill()
+            process.wait()
+
+
+def test_a_second_studio_ends_nothing_of_the_first(folder: Path) -> None:
+    with held(folder):
+        with subprocess.Popen(["sleep", "120"], env={**os.environ, MARK: str(folder)}) as service:
+            with pytest.raises(InputError, match="a studio runs in"), held(folder):
+                pytest.fail("both hold it")
+            assert service.poll() is None
+            service.kill()
+        assert stat.S_IMODE((folder / "lock").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["short", "long"])
+def test_temporary_files_have_a_private_place_that_goes_with_the_studio(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / (name * 20 if name == "long" else name)
+    make_private(folder)
+    with temporary_folder(folder) as place:
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+        assert len(os.fsencode(place)) <= TEMPORARY_PATH_BYTES
+        (place / "file").touch()
+    assert not place.exists()
+    assert list(folder.iterdir()) == []
+
+
+def test_temporary_files_of_a_killed_studio_go_with_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 20)
+    make_private(folder)
+    killed = temporary_folder(folder)
+    left = killed.__enter__()
+    (left / "half a clip").touch()
+    with temporary_folder(folder) as place:
+        assert place != left
+        assert not left.exists()
+        assert list(place.iterdir()) == []
