@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adreel.errors import NoCredits, SceneRefused
+from adreel.errors import ClipKeptAside, NoCredits, SceneRefused
 from adreel.takes import AttemptState, Take
-
-KEPT_ASIDE = "keptAside"
-"""The code of an attempt whose file was kept in the storage although it is no playable clip."""
 
 
 class Effect(StrEnum):
@@ -39,7 +36,7 @@ _RESUME = {
     AttemptState.STORED: (Effect.FETCHES, "The clip is stored."),
 }
 _REGENERATE = {
-    KEPT_ASIDE: "The file that came is kept in the storage: look at it first. This buys a new clip.",
+    ClipKeptAside.code: "The file that came is kept in the storage: look at it first. This buys a new clip.",
     SceneRefused.code: "Runware refuses the scene as it is described: change it first. This buys a new clip.",
 }
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from adreel.campaigns import check_sessions, read_sessions
+from adreel.crash_points import visiting
 from adreel.errors import InputError, ProviderUnreachable, SceneRefused, StorageError
 from adreel.inputs import MAX_MB, check_image, copy_input, display_name, first_frame_data, read_image
 from adreel.jobs import give_up, open_scenes, produce_scene, resume_job, start_job
@@ -23,7 +24,7 @@ from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges, Session, parse_session
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState
+from adreel.takes import PROGRESS, AttemptState
 from adreel.verification import verify
 from tests.factories import make_session, session_data, write_image
 from tests.studio import JOB, Studio, studio
@@ -170,8 +171,13 @@ async def test_a_copy_that_is_gone_ends_the_take_before_it_is_submitted(tmp_path
         store(it, write_image(tmp_path / "lamp.png"))
         job = it.start(HOOK)
         shutil.rmtree(it.records.storage.location("sessions/ad/inputs"))
-        with pytest.raises(InputError, match=r"scene hook: the copy .* is gone from .*/inputs/.*Nothing was bought"):
+        reached: list[str] = []
+        with (
+            visiting(reached.append),
+            pytest.raises(InputError, match=r"scene hook: the copy .* is gone from .*/inputs/.*Nothing was bought"),
+        ):
             await it.produce(job=job)
+        assert f"before the record: {PROGRESS['submitted']}" not in reached
         assert it.server.ledger.submits == {}
         assert (it.take().attempts[-1].state, it.take().cost) == (AttemptState.FAILED, 0)
         assert open_scenes(it.records, it.settings, "ad") == []

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from adreel.errors import NoCredits
-from adreel.jobs import give_up
+from adreel.errors import ClipKeptAside, NoCredits
+from adreel.jobs import give_up, open_scenes
 from adreel.scenarios import Scenario
-from adreel.suggestions import KEPT_ASIDE, Effect, suggest_action
+from adreel.suggestions import Effect, suggest_action
 from adreel.takes import AttemptState, Problem, Take
 from tests.factories import NOW, make_take
-from tests.studio import studio
+from tests.studio import JOB, studio
 
 BUYS, MAY_BUY, FETCHES = Effect.BUYS, Effect.MAY_BUY, Effect.FETCHES
 
@@ -47,7 +47,7 @@ def accepted(state: AttemptState = AttemptState.ACCEPTED) -> Take:
         pytest.param(failed("renderFailed", retryable=True), True, BUYS, "this buys another", id="failed for now"),
         pytest.param(failed("takeFailed"), False, BUYS, "buys a new clip", id="failed for good"),
         pytest.param(failed("sceneRefused"), False, BUYS, "change it first.*buys a new clip", id="refused"),
-        pytest.param(failed(KEPT_ASIDE), False, BUYS, "kept.*look at it first.*buys a new clip", id="kept aside"),
+        pytest.param(failed(ClipKeptAside.code), False, BUYS, "kept.*look at it first.*buys", id="kept aside"),
     ],
 )
 def test_each_state_has_its_action_and_says_what_it_costs(
@@ -73,3 +73,15 @@ async def test_an_order_that_an_empty_account_refused_is_not_called_ordered() ->
         assert suggest_action(it.take(), 2).effect == BUYS
         assert (await it.produce(job=job)).is_stored
         assert len(it.bought) == 1
+
+
+async def test_a_file_that_was_kept_aside_is_looked_at_before_another_clip_is_bought() -> None:
+    async with studio("undecodableBytes") as it:
+        job = it.start(Scenario.HOOK)
+        with pytest.raises(ClipKeptAside) as kept:
+            await it.produce(job=job)
+        give_up(it.records, job, Scenario.HOOK, kept.value)
+        action = suggest_action(it.take(), it.settings.attempts)
+        assert (action.resumes, action.effect) == (False, BUYS)
+        assert "look at it first" in action.text
+        assert open_scenes(it.records, it.settings, JOB) == []
