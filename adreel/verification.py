@@ -1,6 +1,7 @@
 """Walks a storage and reports what breaks its promises: each finding names the file and what is wrong with it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from adreel.inputs import read_input
 from adreel.media import sha256_of
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.sessions import is_local_file
+from adreel.sessions import INPUT_PATTERN, is_local_file
 from adreel.takes import AsideFile, Clip, Take, utc_now
 
 OURS = (".mp4", ".jpg")
@@ -38,8 +39,7 @@ def verify(records: Records) -> list[Finding]:
     ]
     for path, take in takes.items():
         findings += _wrong_take(records, path, take)
-        findings += _wrong_input(records, path, take)
-    return [*findings, *_orphans(records, takes), *_leftovers(records)]
+    return [*findings, *_wrong_inputs(records, takes), *_orphans(records, takes), *_leftovers(records)]
 
 
 def _unreadable_sessions(records: Records) -> Iterator[Finding]:
@@ -109,22 +109,31 @@ def _wrong_file(records: Records, path: str, file: Clip | AsideFile) -> Iterator
         yield Finding(file.file, "unreadable", str(error))
 
 
-def _wrong_input(records: Records, path: str, take: Take) -> Iterator[Finding]:
-    frame = take.request.first_frame
-    last = take.attempts[-1] if take.attempts else None
-    is_over = take.is_stored or (last and last.problem and not last.problem.retryable)
-    if is_over or frame is None or frame.startswith("https://"):
-        return
-    if is_local_file(frame):
-        yield Finding(path, "outside", f"its first_frame {frame!r} is not in the storage: resume it on its machine")
-        return
-    copy = f"sessions/{take.session_id}/{frame.partition('#')[0]}"
-    try:
-        read_input(records.storage, take.session_id, frame)
-    except InputError:
-        yield Finding(copy, "missing", f"{path} needs this image")
-    except StorageError as error:
-        yield Finding(copy, "changed", str(error))
+def _wrong_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
+    """Check the images that open takes need, and those that new takes of the sessions would need."""
+    needed: dict[tuple[str, str], str] = {}
+    for path, take in takes.items():
+        frame, last = take.request.first_frame, take.attempts[-1] if take.attempts else None
+        is_over = take.is_stored or (last and last.problem and not last.problem.retryable)
+        if frame and not is_over:
+            needed[take.session_id, frame] = path
+            if is_local_file(frame):
+                yield Finding(path, "outside", f"its first_frame {frame!r} is not in the storage: resume where it is")
+    for session_id in records.session_ids():
+        with suppress(StorageError, NotFound):  # Those that can't be read are findings of their own.
+            for scene in records.session(session_id).scene_descriptions:
+                if scene.first_frame:
+                    needed.setdefault((session_id, scene.first_frame), f"sessions/{session_id}/session.json")
+    for (session_id, frame), path in needed.items():
+        if not INPUT_PATTERN.fullmatch(frame):
+            continue
+        copy = f"sessions/{session_id}/{frame.partition('#')[0]}"
+        try:
+            read_input(records.storage, session_id, frame)
+        except InputError:
+            yield Finding(copy, "missing", f"{path} needs this image")
+        except StorageError as error:
+            yield Finding(copy, "changed", str(error))
 
 
 def _wrong_choices(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:

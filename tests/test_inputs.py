@@ -212,7 +212,7 @@ async def test_verify_names_what_an_open_take_lacks(tmp_path: Path) -> None:
         copy.unlink()
         assert [finding.kind for finding in verify(it.records)] == ["missing"]
         plan_as_before(it, image, None)
-        assert [finding.kind for finding in verify(it.records)] == ["outside"]
+        assert [finding.kind for finding in verify(it.records)] == ["outside", "missing"]
 
 
 async def test_pruning_a_take_leaves_the_images_of_its_session(tmp_path: Path) -> None:
