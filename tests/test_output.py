@@ -151,7 +151,7 @@ class TestOfAnAnswer:
         (tmp_path / "ad.yaml").write_text(json.dumps({"\x1b[31mred": 1}))
         failed = adreel("generate", "ad.yaml")
         assert (failed.returncode, "\x1b" in failed.stderr) == (2, False)
-        assert "red: Extra inputs" in failed.stderr
+        assert "a key has the control character U+001B: remove it" in failed.stderr
 
 
 def test_lines_of_servers_are_spelled_out_too(capsys: pytest.CaptureFixture[str]) -> None:
