@@ -22,6 +22,7 @@ from adreel.prompts import clip_request
 from adreel.sessions import ID_PATTERN, Session, check_id, parse_session
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.storage.marker import MARKER
 from adreel.variants import each_ad
 from adreel.views import JobView
 
@@ -74,7 +75,7 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
             problems.append(str(error))
     if not count:
         if others := left_out(settings, source):
-            source = f"{source} (with {', '.join(others[:SHOWN])})"
+            source = f"{source} (with {others})"
         raise InputError(f"{source} holds no sessions: expected {KINDS}")
     if problems:
         more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
@@ -83,10 +84,17 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
     return len(range(part - 1, count, parts))
 
 
-def left_out(settings: Settings, source: str) -> list[str]:
-    """Return the names in a campaign's folder that are no session files; nothing of them is read."""
+def left_out(settings: Settings, source: str) -> str:
+    """Return the names in a campaign's folder that are no session files, of which nothing is read; empty if none."""
     storage, name = _opened(settings, source)
-    return [] if name else [each for each in storage.names("") if not each.lower().endswith(SUFFIXES)]
+    names = [] if name else [each for each in storage.names("") if not _is_session_file(each) and each != MARKER]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
+
+
+def _is_session_file(name: str) -> bool:
+    # A storage may hold the sessions of its campaigns as well.
+    return name.lower().endswith(SUFFIXES) and name != MARKER
 
 
 def _folder_of(source: str) -> Path | None:
@@ -120,7 +128,7 @@ def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
         if storage.is_local and not Path(storage.location("")).is_dir():
             raise InputError(f"{source} is no source of a campaign: expected {KINDS}")
         for each in storage.names(""):
-            if each.lower().endswith(SUFFIXES):
+            if _is_session_file(each):
                 yield each, _document(storage, each)
     elif name.lower().endswith(LINES):
         with _file(storage, name) as stream:

@@ -80,7 +80,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     settings = asyncio.run(load_settings())
     tally = Tally(check_sessions(settings, source, part, parts))
     if others := left_out(settings, source):
-        get_run_logger().warning("not read, for these are no session files: %s", ", ".join(others))
+        get_run_logger().warning("not read, for these are no session files: %s", others)
     run_id = str(flow_run.id)
     made = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id))
     ensure_limit(settings.concurrency)

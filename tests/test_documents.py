@@ -15,9 +15,11 @@ import yaml
 from adreel.campaigns import campaign_name, check_sessions, left_out, read_sessions
 from adreel.documents import DEEPEST, LARGEST, LONGEST_LINE, read_document, read_file, read_json
 from adreel.errors import InputError
+from adreel.records import Records
 from adreel.sessions import Session, parse_session, read_session
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.storage.marker import MARKER
 from flows.generate_ad import _unpacked
 from tests.factories import make_session, session_data
 from tests.storage.servers import S3Server
@@ -227,8 +229,18 @@ class TestFolders:
             Path("ads", name).write_text("no session")
         settings = Settings.load()
         assert check_sessions(settings, "ads") == 2
-        assert left_out(settings, "ads") == ["c.yaml~", "drafts", "more.jsonl", "notes.txt"]
-        assert left_out(settings, "ads/a.yaml") == []
+        assert left_out(settings, "ads") == "c.yaml~, drafts, more.jsonl, notes.txt"
+        assert left_out(settings, "ads/a.yaml") == ""
+        for number in range(30):
+            Path("ads", f"a{number:02}.mp4").touch()
+        assert left_out(settings, "ads").endswith("a19.mp4 and 14 more")
+
+    def test_the_storage_s_own_folder_may_hold_them(self) -> None:
+        Records(Storage("outputs")).save_session(make_session())
+        Path("outputs/a.yaml").write_text(yaml.safe_dump(session_data()))
+        assert Path("outputs", MARKER).exists()
+        assert check_sessions(Settings.load(), "outputs") == 1
+        assert left_out(Settings.load(), "outputs") == "sessions"
 
     def test_the_command_names_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PREFECT_API_URL", "")

@@ -74,7 +74,7 @@ def hand_out(source: str, name: str, *, window: int, again: bool, parts: int, as
 def _check(settings: Settings, source: str) -> int:
     count = check_sessions(settings, source)
     if others := left_out(settings, source):
-        print_line(f"adreel: not read, for these are no session files of {source}: {', '.join(others)}", err=True)
+        print_line(f"adreel: not read, for these are no session files of {source}: {others}", err=True)
     return count
 
 
