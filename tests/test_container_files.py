@@ -211,6 +211,53 @@ def test_the_cluster_has_the_settings_of_compose() -> None:
     assert [name for name in secret if name not in page] == []
 
 
+def test_prefect_wants_credentials_that_have_no_default() -> None:
+    described = yaml.safe_load(COMPOSE.read_text())["services"]
+    for name, service in described.items():
+        environment = service.get("environment", {})
+        for setting in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
+            assert environment.get(setting) in {None, "${PREFECT_AUTH:?see example.env}"}, name
+        # Whoever has the address of a server's API, or is one, has the credentials as well.
+        assert ("PREFECT_API_URL" in environment) == ("PREFECT_API_AUTH_STRING" in environment), name
+        assert ("PREFECT_SERVER_API_HOST" in environment) == ("PREFECT_SERVER_API_AUTH_STRING" in environment), name
+
+
+def test_no_pod_starts_without_its_credentials() -> None:
+    clients = ["adreel-deploy", "adreel-recover", "adreel-serve", "adreel-worker"]
+    wanted = {
+        **dict.fromkeys(["prefect", "prefect-services"], ("prefect-server", "PREFECT_SERVER_API_AUTH_STRING")),
+        **dict.fromkeys(clients, ("prefect-client", "PREFECT_API_AUTH_STRING")),
+    }
+    found = {}
+    for (_, name), pod in PODS.items():
+        [container] = pod["spec"]["containers"]
+        for variable in container.get("env", []):
+            reference = variable["valueFrom"]["secretKeyRef"]
+            assert (variable["name"], reference.get("optional", False)) == (reference["key"], False)
+            found[name] = (reference["name"], reference["key"])
+    assert found == wanted
+    assert not any(kind == "Secret" for kind, _ in MANIFESTS)
+    data = [manifest["data"] for (kind, _), manifest in MANIFESTS.items() if kind == "ConfigMap"]
+    assert not any("AUTH_STRING" in name for settings in data for name in settings)
+
+
+def test_only_the_ui_may_call_prefect_from_a_browser() -> None:
+    servers = [CONTAINERS[name].environment for name in ("server-a", "server-b")]
+    for environment in (*servers, MANIFESTS["ConfigMap", "prefect-server"]["data"]):
+        origins = environment["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"]
+        assert f"{origins}/api" == environment["PREFECT_SERVER_UI_API_URL"]
+        assert "*" not in origins
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
+def test_the_pages_about_an_own_server_demand_credentials(page: str) -> None:
+    text = (ROOT / page).read_text()
+    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"):
+        assert name in text
+    for request in re.findall(r"^.*curl .*PREFECT_API_URL.*$", text, re.MULTILINE):
+        assert '-u "$PREFECT_API_AUTH_STRING"' in request
+
+
 def test_services_and_budgets_find_their_pods() -> None:
     labels = {name: pod["metadata"]["labels"] for (kind, name), pod in PODS.items() if kind == "Deployment"}
     for (kind, name), manifest in MANIFESTS.items():

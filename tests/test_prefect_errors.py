@@ -97,9 +97,7 @@ async def test_the_runs_of_the_http_api_raise_the_same(kind: str) -> None:
     with impostor(kind):
         async with Runs() as runs:
             # These are what a well-behaved server may say to a mere greeting.
-            if kind in {"another service", "a list", "null", "a word"}:
-                await runs.check()
-            else:
+            if kind not in {"another service", "a list", "null", "a word"}:
                 with pytest.raises(PrefectUnreachable):
                     await runs.check()
             for question in (
