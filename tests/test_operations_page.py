@@ -1,5 +1,6 @@
 """docs/operations.md keeps up with the code."""
 
+import time
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,6 +15,8 @@ def test_the_page_explains_every_metric(records: Records) -> None:
     metrics = Metrics(records)
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.seconds.labels("/").observe(1)
+    while b"adreel_jobs" not in metrics.text():
+        time.sleep(0.01)
     names = {
         family.name + ("_total" if family.type == "counter" else "")
         for family in text_string_to_metric_families(metrics.text().decode())

@@ -1,16 +1,18 @@
 """What Prometheus may know: jobs, scenes, seconds, cost and lag from the records; requests from this process."""
 
+import logging
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from adreel.errors import StorageError
+from adreel.errors import StorageError, StorageUnavailable
 from adreel.messages import State
 from adreel.records import Records
 from adreel.scenarios import Scenario
@@ -18,6 +20,9 @@ from adreel.takes import Take, utc_now
 from adreel.views import combine, scene_status
 
 FRESH_SECONDS = 10.0
+READ_SECONDS = 30.0
+"""How long one reading of the records may take, but for the request that is under way."""
+log = logging.getLogger("adreel.api")
 SCENE_SECONDS = (15, 30, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1800, 3600)
 
 
@@ -35,7 +40,7 @@ class Metrics:
         self._registry.register(RecordsCollector(records))
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format; reads the records."""
+        """Return all metrics in Prometheus' text format; never waits for the storage."""
         return generate_latest(self._registry)
 
 
@@ -48,7 +53,7 @@ class JobFacts:
     seconds: list[float]
     cost: float
     unknown_costs: int
-    silent: float
+    silent_since: datetime | None
 
     @property
     def is_settled(self) -> bool:
@@ -65,7 +70,7 @@ class Totals:
     seconds: list[float] = field(default_factory=list)
     cost: float = 0
     unknown_costs: int = 0
-    silent: float = 0
+    silent_since: datetime | None = None
     unreadable: int = 0
 
     def add(self, facts: JobFacts) -> None:
@@ -75,17 +80,23 @@ class Totals:
         self.seconds += facts.seconds
         self.cost += facts.cost
         self.unknown_costs += facts.unknown_costs
-        self.silent = max(self.silent, facts.silent)
+        self.silent_since = min(filter(None, (self.silent_since, facts.silent_since)), default=None)
 
 
 class RecordsCollector(Collector):
-    """Sums up the records, at most once in FRESH_SECONDS; jobs with every clip stored are read once only."""
+    """Sums up the records as they were when they were last read: a scrape starts the next reading in the background.
 
-    def __init__(self, records: Records) -> None:
-        self._records = records
-        self._settled: dict[str, JobFacts] = {}
-        self._lock = threading.Lock()
-        self._totals = Totals()
+    One reading at a time, in a thread of its own: a storage that hangs holds no scrape and no thread of the routes.
+    A reading that takes longer than READ_SECONDS goes on where it stopped with the next scrape. Jobs with every clip
+    stored are read once only.
+    """
+
+    def __init__(self, records: Records, clock: Callable[[], float] = time.monotonic) -> None:
+        self._records, self._clock = records, clock
+        self._facts_of: dict[str, JobFacts | None] = {}
+        self._left: list[str] = []
+        self._reading = threading.Lock()
+        self._totals: Totals | None = None
         self._read_at: float | None = None
 
     def describe(self) -> list[Metric]:
@@ -93,50 +104,65 @@ class RecordsCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of all jobs."""
-        with self._lock:
-            if self._read_at is None or time.monotonic() - self._read_at > FRESH_SECONDS:
-                self._totals, self._read_at = self._sum(), time.monotonic()
-            totals = self._totals
-        yield from _families(totals)
+        """Yield the metrics of all jobs, once they were read for the first time, and how old they are."""
+        age = None if self._read_at is None else self._clock() - self._read_at
+        if (age is None or age > FRESH_SECONDS) and self._reading.acquire(blocking=False):
+            threading.Thread(target=self._read, name="adreel-metrics", daemon=True).start()
+        if self._totals is not None and age is not None:
+            yield from _families(self._totals)
+            yield GaugeMetricFamily("adreel_records_age_seconds", "Since the records were last read", value=age)
+
+    def _read(self) -> None:
+        try:
+            if self._read_some():
+                self._totals, self._read_at = self._sum(), self._clock()
+        except StorageError as error:
+            log.warning("the metrics of the records are not up to date: %s", error)
+        finally:
+            self._reading.release()
+
+    def _read_some(self) -> bool:
+        """Read jobs until all were read, or the time is up."""
+        end = self._clock() + READ_SECONDS
+        if not self._left:
+            self._left = self._records.job_ids()
+            self._facts_of = {job_id: self._facts_of[job_id] for job_id in self._left if job_id in self._facts_of}
+        while self._left and self._clock() < end:
+            job_id = self._left.pop()
+            known = self._facts_of.get(job_id)
+            if known is None or not known.is_settled:
+                try:
+                    self._facts_of[job_id] = self._facts(job_id)
+                except StorageUnavailable:
+                    raise
+                except StorageError:
+                    self._facts_of[job_id] = None
+        return not self._left
 
     def _sum(self) -> Totals:
         totals = Totals()
-        for job_id in self._records.job_ids():
-            try:
-                facts = self._settled.get(job_id) or self._facts(job_id)
-            except StorageError:
-                totals.unreadable += 1
-                continue
+        for facts in self._facts_of.values():
             if facts is None:
-                continue
-            totals.add(facts)
-            if facts.is_settled:
-                self._settled[job_id] = facts
+                totals.unreadable += 1
+            else:
+                totals.add(facts)
         return totals
 
-    def _facts(self, job_id: str) -> JobFacts | None:
+    def _facts(self, job_id: str) -> JobFacts:
         job = self._records.job(job_id)
         if job is None:
-            return None
+            raise StorageError(f"job {job_id} is gone")
         takes = {scenario: self._records.take(job.session_id, scenario, job_id) for scenario in job.scenarios}
         states = {scenario: scene_status(job, take, scenario).status for scenario, take in takes.items()}
         bought = [take for take in takes.values() if take and any(each.state != "planned" for each in take.attempts)]
-        now = utc_now()
+        open_takes = [take for scenario, take in takes.items() if take and states[scenario] == State.GENERATING]
         return JobFacts(
             state=combine(states.values()),
             scenes=list(states.items()),
             seconds=[_seconds(take) for take in bought if take.is_stored],
             cost=sum(take.cost or 0 for take in bought),
             unknown_costs=sum(take.cost is None for take in bought),
-            silent=max(
-                (
-                    (now - take.updated_at).total_seconds()
-                    for scenario, take in takes.items()
-                    if take and states[scenario] == State.GENERATING
-                ),
-                default=0,
-            ),
+            silent_since=min((take.updated_at for take in open_takes), default=None),
         )
 
 
@@ -162,8 +188,9 @@ def _families(totals: Totals) -> Iterator[Metric]:
     )
     yield CounterMetricFamily("adreel_cost_usd", "Cost as reported by the provider", value=totals.cost)
     yield GaugeMetricFamily("adreel_unknown_costs", "Takes whose cost is not known", value=totals.unknown_costs)
+    silent = (utc_now() - totals.silent_since).total_seconds() if totals.silent_since else 0
     yield GaugeMetricFamily(
-        "adreel_lag_seconds", "Since the last news of the open scene that has been silent longest", value=totals.silent
+        "adreel_lag_seconds", "Since the last news of the open scene that has been silent longest", value=silent
     )
     yield GaugeMetricFamily("adreel_unreadable_jobs", "Jobs with a record that can't be read", value=totals.unreadable)
 

@@ -1,13 +1,19 @@
 """Sessions and takes over HTTP, from the records alone: Prefect is not in reach."""
 
+import itertools
 import json
+import threading
+import time
 from typing import Any
 
 import httpx
 import pytest
 
+from adreel.api.metrics import Metrics, RecordsCollector
+from adreel.messages import State
 from adreel.records import Records
 from adreel.scenarios import Scenario
+from adreel.storage import Storage
 from adreel.takes import AttemptState, Job, utc_now
 from tests.api.serving import served
 from tests.factories import make_session, make_take, save_job, scene_data, session_data
@@ -190,6 +196,47 @@ def test_without_prefect_stored_jobs_are_told_and_new_ones_are_asked_to_come_lat
     assert api.get("/healthz").json() == {"status": "ok"}
 
 
+def scraped(api: httpx.Client, name: str) -> list[str]:
+    """Return the lines of the first scrape that has a metric: the records are read in the background."""
+    for _ in range(1000):
+        lines = api.get("/metrics").text.splitlines()
+        if any(line.startswith(name) for line in lines):
+            return lines
+        time.sleep(0.01)
+    raise AssertionError(f"no {name}")
+
+
+def test_a_scrape_never_waits_for_the_storage(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    over, asked = threading.Event(), []
+
+    def hang(_storage: Storage, folder: str) -> list[str]:
+        asked.append(folder)
+        over.wait(60)
+        return []
+
+    monkeypatch.setattr(Storage, "names", hang)
+    metrics = Metrics(records)
+    try:
+        for _ in range(20):
+            assert b"adreel_jobs" not in metrics.text()
+        assert asked == ["jobs"], "one reading at a time"
+    finally:
+        over.set()
+
+
+def test_a_reading_that_takes_too_long_goes_on_with_the_next_scrape(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.save_session(make_session())
+    for number in range(3):
+        save_job(records, Job(job_id=f"job-{number}", session_id="ad", scenarios=[Scenario.HOOK], created_at=utc_now()))
+    ticks = itertools.count(step=10)
+    monkeypatch.setattr("adreel.api.metrics.READ_SECONDS", 15)
+    collector = RecordsCollector(records, lambda: float(next(ticks)))
+    assert [collector._read_some() for _ in range(3)] == [False, False, True]
+    assert collector._sum().jobs[State.GENERATING] == 3
+
+
 def test_metrics_tell_jobs_scenes_seconds_cost_and_requests(api: httpx.Client, records: Records) -> None:
     records.save_session(make_session())
     scenarios = [Scenario.HOOK, Scenario.CTA]
@@ -197,7 +244,7 @@ def test_metrics_tell_jobs_scenes_seconds_cost_and_requests(api: httpx.Client, r
     records.save_take(make_take())
     records.save_take(make_take(AttemptState.ACCEPTED, scenario=Scenario.CTA))
     api.get("/api/videos/status/job-1")
-    lines = api.get("/metrics").text.splitlines()
+    lines = scraped(api, "adreel_jobs")
     assert 'adreel_jobs{state="generating"} 1.0' in lines
     assert 'adreel_scenes{scenario="hook",state="completed"} 1.0' in lines
     assert 'adreel_scenes{scenario="cta",state="generating"} 1.0' in lines
