@@ -4,18 +4,19 @@ Python waits without a limit for the threads of a pool, at the end of a loop and
 cancelled run would last as long as its longest upload. What a left call was at is as safe as under a `kill -9`.
 """
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-THREADS = min(32, (os.cpu_count() or 1) + 4)
+THREADS = 64
+"""What these threads do is to wait for the storage, however few cores there are: some 16 of them may be busy with the
+deliveries of a loop (adreel/delivery.py), the others are for records."""
 
 
 class LeavableThreads(ThreadPoolExecutor):
@@ -30,12 +31,13 @@ class LeavableThreads(ThreadPoolExecutor):
         self._patience, self._most = patience, most
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._started: list[Thread] = []
+        self._idle = Semaphore(0)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Queue a call."""
         future: Future[T] = Future()
         self._calls.put(partial(_fulfil, future, partial(fn, *args, **kwargs)))
-        if len(self._started) < self._most:
+        if not self._idle.acquire(blocking=False) and len(self._started) < self._most:
             self._started.append(Thread(target=self._work, name="adreel-call", daemon=True))
             self._started[-1].start()
         return future
@@ -51,6 +53,7 @@ class LeavableThreads(ThreadPoolExecutor):
     def _work(self) -> None:
         while call := self._calls.get():
             call()
+            self._idle.release()
 
 
 def _fulfil(future: Future[T], call: Callable[[], T]) -> None:

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from adreel.delivery import AT_ONCE
 from adreel.threads import THREADS, LeavableThreads
 
 LEFT_BEHIND = """
@@ -35,6 +36,26 @@ async def test_many_calls_share_a_limited_number_of_threads() -> None:
     asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
     used = await asyncio.gather(*(asyncio.to_thread(threading.get_ident) for _ in range(10 * THREADS)))
     assert len(set(used)) <= THREADS
+
+
+async def test_as_many_calls_as_there_are_threads_wait_side_by_side() -> None:
+    asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
+    barrier = threading.Barrier(THREADS)
+    await asyncio.gather(*(asyncio.to_thread(barrier.wait, 60) for _ in range(THREADS)))
+
+
+async def test_calls_one_after_the_other_share_a_thread() -> None:
+    asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
+    used = {await asyncio.to_thread(threading.get_ident)}
+    for _ in range(20):
+        # A thread counts as idle a moment after its call has returned.
+        await asyncio.sleep(0.01)
+        used.add(await asyncio.to_thread(threading.get_ident))
+    assert len(used) < 10
+
+
+async def test_deliveries_leave_threads_for_records() -> None:
+    assert THREADS >= 2 * AT_ONCE
 
 
 def test_a_short_call_that_was_cancelled_is_still_finished() -> None:

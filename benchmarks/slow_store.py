@@ -1,0 +1,41 @@
+"""How many scenes' records a slow store takes at once: the threads of a run's loop, before and now.
+
+python -m benchmarks.slow_store [SCENES]     60 scenes, each of 5 writes that take 100 ms; prints the ratio
+"""
+
+import asyncio
+import sys
+import time
+
+from adreel.threads import THREADS, LeavableThreads
+
+SECONDS = 0.1
+WRITES = 5
+BEFORE = 6
+"""Threads on two cores, when they were counted by cores."""
+
+
+async def _scene() -> None:
+    for _ in range(WRITES):
+        await asyncio.to_thread(time.sleep, SECONDS)
+
+
+async def _measure(scenes: int, threads: int) -> float:
+    asyncio.get_running_loop().set_default_executor(LeavableThreads(1, threads))
+    begun = time.perf_counter()
+    await asyncio.gather(*(_scene() for _ in range(scenes)))
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Measure both and print them."""
+    scenes = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+    now = asyncio.run(_measure(scenes, THREADS))
+    before = asyncio.run(_measure(scenes, BEFORE))
+    least = WRITES * SECONDS
+    print(f"{scenes} scenes, {WRITES} writes of {SECONDS * 1000:g} ms each: at best {least:.2f} s")
+    print(f"{BEFORE} threads: {before:.2f} s; now: {now:.2f} s; ratio {before / now:.1f}")
+
+
+if __name__ == "__main__":
+    main()
