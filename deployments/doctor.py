@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import prefect
@@ -28,7 +27,6 @@ from adreel.prefect_errors import check_server, prefect_errors
 from adreel.runware_client import shared_client
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.storage.s3 import PIECE
 from deployments.deploying import read_file
 from deployments.recovery import Recovery, Terms
 from tasks.slots import LIMIT
@@ -37,8 +35,6 @@ PATIENCE = 10.0
 """Seconds for one answer of Prefect's server."""
 # Twice the time that `adreel recover` takes by default, and then some.
 LATE = Terms(silence=240, start=300, pause=180)
-# The storages that promise that no update is lost to another process; docs/storage.md.
-CONDITIONAL = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 LEASES_ON_DISK = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 
 
@@ -81,55 +77,16 @@ def _storage(settings: Settings) -> Finding:
     what = "storage"
     try:
         storage = Storage.of(settings)
-        broken = "; ".join(_broken_promises(storage))
+        storage.check()
+        # Only now: with its marker watched, the first write would make it.
+        storage.watch_marker()
+        storage.exists("sessions")
     except AdreelError as error:
-        return Finding(what, str(error), "nothing can be bought before this is mended")
-    if broken:
-        return Finding(what, f"{storage.url} {broken}", "do not use it: docs/storage.md names what a storage needs")
+        return Finding(what, str(error), "nothing can be bought before this is mended: docs/storage.md says how")
+    known = f"its id is {storage.storage_id}" if storage.storage_id else "it is new"
     if settings.is_storage_of_process:
-        return Finding(what, f"{storage.url} takes and gives files, for this process; a worker wants an absolute path")
-    return Finding(what, f"{storage.url} takes and gives files")
-
-
-def _broken_promises(storage: Storage) -> Iterator[str]:
-    """Do with small files what a purchase does with clips and records, and yield each promise that is broken."""
-    protocol = storage.url.partition("://")[0]
-    # S3 takes a clip of more than a piece by other requests.
-    sizes = [16, PIECE + 1] if protocol in {"s3", "s3a"} else [16]
-    for size in sizes:
-        yield from _publish_twice(storage, f".doctor-{uuid4().hex}.mp4", size)
-    record, others = f".doctor-{uuid4().hex}.json", iter([b"another process"])
-
-    def change(old: bytes | None) -> bytes:
-        if protocol in CONDITIONAL and (other := next(others, None)):
-            storage.write(record, other)
-        return (old or b"") + b"."
-
-    try:
-        storage.write(record, b"first")
-        updated = storage.update(record, change)
-        if storage.read(record) != updated:
-            yield "gives back something else than was written"
-        elif protocol in CONDITIONAL and updated != b"another process.":
-            yield "loses what another process has written (it ignores If-Match)"
-    finally:
-        storage.remove(record)
-
-
-def _publish_twice(storage: Storage, path: str, size: int) -> Iterator[str]:
-    with storage.workspace() as folder:
-        first, second = folder / "first", folder / "second"
-        first.write_bytes(b"1" * size)
-        second.write_bytes(b"2" * size)
-        try:
-            if not storage.publish(first, path):
-                yield "takes a new name for one that is taken"
-            elif storage.publish(second, path):
-                yield "overwrites a file that is there (it ignores If-None-Match)"
-            elif storage.read(path) != b"1" * size:
-                yield "gives back something else than was written"
-        finally:
-            storage.remove(path)
+        known += "; it is for this process: a worker wants an absolute path"
+    return Finding(what, f"{storage.url} takes and gives files; {known}")
 
 
 def _provider(settings: Settings) -> Finding:

@@ -211,3 +211,15 @@ class TestByTheCommandLine:
         with get_client(sync_client=True) as client:
             for each in first:
                 client.delete_flow_run(UUID(each["run_id"]))
+
+
+@pytest.mark.xdist_group("s3")
+@pytest.mark.parametrize("end", ["", "/"])
+def test_the_root_of_a_bucket_is_a_source(s3: S3Server, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    bucket = s3.bucket()
+    Storage(bucket, s3.options).write("one.json", json.dumps(session_data(session_id="one")).encode())
+    monkeypatch.setenv("ADREEL_STORAGE", f"{bucket}/ads")
+    monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", s3.environment["ADREEL_STORAGE_OPTIONS"])
+    settings = Settings.load()
+    assert check_sessions(settings, f"{bucket}{end}") == 1
+    assert [session.session_id for session in read_sessions(settings, f"{bucket}{end}")] == ["one"]

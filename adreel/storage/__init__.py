@@ -60,6 +60,11 @@ class Storage:
         return self._files.conditional
 
     @property
+    def piece(self) -> int:
+        """The bytes of a clip that go up in one request; 0 if all do."""
+        return self._files.piece
+
+    @property
     def storage_id(self) -> str | None:
         """The id in its marker, as far as this process has seen it; None of a new storage."""
         return marker.storage_id if (marker := self._marker()) else None

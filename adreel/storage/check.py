@@ -1,9 +1,7 @@
 """Does a store keep what adreel relies on? Each promise is tried on small files, which are removed again."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -21,17 +19,20 @@ NEEDED = (
 def check(storage: "Storage") -> None:
     """Raise StorageError with the first promise that a store does not keep."""
     folder = f".check-{uuid4().hex}"
-    record, clip = f"{folder}/record.json", f"{folder}/clip.mp4"
+    record, new = f"{folder}/record.json", f"{folder}/new.json"
+    # A clip of more than a piece goes up by other requests.
+    clips = {f"{folder}/{size}.mp4": size for size in (16, storage.piece + 1) if size > 1}
     try:
         storage.write(record, b"0")
         with _refusing(storage):
-            _check_update(storage, record)
-            _check_update(storage, f"{folder}/new.json")
-            _check_publish(storage, clip)
-        if storage.read(record) != b"ours" or storage.names(folder) != ["clip.mp4", "new.json", "record.json"]:
-            raise StorageError(f"{storage.url} gives back something else than was written: do not use it")
+            for clip, size in clips.items():
+                _check_publish(storage, clip, size)
+            for path in (record, new):
+                _check_update(storage, path)
+        if len(storage.names(folder)) != len(clips) + 2:
+            raise StorageError(f"{storage.url} does not list what was written: do not use it")
     finally:
-        for path in (record, clip, f"{folder}/new.json"):
+        for path in (record, new, *clips):
             storage.remove(path)
         with suppress(Exception):
             storage.fs.rmdir(f"{storage.root.rstrip('/')}/{folder}")
@@ -50,17 +51,25 @@ def _check_update(storage: "Storage", path: str) -> None:
 
     storage.update(path, change)
     if storage.is_conditional and seen[1:] != [b"theirs"]:
-        raise StorageError(f"{storage.url} ignores the condition of a write; {NEEDED}")
+        raise StorageError(f"{storage.url} loses what another process has written: it ignores the condition; {NEEDED}")
+    _check_content(storage, path, b"ours")
 
 
-def _check_publish(storage: "Storage", path: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="adreel-") as folder:
-        for content in (b"first", b"second"):
-            source = Path(folder, content.decode())
-            source.write_bytes(content)
-            storage.publish(source, path)
-    if storage.read(path) != b"first":
-        raise StorageError(f"{storage.url} overwrites a clip that is there; {NEEDED}")
+def _check_publish(storage: "Storage", path: str, size: int) -> None:
+    with storage.workspace() as folder:
+        sources = [folder / "first", folder / "second"]
+        for source, letter in zip(sources, (b"1", b"2"), strict=True):
+            source.write_bytes(letter * size)
+        if not storage.publish(sources[0], path):
+            raise StorageError(f"{storage.url} takes a new name for one that is taken: do not use it")
+        if storage.publish(sources[1], path):
+            raise StorageError(f"{storage.url} overwrites a file that is there: it ignores If-None-Match; {NEEDED}")
+    _check_content(storage, path, b"1" * size)
+
+
+def _check_content(storage: "Storage", path: str, content: bytes) -> None:
+    if storage.read(path) != content:
+        raise StorageError(f"{storage.url} gives back something else than was written: do not use it")
 
 
 @contextmanager

@@ -32,6 +32,8 @@ class Objects:
 
     conditional: ClassVar[bool] = False
     """Whether an update is a conditional put, which the server has to know."""
+    piece: ClassVar[int] = 0
+    """A clip of more bytes is put in pieces; 0 if it never is."""
     opening: dict[str, Any] = {"block_size": BLOCK, "cache_type": "readahead"}  # noqa: RUF012 - never changed
 
     def __init__(self, fs: Any) -> None:

@@ -45,6 +45,7 @@ class S3(Objects):
     """One bucket's objects; needs a server that knows If-Match and If-None-Match on puts."""
 
     conditional = True
+    piece = PIECE
 
     def read(self, path: str, most: int | None = None) -> bytes:
         """Return the content, in one request where s3fs asks for the size first."""

@@ -212,8 +212,8 @@ def test_a_good_storage_passes_the_check_and_keeps_nothing_of_it(
 @pytest.mark.parametrize(
     ("headers", "answer", "message"),
     [
-        (["HTTP_IF_MATCH"], None, "ignores the condition of a write"),
-        (["HTTP_IF_NONE_MATCH"], None, "ignores the condition of a write"),
+        (["HTTP_IF_MATCH"], None, "loses what another process has written"),
+        (["HTTP_IF_NONE_MATCH"], None, "overwrites a file that is there"),
         (["HTTP_IF_MATCH"], "501 Not Implemented", "refuses a conditional write"),
         (["HTTP_IF_NONE_MATCH"], "400 Bad Request", "refuses a conditional write"),
     ],
