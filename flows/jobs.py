@@ -1,5 +1,6 @@
 """What the flows share: a job is recorded, its scenes are mapped, waited for and summed up."""
 
+from functools import partial
 from typing import Any
 
 from prefect import get_run_logger
@@ -27,6 +28,7 @@ from flows.output import outlive_the_worker
 from tasks.events import job_finished
 from tasks.generate_scene import generate_scene
 from tasks.last_will import last_will
+from tasks.retries import RETRY_DELAYS, patiently
 from tasks.slots import ensure_limit
 
 Outcome = list[SceneView] | State[Any]
@@ -45,11 +47,15 @@ def run_job(
     """
     settings, records = open_records()
     job_id = str(flow_run.id)
-    # A run that comes back has its job; its session may have been changed by people since.
-    if new is not None and records.job(job_id) is None:
-        store_new(records, settings, new, scenarios, all_anew="a run with its session_id alone")
     with at_work(job_id) as runner:
-        job = start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=runner)
+
+        def start() -> Job:
+            # A run that comes back has its job; its session may have been changed by people since.
+            if new is not None and records.job(job_id) is None:
+                store_new(records, settings, new, scenarios, all_anew="a run with its session_id alone")
+            return start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=runner)
+
+        job = patiently(start, iter(RETRY_DELAYS))
         return _carry_out(records, settings, [(job, job.scenarios)])
 
 
@@ -62,14 +68,15 @@ def resume_jobs(target: str) -> Outcome:
     broken: list[AdreelError] = []
     work = []
     with at_work(str(flow_run.id)) as runner:
-        found = open_scenes(records, settings, target, broken)
+        delays = iter(RETRY_DELAYS)
+        found = patiently(lambda: open_scenes(records, settings, target, broken), delays)
         busy = {job.job_id: job.run_id for job in at_work_elsewhere(records, [job for job, _ in found], runner.run_id)}
         for job, scenes in found:
             if job.job_id in busy:
                 get_run_logger().warning("job %s is left to run %s, which works on it", job.job_id, busy[job.job_id])
                 continue
             with collecting(broken):
-                work.append((resume_job(records, settings, job, runner), scenes))
+                work.append((patiently(partial(resume_job, records, settings, job, runner), delays), scenes))
         return _carry_out(records, settings, work, broken)
 
 
@@ -101,10 +108,11 @@ def _carry_out(
     scenes: list[SceneView] = []
     if work:
         _generate(settings, work)
+    delays = iter(RETRY_DELAYS)
     for job, scenarios in work:
         with collecting(broken):
-            end_job(records, job)
-            view = job_view(records, job.job_id)
+            patiently(partial(end_job, records, job), delays)
+            view = patiently(partial(job_view, records, job.job_id), delays)
             _show_table(settings, view)
             job_finished(view)
             scenes += [scene for scene in view.scenes if scene.scenario in scenarios]

@@ -25,7 +25,7 @@ from adreel.settings import Settings
 from adreel.takes import Job
 from adreel.views import JobView, job_view
 from tasks.events import job_finished
-from tasks.generate_scene import RETRY_DELAYS, is_last_try, is_worth_retrying, may_pass
+from tasks.retries import RETRIES, is_last_try, may_pass, told_cleanly
 from tasks.slots import runware_slot
 
 BLOCK = 32
@@ -35,10 +35,7 @@ BLOCK = 32
 @task(
     name="campaign-ads",
     task_run_name="{ads}",
-    retries=len(RETRY_DELAYS),
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_jitter_factor=0.5,
-    retry_condition_fn=is_worth_retrying,
+    **RETRIES,
     persist_result=False,
 )
 async def campaign_ads(ads: str, make: Callable[[], Awaitable[None]]) -> None:
@@ -133,10 +130,12 @@ class Batch:
         """Make what is left; raises what keeps an ad from being made now, or has kept one for good."""
         outcomes = await asyncio.gather(*map(self._make_one, list(self._left.values())), return_exceptions=True)
         for error in outcomes:
+            if isinstance(error, Exception):
+                raise told_cleanly(error)
             if error is not None:
                 raise error
         if self._failed:
-            raise self._failed[0]
+            raise told_cleanly(self._failed[0])
 
     async def _make_one(self, session: Session) -> None:
         # One that is counted, well or badly, is done with: a further try of the others would buy it anew.

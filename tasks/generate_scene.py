@@ -2,13 +2,8 @@
 
 import asyncio
 from functools import partial
-from typing import Any
 
-import httpx
 from prefect import get_run_logger, task
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import TaskRunContext
-from prefect.tasks import Task
 
 from adreel.errors import AdreelError
 from adreel.jobs import give_up, produce_scene
@@ -22,24 +17,14 @@ from adreel.views import scene_video
 from tasks.artifacts import SceneProgress, show_poster
 from tasks.events import scene_failed, scene_stored
 from tasks.key import load_settings
+from tasks.retries import RETRIES, is_last_try, told_cleanly
 from tasks.slots import runware_slot
-
-RETRY_DELAYS: list[float] = [2, 4, 8, 16, 30]
-
-
-# Prefect takes nothing but a plain function here: anything else means "never retry", without a word.
-def is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether trying again by itself can help, by the error's class."""
-    return may_pass(state.data)
 
 
 @task(
     name="generate-scene",
     task_run_name="scene-{scenario}",
-    retries=len(RETRY_DELAYS),
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_jitter_factor=0.5,
-    retry_condition_fn=is_worth_retrying,
+    **RETRIES,
     # The take record is the truth; a cached result could only disagree with it.
     persist_result=False,
 )
@@ -55,6 +40,8 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
         if is_last_try(error):
             await _give_up(records, job, scenario, error)
             scene_failed(job, scenario, error)
+        if (clean := told_cleanly(error)) is not error:
+            raise clean from None
         raise
     finally:
         await progress.close()
@@ -76,17 +63,3 @@ async def _show_poster(settings: Settings, records: Records, take: Take) -> None
         await show_poster(settings, records.storage, take)
     except Exception as error:
         get_run_logger().warning("the poster can't be shown: %s", error)
-
-
-def may_pass(error: object) -> bool:
-    """Whether trying again by itself can help."""
-    # Prefect's own server may be away as well, such as when the key is read from its block.
-    return isinstance(error, httpx.TransportError) or (isinstance(error, AdreelError) and error.retryable)
-
-
-def is_last_try(error: Exception) -> bool:
-    """Whether the task will not be tried again after this error."""
-    if not may_pass(error):
-        return True
-    context = TaskRunContext.get()
-    return context is None or context.task_run.run_count > context.task.retries

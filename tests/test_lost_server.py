@@ -23,7 +23,8 @@ from adreel.records import Records
 from adreel.storage import Storage
 from adreel.views import session_view
 from tasks import slots
-from tasks.generate_scene import generate_scene, is_worth_retrying
+from tasks.generate_scene import generate_scene
+from tasks.retries import is_worth_retrying
 from tasks.slots import ensure_limit, runware_slot
 from tests.factories import make_session
 

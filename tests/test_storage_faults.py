@@ -23,7 +23,7 @@ from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from adreel.takes import AttemptState
 from adreel.verification import verify
-from tasks.generate_scene import RETRY_DELAYS, may_pass
+from tasks.retries import RETRY_DELAYS, may_pass
 from tests.factories import make_session, make_take
 from tests.rigs.faulty_storage import PASSING, READ_FAULTS, WRITE_FAULTS, Death, StorageFaults, faulty_storage
 from tests.studio import JOB, Studio, studio

@@ -1,0 +1,111 @@
+"""An outage of the store in any phase of a run: the run waits for it, and buys nothing twice."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect.states import Failed
+
+from adreel.errors import AdreelError, BadRecord, StorageUnavailable
+from adreel.foreign_text import is_clean
+from adreel.local_runware import LocalRunware
+from adreel.messages import State
+from adreel.records import Records
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.views import job_status
+from flows.generate_ad import generate_ad
+from tasks.campaign_ads import campaign_ads
+from tasks.generate_scene import generate_scene
+from tasks.retries import RETRY_DELAYS, is_worth_retrying, may_pass, patiently, told_cleanly
+from tests.factories import make_session
+from tests.runs import run
+from tests.storage.servers import Environment, S3Server
+
+AT_ONCE = {"config_kwargs": {"retries": {"max_attempts": 1}}}
+
+
+@pytest.mark.parametrize("task", [generate_scene, campaign_ads], ids=lambda task: task.name)
+def test_both_tasks_outlast_an_outage_of_a_minute(task: Any) -> None:
+    assert task.retry_condition_fn is is_worth_retrying
+    assert task.retries == len(task.retry_delay_seconds) == len(RETRY_DELAYS)
+    # Prefect's jitter may halve a delay.
+    assert sum(task.retry_delay_seconds) * (1 - task.retry_jitter_factor) >= 60
+    away: Any = Failed(data=StorageUnavailable("the store is away"))
+    assert is_worth_retrying(task, None, away)
+
+
+def test_only_what_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("tasks.retries.time.sleep", waited.append)
+    left: list[Exception] = [StorageUnavailable("away"), StorageUnavailable("away")]
+
+    def call() -> str:
+        if left:
+            raise left.pop()
+        return "well"
+
+    delays = iter(RETRY_DELAYS)
+    assert patiently(call, delays) == "well"
+    assert waited == RETRY_DELAYS[:2]
+    left.append(BadRecord("torn"))
+    with pytest.raises(BadRecord):
+        patiently(call, delays)
+    # What the jobs of a run may wait is one account.
+    left += [StorageUnavailable("away")] * 99
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            patiently(call, delays)
+    assert sum(waited) <= sum(RETRY_DELAYS)
+
+
+def test_an_unforeseen_error_is_told_in_words_that_a_database_can_keep() -> None:
+    told = told_cleanly(ValueError("a \0 and \ud800"))
+    assert isinstance(told, AdreelError)
+    assert is_clean(str(told))
+    assert not may_pass(told)
+    error = ValueError("as it is")
+    assert told_cleanly(error) is error
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+class TestARun:
+    @pytest.fixture
+    def records(self, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+        bucket, options = s3.bucket(), {**s3.options, **AT_ONCE}
+        monkeypatch.setenv("ADREEL_STORAGE", bucket)
+        monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", json.dumps(options))
+        monkeypatch.setattr("adreel.storage.PAUSES", (0, 0))
+        # Tasks keep their delays from their definition: the flow's own are meant.
+        monkeypatch.setattr("flows.jobs.RETRY_DELAYS", [0.2] * 6)
+        records = Records(Storage.of(Settings.load()))
+        records.save_session(make_session(seconds=1))
+        yield records
+        s3.answers = lambda _request, _environment: None
+
+    @pytest.mark.parametrize("phase", ["start", "end"])
+    def test_waits_for_a_store_that_is_away(
+        self, records: Records, runware: LocalRunware, s3: S3Server, phase: str
+    ) -> None:
+        refused = 0
+
+        def answer(request: str, _environment: Environment) -> tuple[str, bytes] | None:
+            nonlocal refused
+            is_job = "/jobs/" in request
+            has_stored = len(runware.ledger.entries) == 4 and runware.ledger.counters.downloads >= 4
+            if is_job and refused < 9 and (phase == "start" or (has_stored and request.startswith("PUT"))):
+                refused += 1
+                return "503 SlowDown", b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
+            return None
+
+        s3.answers = answer
+        job_id, state = run(generate_ad, session_id="ad")
+        assert state.is_completed(), state.message
+        assert refused == 9
+        assert job_status(records, job_id).overall_status == State.COMPLETED
+        job = records.job(job_id)
+        assert job
+        assert job.ended_at
+        assert len(runware.ledger.entries) == 4
