@@ -39,7 +39,7 @@ def proxied(public_url: str, **headers: str) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.parametrize("trusted", [["127.0.0.1"], ["10.0.0.0/8", "127.0.0.0/8"], ["10.0.0.0/8"], []])
+@pytest.mark.parametrize("trusted", [["127.0.0.1"], ["10.0.0.0/8", "127.0.0.0/8"], ["10.0.0.0/8"], ["192.0.2.1"]])
 def test_the_forwarded_scheme_and_address_count_from_trusted_proxies_alone(trusted: list[str]) -> None:
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9", "Sec-Fetch-Site": "same-origin"}
     with served(ADREEL_TRUSTED_PROXIES=",".join(trusted)) as client:

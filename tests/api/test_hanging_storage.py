@@ -1,52 +1,55 @@
 """A storage that hangs: requests that need it end with 503, and the others are answered as ever."""
 
-import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
 
 from adreel.api import health, threads
 from adreel.records import Records
+from adreel.storage import Storage
 from tests.api.raw import ask_at_once, until
 from tests.api.serving import served
 from tests.api.test_security import KEY, every_route
 from tests.factories import make_session
 
+T = TypeVar("T")
 CLIP = "ad_hook_0123abcd.mp4"
 
 
-class Fifos:
-    """Files that hang whoever opens them, as a dead network disk would."""
+class DeadDisk:
+    """Calls for some files hang where no deadline of the storage can reach them, as in a kernel that waits for NFS."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._paths: list[Path] = []
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+        self._back = threading.Event()
 
-    def put(self, name: str) -> None:
-        path = self._root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        os.mkfifo(path)
-        self._paths.append(path)
+    def come_back(self) -> None:
+        """Let all calls go on."""
+        self._back.set()
 
-    def release(self) -> None:
-        """Let everything go on that hangs at one, and take them away."""
-        while self._paths:
-            path = self._paths.pop()
-            writer = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-            path.unlink()
-            os.close(writer)
+    def hanging(self, call: Callable[..., T]) -> Callable[..., T]:
+        """Return a method of the storage that hangs for the files."""
+
+        def hang(storage: Storage, path: str, *arguments: object, **settings: object) -> T:
+            if path in self.paths:
+                self._back.wait()
+            return call(storage, path, *arguments, **settings)
+
+        return hang
 
 
 @pytest.fixture
-def fifos(records: Records) -> Iterator[Fifos]:
-    fifos = Fifos(Path(records.storage.location("")))
-    yield fifos
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadDisk]:
+    disk = DeadDisk()
+    monkeypatch.setattr(Storage, "read", disk.hanging(Storage.read))
+    monkeypatch.setattr(Storage, "open", disk.hanging(Storage.open))
+    yield disk
     # Threads that are left would hang for as long as the tests run.
-    fifos.release()
+    disk.come_back()
 
 
 @pytest.fixture
@@ -69,8 +72,8 @@ def guarded(records: Records, monkeypatch: pytest.MonkeyPatch, short: None) -> I
         yield client
 
 
-def test_clips_that_hang_hold_up_clips_alone(guarded: httpx.Client, fifos: Fifos) -> None:
-    fifos.put(CLIP)
+def test_clips_that_hang_hold_up_clips_alone(guarded: httpx.Client, disk: DeadDisk) -> None:
+    disk.paths.add(CLIP)
     address = str(guarded.base_url).rstrip("/")
     key = {"Authorization": f"Bearer {KEY}"}
     assert set(ask_at_once(address, [f"/outputs/{CLIP}"] * (threads.CLIPS.threads + 10), key)) == {503}
@@ -80,8 +83,8 @@ def test_clips_that_hang_hold_up_clips_alone(guarded: httpx.Client, fifos: Fifos
     assert guarded.post("/sign-in", data={"key": KEY}, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
 
 
-def test_records_that_hang_end_in_time_and_are_told_by_the_liveness_probe(guarded: httpx.Client, fifos: Fifos) -> None:
-    fifos.put("sessions/ad/session.json")
+def test_records_that_hang_end_in_time_and_the_liveness_probe_tells(guarded: httpx.Client, disk: DeadDisk) -> None:
+    disk.paths.add("sessions/ad/session.json")
     address = str(guarded.base_url).rstrip("/")
     key = {"Authorization": f"Bearer {KEY}"}
     assert guarded.get("/healthz").status_code == 200
@@ -89,7 +92,7 @@ def test_records_that_hang_end_in_time_and_are_told_by_the_liveness_probe(guarde
     assert guarded.post("/sign-in", data={"key": KEY}, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
     assert guarded.get("/metrics").status_code == 200
     until(lambda: guarded.get("/healthz").status_code == 503, "the liveness probe does not notice")
-    fifos.release()
+    disk.come_back()
     until(lambda: guarded.get("/healthz").status_code == 200, "the liveness probe does not recover")
     until(lambda: guarded.get("/api/sessions/well").status_code == 200, "the threads do not come back")
 
