@@ -52,13 +52,14 @@ def _show_pruned(records: Records, takes: list[Take], *, dry_run: bool) -> None:
         print_table(
             ("session", "scene", "take of job", "made", "cost", "clip"), [_row(records, take) for take in takes]
         )
-    size = sum(take.clip.size for take in takes if take.clip) / 1e6
+    size = sum(file.size for take in takes if (file := take.clip or take.aside)) / 1e6
     print_line(
         f"{'would remove' if dry_run else 'removed'} {len(takes)} takes, {size:.1f} MB, of {records.storage.url}"
     )
 
 
 def _row(records: Records, take: Take) -> tuple[str, ...]:
-    clip = records.storage.location(take.clip.file) if take.clip else take.state
+    file = take.clip or take.aside
+    clip = records.storage.location(file.file) if file else take.state
     made = take.created_at.strftime("%Y-%m-%d %H:%M")
     return take.session_id, take.scenario, take.job_id, made, money(take.cost), clip
