@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -253,3 +254,21 @@ def test_metrics_tell_jobs_scenes_seconds_cost_and_requests(api: httpx.Client, r
     assert "adreel_scene_seconds_count 1.0" in lines
     assert any(line.startswith("adreel_lag_seconds ") for line in lines)
     assert 'adreel_http_requests_total{method="GET",route="/api/videos/status/{job_id}",status="200"} 1.0' in lines
+
+
+def test_a_storage_that_is_gone_is_neither_ready_nor_written_to(api: httpx.Client, records: Records) -> None:
+    assert api.post("/api/sessions", json=session_data(session_id="lamp-1")).status_code == 201
+    folder = Path(records.storage.root)
+    folder.rename(folder.with_name("unmounted"))
+    folder.mkdir()
+    for answer in (
+        api.post("/api/sessions", json=session_data(session_id="lamp-2")),
+        api.get("/api/sessions/lamp-1"),
+        api.get("/api/sessions"),
+        api.get("/readyz"),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:adreel:problem:storageUnavailable")
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    folder.with_name("unmounted").rename(folder)
+    assert api.get("/api/sessions/lamp-1").status_code == 200
