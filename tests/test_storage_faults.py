@@ -110,7 +110,8 @@ async def test_an_outage_that_lasts_is_left_to_the_task_s_retries(fault: str, in
 
 @pytest.mark.parametrize("fault", [fault for fault in WRITE_FAULTS + READ_FAULTS if fault not in PASSING])
 async def test_a_purchase_that_meets_a_fault_anywhere_is_taken_up_when_it_is_over(fault: str, inner: str) -> None:
-    for number in count(2):  # The first read and the first write are those of the session, before the job.
+    # Those before are of the marker and the session, before the job.
+    for number in count(5 if fault in READ_FAULTS else 3):
         faults = StorageFaults([f"{fault}@{number}"])
         storage = faulty_storage(faults, f"{inner}/{number}")
         async with studio(render_seconds=0, ADREEL_STORAGE=storage.url) as it:
