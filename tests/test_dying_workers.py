@@ -13,11 +13,15 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Scheduled
 
+from adreel.jobs import start_job
 from adreel.local_runware import LocalRunware, in_thread
+from adreel.messages import State as JobState
 from adreel.records import Records
 from adreel.scenarios import Scenario
+from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.takes import Take
+from adreel.views import job_status
 from tests.factories import make_session
 from tests.slots import free_slots
 from tests.workers import (
@@ -169,6 +173,32 @@ def test_a_cancel_at_any_step_frees_the_slots_and_a_resume_brings_the_clips_home
             assert ended(start("resume/resume", target="ad")).state_name == "Completed"
     assert all(take.is_stored for take in takes(records, run_id).values())
     assert bought(well_again) == sorted(STEPS)
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("flow", ["generate-campaign", "resume"])
+def test_a_cancelled_run_of_many_jobs_ends_each_of_them(
+    records: Records, runware: LocalRunware, flow: str, tmp_path: Path
+) -> None:
+    runware.inject("neverEnds:hookx*")
+    sessions = [make_session(session_id=f"ad-{number}", seconds=1) for number in range(3)]
+    source = tmp_path / "ads.jsonl"
+    source.write_text("\n".join(session.model_dump_json(exclude_none=True) for session in sessions))
+    for session in sessions if flow == "resume" else []:
+        records.save_session(session)
+        start_job(records, Settings.load(), f"job-of-{session.session_id}", session.session_id)
+    parameters: dict[str, Any] = {"target": "all"} if flow == "resume" else {"source": str(source)}
+    with worker():
+        run_id = start(f"{flow}/{flow}", **parameters)
+        until(lambda: len(runware.ledger.open_entries()) == 3, "the hooks")
+        jobs = records.jobs()
+        assert {job.run_id for job in jobs} == {str(run_id)}
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(run_id, Cancelling())
+        assert ended(run_id).state_name == "Cancelled"
+        until(lambda: all(job.ended_at for job in records.jobs()), "the ends of the jobs", 20)
+    states = {job_status(records, job.job_id).overall_status for job in jobs}
+    assert states <= {JobState.PARTIAL, JobState.FAILED}
 
 
 def test_sigterm_to_a_worker_leaves_its_slots_to_the_next_worker_which_carries_the_run_on(
