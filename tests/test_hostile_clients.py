@@ -14,7 +14,7 @@ from tests.rigs.hostile_clients import (
 
 ROOT = Path(__file__).parents[1]
 SMALL = Scale(
-    connections=1015, seconds=3, half_bodies=5, half_seconds=0, methods=200, guess_seconds=1, open_requests=40
+    connections=1100, seconds=3, half_bodies=5, half_seconds=0, methods=200, guess_seconds=1, open_requests=40, hangs=1
 )
 
 

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from adreel.api.backend import Backend, Served
 from adreel.api.openapi import answers
 from adreel.api.problems import Refusal
-from adreel.api.threads import CLIPS, run_in
+from adreel.api.threads import CLIPS, run_in, run_later
 from adreel.errors import NotFound, StorageError
 from adreel.scenarios import Scenario
 from adreel.storage import Storage
@@ -149,12 +149,15 @@ def _open(backend: Backend, file: str) -> tuple[BinaryIO, int]:
 
 async def _read(stream: BinaryIO, part: Part) -> AsyncIterator[bytes]:
     """Yield the bytes of a part; a storage that hangs midway ends the connection, which a player sees as cut off."""
-    with stream:
+    try:
         await run_in(CLIPS, partial(stream.seek, part.first))
         left = part.length
         while left and (chunk := await run_in(CLIPS, partial(stream.read, min(CHUNK, left)))):
             left -= len(chunk)
             yield chunk
+    finally:
+        # A file waits for a read that hangs before it closes.
+        run_later(CLIPS, stream.close)
 
 
 def _matches(header: str, etag: str) -> bool:

@@ -16,7 +16,7 @@ OWN_PATHS = {"api", "healthz", "metrics", "new", "openapi.json", "outputs", "rea
 
 # Quotes are escaped in the values of HTML and JSON: none of them can look like an attribute or a field.
 LINKS = re.compile(rb'\b(href|src|action|poster|data-page)="/(?!/)')
-CLIPS = re.compile(rb'"(video_url|poster_url)":(\s*)"/(?!/)')
+CLIPS = re.compile(rb'"(video_url|poster_url|aside_url)":(\s*)"/(?!/)')
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ class _Threads:
         future.add_done_callback(self._give_back)
         return await asyncio.wrap_future(future)
 
+    def later(self, call: Callable[[], object]) -> None:
+        """Run a call when a thread has time for it."""
+        self._executor.submit(call)
+
     def stuck_seconds(self) -> float:
         """How long all threads have been in the calls that they are in now."""
         return 0 if self._full_since is None else self._loop.time() - self._full_since
@@ -99,6 +103,11 @@ async def run_in(pool: Pool, call: Callable[[], T]) -> T:
         if not limit.expired():
             raise
         raise StorageError(f"the storage did not answer within {pool.seconds:g} s ({pool.name})") from None
+
+
+def run_later(pool: Pool, call: Callable[[], object]) -> None:
+    """Have a call run in a thread of a pool, and wait for nothing."""
+    _threads(pool).later(call)
 
 
 def stuck_seconds() -> float:

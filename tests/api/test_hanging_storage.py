@@ -1,5 +1,6 @@
 """A storage that hangs: requests that need it end with 503, and the others are answered as ever."""
 
+import io
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -95,6 +96,43 @@ def test_records_that_hang_end_in_time_and_the_liveness_probe_tells(guarded: htt
     disk.come_back()
     until(lambda: guarded.get("/healthz").status_code == 200, "the liveness probe does not recover")
     until(lambda: guarded.get("/api/sessions/well").status_code == 200, "the threads do not come back")
+
+
+class DeadFile(io.RawIOBase):
+    """A file that opens, and hangs whoever reads it."""
+
+    def __init__(self, back: threading.Event) -> None:
+        self._back = back
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return 1_000_000 if whence == 2 else offset
+
+    def tell(self) -> int:
+        return 0
+
+    def readinto(self, _buffer: object) -> int:
+        self._back.wait()
+        return 0
+
+
+def test_a_clip_that_hangs_midway_ends_and_holds_up_nobody(
+    guarded: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = threading.Event()
+    monkeypatch.setattr(Storage, "open", lambda *_: io.BufferedReader(DeadFile(back)))
+    try:
+        with pytest.raises(httpx.RemoteProtocolError):
+            guarded.get(f"/outputs/{CLIP}")
+        # Closing a file waits for the call that reads it: that must not be the event loop.
+        assert guarded.get("/healthz", timeout=10).status_code == 200
+    finally:
+        back.set()
 
 
 def test_no_request_uses_the_threads_that_everything_shares(
