@@ -93,12 +93,14 @@ class StandInForPrefect(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a question of Prefect's client."""
-        self.send_response(404 if "flow_runs" in self.path else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
+        is_run = "flow_runs" in self.path
+        body = b'{"detail": "Flow run not found"}' if is_run else b"{}"
         with suppress(OSError):
-            self.wfile.write(b"{}")
+            self.send_response(404 if is_run else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         """Say nothing."""
