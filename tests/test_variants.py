@@ -94,3 +94,15 @@ def test_a_file_of_something_else_says_what_is_expected(tmp_path: Path, dump: Ca
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is no .*ads\.yaml"):
         check_sessions(Settings.load(), str(tmp_path / "ads.yaml"))
+
+
+def test_a_fact_that_is_too_long_for_a_scene_is_named_before_it_is_filled_in(tmp_path: Path) -> None:
+    facts = {**PRODUCTS[0], "main_benefit": "x" * 4001}
+    with pytest.raises(InputError, match=r"lamp in variant v: main_benefit has 4001 characters: at most 4000 fit into"):
+        ads(tmp_path / "ads.json", [facts], [variant("v", "{main_benefit}" * 1000)])
+
+
+@pytest.mark.parametrize("name", [True, 1.5, ["day"]])
+def test_a_variant_s_name_is_text(tmp_path: Path, name: object) -> None:
+    with pytest.raises(InputError, match=r"variant of number 1 of its variants is read as .*: put it in quotes"):
+        ads(tmp_path / "ads.json", PRODUCTS, [{**variant("v", "x"), "variant": name}])
