@@ -105,6 +105,9 @@ def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int, *, 
         # A script's background has SIGINT ignored, and Prefect's handler turns SIGTERM into it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         setup_signal_handlers_worker(os.getpid(), "the worker", print)
+        # The end of its terminal is the end of its runs too; nohup has it ignored.
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
         worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
         asyncio.run(worker.start(with_healthcheck=with_healthcheck))
 

@@ -95,10 +95,17 @@ def test_the_end_of_a_worker_is_the_end_of_all_that_it_started(worker: psutil.Pr
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
-    [("worker", "started!"), ("recover", "Watching the runs"), ("serve --port 0", "")],
+    ("command", "words", "number"),
+    [
+        ("worker", "started!", signal.SIGTERM),
+        ("worker", "started!", signal.SIGHUP),
+        ("recover", "Watching the runs", signal.SIGTERM),
+        ("serve --port 0", "", signal.SIGTERM),
+    ],
 )
-def test_sigterm_ends_a_process_in_the_background_of_a_script(prefect: str, command: str, words: str) -> None:
+def test_a_signal_ends_a_process_in_the_background_of_a_script(
+    prefect: str, command: str, words: str, number: signal.Signals
+) -> None:
     deploy(prefect, Path())
     Path("said").touch()
     # A shell without job control has such a process ignore SIGINT.
@@ -111,7 +118,7 @@ def test_sigterm_ends_a_process_in_the_background_of_a_script(prefect: str, comm
         try:
             until(lambda: words in Path("said").read_text() if words else process.net_connections(), command)
             everything += process.children(recursive=True)
-            process.terminate()
+            process.send_signal(number)
             psutil.wait_procs(everything, timeout=30)
         finally:
             alive = [left for left in everything if left.is_running()]
