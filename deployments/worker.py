@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -24,6 +24,7 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
 from adreel.env_file import read_env_file
 from adreel.errors import AdreelError, InputError
+from adreel.prefect_errors import explain
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -49,6 +50,43 @@ class WarmWorker(ProcessWorker):
 
     type = "adreel"
     job_configuration = WarmConfiguration
+    _trouble = ""
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Ask for runs and start them; whatever is wrong at Prefect, start none and ask again at the next look."""
+        async with self._asking_on():
+            return await super().get_and_submit_flow_runs()
+        return []
+
+    async def sync_with_backend(self) -> None:
+        """Send a heartbeat and read the work pool; whatever is wrong at Prefect, the next time does."""
+        async with self._asking_on():
+            await super().sync_with_backend()
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        try:
+            await super()._submit_run(flow_run)
+        except Exception as error:
+            if (explained := explain(error)) is None:
+                raise
+            # Nothing was started: it is offered again at the next look.
+            self._logger.warning("run %s was not started: %s", flow_run.id, explained)
+            self._release_limit_slot(flow_run.id)
+            self._submitting_flow_run_ids.discard(flow_run.id)
+
+    @asynccontextmanager
+    async def _asking_on(self) -> AsyncIterator[None]:
+        # Prefect's own worker ends after some such errors, and ends all its runs, whose clips are paid for.
+        try:
+            yield
+        except Exception as error:
+            if (explained := explain(error)) is None:
+                raise
+            if str(explained) != self._trouble:
+                self._logger.warning("%s; asking on", explained)
+            self._trouble = str(explained)
+        else:
+            self._trouble = ""
 
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         # A run that is retried while its earlier process still ends makes Prefect's worker die, with all its runs

@@ -1,8 +1,9 @@
 """Servers that answer in the place of Prefect's, each in its own wrong way."""
 
+import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -69,3 +70,74 @@ def answering(status: int, content_type: str, content: bytes, *, chunks: int = 1
                 yield url
         finally:
             server.shutdown()
+
+
+class Door:
+    """A way to a server over which something else may answer for a while."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._answer: bytes | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._pass_on, "127.0.0.1", 0))
+        self._thread = Thread(target=self._loop.run_forever, daemon=True)
+        self.refused = 0
+        """Requests that something else has answered."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/api"
+
+    @contextmanager
+    def opened(self) -> Iterator["Door"]:
+        """Pass connections on until the context ends."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self.answer_by(None)
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def answer_by(self, kind: str | None) -> None:
+        """Have something else answer from now on, or the server again."""
+        self._answer = None
+        if kind:
+            status, content_type, content = ANSWERS[kind]
+            head = f"HTTP/1.1 {status} X\r\nContent-Type: {content_type}\r\nContent-Length: {len(content)}"
+            self._answer = f"{head}\r\nConnection: close\r\n\r\n".encode() + content
+        for writer in list(self._open):
+            self._loop.call_soon_threadsafe(writer.close)
+
+    async def _close(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            if self._answer:
+                self.refused += 1
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._answer)
+                await writer.drain()
+            else:
+                upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._port)
+                self._open |= {writer, upstream}
+                await asyncio.gather(_copy(reader, upstream), _copy(upstream_reader, writer))
+                self._open -= {writer, upstream}
+        writer.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while content := await reader.read(65536):
+            writer.write(content)
+            await writer.drain()
+    writer.close()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import psutil
@@ -24,9 +25,10 @@ from adreel.takes import AttemptState, Job
 from deployments.worker import environment_of_runs, may_hold_slots, those_with_slots
 from tests import workers
 from tests.factories import NOW, make_session, make_take, save_job
+from tests.impostors import Door
 from tests.storage.servers import S3Server
 from tests.test_cli import ADREEL, adreel
-from tests.workers import deploy, ended, kill_run, processes_of, start, state_name, until
+from tests.workers import deploy, ended, kill_run, processes_of, read, start, state_name, until
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
@@ -193,6 +195,29 @@ def test_a_storage_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ADREEL_STORAGE", "memory://ads")
     with pytest.raises(InputError, match="each run would have its own"):
         environment_of_runs(Settings.load(), os.environ)
+
+
+@pytest.mark.parametrize("kind", ["a web page", "other credentials"])
+def test_something_else_that_answers_for_a_while_ends_no_worker(
+    prefect: str, runware: LocalRunware, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Records(Storage("outputs")).save_session(make_session(seconds=1))
+    deploy(prefect, Path())
+    port = urlsplit(prefect).port
+    assert port
+    with Door(port).opened() as door:
+        monkeypatch.setenv("PREFECT_API_URL", door.url)
+        with workers.worker("patient") as process:
+            first = start("generate-ad/generate-ad", session_id="ad", scenarios=["hook"])
+            assert ended(first).state_name == "Completed"
+            door.answer_by(kind)
+            refused = door.refused
+            until(lambda: process.poll() is not None or door.refused > refused + 8, "some more questions")
+            door.answer_by(None)
+            second = start("generate-ad/generate-ad", session_id="ad", scenarios=["hook"])
+            until(lambda: process.poll() is not None or read(second).state_name == "Completed", "the second run")
+            assert process.poll() is None
+    assert "asking on" in Path("patient.log").read_text()
 
 
 def test_a_missing_server_or_pool_is_named(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
