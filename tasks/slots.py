@@ -20,6 +20,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_logger
 
 from adreel.errors import AccountError, NoFreeSlot
+from adreel.prefect_errors import explain
 
 LIMIT = "runware"
 # A render takes one to five minutes: a lease that nobody renews any more lasts for as long.
@@ -32,6 +33,8 @@ WAIT_SECONDS = 6 * 3600
 LONGEST_PAUSE = 5.0
 # A server that is busy needs a moment for a slot that is free.
 TELL_SECONDS = 2.0
+# No answer, or one of something else than Prefect: a web page, or JSON of another shape.
+NO_USABLE_ANSWER = (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError, RecursionError)
 NOT_THAT_MANY = {httpx.codes.LOCKED, httpx.codes.UNPROCESSABLE_ENTITY}
 
 logger = get_logger("adreel.slots")
@@ -73,8 +76,8 @@ async def runware_slot(
                 lease = await slots.take(earlier)
     except TimeoutError:
         raise NoFreeSlot(f"no slot of the limit {LIMIT!r} was free for {WAIT_SECONDS / 3600:g} h") from None
-    except httpx.HTTPError as error:
-        why = str(error) or type(error).__name__
+    except NO_USABLE_ANSWER as error:
+        why = str(explain(error) or error) or type(error).__name__
         raise NoFreeSlot(f"Prefect's server can't be asked for a slot of the limit {LIMIT!r}: {why}") from error
     try:
         yield lease.lease_id
@@ -168,7 +171,7 @@ class Slots:
             lease_id = await asyncio.shield(asking)
         except asyncio.CancelledError:
             # The server may grant it all the same, and nobody else would give it back.
-            with suppress(TimeoutError, httpx.HTTPError, AccountError):
+            with suppress(*NO_USABLE_ANSWER, AccountError):
                 async with asyncio.timeout(GIVE_BACK_SECONDS):
                     if granted := await asking:
                         await self._release(granted)
@@ -190,7 +193,7 @@ class Slots:
             # Prefect's client would ask on for more than a minute.
             async with asyncio.timeout(RENEWAL_SECONDS), get_client() as client:
                 await client.renew_concurrency_lease(lease.lease_id, LEASE_SECONDS)
-        except (httpx.HTTPError, TimeoutError) as error:
+        except NO_USABLE_ANSWER as error:
             if _is_gone(error):
                 await self._replace(lease)
                 return True
@@ -209,7 +212,7 @@ class Slots:
         del self._leases[lease.lease_id]
         lease.left = 0
         granted = None
-        with suppress(httpx.HTTPError, TimeoutError, AccountError):
+        with suppress(*NO_USABLE_ANSWER, AccountError):
             async with asyncio.timeout(RENEWAL_SECONDS):
                 granted = await _ask(lease.held)
         if granted is None:
@@ -277,7 +280,7 @@ async def _given_back(lease_id: UUID) -> bool:
         async with asyncio.timeout(GIVE_BACK_SECONDS):
             async with get_client() as client:
                 await client.release_concurrency_slots_with_lease(lease_id)
-    except (httpx.HTTPError, TimeoutError) as error:
+    except NO_USABLE_ANSWER as error:
         why = str(error) or f"no answer within {GIVE_BACK_SECONDS:g} s"
         logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, why)
         return False

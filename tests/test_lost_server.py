@@ -27,6 +27,7 @@ from tasks.generate_scene import generate_scene
 from tasks.retries import is_worth_retrying
 from tasks.slots import ensure_limit, runware_slot
 from tests.factories import make_session
+from tests.impostors import impostor
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
@@ -269,3 +270,23 @@ def test_a_run_whose_worker_has_died_goes_on_unheard(prefect: str, runware: Loca
     run.wait(120)
     assert session_view(records, "ad").state == State.COMPLETED
     assert len(runware.ledger.entries) == 4
+
+
+@pytest.mark.parametrize("kind", ["a web page", "another service", "half a document", "null", "other credentials"])
+async def test_something_else_that_answers_is_asked_again_for_a_slot(kind: str) -> None:
+    with impostor(kind), pytest.raises(NoFreeSlot, match="can't be asked for a slot") as raised:
+        async with runware_slot():
+            pass
+    assert raised.value.retryable
+
+
+@pytest.mark.parametrize("kind", ["a web page", "another service", "half a document"])
+async def test_a_slot_is_given_back_later_if_something_else_answers(
+    prefect: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ensure_limit(4)
+    async with AsyncExitStack() as slot:
+        assert await slot.enter_async_context(runware_slot())
+        with impostor(kind):
+            await slot.aclose()
+    assert [record for record in caplog.records if "can't be given back" in record.message]
