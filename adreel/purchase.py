@@ -285,12 +285,13 @@ class Purchase:
         self._attempt.aside = aside
         self.take.reach("fetched")
         await self._save("downloaded")
+        if self._attempt.state != AttemptState.RENDERED:
+            return  # Another runner has ended it: a file beside its own would belong to no record.
         await asyncio.to_thread(publish_aside, aside, folder, self._records.storage)
-        if self._attempt.state == AttemptState.RENDERED:
-            message = f"paid, but no playable MP4: {aside.reason}; kept aside as {aside.file} for a person to look at"
-            self._attempt.aside = aside
-            self._attempt.problem = self.take.problem = Problem(code=ClipKeptAside.code, message=message)
-            await self._move(AttemptState.FAILED, message)
+        message = f"paid, but no playable MP4: {aside.reason}; kept aside as {aside.file} for a person to look at"
+        self._attempt.aside = aside
+        self._attempt.problem = self.take.problem = Problem(code=ClipKeptAside.code, message=message)
+        await self._move(AttemptState.FAILED, message)
 
     async def _move(self, state: AttemptState, text: str) -> None:
         self.take.advance(state)

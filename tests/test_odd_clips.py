@@ -10,6 +10,7 @@ from random import Random
 import pytest
 from aiohttp import web
 
+from adreel.cli.keeping import prune_takes
 from adreel.cli.showing import show_status, show_takes
 from adreel.errors import ClipKeptAside, ClipUnavailable, StorageError
 from adreel.jobs import end_job, give_up, open_scenes
@@ -304,13 +305,19 @@ async def test_a_dead_address_leaves_a_reason_and_prune_offers_the_take(host: Ho
         assert open_scenes(it.records, it.settings, "all") == []
 
 
-async def test_prune_takes_what_was_kept_aside_along() -> None:
+async def test_prune_takes_what_was_kept_aside_along(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with studio("undecodableBytes") as it:
         job = it.start(Scenario.HOOK)
         with pytest.raises(ClipKeptAside):
             await it.produce(job=job)
         end_job(it.records, job)
+        monkeypatch.setenv("ADREEL_STORAGE", it.settings.storage)
+        prune_takes("0d", keep_current=True, dry_run=True, as_json=False)
         [take] = prunable(it.records, utc_now(), keep_current=True)
+        assert take.aside
+        assert take.aside.file in capsys.readouterr().out
         prune(it.records, take)
         assert not any("aside" in name for name in it.records.storage.names(""))
 
