@@ -120,7 +120,9 @@ def _created(path: Path) -> BinaryIO:
 def _close_to_others(stream: BinaryIO) -> None:
     mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
     if mode & OTHERS:
-        os.fchmod(stream.fileno(), mode & ~OTHERS)
+        # Some mounts (exFAT, SMB) have one mode for all files, and refuse another.
+        with suppress(OSError):
+            os.fchmod(stream.fileno(), mode & ~OTHERS)
 
 
 def make_folder(folder: Path) -> None:

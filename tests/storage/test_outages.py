@@ -250,8 +250,12 @@ def test_a_server_that_refuses_checksums_behind_a_body_is_written_to(
     storage: Storage, s3: S3Server, tmp_path: Path
 ) -> None:
     def refuse(request: str, environment: Environment) -> Any:
-        trailer = environment.get("HTTP_X_AMZ_TRAILER") or "TRAILER" in environment.get("HTTP_X_AMZ_CONTENT_SHA256", "")
-        return ("401 Unauthorized", error_of("Unauthorized")) if trailer else None
+        # Over TLS they come behind the body, over plain HTTP in a header.
+        checksums = {
+            name for name in environment if name.startswith(("HTTP_X_AMZ_CHECKSUM", "HTTP_X_AMZ_SDK_CHECKSUM"))
+        }
+        behind = "HTTP_X_AMZ_TRAILER" in environment or "TRAILER" in environment.get("HTTP_X_AMZ_CONTENT_SHA256", "")
+        return ("401 Unauthorized", error_of("Unauthorized")) if checksums or behind else None
 
     s3.answers = refuse
     storage.write("a.json", b"1")
@@ -367,6 +371,19 @@ def test_files_are_closed_to_other_users(tmp_path: Path, umask: int, file: int, 
     for path in Path(storage.root).rglob("*"):
         assert oct(path.stat().st_mode & 0o777) == oct(folder if path.is_dir() else file), path
     assert Path(storage.root).stat().st_mode & 0o777 == folder
+
+
+def test_a_disk_that_knows_no_permissions_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    def refuse(_handle: int, _mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    storage = Storage(str(tmp_path / "outputs"))
+    storage.write("a.json", b"1")
+    assert storage.publish(finished(tmp_path, b"clip"), "clip.mp4")
+    assert storage.update("a.json", lambda old: (old or b"") + b"2") == b"12"
 
 
 def test_a_broken_record_stays_a_broken_record(tmp_path: Path) -> None:
