@@ -11,6 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.events import Event
 from prefect.events.clients import get_events_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
 from adreel import live_jobs
@@ -87,9 +88,19 @@ def test_without_a_server_a_far_run_is_at_work_while_its_records_are_fresh(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
-    assert at_work_elsewhere(records, [job]) == [job]
-    monkeypatch.setattr(live_jobs, "FRESH", timedelta(0))
-    assert at_work_elsewhere(records, [job]) == []
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert at_work_elsewhere(records, [job]) == [job]
+        monkeypatch.setattr(live_jobs, "FRESH", timedelta(0))
+        assert at_work_elsewhere(records, [job]) == []
+
+
+def test_a_server_that_does_not_answer_says_no_more_than_none(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_jobs, "PATIENCE_SECONDS", 1.0)
+    job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert at_work_elsewhere(records, [job]) == [job]
 
 
 @pytest.mark.xdist_group("prefect")
