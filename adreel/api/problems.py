@@ -103,7 +103,10 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(500, "unexpected", "something went wrong here; the log has it under this request_id")
     status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    # Where the storage is, and what its disk says, is for who reads the log.
+    # Where the storage and Prefect are, and what they say, is for who reads the log.
+    if isinstance(error, PrefectUnreachable):
+        detail = "Prefect gives no usable answer: the log says why"
+        return Refusal(status, PrefectUnreachable.code, detail, headers=headers)
     detail = "the storage can't be used: the log says why" if isinstance(error, StorageError) else str(error)
     return Refusal(status, error.code, detail, headers=headers)
 

@@ -193,6 +193,8 @@ def test_without_prefect_stored_jobs_are_told_and_new_ones_are_asked_to_come_lat
         api.get("/readyz"),
     ):
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:adreel:problem:prefectUnreachable")
+        # Where Prefect is, is for who reads the log.
+        assert "http" not in answer.json()["detail"]
         assert int(answer.headers["Retry-After"]) > 0
     assert api.get("/healthz").json() == {"status": "ok"}
 
