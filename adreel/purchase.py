@@ -272,13 +272,18 @@ class Purchase:
             await self._move(AttemptState.STORED, f"stored with a warning: {warnings}" if warnings else "stored")
 
     async def _note_clip(self, clip: Clip) -> None:
-        self.take.clip = clip
-        self.take.reach("fetched")
+        self._name_clip(clip)
         await self._save("downloaded and verified")
         if not self.take.is_stored and self.take.clip != clip:
-            # Another runner got other bytes: whose are published first is the clip, and only these may be named.
-            self.take.clip = clip
+            # Another runner got other bytes: those that are published first are the clip.
+            self._name_clip(clip)
             await asyncio.to_thread(self._write)
+
+    def _name_clip(self, clip: Clip) -> None:
+        self.take.clip = clip
+        self.take.reach("fetched")
+        if clip.sha256 not in self._attempt.published_sha256:
+            self._attempt.published_sha256.append(clip.sha256)
 
     async def _keep_aside(self, aside: AsideFile, folder: Path) -> None:
         """End the attempt with paid bytes that are no playable MP4; a person looks at them, and may buy anew."""

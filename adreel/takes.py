@@ -117,6 +117,7 @@ class Attempt(BaseModel):
     seed: int | None = None
     problem: Problem | None = None
     aside: AsideFile | None = Field(None, description="What was paid and is no playable MP4")
+    published_sha256: list[str] = Field(default_factory=list, description="Digests that runners were about to publish")
     interrupted_sha256: str | None = Field(None, description="Digest of the last download that broke off")
 
     @property

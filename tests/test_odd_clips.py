@@ -275,6 +275,28 @@ async def test_a_stranger_s_file_under_the_name_is_not_replaced(host: Host) -> N
         assert it.take().is_open
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_the_clip_that_another_runner_published_is_taken_if_a_runner_named_it(
+    host: Host, tmp_path: Path, is_known: bool
+) -> None:
+    ours, theirs = (odd_clips.film(tmp_path / "clip.mp4", seconds).read_bytes() for seconds in (5, 2))
+    async with studio() as it:
+        stored = await resumed(it, host, ours)
+        path = it.clip_path(stored)
+        path.write_bytes(theirs)
+        stored.attempts[-1].state = AttemptState.RENDERED
+        if is_known:
+            stored.attempts[-1].published_sha256.append(hashlib.sha256(theirs).hexdigest())
+        it.records.storage.remove(f"sessions/ad/takes/hook/{JOB}.json")
+        it.records.save_take(stored)
+        if is_known:
+            await it.produce()
+            assert (kept(it, it.take()), warnings(it.take())) == (theirs, ["shorterThanAsked"])
+        else:
+            with pytest.raises(StorageError, match="another file is at"):
+                await it.produce()
+
+
 async def test_a_clip_without_a_poster_is_stored(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from adreel import delivery
     from adreel.probe.process import probe
