@@ -230,8 +230,9 @@ class Storage:
         for pause in PAUSES:
             try:
                 return self._tried(verb, path, act, finding=finding)
-            except StorageUnavailable:
-                if time.monotonic() + pause > end:
+            except StorageUnavailable as error:
+                # A mount that is lost (no cause: its marker is missing) is not back within seconds.
+                if error.__cause__ is None or time.monotonic() + pause > end:
                     raise
                 time.sleep(pause * _dice.uniform(0.5, 1.5))
         return self._tried(verb, path, act, finding=finding)
