@@ -82,7 +82,7 @@ def test_a_started_job_is_generating_until_its_run_has_ended_and_needs_no_prefec
     answer = api.post(GENERATE, json={"session_id": "ad"})
     job_id = answer.json()["job_id"]
     assert answer.json() == {"success": True, "message": "Video generation started for 4 scenes", "job_id": job_id}
-    waiting = {"status": "generating", "progress": 0, "video_url": None, "error": None}
+    waiting = {"status": "generating", "progress": 0, "video_url": None, "error": None, "warnings": []}
     scenes = [{"scenario": str(scenario), **waiting} for scenario in Scenario]
     assert status(api, job_id) == {"job_id": job_id, "overall_status": "generating", "scenes": scenes}
 
