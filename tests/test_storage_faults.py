@@ -14,7 +14,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from PIL import Image
 
 from adreel.errors import StorageError, StorageUnavailable
 from adreel.jobs import open_scenes
@@ -236,15 +235,17 @@ async def test_a_full_local_disk_at_any_request_leaves_no_temporary_file_and_is_
     assert refused == {"create", "fsync", "replace", "link"}
 
 
-async def test_a_poster_that_finds_the_disk_full_is_trouble_of_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_arguments: object, **_options: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+async def test_a_clip_whose_poster_finds_the_disk_full_is_stored_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The probe process draws it: only a real device can refuse its bytes.
+    full_disk = tmp_path / "poster.jpg"
+    full_disk.symlink_to("/dev/full")
+    monkeypatch.setattr("adreel.delivery._poster_path", lambda _take, _path: full_disk)
     async with studio(render_seconds=0) as it:
-        with monkeypatch.context() as patch:
-            patch.setattr(Image.Image, "save", full)
-            with pytest.raises(StorageError, match=r"scene hook: .*\.tmp.*No space left.*resume"):
-                await it.produce()
+        clip = (await it.produce()).clip
+        assert clip is not None
+        assert (clip.poster, [warning.code for warning in clip.warnings]) == (None, ["noPoster"])
         await check_that_it_ends_well(it)
 
 
