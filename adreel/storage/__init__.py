@@ -37,16 +37,24 @@ class Storage:
     """A folder on some file system; paths are relative to it, with '/' between their parts.
 
     `options` go to the file system as they are: address, region, keys. `storage_id` is the id that its marker has to
-    have.
+    have. `sleep` waits between the tries of an operation.
     """
 
-    def __init__(self, url: str, options: dict[str, Any] | None = None, *, storage_id: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        options: dict[str, Any] | None = None,
+        *,
+        storage_id: str | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._files, self.root = connect(url, options or {})
         self.fs = self._files.fs
         self.url = without_password(url)
         self._hidden = secrets(url, options or {})
         self.is_local = isinstance(self._files, LocalDisk)
         self._expected_id = storage_id
+        self._sleep = sleep
         self._watches = False
 
     @classmethod
@@ -234,7 +242,7 @@ class Storage:
                 # A mount that is lost (no cause: its marker is missing) is not back within seconds.
                 if error.__cause__ is None or time.monotonic() + pause > end:
                     raise
-                time.sleep(pause * _dice.uniform(0.5, 1.5))
+                self._sleep(pause * _dice.uniform(0.5, 1.5))
         return self._tried(verb, path, act, finding=finding)
 
     def _tried(self, verb: str, path: str, act: Callable[[], T], *, finding: bool) -> T:

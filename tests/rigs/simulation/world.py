@@ -128,7 +128,7 @@ class World:
 
     def records(self) -> Records:
         """Open the records, as a new process would."""
-        storage = Storage("memory://sim")
+        storage = Storage("memory://sim", sleep=lambda _seconds: None)
         storage.fs, storage.root = self.disk, "sim"
         storage._files = Objects(self.disk)
         return Records(storage)
