@@ -59,8 +59,12 @@ async def bring_to(folder: Path, take: Take, storage: Storage, rules: DownloadRu
     found = Findings(reason=f"it is a .{extension} file, and no MP4")
     if extension in {MP4, UNKNOWN}:
         found = await probe(path, _poster_path(take, path))
-    if found.broken_off and take.attempts[-1].interrupted_sha256 != arrived.sha256:
-        raise Interrupted(f"the clip did not come whole: {found.broken_off}", arrived.sha256)
+    doubt = found.broken_off
+    if not (found.measures or arrived.has_length):
+        # Neither the server nor the file says how long it is: only a second download can tell that it is whole.
+        doubt = doubt or "its length is unknown"
+    if doubt and take.attempts[-1].interrupted_sha256 != arrived.sha256:
+        raise Interrupted(f"the clip may not have come whole: {doubt}", arrived.sha256)
     if found.measures:
         return _clip(take, path, arrived, found, found.measures)
     file = clip_name(take, f".aside.{extension}")

@@ -60,10 +60,11 @@ class DownloadRules:
 
 @dataclass(frozen=True)
 class Arrived:
-    """What was counted while a file came in; `size` in bytes."""
+    """Size in bytes and digest of a file that came in; `has_length`: the server announced the size."""
 
     size: int
     sha256: str
+    has_length: bool = True
 
 
 async def download(url: str, target: Path, rules: DownloadRules) -> Arrived:
@@ -170,7 +171,7 @@ async def _save(response: aiohttp.ClientResponse, target: Path, rules: DownloadR
             await asyncio.to_thread(_keep, stream, digest, chunk)
     if size == 0:
         raise ClipUnavailable(f"{host} sent no bytes")
-    return Arrived(size, digest.hexdigest())
+    return Arrived(size, digest.hexdigest(), has_length=response.content_length is not None)
 
 
 async def _chunk(content: aiohttp.StreamReader, most: int) -> bytes:

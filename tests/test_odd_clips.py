@@ -39,10 +39,17 @@ class Host:
         self.bodies: list[bytes] = []
         self.url = ""
         self.requests = 0
+        self.tells_length = True
 
-    async def answer(self, _request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
         body = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+        if not self.tells_length:
+            response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
+            response.enable_chunked_encoding()
+            await response.prepare(request)
+            await response.write(body)
+            return response
         return web.Response(body=body, content_type="video/mp4") if body else web.Response(status=404)
 
 
@@ -238,6 +245,18 @@ async def test_an_undecodable_part_that_comes_twice_is_kept_aside(host: Host, tm
         with pytest.raises(ClipKeptAside, match="breaks off"):
             await it.produce()
         assert kept(it, it.take()) == part
+
+
+async def test_undecodable_bytes_without_a_length_are_fetched_until_the_same_come_twice(host: Host) -> None:
+    host.tells_length = False
+    async with studio() as it:
+        with pytest.raises(ClipUnavailable, match="its length is unknown"):
+            await resumed(it, host, NOISE[: len(NOISE) // 2], NOISE)
+        with pytest.raises(ClipUnavailable):
+            await it.produce()
+        with pytest.raises(ClipKeptAside):
+            await it.produce()
+        assert kept(it, it.take()) == NOISE
 
 
 async def test_what_was_put_aside_before_the_record_said_so_is_found_again(

@@ -99,7 +99,7 @@ class Provider:
         if fault != "html200":
             self.ledger.serve(entry.uuid, sha256=hashlib.sha256(body).hexdigest())
         target.write_bytes(body)
-        return Arrived(len(body), hashlib.sha256(body).hexdigest())
+        return Arrived(len(body), hashlib.sha256(body).hexdigest(), has_length=fault != "shortBodyNoLength")
 
     def _body(self, fault: str | None, whole: bytes) -> bytes:
         match fault:
