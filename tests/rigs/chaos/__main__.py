@@ -14,7 +14,11 @@ from tests.rigs.chaos.rig import Rig
 from tests.rigs.chaos.stack import Terms, running
 
 # Each ends well after a further try or attempt. Counts and dice begin anew with each start of the local Runware.
-FAULTS = "dropReplyReset%0.05,dropReplySilent%0.01,closeTorn%0.03,badGateway%0.03,gone404%0.05,providerTimeout@4x1"
+FAULTS = (
+    "dropReplyReset%0.05,dropReplySilent%0.01,closeTorn%0.03,badGateway%0.03,gone404%0.05,providerTimeout@4x1,"
+    "slightlyShorterVideo%0.04,shorterVideo%0.04,coverArtFirst%0.04,editList%0.04,rotatedVideo%0.04,"
+    "webmBytes%0.03,undecodableBytes%0.03"
+)
 
 
 def main() -> int:

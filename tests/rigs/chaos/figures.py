@@ -28,6 +28,8 @@ def collect(rig: Rig, settling: Settling, ledger: Ledger) -> dict[str, int | str
         "tasks that failed at the provider": sum(entry.outcome != SUCCESS for entry in ledger.entries),
         "scenes bought": len(bought(ledger, orders)),
         "clips stored": sum(take.is_stored for take in takes),
+        "clips stored with a warning": sum(bool(take.clip and take.clip.warnings) for take in takes),
+        "clips kept aside": sum(take.aside is not None for take in takes),
         "scenes failed for good": len(takes) - sum(take.is_stored for take in takes) - len(open_takes(rig.records)),
         "paid twice": len(paid_twice(ledger, orders)),
         "lost": len(lost(rig.records, ledger)),
