@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from adreel.documents import SIZE_ADVICE
+from adreel.documents import SIZE_ADVICE, read_json
 from adreel.env_file import read_env_file, share_with_storages
 from adreel.errors import InputError
 from adreel.local_paths import storage_place
@@ -179,9 +179,9 @@ class Settings(BaseSettings):
     @classmethod
     def _is_object(cls, value: SecretStr) -> SecretStr:
         try:
-            found = json.loads(value.get_secret_value())
-        except ValueError as error:
-            raise ValueError(f"it is no JSON: {error}") from None
+            found = read_json(value.get_secret_value(), "it")
+        except InputError as error:
+            raise ValueError(str(error)) from None
         if not isinstance(found, dict):
             raise ValueError('it has to be a JSON object, such as {"endpoint_url": "https://..."}')  # noqa: TRY004 - pydantic takes no other
         return value

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from adreel.env_file import read_env_file
 from adreel.errors import InputError
 
 API_URL, API_AUTH, SERVER_AUTH = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
@@ -44,8 +45,8 @@ def use_auth(environment: MutableMapping[str, str], folder: Path = DEFAULT_FOLDE
     if API_AUTH in environment or not (auth := kept.get(API_AUTH)):
         return
     # A `.env` or an address that can't be read is for those to report who need it.
-    with suppress(ValueError):
-        url = environment.get(API_URL) or dotenv_values(".env").get(API_URL)
+    with suppress(ValueError, InputError):
+        url = environment.get(API_URL) or read_env_file().get(API_URL)
         # Any other server must not see the secret.
         if url and _place(url) == _place(kept.get(API_URL) or ""):
             environment[API_AUTH] = auth

@@ -1,6 +1,7 @@
 """Settings: where they come from, how wrong ones are named, and when money can be spent."""
 
 import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from adreel.settings import RUNWARE_URL, Settings, is_loopback
 from adreel.storage import Storage
 from deployments.worker import environment_of_runs
 from tests.storage.servers import S3Server
+from tests.test_cli import ADREEL
 
 KEY = "rw-very-secret"
 
@@ -407,6 +409,13 @@ class TestEnvFile:
         monkeypatch.setattr(env_file, "PIPE_SECONDS", 0.05)
         with pytest.raises(InputError, match=r"\.env: it is a named pipe that nobody wrote"):
             Settings.load()
+
+    @pytest.mark.parametrize("command", ["doctor", "recover", "worker"])
+    def test_no_command_waits_for_ever_where_prefect_s_own_settings_would(self, command: str) -> None:
+        os.mkfifo(".env")
+        ended = subprocess.run([ADREEL, command], capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 2
+        assert "can't read .env: it is a named pipe that nobody wrote" in ended.stderr
 
     def test_what_the_libraries_of_storages_look_for_gets_into_the_environment(
         self, monkeypatch: pytest.MonkeyPatch

@@ -10,12 +10,15 @@ import typer
 
 from adreel import __version__
 from adreel.cli.output import make_output_last, output_error, printable
+from adreel.env_file import check_env_file
 from adreel.errors import AdreelError, InputError
 from adreel.proxies import bypass_loopback, unify_proxies
 from adreel.scenarios import Scenario
 
 BUYING = {"generate", "campaign", "regenerate", "resume"}
 """Commands whose exit code says what was bought, and nothing else."""
+WITHOUT_SETTINGS = {"--help", "schema", "version"}
+"""Arguments with which no settings are read."""
 
 app = typer.Typer(
     name="adreel",
@@ -326,6 +329,8 @@ def _run() -> int:
         bypass_loopback()
         # Modules of the user's own in the current folder must not take the place of those that are started from here.
         os.environ.setdefault("PYTHONSAFEPATH", "1")
+        if not WITHOUT_SETTINGS & set(sys.argv[1:]):
+            check_env_file()
         use_auth(os.environ)
         app()
     except SystemExit as end:
