@@ -1,11 +1,13 @@
 """What the page of a session shows: each scene with its current take, the state of its newest, and what can be done."""
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from adreel.api.backend import Backend
+from adreel.api.problems import refusal_of
 from adreel.api.starting import stored_session
 from adreel.api.threads import run_in_threadpool
 from adreel.errors import AdreelError, NotFound
@@ -19,6 +21,8 @@ from adreel.takes import AttemptState, Job, Take
 from adreel.views import SessionView, combine, current_take, scene_status, session_view
 
 MOST_JOBS = 8
+
+log = logging.getLogger("adreel.storyboard")
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,10 @@ async def _orders(backend: Backend, session_id: str, jobs: list[str]) -> Orders:
         except NotFound:
             continue
         except PrefectUnreachable as error:
-            return Orders(orders.waiting, orders.ended, f"What was ordered last may be missing here: {error}.")
+            log.warning("%s", error)
+            return Orders(
+                orders.waiting, orders.ended, f"What was ordered last may be missing here: {refusal_of(error).detail}."
+            )
         if status.overall_status == State.GENERATING:
             orders.waiting.append(status)
         elif job is None:

@@ -1,8 +1,10 @@
 """What people type into the forms: from fields to requests, and errors back to their fields."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 from uuid import uuid4
 
@@ -21,9 +23,14 @@ from adreel.storyboard.rendering import NAMES
 PATIENCE = 50
 """Tenths of a second that a second click waits for the first one's answer."""
 
+SHOWN = "shown."
+"""Prefix of the hidden fields with the texts that a scene's form was filled with."""
+
 CLEARABLE = {"first_frame", "model", "size", "seed"}
 WRONG = (ValidationError, Refusal, AdreelError)
 T = TypeVar("T")
+
+log = logging.getLogger("adreel.storyboard")
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,13 @@ def changes_of(fields: dict[str, str]) -> SentChanges:
     return SentChanges.model_validate(_described(fields))
 
 
+def edited(asked: SentChanges, fields: dict[str, str]) -> SentChanges:
+    """Return the fields whose text differs from the form as it was shown. The others may be newer in the records."""
+    names = {name for name in asked.model_fields_set if fields.get(SHOWN + name, "").strip() != fields[name].strip()}
+    unknown = {name for name in asked.model_fields_set if SHOWN + name not in fields}
+    return SentChanges.model_validate(asked.model_dump(include=names | unknown))
+
+
 def _described(fields: dict[str, str], prefix: str = "") -> dict[str, Any]:
     sent = {each.name: fields[prefix + each.name].strip() for each in SCENE if prefix + each.name in fields}
     if not sent.get("duration"):
@@ -134,7 +148,8 @@ def _described(fields: dict[str, str], prefix: str = "") -> dict[str, Any]:
 def filled(scene: SceneDescription) -> dict[str, str]:
     """Return the fields of a scene's form, as they are before anybody types."""
     fields = {each.name: _text(getattr(scene, each.name)) for each in SCENE}
-    return fields | {"first_frame": display_name(fields["first_frame"])}
+    fields["first_frame"] = display_name(fields["first_frame"])
+    return fields | {SHOWN + name: text for name, text in fields.items()}
 
 
 def _text(value: object) -> str:
@@ -148,6 +163,9 @@ def refused(fields: dict[str, str], error: Exception) -> Entered:
     if isinstance(error, ValidationError):
         return Entered(fields, {_place(item["loc"]): _advice(item) for item in error.errors()}, 422)
     refusal = refusal_of(error)
+    if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Callers are told only that the log says why.
+        log.error("%s", error, exc_info=None if isinstance(error, Refusal | AdreelError) else error)
     places = {_place(tuple(each.field.split("."))): each.detail for each in refusal.errors}
     known = {place if place in fields else "": detail for place, detail in places.items()}
     return Entered(fields, known or {"": refusal.detail}, refusal.status, refusal.headers)

@@ -21,10 +21,12 @@ from adreel.storyboard.boards import read_board
 from adreel.storyboard.forms import (
     DETAILS,
     SEEN,
+    SHOWN,
     WRONG,
     Entered,
     Fields,
     changes_of,
+    edited,
     filled,
     first_answer,
     new_token,
@@ -84,6 +86,7 @@ class Visit:
             problem=next(iter(problem.errors.values())) if problem else "",
             said=said,
             seen=SEEN,
+            shown=SHOWN,
             details=DETAILS,
             tokens={scenario: _token(form) for scenario, form in forms.items()},
             query=f"?{query}" if query else "",
@@ -145,7 +148,7 @@ async def change(visit: Visited, scenario: Scenario, fields: Fields) -> Response
     """Save a scene's description, and order a take of it if `action` is `regenerate`."""
     try:
         asked = changes_of(fields)
-        await run_in_threadpool(change_scene, visit.session_id, scenario, asked, visit.backend)
+        await run_in_threadpool(change_scene, visit.session_id, scenario, edited(asked, fields), visit.backend)
         if fields.get("action") != "regenerate":
             return visit.done(said="saved", place=scenario)
         # The words go along: the same form with other words must not pass for a second click.

@@ -17,6 +17,8 @@ from tests.api.serving import served
 from tests.factories import make_session
 from tests.storyboard.reading import Form, PageReader
 
+AWAY = "no answer from Prefect at http://prefect.internal/api"
+
 
 @dataclass
 class Orders:
@@ -61,7 +63,7 @@ class Orders:
 
     def _answer(self) -> None:
         if self.is_away:
-            raise PrefectUnreachable("no answer from Prefect")
+            raise PrefectUnreachable(AWAY)
 
 
 @dataclass
