@@ -31,6 +31,7 @@ _READ = {"str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merg
 _WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)")
 _DECIMAL = re.compile(r"[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?")
 _COMMENT = re.compile(r"[ \t]+(#\w[^\r\n]*)")
+_COMMENT_IN_LIST = re.compile(r"[\[,][ \t]*#\w")
 _JSON_PIECES = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]')
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # The same parser in C, ten times as fast, where PyYAML was built with it.
@@ -97,6 +98,18 @@ def read_json(content: bytes | str, name: str) -> Any:
         raise InputError(f"{place}: {key} is there twice: keep one of them")
     _check_texts(data, name)
     return data
+
+
+def doubled_key(text: str) -> str | None:
+    """Return the first key that stands twice in one mapping of a JSON text, if any; ValueError if it is no JSON."""
+    is_doubled = False
+
+    def mapping(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal is_doubled
+        is_doubled |= len({key for key, _ in pairs}) != len(pairs)
+
+    json.loads(text, object_pairs_hook=mapping)
+    return _first_doubled(text)[0] if is_doubled else None
 
 
 def read_lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -203,6 +216,8 @@ def _read_yaml(text: str, name: str) -> Any:
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         reason = " ".join(part for part in (error.context, error.problem) if part)
         advice = "; indent with spaces, not with tabs" if mark and text[mark.index : mark.index + 1] == "\t" else ""
+        if _COMMENT_IN_LIST.search(text):
+            advice = "; a # begins a comment: put colours in quotes"
         raise InputError(f"{name} is no YAML: {place}{reason}{advice}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{name} is no YAML: {' '.join(str(error).split())}") from None

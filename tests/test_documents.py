@@ -339,3 +339,8 @@ def test_every_example_is_read(path: Path) -> None:
 
 def test_the_root_of_json_may_be_anything() -> None:
     assert read_json("[1]", "x") == [1]
+
+
+def test_colours_in_a_list_without_quotes_are_explained() -> None:
+    with pytest.raises(InputError, match="a # begins a comment: put colours in quotes"):
+        read_document("brand_colors: [#ff0000, #00ff00]\nproduct_name: Lamp\n", "ad.yaml")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from adreel import __version__
@@ -14,6 +14,7 @@ from adreel.api.envelope import Envelope
 from adreel.api.gate import Gate
 from adreel.api.guesses import GuessLimits
 from adreel.api.idempotency import HEADER
+from adreel.api.json_bodies import refuse_doubled_keys
 from adreel.api.keys import Keys
 from adreel.api.limits import BodyLimit, RequestLimits
 from adreel.api.openapi import describe
@@ -54,7 +55,9 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.keys = Keys(settings.api_keys)
     app.state.guesses = GuessLimits()
     app.state.sign_outs = SignOuts(app.state.backend.records.storage)
-    for part in (videos, events, sessions, scenes, outputs, health, sign_in):
+    for part in (videos, sessions, scenes):
+        app.include_router(part.router, dependencies=[Depends(refuse_doubled_keys)])
+    for part in (events, outputs, health, sign_in):
         app.include_router(part.router)
     add_pages(app)
     tell_problems(app)

@@ -102,6 +102,26 @@ def test_what_is_no_session_at_all_is_refused(api: httpx.Client, body: bytes) ->
     assert (answer.status_code, answer.json()["status"]) == (422, 422)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("doubled", ['"product_name": "Lamp"', '"product\\u005fname": "Lamp"'])
+def test_a_key_that_is_there_twice_is_refused(api: httpx.Client, records: Records, doubled: str, encoding: str) -> None:
+    body = f"{json.dumps(session_data())[:-1]}, {doubled}}}".encode(encoding)
+    answer = api.post("/api/sessions", content=body, headers=JSON)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "'product_name' is there twice: keep one of them"
+    assert [each["field"] for each in answer.json()["errors"]] == ["product_name"]
+    assert records.session_ids() == []
+
+
+def test_a_scene_s_key_that_is_there_twice_changes_nothing(api: httpx.Client, records: Records) -> None:
+    records.save_session(make_session())
+    before = records.session("ad")
+    for path in ("/api/sessions/ad/scenes/hook", "/api/sessions/ad/scenes/hook?wait=true"):
+        body = b'{"seed": 1, "lighting": "{\\"seed\\": 2}", "seed": 3}'
+        assert api.patch(path, content=body, headers=JSON).status_code == 422
+    assert records.session("ad") == before
+
+
 def test_the_list_is_paged_by_id_and_names_what_can_t_be_read(api: httpx.Client, records: Records) -> None:
     for name in "abcde":
         records.save_session(make_session(session_id=name))
