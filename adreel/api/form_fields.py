@@ -17,6 +17,11 @@ async def form_fields(request: Request) -> dict[str, str]:
         raise Refusal(415, "formType", f"send the form as {FORM_TYPE}, not as {kind}")
     body = (await request.body()).decode(errors="replace")
     try:
-        return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        sent = parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
         raise Refusal(422, "input", f"a form has at most {MOST_FIELDS} fields") from None
+    fields = dict(sent)
+    if len(fields) != len(sent):
+        doubled = next(name for name in fields if [each for each, _ in sent].count(name) > 1)
+        raise Refusal(422, "input", f"the form has {doubled!r} twice: send it once")
+    return fields

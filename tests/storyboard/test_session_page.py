@@ -220,6 +220,19 @@ def test_saving_buys_nothing_and_takes_optional_fields_away(visitor: Visitor, re
     assert orders.parameters == []
 
 
+@pytest.mark.parametrize("action", ["save", "regenerate"])
+def test_a_form_that_has_a_field_twice_is_refused(
+    visitor: Visitor, records: Records, orders: Orders, action: str
+) -> None:
+    stored(records, Scenario.HOOK)
+    before = records.session("ad")
+    sent = {"token": "a", "action": action, "visual_description": ["a moth", "a bat"]}
+    answer = visitor.client.post(f"{AD}/scenes/hook", data=sent)
+    assert answer.status_code == 422
+    assert "the form has &#39;visual_description&#39; twice" in answer.text
+    assert (records.session("ad"), orders.parameters) == (before, [])
+
+
 @pytest.mark.parametrize("button", ["Save", "Regenerate"])
 def test_two_people_change_two_fields_of_one_scene_in_forms_of_the_same_age(
     visitor: Visitor, records: Records, orders: Orders, button: str
