@@ -20,13 +20,6 @@ OF_STORAGES = ("AWS_", "AZURE_", "GOOGLE_")
 """Variables that the libraries behind ADREEL_STORAGE look for in the environment alone."""
 
 
-def check_env_file(path: Path = Path(".env")) -> None:
-    """Raise InputError if `.env` is a named pipe without a writer: Prefect's settings would wait for one for ever."""
-    with suppress(OSError):
-        if stat.S_ISFIFO(path.stat().st_mode):
-            read_env_file(path)
-
-
 def read_env_file(path: Path = Path(".env")) -> dict[str, str]:
     """Return the variables of a `.env` file, none if there is no such file; InputError names a line that is none."""
     text = _text(path)

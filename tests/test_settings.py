@@ -417,6 +417,14 @@ class TestEnvFile:
         assert ended.returncode == 2
         assert "can't read .env: it is a named pipe that nobody wrote" in ended.stderr
 
+    @pytest.mark.parametrize("command", ["doctor", "recover", "worker"])
+    @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+    def test_no_command_shows_an_error_of_prefect_s_about_its_letters(self, command: str, encoding: str) -> None:
+        Path(".env").write_bytes("ADREEL_MODEL=ö\n".encode(encoding))
+        ended = subprocess.run([ADREEL, command], capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+        assert ".env is no UTF-8 text" in ended.stderr
+
     def test_what_the_libraries_of_storages_look_for_gets_into_the_environment(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

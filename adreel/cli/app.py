@@ -10,7 +10,7 @@ import typer
 
 from adreel import __version__
 from adreel.cli.output import make_output_last, output_error, printable
-from adreel.env_file import check_env_file
+from adreel.env_file import read_env_file
 from adreel.errors import AdreelError, InputError
 from adreel.proxies import bypass_loopback, unify_proxies
 from adreel.scenarios import Scenario
@@ -330,7 +330,8 @@ def _run() -> int:
         # Modules of the user's own in the current folder must not take the place of those that are started from here.
         os.environ.setdefault("PYTHONSAFEPATH", "1")
         if not WITHOUT_SETTINGS & set(sys.argv[1:]):
-            check_env_file()
+            # Prefect reads the file too: without a bound, and with a traceback if it is no text.
+            read_env_file()
         use_auth(os.environ)
         app()
     except SystemExit as end:
