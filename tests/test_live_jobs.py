@@ -15,7 +15,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
 from adreel import live_jobs
-from adreel.jobs import start_job
+from adreel.cli import generating
+from adreel.jobs import ALL, resume_job, start_job
 from adreel.live_jobs import at_work_elsewhere
 from adreel.local_runware import LocalRunware
 from adreel.messages import State
@@ -105,6 +106,25 @@ def test_a_server_that_does_not_answer_says_no_more_than_none(
 
 @pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
+def test_a_command_does_not_advise_to_buy_what_another_run_has_taken_up_meanwhile(
+    records: Records,
+    process: "subprocess.Popen[bytes]",
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = job_with(records, None, "left")
+
+    def taken_up(*_arguments: object, **_options: object) -> object:
+        resume_job(records, Settings.load(), job, runner_of(process))
+        return Completed()
+
+    monkeypatch.setattr(generating, "run_flow", taken_up)
+    assert generating.resume_open(ALL, as_json=False, verbose=False) == 0
+    said = capsys.readouterr()
+    assert "job left is left to run a-run, which works on it" in said.err
+    assert "adreel resume" not in said.out
+
+
 class TestOnAServer:
     def far_run(self, state: object) -> UUID:
         with get_client(sync_client=True) as client:

@@ -16,9 +16,11 @@ from adreel.messages import State
 from adreel.new_sessions import store_new
 from adreel.prompts import clip_request
 from adreel.proxies import unify_proxies
+from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.sessions import SceneChanges, check_words, describe, is_local_file, read_session
 from adreel.settings import Settings
+from adreel.takes import Job
 from adreel.views import job_view
 
 if TYPE_CHECKING:
@@ -62,10 +64,8 @@ def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
     records = open_records(settings)
     broken: list[AdreelError] = []
     found = [job for job, _ in open_scenes(records, settings, target, broken)]
-    busy = at_work_elsewhere(records, found)
-    for job in busy:
-        print_line(f"job {job.job_id} is left to run {job.run_id}, which works on it", err=True)
-    jobs = [job.job_id for job in found if job not in busy]
+    busy = _left_alone(records, found)
+    jobs = [job.job_id for job in found if job.job_id not in busy]
     if jobs:
 
         def watch(_run_id: str) -> AbstractContextManager[None]:
@@ -74,13 +74,23 @@ def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
         state = run_flow("resume", {"target": target}, settings, watch, as_json=as_json, verbose=verbose)
         if isinstance(state.data, AdreelError):
             raise state.data
-    views = [job_view(records, job_id) for job_id in jobs]
+        # Another run may have begun to work on them before this one did.
+        busy |= _left_alone(records, [job for job_id in jobs if (job := records.job(job_id))])
+    views = [job_view(records, job_id) for job_id in jobs if job_id not in busy]
     if views or as_json or not busy:
         show_resumed(views, as_json=as_json)
     if not as_json:
         show_actions(records, settings, views)
     unread = show_broken(broken)
     return unread if all(view.overall_status == State.COMPLETED for view in views) else 1
+
+
+def _left_alone(records: Records, jobs: list[Job]) -> set[str]:
+    """Name the jobs that another run works on, and return their ids."""
+    busy = at_work_elsewhere(records, jobs)
+    for job in busy:
+        print_line(f"job {job.job_id} is left to run {job.run_id}, which works on it", err=True)
+    return {job.job_id for job in busy}
 
 
 def _changes(changed: dict[str, Any]) -> SceneChanges:
