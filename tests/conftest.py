@@ -53,8 +53,9 @@ def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
 
 @pytest.fixture
 def s3(s3_server: S3Server) -> S3Server:
-    """Give the S3 server of the tests, which does what it is asked."""
-    s3_server.breaks = lambda _request, _environment: False
+    """Give the S3 server of the tests, without the faults of an earlier test."""
+    s3_server.breaks = s3_server.loses = lambda _request, _environment: False
+    s3_server.answers = lambda _request, _environment: None
     return s3_server
 
 

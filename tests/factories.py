@@ -74,7 +74,7 @@ def make_take(
 
 
 def write_image(path: Path, kind: str = "PNG", shade: int = 0) -> Path:
-    """Write a small image of a kind that Pillow knows, whatever the name says."""
+    """Write a small image in a format of Pillow, regardless of its name."""
     Image.new("RGB", (16, 9), (shade, 80, 120)).save(path, kind)
     return path
 
@@ -109,12 +109,12 @@ def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = 
 
 
 def save_job(records: Records, job: Job) -> None:
-    """Put a job in place, whatever was there."""
+    """Write a job, over an existing one."""
     records.update_job(job.job_id, lambda _: job)
 
 
 def save_choices(records: Records, session_id: str, choices: Choices) -> None:
-    """Put choices in place, whatever was there."""
+    """Write choices, over existing ones."""
     records.update_choices(session_id, lambda _: choices)
 
 

@@ -1,4 +1,4 @@
-"""Servers that answer in the place of Prefect's, each in its own wrong way."""
+"""Servers that answer in the place of Prefect's server, each in its own wrong way."""
 
 import asyncio
 import time
@@ -33,14 +33,14 @@ ANSWERS: dict[str, tuple[int, str, bytes]] = {
 
 @contextmanager
 def impostor(kind: str) -> Iterator[str]:
-    """Run a server that gives one of the answers to everything, and point PREFECT_API_URL at it."""
+    """Run a server that gives one of the answers to all requests, and point PREFECT_API_URL at it."""
     with answering(*ANSWERS[kind]) as url:
         yield url
 
 
 @contextmanager
 def answering(status: int, content_type: str, content: bytes, *, chunks: int = 1, pause: float = 0) -> Iterator[str]:
-    """Run a server that gives an answer to everything, so many times in a row, and point PREFECT_API_URL at it."""
+    """Run a server that repeats an answer to all requests, and point PREFECT_API_URL at it."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -73,7 +73,7 @@ def answering(status: int, content_type: str, content: bytes, *, chunks: int = 1
 
 
 class Door:
-    """A way to a server over which something else may answer for a while."""
+    """A relay to a server that can answer in its place for a while."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -83,7 +83,7 @@ class Door:
         self._server = self._loop.run_until_complete(asyncio.start_server(self._pass_on, "127.0.0.1", 0))
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self.refused = 0
-        """Requests that something else has answered."""
+        """Requests that the relay has answered itself."""
 
     @property
     def url(self) -> str:
@@ -104,7 +104,7 @@ class Door:
             self._loop.close()
 
     def answer_by(self, kind: str | None) -> None:
-        """Have something else answer from now on, or the server again."""
+        """Answer in the place of the server from now on, or stop doing so."""
         self._answer = None
         if kind:
             status, content_type, content = ANSWERS[kind]

@@ -1,4 +1,4 @@
-"""A WebSocket server between the client and the local Runware that changes what Runware says."""
+"""A WebSocket proxy between the client and the local Runware that changes Runware's replies."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ Message = dict[str, Any]
 
 @dataclass
 class Middleman:
-    """Where it is, and how many connections were made to it."""
+    """The address of the proxy, and the number of its connections."""
 
     url: str = ""
     connections: int = 0

@@ -1,4 +1,4 @@
-"""Clips that are unlike what was asked for, made by a real muxer: what others have got from providers."""
+"""Clips that differ from their order, as providers have delivered them, made by a real muxer."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ SIZE = (64, 48)
 
 
 def frames(seconds: float, size: tuple[int, int] = SIZE, *, first: int = 0) -> Iterator[av.VideoFrame]:
-    """Yield bright pictures whose left half is brighter, so that a turn shows."""
+    """Yield bright pictures with a brighter left half, which shows a rotation."""
     noise = Random(0)  # noqa: S311 - the same film every time
     for number in range(round(seconds * RATE)):
         picture = Image.new("RGB", size, (200, 30, 30))
@@ -36,7 +36,7 @@ def add_video(
     stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
     stream.time_base = Fraction(1, RATE)
     if codec == "libx264":
-        # One key picture for all: what leaves it out has none.
+        # The only key picture comes first, so a later cut has none.
         stream.options = {"preset": "ultrafast", "g": "1000", "bf": "0"}
     return stream
 
@@ -107,7 +107,7 @@ def with_edit_list(path: Path, *, left_out: float = 2) -> Path:
 
 
 def scrambled(path: Path) -> Path:
-    """Write a film whose pictures are noise: its index is whole, nothing of it can be decoded."""
+    """Write a film with an intact index whose pictures are noise and can't be decoded."""
     content = film(path).read_bytes()
     start = content.index(b"mdat") + 4
     noise = Random(0).randbytes(len(content) - start)  # noqa: S311

@@ -187,7 +187,7 @@ class TestByTheCommandLine:
         with subprocess.Popen(command, env={**os.environ, "RUNWARE_API_KEY": ""}, stdout=subprocess.PIPE) as process:
 
             def hanging() -> str | None:
-                """Return the job whose hook never ends, once all else is stored."""
+                """Return the job with the endless hook after all other scenes are stored."""
                 jobs = [
                     job_id for job_id in records.job_ids() if job_status(records, job_id).overall_status == "generating"
                 ]

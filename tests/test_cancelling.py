@@ -207,7 +207,7 @@ async def test_sixty_scenes_record_their_cancel_without_holding_up_the_loop() ->
         ticking.cancel()
         assert all(scene.cancelled() for scene in scenes)
         assert {take.problem.code if take.problem else None for take in takes()} == {"cancelled"}
-        # On the loop the records would have held it for all sixty writes.
+        # Sixty writes on the event loop would have blocked it.
         assert max(gaps) < SCENES / 4 * WRITE_SECONDS
         assert len(gaps) > SCENES / 4
 
@@ -218,7 +218,7 @@ async def test_a_cancel_is_recorded_even_if_the_slot_is_given_back_late() -> Non
         try:
             yield
         finally:
-            # As long as a server that is away is waited for.
+            # The wait for an unreachable server takes this long.
             await asyncio.sleep(600)
 
     async with studio(render_seconds=600) as it:

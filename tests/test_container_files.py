@@ -73,7 +73,9 @@ def test_compose_passes_its_schema() -> None:
 
 @pytest.mark.parametrize("key", MANIFESTS, ids="/".join)
 def test_each_manifest_passes_the_schema_of_its_kind(key: tuple[str, str]) -> None:
-    kubernetes_validate.validate(MANIFESTS[key], kubernetes_validate.latest_version(), strict=True)
+    manifest = MANIFESTS[key]
+    kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    assert manifest["metadata"]["name"]
 
 
 def test_the_kustomization_names_every_file() -> None:
@@ -217,7 +219,7 @@ def test_prefect_wants_credentials_that_have_no_default() -> None:
         environment = service.get("environment", {})
         for setting in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
             assert environment.get(setting) in {None, "${PREFECT_AUTH:?see example.env}"}, name
-        # Whoever has the address of a server's API, or is one, has the credentials as well.
+        # Each service with the API's address, and each server, needs the credentials.
         assert ("PREFECT_API_URL" in environment) == ("PREFECT_API_AUTH_STRING" in environment), name
         assert ("PREFECT_SERVER_API_HOST" in environment) == ("PREFECT_SERVER_API_AUTH_STRING" in environment), name
 

@@ -1,4 +1,4 @@
-"""The studio's PostgreSQL: nobody but its own user reaches it, wherever its folder is."""
+"""The studio's PostgreSQL: only its own user can connect, for any place of its folder."""
 
 import asyncio
 import os

@@ -75,7 +75,7 @@ def test_an_object_store_that_ignores_conditions_is_named(
 
 
 class RefusingS3(S3Server):
-    """An S3 server that knows no condition of a kind."""
+    """An S3 server without support for one kind of condition."""
 
     header = ""
 

@@ -1,4 +1,4 @@
-"""One reader for every door: what it takes is the same everywhere, and what YAML would misread is refused."""
+"""The reader of documents: the same rules for all sources, and values that YAML would change are refused."""
 
 import json
 import os

@@ -76,7 +76,7 @@ async def stuck(request: web.Request, _detail: str) -> web.StreamResponse:
 
 
 async def authorization(request: web.Request, _detail: str) -> web.StreamResponse:
-    """Send the credentials that came with the request."""
+    """Answer with the credentials of the request."""
     return web.json_response(request.headers.get("Authorization"))
 
 

@@ -1,4 +1,4 @@
-"""Prefect's embedded server: only the process that has started it may use it, and its failure has a reason."""
+"""Prefect's embedded server: only its own process can use it, and each failure has a reason."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def run(command: list[str | Path], home: str) -> "subprocess.CompletedProcess[st
 
 
 def test_nobody_else_may_use_it(tmp_path: Path) -> None:
-    # A module of the current folder must not be taken for one of the server's.
+    # Modules of the current folder must not shadow the server's modules.
     Path("prefect").mkdir()
     Path("prefect", "__init__.py").write_text("raise SystemExit('imported from the current folder')")
     Path("ask.py").write_text(ASK)

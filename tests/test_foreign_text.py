@@ -1,4 +1,4 @@
-"""Text of other systems: clean, bounded, and otherwise as it came."""
+"""Untrusted text: cleaned, bounded, and otherwise unchanged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The rig of hostile clients, small: the server serves others meanwhile, and nothing that they do adds up."""
+"""The rig of hostile clients at a small scale: other clients are served, and memory and files stay bounded."""
 
 from pathlib import Path
 

@@ -1,8 +1,9 @@
-"""Replies that are meant to harm: the clip comes home, the record stays readable, and nobody asks for ever."""
+"""Malicious replies: the clip is stored, the record stays readable, and the polls are bounded."""
 
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,17 @@ EVIL = "\0\ud800\x1b]0;owned\x07\u202e"
 def about(message: Message, uuid: UUID) -> list[dict[str, Any]]:
     """Return the items about a task that ran to its end."""
     return [item for item in message.get("data", []) if item.get("taskUUID") == str(uuid) and item.get("videoURL")]
+
+
+def too_large(uuid: UUID) -> Callable[[Message], Message]:
+    """Return a poison that makes the answers about a task too large to read."""
+
+    def poison(message: Message) -> Message:
+        for item in about(message, uuid):
+            item["extra"] = "x" * HUGE
+        return message
+
+    return poison
 
 
 @pytest.fixture
@@ -72,15 +84,9 @@ async def test_a_failure_in_evil_words_is_recorded_in_clean_and_short_ones(where
 
 
 @pytest.mark.usefixtures("small_messages")
-async def test_a_reply_that_is_too_large_keeps_no_other_clip_from_coming_home() -> None:
+async def test_a_reply_that_is_too_large_delays_no_other_clip() -> None:
     poisoned = uuid4()
-
-    def poison(message: Message) -> Message:
-        for item in about(message, poisoned):
-            item["extra"] = "x" * HUGE
-        return message
-
-    async with LocalRunware(render_seconds=0.2) as server, middleman(server.url, poison) as between:
+    async with LocalRunware(render_seconds=0.2) as server, middleman(server.url, too_large(poisoned)) as between:
         client = RunwareClient(between.url, "key", FAST)
         others = [uuid4() for _ in range(9)]
         try:
@@ -94,7 +100,7 @@ async def test_a_reply_that_is_too_large_keeps_no_other_clip_from_coming_home() 
             assert isinstance(failure, ProviderUnreachable)
             assert str(poisoned) in str(failure)
             assert "too large" in str(failure)
-            # Halved again and again, not asked for ever.
+            # The polls were halved until the task was found, so the connections are few.
             assert between.connections <= 10
             assert len(server.ledger.entries) == 10
         finally:
@@ -104,13 +110,7 @@ async def test_a_reply_that_is_too_large_keeps_no_other_clip_from_coming_home() 
 @pytest.mark.usefixtures("small_messages")
 async def test_a_look_up_with_one_answer_that_is_too_large_finds_the_others() -> None:
     poisoned = uuid4()
-
-    def poison(message: Message) -> Message:
-        for item in about(message, poisoned):
-            item["extra"] = "x" * HUGE
-        return message
-
-    async with LocalRunware(render_seconds=0.05) as server, middleman(server.url, poison) as between:
+    async with LocalRunware(render_seconds=0.05) as server, middleman(server.url, too_large(poisoned)) as between:
         client = RunwareClient(between.url, "key", FAST)
         uuids = [uuid4(), poisoned, uuid4(), uuid4()]
         try:

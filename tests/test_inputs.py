@@ -1,4 +1,4 @@
-"""Local first frames: copied into the session's folder, so that a purchase needs nothing outside its storage."""
+"""Local first frames are copied into the session's folder, so a purchase needs no file outside its storage."""
 
 import base64
 import json
@@ -222,7 +222,7 @@ async def test_pruning_a_take_leaves_the_images_of_its_session(tmp_path: Path) -
         assert (await it.produce(job=it.start_another(HOOK))).is_stored
 
 
-# Requests that earlier versions planned: they name a file outside the storage
+# Requests of earlier versions, which name a file outside the storage
 
 
 @pytest.mark.parametrize("state", [None, AttemptState.SUBMITTED], ids=["planned", "submitted"])
@@ -333,7 +333,7 @@ def with_image(image: Path) -> Session:
 
 
 def plan_as_before(it: Studio, image: Path, state: AttemptState | None) -> None:
-    """Leave a take as earlier versions did: its request names the file itself."""
+    """Write a take as earlier versions did, whose request names the file itself."""
     it.start(HOOK)
     take = it.take()
     take.request = take.request.model_copy(update={"first_frame": str(image)})

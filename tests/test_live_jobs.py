@@ -1,4 +1,4 @@
-"""Jobs that a run works on right now are left to it; those of a killed run are taken up at once."""
+"""Jobs of a live run are left to it; jobs of a killed run are resumed at once."""
 
 import subprocess
 import sys

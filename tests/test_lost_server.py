@@ -189,7 +189,7 @@ async def test_slots_are_leased_in_blocks_as_large_as_there_is_room_for() -> Non
 
 @pytest.fixture
 async def revoked(monkeypatch: pytest.MonkeyPatch) -> Callable[[UUID | None], Awaitable[None]]:
-    """Have leases renewed soon, and revoke one as a server does that forgets it."""
+    """Shorten the renewal of leases, and revoke a lease as a forgetful server does."""
     ensure_limit(4)
     monkeypatch.setattr(slots, "RENEW_SECONDS", 0.05)
 
@@ -227,12 +227,12 @@ async def test_without_other_slots_a_scene_goes_on_and_its_lost_lease_is_told_of
     told: list[str] = []
     monkeypatch.setattr(slots.logger, "warning", lambda text, *values: told.append(text % values))
     async with runware_slot() as lease:
-        # With its own given back all four are taken.
+        # After the revocation all four slots are taken by others.
         async with get_client() as client:
             await client.update_global_concurrency_limit("runware", GlobalConcurrencyLimitUpdate(active_slots=5))
         await revoked(lease)
         async with asyncio.timeout(60):
-            while not told:  # noqa: ASYNC110 - a warning wakes nobody
+            while not told:  # noqa: ASYNC110 - a log record sets no event
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.3)
     [once] = told

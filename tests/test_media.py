@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and its digest."""
+"""File types by their first bytes, and digests."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""A paid clip is kept, whatever it is like: stored, stored with a warning, or kept aside for a person to decide."""
+"""Every paid clip is kept: stored, stored with a warning, or kept aside for a person to decide."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ ASIDE = {"webmBytes": "webm", "undecodableBytes": "bin"}
 
 
 class Host:
-    """Serves what it is told to, as the provider's host of clips would."""
+    """A host of clips that serves the given bodies, as the provider's host does."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -66,7 +66,7 @@ async def host() -> AsyncIterator[Host]:
 
 
 async def left_rendered(it: Studio, host: Host, *, size: tuple[int, int] = odd_clips.SIZE) -> None:
-    """Leave a rendered take with the host's address, as an earlier adreel did; look-ups give no other one."""
+    """Write a rendered take with the host's address, as an earlier adreel did; look-ups find no other address."""
     it.server._desk._clip_url = lambda _uuid: host.url
     job = it.start(Scenario.HOOK)
     host.bodies = [b""]
@@ -81,7 +81,7 @@ async def left_rendered(it: Studio, host: Host, *, size: tuple[int, int] = odd_c
 
 
 async def resumed(it: Studio, host: Host, *bodies: bytes) -> Take:
-    """Resume such a take while the host serves these bodies, the last one for ever."""
+    """Resume such a take while the host serves these bodies in order, then always the last one."""
     await left_rendered(it, host)
     host.bodies = list(bodies)
     await it.produce()

@@ -1,4 +1,4 @@
-"""What the commands print: it never decides about a purchase, and nobody's text commands the terminal."""
+"""Output of the commands: a failed print never ends a purchase, and no text controls the terminal."""
 
 import io
 import json
@@ -42,11 +42,11 @@ def pipe_without_reader() -> IO[bytes]:
 
 
 def closed() -> None:
-    """Stand for `>&-`."""
+    """Close standard output, like `>&-`."""
 
 
 def ran(command: str, *, into: Callable[[], IO[bytes] | None], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the shell with its standard output led somewhere."""
+    """Run a shell command with redirected standard output."""
     output = into()
     try:
         return subprocess.run(
@@ -84,7 +84,7 @@ def on_terminal(*words: str | Path, columns: int, **environment: str) -> str:
 
 @pytest.fixture
 def stored(records: Records) -> Records:
-    """Give records of a session whose provider had a hostile word to say."""
+    """Give records of a session with a hostile message of the provider."""
     records.save_session(make_session(product_name=WIDE))
     job = start_job(records, Settings.load(), "job-1", "ad", scenarios=[Scenario.HOOK])
     give_up(records, job, Scenario.HOOK, SceneRefused(f"refused: {RED}"))

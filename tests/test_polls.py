@@ -1,4 +1,4 @@
-"""Polls that shrink after an answer that was too large, and counts of what a reply costs among many open tasks."""
+"""Polls shrink after an oversized answer, and the cost of a reply does not grow with the open tasks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -72,7 +72,7 @@ class Counted(UUID):
 
 
 async def comparisons_of_replies(open_tasks: int) -> int:
-    """Count what 100 replies cost while so many look-ups are open."""
+    """Count the comparisons of 100 replies among a number of open look-ups."""
     never: Callable[[], Awaitable[Connection]] = asyncio.Event().wait  # type: ignore[assignment]
     lookups = Lookups(never, limit=60)
     uuids = [Counted(int=number) for number in range(open_tasks)]

@@ -1,4 +1,4 @@
-"""The secret of a studio's Prefect: where it is kept, and which commands find it."""
+"""The secret of a studio's Prefect: its file, and the commands that find it."""
 
 import os
 import stat

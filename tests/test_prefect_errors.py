@@ -1,4 +1,4 @@
-"""What goes wrong at Prefect is one error with a way out, whatever its client raises for it."""
+"""Each failure of Prefect becomes one error with advice, for every exception of its client."""
 
 import re
 import ssl
@@ -60,7 +60,7 @@ def _at_once() -> Iterator[None]:
 
 @pytest.fixture
 def tls_server(tmp_path: Path) -> Iterator[str]:
-    """Run a server whose certificate nobody has signed."""
+    """Run a server with a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     certificate = (

@@ -1,4 +1,4 @@
-"""Clips as they arrive: what is a decodable video, what it measures, and what its poster shows."""
+"""The probe: decodable videos, their measures, and their posters."""
 
 import struct
 import zlib

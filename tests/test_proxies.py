@@ -1,4 +1,4 @@
-"""Proxies of the environment, with real clients: own servers on loopback are reached directly, whatever is set."""
+"""Proxies of the environment with real clients: servers on loopback are always reached directly."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxy() -> Iterator[str]:
-    """Give a proxy that refuses everything, as one of a company does with addresses of this machine."""
+    """Run a proxy that refuses all requests, as a company's proxy refuses loopback addresses."""
 
     class Refuses(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -49,8 +49,8 @@ def proxy() -> Iterator[str]:
         server.shutdown()
 
 
-async def reach(runware: LocalRunware) -> None:
-    """Ask a server on loopback with each client that adreel and Prefect use."""
+async def assert_reached(runware: LocalRunware) -> None:
+    """Send a request to a server on loopback by each client that adreel and Prefect use."""
     ledger = f"http://{runware.url.removeprefix('ws://').removesuffix('/v1')}/ledger"
     async with httpx.AsyncClient() as client:
         assert (await client.get(ledger)).is_success
@@ -67,9 +67,9 @@ async def test_loopback_is_reached_directly(
     for name in names:
         monkeypatch.setenv(name, proxy)
     bypass_loopback()
-    await reach(runware)
+    await assert_reached(runware)
     unify_proxies()
-    await reach(runware)
+    await assert_reached(runware)
 
 
 async def test_without_the_bypass_a_proxy_is_in_the_way(
@@ -77,7 +77,7 @@ async def test_without_the_bypass_a_proxy_is_in_the_way(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
     with pytest.raises(AssertionError):
-        await reach(runware)
+        await assert_reached(runware)
 
 
 @pytest.mark.parametrize(

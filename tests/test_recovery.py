@@ -62,7 +62,7 @@ class Watcher:
             self._recovery.sweep(self.told.append)
 
     def refuse(self, run_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Have the server fail whenever this run is to be moved."""
+        """Make the server fail each change of this run's state."""
         move = self._client.set_flow_run_state
 
         def fail(moved: UUID, *arguments: Any, **named: Any) -> Any:

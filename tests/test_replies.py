@@ -92,7 +92,7 @@ def test_any_json_becomes_a_list_of_values_that_keep_their_promises(message: Any
 
 
 def assert_clean(text: str, most: int) -> None:
-    """Fit for a record in UTF-8, for PostgreSQL, for one line of a terminal, and of bounded length."""
+    """Whether a text fits a UTF-8 record, PostgreSQL and one line of a terminal, with bounded length."""
     assert type(text) is str
     assert len(text) <= most
     assert is_clean(text)

@@ -1,4 +1,4 @@
-"""What keeps the services of a studio running: their logs have bounds, and no trouble of one ends all."""
+"""Services of a studio: their logs are bounded, and a failure of one service does not end the others."""
 
 import stat
 import sys

@@ -91,7 +91,7 @@ async def test_an_outage_that_lasts_is_left_to_the_task_s_retries(fault: str, in
     storage = faulty_storage(faults, inner)
     async with studio(render_seconds=0, ADREEL_STORAGE=storage.url) as it:
         job = it.start(Scenario.HOOK)
-        # With the clip paid and rendered, the store goes away for three tries of the task, five of each operation.
+        # After the clip is rendered, the store fails for three tries of the task, with five tries of each operation.
         faults.begin(f"{fault}@4x15")
         errors = []
         for _ in range(1 + len(RETRY_DELAYS)):

@@ -1,4 +1,4 @@
-"""An outage of the store in any phase of a run: the run waits for it, and buys nothing twice."""
+"""Store outages in each phase of a run: the run waits, and buys nothing twice."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def test_only_what_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
     left.append(BadRecord("torn"))
     with pytest.raises(BadRecord):
         patiently(call, delays)
-    # What the jobs of a run may wait is one account.
+    # All jobs of a run share one budget of delays.
     left += [StorageUnavailable("away")] * 99
     for _ in range(3):
         with pytest.raises(StorageUnavailable):
@@ -78,7 +78,7 @@ class TestARun:
         monkeypatch.setenv("ADREEL_STORAGE", bucket)
         monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", json.dumps(options))
         monkeypatch.setattr("adreel.storage.PAUSES", (0, 0))
-        # Tasks keep their delays from their definition: the flow's own are meant.
+        # Tasks keep the delays of their definition. This changes the delays of the flow.
         monkeypatch.setattr("flows.jobs.RETRY_DELAYS", [0.2] * 6)
         records = Records(Storage.of(Settings.load()))
         records.save_session(make_session(seconds=1))

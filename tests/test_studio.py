@@ -90,7 +90,7 @@ class Up:
 
 @contextmanager
 def up(folder: Path, *options: str, ends_well: bool = True, before: Sequence[str] = ()) -> Iterator[Up]:
-    """Run a studio, perhaps under another command; the last option of a kind counts."""
+    """Run a studio, optionally under another command; later options override earlier ones."""
     output = folder.with_suffix(".txt")
     output.unlink(missing_ok=True)
     with output.open("wb") as stream:

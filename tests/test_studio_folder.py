@@ -1,4 +1,4 @@
-"""The folder of a studio: one studio at a time, what a killed one has left, and a place for temporary files."""
+"""The folder of a studio: its lock, leftovers of a killed studio, and temporary files."""
 
 import os
 import stat

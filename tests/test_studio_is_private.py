@@ -1,4 +1,4 @@
-"""A running studio, tried by those who must not reach it: web pages that its user opens, other users, its own logs."""
+"""Access to a running studio: web pages in its user's browser and other users are refused, and logs have no secret."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from tests.test_studio import Up, up
 pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(600)]
 
 EVIL = "http://evil.example"
-# What a page can send without a preflight, and what it would do.
+# Requests that a foreign page can send without a preflight.
 CROSS_SITE = {
     "/api/events": b"[]",
     "/api/v2/concurrency_limits/increment": b'{"names": ["runware"], "slots": 4}',
@@ -33,7 +33,7 @@ CROSS_SITE = {
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """Run one studio for all tests here, in a folder as a user would."""
+    """Run one studio for all tests of this module."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(home)

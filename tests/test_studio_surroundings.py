@@ -1,4 +1,4 @@
-"""`adreel up` on machines as they are: closed terminals, killed supervisors, other users, folders of other projects."""
+"""`adreel up` on real machines: closed terminals, killed supervisors, other users, folders of other projects."""
 
 import fcntl
 import json
@@ -29,10 +29,10 @@ from tests.workers import free_port, until
 pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(600)]
 
 TRAP = "raise SystemExit('a module of the user was imported in place of ours')\n"
-# Names of this project, of what Prefect starts, and of the standard library.
+# Names of modules of this project, of Prefect's entry points, and of the standard library.
 THEIRS = ["tasks.py", "deployments/__init__.py", "flows/__init__.py", "uvicorn.py", "secrets.py", "prefect/__init__.py"]
 NOBODY = 65534
-PROXY = "http://127.0.0.1:9"  # Nobody listens there.
+PROXY = "http://127.0.0.1:9"  # No server listens on this port.
 NAMES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
 BEHIND_A_PROXY = ["env", "-u", "NO_PROXY", "-u", "no_proxy", *(f"{name}={PROXY}" for name in NAMES)]
 
@@ -62,7 +62,7 @@ def records(home: Path, tmp_path: Path) -> Records:
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, dict[str, Any]]]:
-    """Give our end of a terminal, and the arguments that start a process on its other end."""
+    """Give the test's end of a terminal, and the arguments that start a process on its other end."""
     ours, theirs = os.openpty()
     try:
         yield (
@@ -103,7 +103,7 @@ def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_a
     process.wait(120)
     until(lambda: not studio.processes(), "the end of all processes", 20)
 
-    # A second one on the same ports is killed; the third ends what is left.
+    # A second studio on the same ports is killed. The third ends its leftovers.
     with up(home / ".adreel", "--sqlite", *ports, ends_well=False) as second:
         assert dotenv_values(auth_file(home / ".adreel"))[API_AUTH] == auth
         second.process.kill()
@@ -128,7 +128,7 @@ def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_a
 def test_a_second_user_of_the_machine_has_a_studio_too(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What the first user has made: Prefect's folder in /tmp, and the installation. Others may read, not write.
+    # Prefect's folder in /tmp and the installation belong to the first user. Others may read them, not write.
     Path("/tmp/runner_storage").mkdir(exist_ok=True)  # noqa: S108 - Prefect's name
     for name in ("TMPDIR", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -139,10 +139,10 @@ def test_a_second_user_of_the_machine_has_a_studio_too(
     monkeypatch.setenv("ADREEL_STORAGE", str(theirs / "outputs"))
     for made in (home, theirs, theirs / "home", tmp_path):
         os.chown(made, NOBODY, NOBODY)
-    # The tests may be run from an installation in a closed home.
+    # The installation under test may be in a private home folder.
     read = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
     user = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", *read]
-    # As a shell starts a process in the background.
+    # A shell starts background processes like this.
     background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
     session = make_session(seconds=1).model_dump_json()
 
@@ -171,13 +171,13 @@ def test_a_second_user_of_the_machine_has_a_studio_too(
 
 
 def open_to_others(folder: Path) -> list[Path]:
-    """Return what of the studio others could open, if its folder were not closed."""
+    """Return the files of the studio that others could open if its folder were open."""
     assert folder.stat().st_mode & 0o077 == 0
     return [path for path in folder.glob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
 
 
 def assert_a_killed_run_is_reported(home: Path, studio: Up) -> None:
-    """Have a run of the user's own command killed: the process beside it tells Prefect at once."""
+    """Kill the run of a command, and assert that the process beside it reports the crash to Prefect at once."""
     kept = kept_by(studio)
     environment = {**os.environ, API_URL: kept[API_URL], "RUNWARE_API_KEY": "", "ADREEL_LOCAL_RENDER_SECONDS": "60"}
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What is suggested for a scene without a clip, and what is said of its cost, by the state of its take."""
+"""Suggested actions for a scene without a clip, and their cost, by the state of its take."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The order of a scene's takes: that in which they were planned, whatever the clocks of the buying machines say."""
+"""Takes of a scene are in the order of their planning, independent of the clocks of machines."""
 
 from datetime import timedelta
 from pathlib import Path

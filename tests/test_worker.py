@@ -110,7 +110,7 @@ def test_a_signal_ends_a_process_in_the_background_of_a_script(
 ) -> None:
     deploy(prefect, Path())
     Path("said").touch()
-    # A shell without job control has such a process ignore SIGINT.
+    # A shell without job control starts background processes with SIGINT ignored.
     script = f'"{ADREEL}" {command} > said 2>&1 & echo $!; wait'
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as shell:

@@ -1,4 +1,4 @@
-"""Requests as bytes on a socket: what a client of good manners can't send."""
+"""Requests as bytes on a socket, including ones that an HTTP client refuses to send."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ def connect(client: httpx.Client) -> socket.socket:
 
 
 def request(method: str, path: str, body: bytes = b"", /, *headers: str) -> bytes:
-    """Return a request as it goes over the wire; its framing is the caller's business."""
+    """Return a request as it goes over the wire; the caller sets its framing."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
@@ -55,7 +55,7 @@ def ask_at_once(url: str, paths: list[str], headers: dict[str, str] | None = Non
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that another thread does."""
+    """Wait for a condition that another thread fulfils."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what

@@ -12,6 +12,9 @@ from adreel.api.connections import ConnectionLimits
 from adreel.settings import Settings
 
 NOWHERE = "http://127.0.0.1:9/api"
+KEY, OTHER_KEY = "shop-key-0123456789", "studio-key-0123456789"
+KEYS = f"shop:{KEY},studio:{OTHER_KEY}"
+BEARER = {"Authorization": f"Bearer {KEY}"}
 
 
 @contextmanager

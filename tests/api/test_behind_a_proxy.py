@@ -1,4 +1,4 @@
-"""Behind a proxy: with its own name, with TLS, below a path, with nginx's default Host, and from another address."""
+"""Proxies in front of the server: another name, TLS, a path, nginx's default Host, an untrusted address."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,7 @@ from adreel.errors import InputError
 from adreel.records import Records
 from adreel.scenarios import Scenario
 from adreel.settings import Settings
-from tests.api.serving import served
-from tests.api.test_security import KEY, KEYS
+from tests.api.serving import BEARER, KEY, KEYS, served
 from tests.factories import make_session
 from tests.storyboard.conftest import Orders
 from tests.storyboard.reading import PageReader
@@ -21,7 +20,6 @@ from tests.storyboard.stories import stored, with_job
 
 ROOT = "/shop/ads"
 PUBLIC = f"https://ads.example{ROOT}"
-BEARER = {"Authorization": f"Bearer {KEY}"}
 OWN = {"Origin": "https://ads.example"}
 LINKING = ("href", "src", "action", "poster", "data-page")
 
@@ -90,7 +88,7 @@ def test_without_keys_the_refusal_of_a_name_says_what_to_set(monkeypatch: pytest
 
 
 def signed_in(client: httpx.Client, prefix: str) -> None:
-    """Sign in as a person behind the proxy does, and keep the cookie."""
+    """Sign in through the proxy, and keep the cookie."""
     led = client.get(f"{prefix}/sessions/ad", headers={"Accept": "text/html"})
     assert led.headers["Location"] == f"{ROOT}/sign-in?next=%2Fsessions%2Fad"
     form = PageReader(client.get(f"{prefix}/sign-in?next=/sessions/ad").text).forms[0]

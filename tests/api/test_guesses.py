@@ -1,9 +1,8 @@
-"""What callers without a key can make a server do: guess, fill its metrics and its log. All of it is bounded."""
+"""Requests without a valid key: guesses, metrics labels and log lines stay bounded."""
 
 import logging
 import re
 import socket
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -11,22 +10,12 @@ import pytest
 from adreel.api.guesses import AT_ONCE, MOST_ADDRESSES, SECONDS_EACH, GuessLimits, client_address
 from adreel.api.keys import Caller
 from adreel.api.problems import Refusal
-from adreel.records import Records
 from tests.api import raw
-from tests.api.serving import served
-from tests.api.test_security import BEARER, KEYS, OTHER_KEY, sign_in
-from tests.factories import make_session
+from tests.api.serving import BEARER, OTHER_KEY
+from tests.api.test_security import sign_in
 
 WRONG = {"Authorization": "Bearer wrong-key-0123456789"}
 SHOP = Caller("shop")
-
-
-@pytest.fixture
-def guarded(records: Records, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    records.save_session(make_session())
-    monkeypatch.setenv("ADREEL_API_KEYS", KEYS)
-    with served() as client:
-        yield client
 
 
 def test_guesses_at_the_sign_in_end_and_so_do_those_with_a_bearer_key(guarded: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""A storage that hangs: requests that need it end with 503, and the others are answered as ever."""
+"""A storage that hangs: requests that need it end with 503, and other requests are not affected."""
 
 import io
 import threading
@@ -13,8 +13,8 @@ from adreel.api import health, threads
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.api.raw import ask_at_once, until
-from tests.api.serving import served
-from tests.api.test_security import KEY, every_route
+from tests.api.serving import KEY, served
+from tests.api.test_security import every_route
 from tests.factories import make_session
 
 T = TypeVar("T")
@@ -22,14 +22,14 @@ CLIP = "ad_hook_0123abcd.mp4"
 
 
 class DeadDisk:
-    """Calls for some files hang where no deadline of the storage can reach them, as in a kernel that waits for NFS."""
+    """Makes calls for some files hang beyond all deadlines of the storage, as a kernel that waits for NFS does."""
 
     def __init__(self) -> None:
         self.paths: set[str] = set()
         self._back = threading.Event()
 
     def come_back(self) -> None:
-        """Let all calls go on."""
+        """Release all calls."""
         self._back.set()
 
     def hanging(self, call: Callable[..., T]) -> Callable[..., T]:
@@ -49,13 +49,13 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadDisk]:
     monkeypatch.setattr(Storage, "read", disk.hanging(Storage.read))
     monkeypatch.setattr(Storage, "open", disk.hanging(Storage.open))
     yield disk
-    # Threads that are left would hang for as long as the tests run.
+    # Abandoned threads would hang until the end of the tests.
     disk.come_back()
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the deadlines; the numbers of threads stay."""
+    """Shorten the deadlines, with the same numbers of threads."""
     for name in ("RECORDS", "CLIPS", "PROBE"):
         monkeypatch.setattr(threads, name, replace(getattr(threads, name), seconds=1))
     monkeypatch.setattr("adreel.api.outputs.CLIPS", threads.CLIPS)
@@ -99,7 +99,7 @@ def test_records_that_hang_end_in_time_and_the_liveness_probe_tells(guarded: htt
 
 
 class DeadFile(io.RawIOBase):
-    """A file that opens, and hangs whoever reads it."""
+    """A file that opens and hangs each read."""
 
     def __init__(self, back: threading.Event) -> None:
         self._back = back
@@ -129,7 +129,7 @@ def test_a_clip_that_hangs_midway_ends_and_holds_up_nobody(
     try:
         with pytest.raises(httpx.RemoteProtocolError):
             guarded.get(f"/outputs/{CLIP}")
-        # Closing a file waits for the call that reads it: that must not be the event loop.
+        # close() waits for the running read, so the event loop must not call it.
         assert guarded.get("/healthz", timeout=10).status_code == 200
     finally:
         back.set()

@@ -1,4 +1,4 @@
-"""Connections that are silent, slow or malformed: each ends in its time, and other clients are served meanwhile."""
+"""Silent, slow or malformed connections: each ends at its deadline, and other clients are served meanwhile."""
 
 import logging
 import re
@@ -140,7 +140,7 @@ CRAFTED = {
 def test_a_crafted_request_is_answered_once_and_the_connection_closed(api: httpx.Client, name: str) -> None:
     sent, status = CRAFTED[name]
     answer = raw.ask(api, sent)
-    # What the server does not read to its end can reset the connection before the answer is read.
+    # A body that the server leaves unread can reset the connection before the client reads the answer.
     assert answer.count(b"HTTP/1.1 ") == 1 or (status == 431 and answer == b""), answer
     assert not answer or status_of(answer) in {status, 400 if status in {431, 501} else status}, answer
     assert api.get("/healthz").status_code == 200

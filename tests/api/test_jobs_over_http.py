@@ -127,7 +127,7 @@ def test_the_same_key_with_another_body_is_refused(
 def test_a_body_that_was_cut_off_buys_nothing_and_takes_no_key(
     api: httpx.Client, runware: LocalRunware, caplog: pytest.LogCaptureFixture, path: str, framing: str
 ) -> None:
-    """The part that arrives is JSON of its own: only its end is missing."""
+    """The received part is valid JSON by itself."""
     body = b'{"session_id": "ad", "scenario": "hook"}'
     sent = b"%x\r\n%s\r\n" % (len(body), body) if "chunked" in framing else body
     key = f"cut-{path}-{framing}"

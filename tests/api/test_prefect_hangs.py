@@ -1,4 +1,4 @@
-"""Prefect hangs under many open requests, and comes back: the server reaches it again, without a restart."""
+"""Prefect hangs under many open requests and recovers: the server reaches it again without a restart."""
 
 import gc
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.api.raw import ask_at_once, until
 from tests.api.serving import served
 from tests.rigs.relay import Relay, relayed
 
-# The leak itself: a connection that a cancelled request left behind in httpcore is closed by the garbage collector.
+# This is the leak: the garbage collector closes a connection that a cancelled request left in httpcore.
 pytestmark = [
     pytest.mark.xdist_group("prefect"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -40,7 +40,7 @@ def test_after_a_hang_under_many_requests_prefect_is_reached_again(records: Reco
             assert set(ask_at_once(address, unknown)) == {503}
             switch.go_on()
             until(lambda: api.get(f"/api/videos/status/{uuid4()}").status_code == 404, "Prefect is not reached again")
-            # More than Prefect's client has connections: none of them is lost.
+            # More requests than connections of Prefect's client prove that none is lost.
             assert set(ask_at_once(address, [f"/api/videos/status/{uuid4()}" for _ in range(20)])) == {404}
 
 

@@ -2,7 +2,6 @@
 
 import http.client
 import logging
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,21 +18,8 @@ from adreel.errors import InputError
 from adreel.records import Records
 from adreel.settings import Settings
 from tests.api import raw
-from tests.api.serving import NOWHERE, served
+from tests.api.serving import BEARER, KEY, KEYS, NOWHERE, OTHER_KEY, served
 from tests.factories import make_session
-
-KEY, OTHER_KEY = "shop-key-0123456789", "studio-key-0123456789"
-KEYS = f"shop:{KEY},studio:{OTHER_KEY}"
-BEARER = {"Authorization": f"Bearer {KEY}"}
-
-
-@pytest.fixture
-def guarded(records: Records, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """Serve with two keys."""
-    records.save_session(make_session())
-    monkeypatch.setenv("ADREEL_API_KEYS", KEYS)
-    with served() as client:
-        yield client
 
 
 def every_route() -> list[tuple[str, str]]:
@@ -79,7 +65,7 @@ def test_no_route_answers_to_a_wrong_or_missing_key(guarded: httpx.Client, heade
     sent = {name: f"{COOKIE}={good}" if value == "GOOD" else value for name, value in headers.items()}
     raw = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
     for number, (method, path) in enumerate(every_route()):
-        # Each from an address of its own: too many wrong keys from one are refused otherwise.
+        # Each key comes from its own address, because too many wrong keys from one address are refused.
         answer = guarded.request(method, path, headers=[*raw, (b"X-Forwarded-For", b"192.0.2.%d" % number)])
         if is_open(path):
             assert answer.status_code != 401, path

@@ -213,14 +213,14 @@ def test_without_prefect_stored_jobs_are_told_and_new_ones_are_asked_to_come_lat
         api.get("/readyz"),
     ):
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:adreel:problem:prefectUnreachable")
-        # Where Prefect is, is for who reads the log.
+        # Prefect's address belongs only in the log.
         assert "http" not in answer.json()["detail"]
         assert int(answer.headers["Retry-After"]) > 0
     assert api.get("/healthz").json() == {"status": "ok"}
 
 
 def scraped(api: httpx.Client, name: str) -> list[str]:
-    """Return the lines of the first scrape that has a metric: the records are read in the background."""
+    """Return the lines of the first scrape with a metric, because the records are read in the background."""
     for _ in range(1000):
         lines = api.get("/metrics").text.splitlines()
         if any(line.startswith(name) for line in lines):

@@ -1,4 +1,4 @@
-"""A cookie ends with its sign-out: on this server at once, on every server of the storage soon, and for good."""
+"""A sign-out revokes its cookie for good: on its own server at once, on the others of the storage soon."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ from adreel.api.keys import COOKIE
 from adreel.records import Records
 from adreel.verification import verify
 from tests.api import raw
-from tests.api.serving import served
-from tests.api.test_security import KEYS, sign_in
+from tests.api.serving import KEYS, served
+from tests.api.test_security import sign_in
 from tests.factories import make_session
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -29,7 +29,7 @@ def servers(records: Records, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 
 
 def kept_cookie(client: httpx.Client) -> dict[str, str]:
-    """Sign in, and return the cookie as one who has copied it would send it."""
+    """Sign in, and return the headers of a client with a copied cookie."""
     sign_in(client)
     return {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"}
 
@@ -73,6 +73,7 @@ def test_forgotten_sign_outs_are_taken_away(servers: tuple[httpx.Client, httpx.C
     records.storage.write(old, b"")
     kept_cookie(here)
     raw.until(lambda: here.get(PATH).status_code == 200 and not records.storage.exists(old), "it is kept for ever")
+    assert not records.storage.exists(old)
 
 
 def test_only_a_request_of_its_own_pages_signs_out(servers: tuple[httpx.Client, httpx.Client]) -> None:

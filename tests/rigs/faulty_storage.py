@@ -31,7 +31,7 @@ ERRORS = {
 WRITE_FAULTS = ("diskFull", "permissionDenied", "writeLost", "writeThenDeath", "writeTimedOut", "replyLost")
 READ_FAULTS = ("readFailed", "readTimedOut")
 PASSING = ("writeTimedOut", "replyLost", "readTimedOut")
-"""Faults that pass by themselves; with `replyLost` the write is carried out."""
+"""Transient faults; with `replyLost` the write is carried out."""
 
 _FORM = re.compile(rf"({'|'.join(WRITE_FAULTS + READ_FAULTS)})(?:@([1-9]\d*))?(?:x([1-9]\d*|\*))?(?:%(0?\.\d+|[01]))?")
 
@@ -68,7 +68,7 @@ class StorageFaults:
         self._counting = Lock()
 
     def begin(self, fault: str) -> None:
-        """Add a fault, which counts from now."""
+        """Add a fault, with a count that starts now."""
         self._faults.append(_Fault(fault, 0))
 
     def clear(self) -> None:

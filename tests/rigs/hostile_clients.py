@@ -1,4 +1,4 @@
-"""Carries out what hostile clients do to `adreel serve`, on loopback, and prints what it cost the server.
+"""Attacks `adreel serve` on loopback as hostile clients do, and prints the cost for the server.
 
 `python -m tests.rigs.hostile_clients` starts a server of its own, with 1024 files, in front of a stand-in for Prefect
 that can hang. `--source FOLDER` takes the code of another checkout: so the table of an older commit is made.
@@ -40,7 +40,7 @@ main()
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is done; the defaults are those of the published table."""
+    """Sizes and durations of the attacks; the defaults are those of the published table."""
 
     connections: int = 1100
     seconds: float = 20
@@ -80,19 +80,19 @@ class Target:
         return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
     def status(self, path: str, seconds: float = 15, **headers: str) -> int:
-        """Ask as a well-behaved client does; 0 if nothing comes back."""
+        """Return the status of a GET request, 0 without an answer."""
         with suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}{path}", timeout=seconds, headers=headers).status_code
         return 0
 
 
 class StandInForPrefect(BaseHTTPRequestHandler):
-    """Knows no run, and is well."""
+    """A healthy Prefect server without any run."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer a question of Prefect's client."""
+        """Answer a request of Prefect's client."""
         is_run = "flow_runs" in self.path
         body = b'{"detail": "Flow run not found"}' if is_run else b"{}"
         with suppress(OSError):
@@ -107,7 +107,7 @@ class StandInForPrefect(BaseHTTPRequestHandler):
 
 
 class Prefect(ThreadingHTTPServer):
-    """A stand-in that does not mind clients who leave."""
+    """A stand-in for Prefect that ignores clients that disconnect."""
 
     daemon_threads = True
 
@@ -195,7 +195,7 @@ def half_bodies(there: Target, scale: Scale) -> list[Figure]:
 
 
 def made_up_methods(there: Target, scale: Scale) -> list[Figure]:
-    """Ask by a new method each time."""
+    """Send each request with a new method."""
     with httpx.Client(base_url=there.url, timeout=30) as client:
         for number in range(scale.methods):
             client.request(f"MADEUP{number}", "/made/up")
@@ -221,7 +221,7 @@ def guesses(there: Target, scale: Scale) -> list[Figure]:
 
 
 def hang_of_prefect(there: Target, scale: Scale) -> list[Figure]:
-    """Let Prefect hang under open requests and go on again, some times."""
+    """Let Prefect hang under open requests and recover, several times."""
     waited = 0.0
     for _ in range(scale.hangs):
         there.prefect.hang()
@@ -248,7 +248,7 @@ CASES = (silent_connections, half_bodies, made_up_methods, guesses, hang_of_pref
 
 
 def measure(scale: Scale, source: Path) -> list[Figure]:
-    """Carry everything out, each on a server of its own."""
+    """Carry out each attack on its own server."""
     figures = []
     for case in CASES:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, target(source, Path(folder)) as there:

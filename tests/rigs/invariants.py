@@ -66,7 +66,7 @@ def check_at_rest(records: Records, ledger: Ledger, *, ignoring: Iterable[str] =
 
 
 def check_kept(records: Records, ledger: Ledger) -> Iterator[Violation]:
-    """Return the billed clips that are not in the storage as the provider served them, whatever they are like."""
+    """Return the billed clips that are not in the storage byte for byte, odd ones included."""
     takes = {str(attempt.uuid): take for take in _all_takes(records) for attempt in take.attempts}
     for entry in ledger.entries:
         take = takes.get(entry.uuid)
@@ -83,7 +83,7 @@ def check_kept(records: Records, ledger: Ledger) -> Iterator[Violation]:
 
 
 def _was_served(entry: Entry, digest: str) -> bool:
-    # A part that came twice as if it were the whole is what a buyer has to take for the whole.
+    # A buyer has to accept a part as the whole if it was served twice without an error.
     return digest == entry.sha256 or entry.served.count(digest) >= ENDED_WELL_TWICE
 
 

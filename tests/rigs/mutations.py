@@ -1,4 +1,4 @@
-"""Ways to lose a paid clip that adreel once had: a rig that does not see them is no good."""
+"""Earlier bugs of adreel that lost a paid clip: the rigs must detect each of them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from adreel.storage import Storage
 
 
 def discard_short(patch: pytest.MonkeyPatch) -> str:
-    """Refuse a clip that is not as it was ordered; returns the fault that shows it."""
+    """Refuse a clip that differs from its order; returns the fault that shows it."""
 
     def refuse(*_: object) -> None:
         raise ClipUnavailable("it is shorter than what was asked for")
@@ -23,7 +23,7 @@ def discard_short(patch: pytest.MonkeyPatch) -> str:
 
 
 def refuse_odd(patch: pytest.MonkeyPatch) -> str:
-    """Take what is no MP4 for a page that will be a clip later."""
+    """Treat a file of another format as a temporary page in the clip's place."""
     patch.setattr(delivery, "_file_type", lambda _path: TEXT)
     return "webmBytes"
 

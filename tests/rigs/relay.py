@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server that can make it hang: connections are taken, and nothing comes back."""
+"""A TCP relay in front of a server. While it hangs, it accepts connections and sends nothing back."""
 
 import socket
 import threading
@@ -21,11 +21,11 @@ class Relay:
         self.connections = 0
 
     def hang(self) -> None:
-        """Hold everything back from now on."""
+        """Stop forwarding."""
         self._flows.clear()
 
     def go_on(self) -> None:
-        """Forward what was held back, and what comes."""
+        """Forward the delayed bytes, and all later ones."""
         self._flows.set()
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Relay:
 
 @contextmanager
 def relayed(url: str) -> Iterator[tuple[Relay, str]]:
-    """Put a relay in front of a server, and return the address that leads through it."""
+    """Put a relay in front of a server, and return the address of the relay."""
     parts = urlsplit(url)
     relay = Relay(parts.hostname or "", parts.port or 80)
     relay.start()

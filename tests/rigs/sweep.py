@@ -81,7 +81,7 @@ class Life:
         self.records.save_session(session)
 
     def move(self) -> None:
-        """Go on on another machine: with a copy of the storage if it is on this one, and without the local image."""
+        """Continue on another machine: with a copy of a local storage, and without the local image."""
         self.image.unlink()
         if self.records.storage.is_local:
             folder = Path(self.settings.storage)

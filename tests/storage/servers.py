@@ -33,7 +33,7 @@ class S3Server:
         self.loses: Callable[[str, Environment], bool] = lambda _request, _environment: False
         """Whether to cut the connection once a request is done, without its answer."""
         self.answers: Callable[[str, Environment], tuple[str, bytes] | None] = lambda _request, _environment: None
-        """What to answer, as status and body, without doing what is asked; None does it."""
+        """Return a status and a body to answer without carrying the request out; None carries it out."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._writing = Lock()
         self._server = make_server("127.0.0.1", 0, self, threaded=True)

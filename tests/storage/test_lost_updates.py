@@ -1,10 +1,9 @@
-"""Two processes that change one record at the same moment: neither change is lost, on each kind of storage."""
+"""Two processes change one record at the same moment. No change is lost on any kind of storage."""
 
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import TypeVar
-from uuid import uuid4
 
 import pytest
 
@@ -19,24 +18,10 @@ from adreel.storage import Storage
 from adreel.takes import AttemptState, Choices, Job
 from adreel.views import choose_take
 from tests.factories import NOW, make_session, make_take, save_choices, save_job, store_take
-from tests.storage.servers import S3Server
 
 HOOK, CTA = Scenario.HOOK, Scenario.CTA
 OpenRecords = Callable[[], Records]
 T = TypeVar("T")
-
-
-@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
-def open_records(request: pytest.FixtureRequest, tmp_path: Path) -> OpenRecords:
-    match request.param:
-        case "local":
-            return lambda: Records(Storage(str(tmp_path / "outputs")))
-        case "memory":
-            url = f"memory://{uuid4().hex}"
-            return lambda: Records(Storage(url))
-    s3: S3Server = request.getfixturevalue("s3")
-    bucket = s3.bucket()
-    return lambda: Records(Storage(bucket, s3.options))
 
 
 class Interleaved(Storage):
@@ -73,7 +58,7 @@ class Interleaved(Storage):
 
 
 def interleaved(records: Records, path: str, other: Callable[[], object]) -> Records:
-    """Return the same records for a process in whose first reading of `path` the other one's change falls."""
+    """Return the records for a process whose first update of `path` races with another process's change."""
     storage = records.storage
     storage.__class__ = Interleaved
     assert isinstance(storage, Interleaved)

@@ -1,4 +1,4 @@
-"""A storage that is gone is told from one that is empty, for reads, writes and readiness."""
+"""Reads, writes and readiness distinguish a lost storage from an empty one."""
 
 import json
 import shutil
@@ -30,21 +30,8 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adreel.storage.marker.FRESH_SECONDS", -1)
 
 
-@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
-def open_records(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Records]:
-    match request.param:
-        case "local":
-            return lambda: Records(Storage(str(tmp_path / "outputs")))
-        case "memory":
-            url = f"memory://{uuid4().hex}"
-            return lambda: Records(Storage(url))
-    s3: S3Server = request.getfixturevalue("s3")
-    bucket = s3.bucket()
-    return lambda: Records(Storage(bucket, s3.options))
-
-
 def lose(records: Records) -> None:
-    """Empty a storage, as a mount that is lost does."""
+    """Empty a storage, like a lost mount."""
     storage = records.storage
     for path in storage.fs.find(storage.root):
         storage.fs.rm_file(path)

@@ -1,4 +1,4 @@
-"""Stores that fail for a while, answer nonsense or hang: told apart, bounded, and tried again where that is free."""
+"""Stores that fail for a while, answer nonsense or hang. Waits are bounded, and safe operations are retried."""
 
 import errno
 import re
@@ -37,7 +37,7 @@ def storage(s3: S3Server) -> Iterator[Storage]:
 
 
 def answering(pattern: str, status: str, body: bytes, *, times: int = 10**6) -> Callable[[str, Environment], Any]:
-    """Answer some requests, of those that fit, without doing them."""
+    """Answer some of the matching requests without carrying them out."""
     left = iter(range(times))
 
     def answer(request: str, _environment: Environment) -> Any:
@@ -120,7 +120,7 @@ def test_a_bucket_that_is_gone_is_neither_empty_nor_passing(s3: S3Server) -> Non
 
 
 def test_a_write_whose_answer_was_lost_is_not_taken_for_another_writer_s(storage: Storage, s3: S3Server) -> None:
-    """The client itself repeats a put that it got no answer to: the condition then refuses it."""
+    """The client repeats a put without an answer, and the condition refuses the repeated put."""
     storage.fs.retries = 5
     puts = []
 
@@ -249,7 +249,7 @@ def test_a_server_that_refuses_checksums_behind_a_body_is_written_to(
     storage: Storage, s3: S3Server, tmp_path: Path
 ) -> None:
     def refuse(request: str, environment: Environment) -> Any:
-        # Over TLS they come behind the body, over plain HTTP in a header.
+        # Checksums are a trailer over TLS, a header over plain HTTP.
         checksums = {
             name for name in environment if name.startswith(("HTTP_X_AMZ_CHECKSUM", "HTTP_X_AMZ_SDK_CHECKSUM"))
         }

@@ -2,33 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from uuid import uuid4
-
-import pytest
 
 from adreel.records import Records
 from adreel.scenarios import Scenario
-from adreel.storage import Storage
 from adreel.takes import AttemptState
 from tests.factories import make_take
-from tests.storage.servers import S3Server
 
 STATES = [AttemptState.STORED, AttemptState.SUBMITTED, AttemptState.RENDERED, AttemptState.ACCEPTED]
 ROUNDS = 8
-
-
-@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
-def open_records(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Records]:
-    match request.param:
-        case "local":
-            return lambda: Records(Storage(str(tmp_path / "outputs")))
-        case "memory":
-            url = f"memory://{uuid4().hex}"
-            return lambda: Records(Storage(url))
-    s3: S3Server = request.getfixturevalue("s3")
-    bucket = s3.bucket()
-    return lambda: Records(Storage(bucket, s3.options))
 
 
 def test_a_take_never_goes_back_whoever_writes_last(open_records: Callable[[], Records]) -> None:

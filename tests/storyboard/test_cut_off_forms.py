@@ -1,4 +1,4 @@
-"""A form whose body ends too early is not carried out, however it ends."""
+"""A form with a truncated body is not carried out."""
 
 import logging
 import socket
@@ -64,7 +64,7 @@ def test_a_form_that_is_cut_off_changes_and_buys_nothing(
     framing, sent = frame(body, len(body) - 8)
     with caplog.at_level(logging.INFO, "adreel.api"), connect(visitor.client) as connection:
         connection.sendall(request("POST", "/sessions/ad/scenes/hook", sent, FORM, framing))
-        # The server has read what was sent once it answers on another connection.
+        # An answer on another connection proves that the server has read the sent bytes.
         visitor.client.get("/healthz")
         end(connection)
         until(lambda: any("POST /sessions/ad" in line for line in caplog.messages), "the request was not noticed")

@@ -28,7 +28,7 @@ def clip_bytes(uuid: str, oddity: str = "") -> bytes:
 
 
 async def probe(clip: Path, poster: Path) -> Findings:
-    """Look into a clip and draw its poster, once for all that differ in their mark only."""
+    """Probe a clip and draw its poster, once for all clips that differ only in their mark."""
     findings, picture = _looked_into(_unmarked(clip.read_bytes()))
     if picture:
         poster.write_bytes(picture)

@@ -31,7 +31,7 @@ class Plan:
     clock_jump: tuple[float, float] | None
     changed_settings: bool
     has_image: bool = False
-    """Whether its first scene starts from an image of the machine that ends with the faults."""
+    """Whether its first scene starts from a local image that is deleted after the faults."""
 
     @classmethod
     def rolled(cls, dice: Random) -> "Plan":

@@ -52,7 +52,7 @@ def simulate(seed: int) -> Outcome:
     """Run one seed."""
     dice = Random(f"adreel/{seed}")
     random.seed(seed)
-    # By the seed's number, not by its dice: the other seeds stay what they are.
+    # Chosen by the seed's number, not by its dice, so other seeds keep their plans.
     plan = replace(Plan.rolled(dice), has_image=seed % 4 == 0)
     world = World(dice, plan.provider_faults, plan.slots)
     run = _Run(world, plan)
@@ -79,7 +79,7 @@ def simulate(seed: int) -> Outcome:
 def _trace(world: World) -> str:
     digest = hashlib.sha256(repr([(one.name, one.moments, one.died_at) for one in world.processes]).encode())
     for path, content in sorted(world.disk.files.items()):
-        # The marker's id is another one for each storage.
+        # Each storage has its own marker id.
         if not path.endswith(f"/{MARKER}"):
             digest.update(path.encode() + content)
     digest.update(repr(world.provider.ledger.report()).encode())
