@@ -30,7 +30,7 @@ LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".json", ".yaml", ".yml")
 KINDS = f"a {' or '.join(LINES)} file, a folder of {', '.join(SUFFIXES)} files, or one of products and variants"
 SHOWN = 20
-"""Problems and failures that are told of by name; of the rest, their number."""
+"""Maximum problems and failures that are listed; the rest are counted."""
 
 
 def campaign_name(source: str, name: str = "") -> str:
@@ -85,7 +85,7 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
 
 
 def left_out(settings: Settings, source: str) -> str:
-    """Return the names in a campaign's folder that are no session files, of which nothing is read; empty if none."""
+    """Return the names of ignored files in a campaign's folder, as text; empty if all are session files."""
     storage, name = _opened(settings, source)
     names = [] if name else [each for each in storage.names("") if not _is_session_file(each) and each != MARKER]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -93,12 +93,12 @@ def left_out(settings: Settings, source: str) -> str:
 
 
 def _is_session_file(name: str) -> bool:
-    # A storage may hold the sessions of its campaigns as well.
+    # The session files of a campaign may be in the storage itself.
     return name.lower().endswith(SUFFIXES) and name != MARKER
 
 
 def _folder_of(source: str) -> Path | None:
-    """Return the folder that a source's relative image paths start from; None if the source is not on this machine."""
+    """Return the base folder of a source's relative image paths; None for a remote source."""
     if (path := local_path(source)) is None:
         return None
     return Path(path) if Path(path).is_dir() else Path(path).parent
@@ -111,7 +111,7 @@ def _session(place: str, data: Any, folder: Path | None) -> Session:
 
 
 def _opened(settings: Settings, source: str) -> tuple[Storage, str]:
-    """Return the folder of a source, and the name of its file; no name if the folder itself is the source."""
+    """Return the folder of a source and its file name; the name is empty for a folder."""
     same_kind = source.partition("://")[0] == settings.storage.partition("://")[0]
     options = settings.file_system_options if same_kind else {}
     if (path := local_path(source)) is not None:
@@ -152,7 +152,7 @@ def _file(storage: Storage, name: str) -> BinaryIO:
         raise InputError(f"there is no {location}") from None
     except StorageError as error:
         if storage.is_local and isinstance(error.__cause__, OSError):
-            # The storage's own advice is about ADREEL_STORAGE, and this file is somewhere else.
+            # The storage's advice names ADREEL_STORAGE, which is not the place of this file.
             raise InputError(f"can't read {location}: {error.__cause__.strerror}") from None
         raise
     return io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
@@ -160,7 +160,7 @@ def _file(storage: Storage, name: str) -> BinaryIO:
 
 @dataclass
 class Tally:
-    """What has become of a campaign's ads so far; as small for ten thousand ads as for ten."""
+    """Totals of a campaign's ads so far, of constant size for any number of ads."""
 
     ads: int
     states: Counter[State] = field(default_factory=Counter)
@@ -179,7 +179,7 @@ class Tally:
         self.states[view.overall_status] += 1
         self.scenes.update(scene.status for scene in view.scenes)
         self.cost += sum(scene.cost or 0 for scene in view.scenes)
-        # A job that has sent nothing has no cost, and none that is unknown.
+        # A job without a sent order costs 0, which is not an unknown cost.
         self.all_costs_known &= view.cost is not None or not any(scene.progress for scene in view.scenes)
         self._note(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error)
 
@@ -193,7 +193,7 @@ class Tally:
 
     @property
     def money(self) -> str:
-        """What is known to have been paid."""
+        """Sum of the known costs in USD."""
         return f"{'' if self.all_costs_known else 'at least '}USD {self.cost:.2f}"
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a few known video models offer, so that a wrong length or size is named before anything is sent.
+"""Lengths and sizes of known video models, so a wrong one is reported before anything is sent.
 
 Models that are not listed go through: Runware knows them better. Source: Runware's registry, October 2026.
 """

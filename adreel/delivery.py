@@ -1,4 +1,4 @@
-"""The last part of a clip's way: from the provider's address, by a local file that is looked into, to the storage.
+"""Delivery of a clip: download from the provider's address, probe of the local file, upload to the storage.
 
 A paid clip is never discarded. It is stored, stored with warnings, or kept aside for a person to decide.
 """
@@ -28,7 +28,7 @@ _deliveries: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = W
 
 
 class Interrupted(ClipUnavailable):
-    """The file breaks off before its end; `sha256` is that of what arrived."""
+    """The downloaded file is truncated; `sha256` is the digest of the received bytes."""
 
     def __init__(self, message: str, sha256: str = "") -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ def publish(clip: Clip, folder: Path, storage: Storage) -> None:
 
 
 def publish_aside(aside: AsideFile, folder: Path, storage: Storage) -> None:
-    """Put a file that is no playable MP4 into the storage, unless it lies there already."""
+    """Store a file that is not a playable MP4, unless it is stored already."""
     if (folder / aside.file).exists():
         _publish(aside, folder, storage)
     crash_point("kept aside")
@@ -108,7 +108,7 @@ def _copy_published(storage: Storage, path: Path) -> Arrived | None:
 
 
 async def _recognise_published(storage: Storage, take: Take, path: Path, arrived: Arrived) -> Clip:
-    # Two runners may have got other bytes: those of the one that was quicker are the clip.
+    # Two runners may have received different bytes. The first published file is the clip.
     known = {take.clip.sha256, *take.attempts[-1].published_sha256} if take.clip else {arrived.sha256}
     if arrived.sha256 not in known:
         raise _another(storage, path.name)

@@ -1,7 +1,7 @@
 """YAML, JSON and JSON Lines as people write them: one reader for files, campaigns and forms.
 
-What would silently become something else than was written is refused with its line: YAML's own ideas about numbers,
-truth and comments, a key that is there twice, half a character. So is what would take all memory or time.
+Values that YAML would silently change are refused with their line: implicit numbers, booleans and comments, duplicate
+keys, incomplete characters. Documents that would exhaust memory or time are refused as well.
 """
 
 import codecs
@@ -20,10 +20,10 @@ from adreel.errors import InputError
 from adreel.foreign_text import control_character
 
 LARGEST = 16 * 1024 * 1024
-"""Bytes of a document, and its characters once YAML's aliases are written out."""
+"""Maximum bytes of a document, and maximum characters after the expansion of YAML aliases."""
 LONGEST_LINE = 1024 * 1024
 DEEPEST = 32
-"""Levels of lists and mappings in each other."""
+"""Maximum depth of nested lists and mappings."""
 SIZE_ADVICE = "give WIDTHxHEIGHT, such as 1280x720 or 720x1280"
 
 _TAG = "tag:yaml.org,2002:"
@@ -34,14 +34,14 @@ _COMMENT = re.compile(r"[ \t]+(#\w[^\r\n]*)")
 _COMMENT_IN_LIST = re.compile(r"[\[,][ \t]*#\w")
 _JSON_PIECES = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]')
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-# The same parser in C, ten times as fast, where PyYAML was built with it.
+# The C parser is ten times as fast, but not every build of PyYAML has it.
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_file(path: Path, what: str = "file") -> bytes:
-    """Return the content of a local file, or of a pipe that the shell has opened; InputError if it has no good end."""
+    """Return the content of a local file, or of a pipe that the shell opened; InputError if it can't be read."""
     try:
-        # Without O_NONBLOCK a named pipe that nobody writes to would be waited for.
+        # Without O_NONBLOCK, open() waits for the writer of a named pipe.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
             mode = os.fstat(stream.fileno()).st_mode
             is_of_shell = stat.S_ISFIFO(mode) and os.path.realpath(path).startswith("/proc/")
@@ -56,12 +56,12 @@ def read_file(path: Path, what: str = "file") -> bytes:
 
 
 def read_document(content: bytes | str, name: str) -> Any:
-    """Return what a YAML or JSON document holds; InputError names the document, the line and the way out."""
+    """Parse a YAML or JSON document; InputError names the document, the line and the remedy."""
     text = _decoded(content, name)
     if name.lower().endswith(".json"):
         return read_json(text, name)
     if text.lstrip()[:1] in {"{", "["}:
-        # JSON under any name: YAML would stumble over its tabs and read its escapes otherwise.
+        # JSON is parsed as JSON under any name: YAML rejects its tabs and reads its escapes differently.
         try:
             json.loads(text)
         except (ValueError, RecursionError):
@@ -72,7 +72,7 @@ def read_document(content: bytes | str, name: str) -> Any:
 
 
 def read_json(content: bytes | str, name: str) -> Any:
-    """Return what a JSON document holds; InputError names the document and the line."""
+    """Parse a JSON document; InputError names the document and the line."""
     text = _decoded(content, name)
     is_doubled = False
 
@@ -113,7 +113,7 @@ def doubled_key(text: str) -> str | None:
 
 
 def read_lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the place and the mapping of each line of a JSON Lines file, one after the other."""
+    """Yield the place and the mapping of each line of a JSON Lines file."""
     number = 0
     while line := stream.readline(LONGEST_LINE + 1):
         number += 1
@@ -134,7 +134,7 @@ def read_lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any
 
 
 def _check_texts(data: Any, name: str) -> None:
-    """Refuse texts that can't be stored or sent on, and what is nested so deeply that others would stumble."""
+    """Refuse texts that can't be stored or sent, and nesting that other parsers can't read."""
     seen: set[int] = set()
     waiting: list[tuple[Any, str, int]] = [(data, "", 0)]
     while waiting:
@@ -184,7 +184,7 @@ def _too_deep(name: str) -> InputError:
 
 
 def _first_doubled(text: str) -> tuple[str, int]:
-    """Return the first key that stands twice in one mapping of good JSON, and the line of its second place."""
+    """Return the first duplicate key of valid JSON, and the line of its second occurrence."""
     open_keys: list[set[str]] = []
     for piece in _JSON_PIECES.finditer(text):
         if piece[0] in {"{", "["}:
@@ -226,7 +226,7 @@ def _read_yaml(text: str, name: str) -> Any:
 
 
 def _check_size(text: str, name: str) -> None:
-    """Refuse a document whose aliases stand for too much, before anything is made of it."""
+    """Refuse a document whose expanded aliases are too large, before it is constructed."""
     sizes: dict[str, int] = {}
     begun: list[tuple[str | None, int]] = []
     whole = 0
@@ -254,7 +254,7 @@ def _check_size(text: str, name: str) -> None:
 
 
 def _check_nodes(root: yaml.Node, text: str, name: str) -> None:
-    """Refuse keys that are there twice, and words that YAML reads as something else than was written."""
+    """Refuse duplicate keys, and plain words that YAML reads as another type."""
     seen: set[int] = set()
     waiting: list[tuple[yaml.Node, str]] = [(root, "")]
     while waiting:
@@ -302,7 +302,7 @@ def _check_scalar(node: yaml.ScalarNode, key: str, text: str, place: str) -> Non
 
 
 def _misreading(node: yaml.ScalarNode) -> str:
-    """Return what YAML makes of a word that looks otherwise; empty if it is what it looks like."""
+    """Return the value that YAML reads from a misleading word; empty if the word is unambiguous."""
     kind, word = node.tag.removeprefix(_TAG), node.value
     if kind == "int" and not _WHOLE_NUMBER.fullmatch(word):
         return f"the number {_constructor.construct_yaml_int(node)}"

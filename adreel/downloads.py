@@ -1,4 +1,4 @@
-"""Brings a clip's bytes home to a local file: from allowed hosts only, whole, and within limits."""
+"""Downloads of clips to a local file: from allowed hosts only, complete, and within limits."""
 
 import asyncio
 import hashlib
@@ -60,7 +60,7 @@ class DownloadRules:
 
 @dataclass(frozen=True)
 class Arrived:
-    """Size in bytes and digest of a file that came in; `has_length`: the server announced the size."""
+    """Size in bytes and digest of a downloaded file; `has_length`: the server announced the size."""
 
     size: int
     sha256: str
@@ -132,7 +132,7 @@ def _session() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(ssl=_trust()),
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=CHUNK,
-        # Else credentials of .netrc would be sent to the host of the clip. Its proxy is looked up for each address.
+        # Otherwise credentials of .netrc would be sent to the clip's host. The proxy is chosen for each address.
         trust_env=False,
     )
 
@@ -145,7 +145,7 @@ def _proxy_of(url: str) -> dict[str, Any]:
     proxy = URL(found)
     if proxy.user is None:
         return {"proxy": proxy}
-    # Out of the address: errors name it.
+    # Credentials are removed from the address, because errors name it.
     credentials = aiohttp.encode_basic_auth(proxy.user, proxy.password or "")
     return {"proxy": proxy.with_user(None), "proxy_headers": {"Proxy-Authorization": credentials}}
 

@@ -1,7 +1,7 @@
-"""Prefect's embedded server, started so that only this process can use it and that its failure has a reason.
+"""Prefect's embedded server, started with credentials of its own and with a reason for each failure.
 
-Prefect's own start leaves the API open to every web page that a browser shows on this machine, starts it again and
-again if its database can't be used, and keeps its output to itself.
+Prefect's own start leaves the API open to every web page in a browser on this machine, restarts a server with an
+unusable database again and again, and hides its output.
 """
 
 import atexit
@@ -29,7 +29,7 @@ from adreel.errors import PrefectMisconfigured, PrefectUnreachable
 
 LOOK_SECONDS = 0.1
 LEAST_SECONDS = 60.0
-"""The first migration of a database takes 10 s, and more on a busy machine."""
+"""The first migration of a database takes 10 s, longer on a busy machine."""
 LAST_LINES = 8
 LONGEST_LINE = 300
 
@@ -58,7 +58,7 @@ def start_embedded_server() -> None:
 
 
 def _require_credentials() -> None:
-    # Loopback is no wall: a page in a browser on this machine can send requests to it.
+    # Web pages in a browser on this machine can send requests to loopback.
     credentials = PREFECT_API_AUTH_STRING.value() or f"adreel:{secrets.token_urlsafe(32)}"
     os.environ["PREFECT_API_AUTH_STRING"] = os.environ["PREFECT_SERVER_API_AUTH_STRING"] = credentials
     refresh_global_settings_context()
@@ -80,11 +80,11 @@ def _start(port: int, output: BinaryIO) -> "subprocess.Popen[bytes]":
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",
         **get_current_settings().to_environment_variables(exclude_unset=True),
-        # It goes to no terminal here, and is the reason if the server does not start.
+        # The output is not printed. Its end becomes the reason if the server does not start.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
     }
     return subprocess.Popen(  # noqa: S603 - Prefect's own server
-        # -P: modules of the current folder are not for it.
+        # -P keeps modules of the current folder out of the server.
         [sys.executable, "-P", "-m", "uvicorn", *app, *address],
         env=environment,
         stdout=output,

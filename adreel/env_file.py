@@ -1,4 +1,4 @@
-"""The `.env` file of the current folder, read by one rule for the settings, workers and the libraries of storages."""
+"""The `.env` file of the current folder: one parser for settings, workers and storage libraries."""
 
 import io
 import os
@@ -15,13 +15,13 @@ from adreel.errors import InputError
 
 LARGEST = 1024 * 1024
 PIPE_SECONDS = 5.0
-"""How long a named pipe, as password managers offer one, may take to be written."""
+"""Time limit for a named pipe, as password managers offer one."""
 OF_STORAGES = ("AWS_", "AZURE_", "GOOGLE_")
-"""Variables that the libraries behind ADREEL_STORAGE look for in the environment alone."""
+"""Prefixes of variables that storage libraries read only from the environment."""
 
 
 def read_env_file(path: Path = Path(".env")) -> dict[str, str]:
-    """Return the variables of a `.env` file, none if there is no such file; InputError names a line that is none."""
+    """Return the variables of a `.env` file, none without a file; InputError names an invalid line."""
     text = _text(path)
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
@@ -32,7 +32,7 @@ def read_env_file(path: Path = Path(".env")) -> dict[str, str]:
 
 
 def share_with_storages(variables: dict[str, str]) -> None:
-    """Put what a `.env` file says to the libraries of storages into the environment, where they look for it."""
+    """Export the variables of a `.env` file that storage libraries read from the environment."""
     for name, value in variables.items():
         if name.startswith(OF_STORAGES) and value:
             os.environ.setdefault(name, value)
@@ -46,7 +46,7 @@ def _text(path: Path) -> str:
                 raise InputError(f"can't read {path}: it is no regular file")
             content = stream.read(LARGEST + 1) if stat.S_ISREG(mode) else _written(stream.fileno(), path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return ""  # A folder .env is somebody's virtual environment.
+        return ""  # A folder named .env is usually a virtual environment.
     except OSError as error:
         raise InputError(f"can't read {path}: {error.strerror}") from None
     if len(content) > LARGEST:
@@ -61,7 +61,7 @@ def _text(path: Path) -> str:
 
 
 def _written(pipe: int, path: Path) -> bytes:
-    """Return what comes through a named pipe until its writer closes it."""
+    """Read a named pipe until its writer closes it."""
     deadline, content = time.monotonic() + PIPE_SECONDS, b""
     while len(content) <= LARGEST and (left := deadline - time.monotonic()) > 0:
         select.select([pipe], [], [], left)
@@ -70,6 +70,6 @@ def _written(pipe: int, path: Path) -> bytes:
             if content and not piece:
                 return content
             content += piece
-            if not piece:  # Its writer has not come yet.
+            if not piece:  # The writer has not opened it yet.
                 time.sleep(0.01)
     raise InputError(f"can't read {path}: it is a named pipe that nobody wrote and closed within {PIPE_SECONDS:g} s")

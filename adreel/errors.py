@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by what one does about it.
+"""The errors of adreel, sorted by remedy.
 
 AdreelError
 ├── InputError               the request is wrong: change it
@@ -6,7 +6,7 @@ AdreelError
 ├── AccountError             the key, the credits or the settings: a person has to act
 │   ├── BadKey
 │   └── NoCredits
-├── JobCancelled             a person has ended the job; its open clips can still be brought home
+├── JobCancelled             a person has cancelled the job; its open clips can still be fetched
 ├── SceneRefused             the provider will not make this scene as described: change the scene
 ├── ProviderError            the provider, for now: trying again helps
 │   ├── ProviderUnreachable  nothing is known of the last request; the same UUID asks again
@@ -30,7 +30,7 @@ from typing import ClassVar
 from adreel.foreign_text import clean_text
 
 LONGEST_MESSAGE = 20_000
-"""A list of problems has many lines; what a provider or a storage says was cut before."""
+"""Maximum characters of a message. It leaves room for a list of problems; foreign text is cut earlier."""
 
 
 class AdreelError(Exception):
@@ -43,7 +43,7 @@ class AdreelError(Exception):
     """Trying again may be billed."""
 
     def __init__(self, message: str = "") -> None:
-        # It goes into records, Prefect's states and terminals, and often repeats what a server or a file said.
+        # Messages go into records, Prefect's states and terminals, and often quote a server or a file.
         super().__init__(clean_text(message, LONGEST_MESSAGE))
 
 
@@ -78,7 +78,7 @@ class NoCredits(AccountError):
 
 
 class JobCancelled(AdreelError):
-    """A person has ended the job while its run works on others; `adreel resume` takes its open clips up."""
+    """A person cancelled the job while its run works on other jobs; `adreel resume` fetches its open clips."""
 
     code = "cancelled"
 
@@ -135,7 +135,7 @@ class RenderFailed(ProviderError):
 
 
 class ClipKeptAside(ProviderError):
-    """The clip is paid and its bytes are in the storage, but they are no playable MP4: a person decides what to do."""
+    """The paid file is in the storage, but it is not a playable MP4. A person decides what to do."""
 
     code = "keptAside"
     retryable = False
@@ -156,9 +156,9 @@ class TakeFailed(ProviderError):
 
 
 class PrefectUnreachable(AdreelError):
-    """Prefect's server gave no usable answer; a request to it may have arrived or not.
+    """Prefect's server gave no usable answer; the request may have arrived.
 
-    `reason` is what happened, `advice` the way out.
+    `reason` says what happened, `advice` how to fix it.
     """
 
     code = "prefectUnreachable"

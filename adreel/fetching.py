@@ -19,7 +19,7 @@ PIECE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Fetched:
-    """What became of a scene: where its clip lies now, or None if it has none yet."""
+    """Result of a scene: the location of its clip, None without a clip."""
 
     scenario: Scenario
     file: Path | None

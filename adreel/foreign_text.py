@@ -1,4 +1,4 @@
-"""Text from other systems and people: made safe for records, databases and terminals.
+"""Untrusted text, cleaned for records, databases and terminals.
 
 A NUL makes PostgreSQL refuse a state, a lone surrogate can't be written as UTF-8, an escape sequence acts on a
 terminal, and a bidirectional override shows words that are not there.
@@ -8,12 +8,12 @@ import re
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MESSAGE_LENGTH = 1000
-"""Enough for any error message that a person reads."""
+"""Default maximum length of a cleaned message."""
 
 SEARCHED = 10_000
-"""Characters beyond the length that are cleaned before the cut."""
+"""Extra characters that are cleaned before the text is cut."""
 
-# CSI and OSC sequences whole: without its first character the rest would stay as noise.
+# CSI and OSC sequences are removed whole: without the escape character, the rest would stay as noise.
 _ESCAPE_SEQUENCES = re.compile(r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)")
 _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
@@ -28,7 +28,7 @@ def clean_text(text: str, most: int = MESSAGE_LENGTH) -> str:
 
     Line breaks and tabs stay; a text that was cut ends with an ellipsis.
     """
-    # Megabytes are not worth the search.
+    # Cleaning megabytes of text is not worth its time.
     shortened = text[: most + SEARCHED]
     if _UNUSABLE.search(shortened):
         shortened = _SURROGATES.sub(REPLACEMENT, _CONTROLS.sub("", _ESCAPE_SEQUENCES.sub("", shortened)))
@@ -38,20 +38,20 @@ def clean_text(text: str, most: int = MESSAGE_LENGTH) -> str:
 
 
 def clean_line(text: str, most: int = MESSAGE_LENGTH) -> str:
-    """Return a clean text on one line: it can't pass for further lines of a log."""
+    """Return a clean text on one line, so it can't forge further lines of a log."""
     line = clean_text(" ".join(text[: most + SEARCHED].split()), most)
     return f"{line[: most - 1]}…" if len(text) > most + SEARCHED else line
 
 
 def is_clean(text: str) -> bool:
-    """Whether there is nothing in a text that `clean_text` would take out."""
+    """Whether `clean_text` would leave a text unchanged, but for its length."""
     return not _UNUSABLE.search(text)
 
 
 def control_character(text: str) -> str | None:
     """Return the first control character or lone surrogate as `U+0000`; None if there is none.
 
-    Direction marks are part of Arabic and Hebrew prose: what people write may have them.
+    Direction marks are allowed: Arabic and Hebrew prose uses them.
     """
     found = _NO_PROSE.search(text)
     return f"U+{ord(found[0]):04X}" if found else None

@@ -1,4 +1,4 @@
-"""Input images: local first frames, copied into the session's folder so that a purchase needs nothing else.
+"""Input images: copies of local first frames in the session's folder, so a purchase needs no other file.
 
 A copy lies at `sessions/{session_id}/inputs/{sha256}.{extension}` and is never overwritten. A reference to it is its
 path from the session's folder, with the original file name for people: `inputs/{sha256}.png#lamp.png`.
@@ -22,14 +22,14 @@ MAX_MB = 10
 MAX_MEGAPIXELS = 40
 NAME_LENGTH = 100
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
-# A phone's JPEG with a second picture inside is an MPO; its first picture is what counts.
+# JPEGs of phones with a second picture are MPO files; only the first picture counts.
 _EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 _BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
 class InputImage:
-    """The bytes of an image with the type that they show and the name that its file had."""
+    """An image: its bytes, the type that they show, and its original file name."""
 
     content: bytes
     extension: str
@@ -42,7 +42,7 @@ class InputImage:
 
 
 def check_image(file: str) -> None:
-    """Raise InputError unless a local file looks like an image that can be sent: by its header and its size."""
+    """Check the header and the size of a local image; InputError if it can't be sent."""
     _open_image(file, _checked_path(file)).close()
 
 
@@ -65,7 +65,7 @@ def read_image(file: str) -> InputImage:
 
 
 def copy_input(storage: Storage, session_id: str, image: InputImage) -> str:
-    """Copy an image into a session's folder, unless it is there, and return the reference to it."""
+    """Copy an image into a session's folder, unless it is there, and return its reference."""
     path = _path(session_id, image.reference)
     stands = storage.update(path, lambda earlier: image.content if earlier is None else None)
     if stands != image.content:
@@ -75,9 +75,9 @@ def copy_input(storage: Storage, session_id: str, image: InputImage) -> str:
 
 
 def copy_inputs(storage: Storage, session: Session) -> Session:
-    """Copy the local first frames of a session in, and return the session with references to the copies.
+    """Copy the local first frames of a session, and return the session with references to the copies.
 
-    A file that can't be read keeps its place: the purchase of its scene will name it.
+    An unreadable file keeps its path; the purchase of its scene reports it.
     """
     scenes = []
     for scene in session.scene_descriptions:
@@ -99,7 +99,7 @@ def has_input(storage: Storage, session_id: str, reference: str) -> bool:
 
 
 def read_input(storage: Storage, session_id: str, reference: str) -> bytes:
-    """Return the bytes of a copy; InputError if it is gone, StorageError if they are not those that were copied."""
+    """Return the bytes of a copy; InputError if it is missing, StorageError if it was changed."""
     path = _path(session_id, reference)
     try:
         content = storage.read(path)
@@ -113,9 +113,9 @@ def read_input(storage: Storage, session_id: str, reference: str) -> bytes:
 
 
 def first_frame_data(storage: Storage, session_id: str, first_frame: str) -> str:
-    """Return a first frame as it is sent: an https URL as it is, an image as a data URI.
+    """Return a first frame in the form that is sent: an https URL unchanged, an image as a data URI.
 
-    A local file is read as well: requests that were planned by earlier versions name one.
+    Requests of earlier versions may name a local file, which is read as well.
     """
     if first_frame.startswith("https://"):
         return first_frame
@@ -129,7 +129,7 @@ def first_frame_data(storage: Storage, session_id: str, first_frame: str) -> str
 
 
 def display_name(first_frame: str) -> str:
-    """Return how people know a first frame: its URL, or the name of the file."""
+    """Return the name of a first frame for people: its URL, or its file name."""
     return first_frame.partition("#")[2] if INPUT_PATTERN.fullmatch(first_frame) else first_frame
 
 
@@ -143,7 +143,7 @@ def _checked_path(file: str) -> Path:
         found = path.stat()
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from None
-    # A named pipe or a device would be read for ever.
+    # Reading a named pipe or a device might never end.
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"first_frame {file!r} is no file")
     if found.st_size > MAX_MB * 1_000_000:

@@ -24,9 +24,9 @@ from adreel.takes import ClipRequest, Job, Problem, Take, utc_now
 ALL = "all"
 READERS = 16
 WATCH_SECONDS = 10.0
-"""Between two looks at whether a person has ended a job."""
+"""Seconds between two checks for a cancel of a job."""
 WATCHES_PER_SECOND = 20
-"""No more for all scenes of a process."""
+"""Maximum checks per second for all scenes of a process."""
 _watched = 0
 
 AnyScene = TypeVar("AnyScene", SceneDescription, SceneChanges, ClipRequest)
@@ -42,7 +42,7 @@ def start_job(
     changes: SceneChanges | None = None,
     runner: Runner | None = None,
 ) -> Job:
-    """Record a job, its planned takes and who works on it; one that was recorded before is taken up as it was planned.
+    """Record a job, its planned takes and its runner; a job that was recorded before is resumed as it was planned.
 
     `changes` apply to the session's description of each scene. InputError before anything is written.
     """
@@ -83,8 +83,8 @@ def open_scenes(
 ) -> list[tuple[Job, list[Scenario]]]:
     """Return the jobs that left scenes open, with these: of one session, one job, or of `all`; writes nothing.
 
-    Left alone are scenes that are stored, and those that have failed and may not be bought again. What keeps a job
-    from being taken up, such as a BadRecord, goes into `broken` and the job is left out; without a list it is raised.
+    Stored scenes, and failed scenes that may not be bought again, are left out. Errors that keep a job from being
+    resumed, such as a BadRecord, are added to `broken`, and the job is skipped. Without a list, they raise.
     """
     found = []
     for job in _jobs_of(records, target, broken):
@@ -147,7 +147,7 @@ def resume_job(records: Records, settings: Settings, job: Job, runner: Runner | 
 
 
 def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
-    """Record that nobody works on a job any more, unless somebody has started it again meanwhile.
+    """Remove the runner from a job's record, unless another run has started the job meanwhile.
 
     A run that still works on a `cancelled` job sends nothing more for it, and leaves it soon.
     """
@@ -179,7 +179,7 @@ async def produce_scene(
     slot: Slot = nullcontext,
     report: Report = lambda _take, _text: None,
 ) -> Take:
-    """Bring one scene of a started job home; what is stored already is returned at once.
+    """Buy and store one scene of a started job; a stored take is returned at once.
 
     `slot` is held while Runware works on it, `report` hears of each step.
     """
@@ -207,7 +207,7 @@ async def produce_scene(
 
 @asynccontextmanager
 async def _while_wanted(records: Records, job: Job) -> AsyncIterator[None]:
-    """Cancel the block once a person has ended its job, and raise JobCancelled then."""
+    """Cancel the block when a person ends its job, and raise JobCancelled."""
     working = asyncio.current_task()
     assert working is not None  # noqa: S101 - a coroutine on a loop is in a task
     watching = asyncio.create_task(_cancelled(records, job), name="adreel-watch-job")
@@ -216,7 +216,7 @@ async def _while_wanted(records: Records, job: Job) -> AsyncIterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        # As in asyncio.timeout: a cancel from elsewhere goes first.
+        # As in asyncio.timeout, a cancellation from outside takes precedence.
         if watching.done() and not watching.cancelled() and working.uncancel() == 0:
             raise watching.result() from None
         raise
@@ -226,8 +226,8 @@ async def _while_wanted(records: Records, job: Job) -> AsyncIterator[None]:
 
 
 async def _cancelled(records: Records, job: Job) -> JobCancelled:
-    """Return why a job is not wanted any more, once a person has ended it."""
-    global _watched  # noqa: PLW0603 - a count for the whole process: its storage is shared
+    """Wait until a person ends the job, and return the reason."""
+    global _watched  # noqa: PLW0603 - the count is per process, as the storage is shared
     _watched += 1
     try:
         while True:
@@ -237,7 +237,7 @@ async def _cancelled(records: Records, job: Job) -> JobCancelled:
             except JobCancelled as error:
                 return error
             except AdreelError:
-                pass  # The storage is away: the job goes on.
+                pass  # The job goes on while the storage is unavailable.
     finally:
         _watched -= 1
 
@@ -245,15 +245,15 @@ async def _cancelled(records: Records, job: Job) -> JobCancelled:
 def _check_wanted(records: Records, job: Job) -> None:
     latest = records.job(job.job_id)
     if latest is not None and latest.cancelled_at is not None:
-        raise JobCancelled(f"job {job.job_id} was cancelled: `adreel resume {job.job_id}` brings home what is open")
+        raise JobCancelled(f"job {job.job_id} was cancelled: `adreel resume {job.job_id}` fetches what is open")
 
 
 def give_up(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:
-    """Record why a job ends without this scene; an open take stays open and can be taken up again."""
+    """Record why a job ends without this scene; an open take stays open and can be resumed."""
     found = records.take(job.session_id, scenario, job.job_id)
     if found is not None and not found.is_stored:
         take = found.model_copy(update={"problem": Problem.of(error), "updated_at": utc_now()})
-        # If the record has moved on meanwhile, another runner works on the scene: its word stands.
+        # A record that has moved on belongs to another runner of the scene.
         records.update_take(take, lambda latest: latest != found)
 
 
@@ -277,7 +277,7 @@ def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]
 def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, list[Take]]:
     """Copy the local images of planned takes into the session's folder, and name the copies in all its records.
 
-    They are copied before the job is recorded: whoever takes it up, anywhere, finds them in the storage.
+    They are copied before the job is recorded, so a resume on any machine finds them in the storage.
     """
     images = {}
     for take in planned:
@@ -309,7 +309,7 @@ def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, 
 
 def _save_planned(records: Records, job: Job, planned: list[Take]) -> None:
     for take in planned:
-        # A scene that was pruned meanwhile is no scene of the job any more.
+        # The job has lost a scene that was pruned meanwhile.
         if take.scenario in job.scenarios:
             take.number = records.next_take_number(take.session_id, take.scenario)
             records.save_take(take)

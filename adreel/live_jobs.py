@@ -1,4 +1,4 @@
-"""Which jobs a run works on right now: a second one beside it would only double its polls."""
+"""Detection of jobs with a live run. A second run beside it would only double the polls."""
 
 import asyncio
 import logging
@@ -11,16 +11,16 @@ from adreel.takes import Job, utc_now
 
 FRESH = timedelta(seconds=60)
 SILENCE = timedelta(seconds=90)
-"""Three heartbeats: who was silent for so long is dead."""
+"""Three heartbeats: a run without a sign of life for so long counts as dead."""
 BEGINNING = timedelta(seconds=90)
-"""So long a run need not have sent a heartbeat yet."""
+"""Grace period of a new run before its first heartbeat."""
 PATIENCE_SECONDS = 10.0
 
 log = logging.getLogger("adreel.jobs")
 
 
 def at_work_elsewhere(records: Records, jobs: list[Job], own_run: str = "") -> list[Job]:
-    """Return the jobs that another run works on, by its process or by its signs of life; in doubt none does."""
+    """Return the jobs with a live run, judged by its process or its heartbeats; in doubt a job counts as free."""
     others = [job for job in jobs if job.runner and job.ended_at is None and job.run_id != own_run]
     alive = {job.job_id: job.runner.is_alive for job in others if job.runner}
     far = [job for job in others if alive[job.job_id] is None]
@@ -39,7 +39,7 @@ def _alive_far_away(records: Records, jobs: list[Job]) -> dict[str, bool]:
 
 
 async def _live_runs(run_ids: set[str]) -> set[str] | None:
-    """Return which runs have given a sign of life; None without a server that would know."""
+    """Return the runs with a recent sign of life; None without a Prefect server."""
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - seconds, and rarely needed
     from prefect.client.schemas.filters import (  # noqa: PLC0415
         FlowRunFilter,
@@ -52,7 +52,7 @@ async def _live_runs(run_ids: set[str]) -> set[str] | None:
 
     if not PREFECT_API_URL.value():
         return None
-    # The clocks of workers may be ahead.
+    # Clocks of workers may be fast.
     since, until = utc_now() - SILENCE, utc_now() + SILENCE
     heartbeats = {
         "occurred": {"since": since.isoformat(), "until": until.isoformat()},
@@ -74,7 +74,7 @@ async def _live_runs(run_ids: set[str]) -> set[str] | None:
 
 
 def _is_fresh(records: Records, job: Job) -> bool:
-    """Whether a record of a job was written just now: all that can be known of its run without Prefect."""
+    """Whether a record of a job was written recently: the only sign of life without Prefect."""
     try:
         takes = [records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios]
     except AdreelError:

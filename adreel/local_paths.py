@@ -1,4 +1,4 @@
-"""Which path on this machine a storage or a campaign's source names, by one rule for all that open one."""
+"""Local paths of storages and campaign sources: one rule for paths, `~` and file:// URLs."""
 
 import os
 import re
@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 
 def local_path(place: str) -> str | None:
-    """Return the path that a path or a file:// URL names; None for a URL of another kind.
+    """Return the local path of a path or a file:// URL; None for another URL.
 
-    A path is taken as it is, but for a `~` at its beginning; a URL may have %20 for a blank.
+    In a path only a leading `~` is expanded. A URL is decoded (%20).
     """
     scheme, separator, rest = place.partition("://")
     if not separator and place.lower().startswith("file:"):
@@ -17,11 +17,11 @@ def local_path(place: str) -> str | None:
     if separator and scheme.lower() not in {"file", "local"}:
         return None
     path = unquote(rest.removeprefix("localhost") if rest.startswith("localhost/") else rest) if separator else place
-    return os.path.expanduser(path)  # noqa: PTH111 - Path's own raises for a user that is unknown
+    return os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises for an unknown user
 
 
 def storage_place(place: str) -> str:
-    """Return a storage's path or URL in its one spelling; ValueError says what is wrong with it."""
+    """Return a storage's path or URL in its normal form; ValueError for an invalid one."""
     if not place:
         raise ValueError("it is empty: name a folder or a URL, or leave the variable out")
     if re.match(r"[A-Za-z]:[\\/]", place):
@@ -36,7 +36,7 @@ def storage_place(place: str) -> str:
         raise ValueError(f"nobody here has the home folder {path.partition('/')[0]}")
     if not path:
         raise ValueError(f"{place!r} names no folder")
-    # Earlier versions did not read %20 and, in workers, ~: their clips must not be bought again in another place.
+    # Earlier versions took %20, and ~ in workers, literally. Their clips must not be bought again in another folder.
     written = rest if separator else place
     if written != path and Path(written).exists() and not Path(path).exists():
         raise ValueError(f"{place!r} is {path}, but there is a folder {written} by its letters: rename it first")

@@ -1,11 +1,11 @@
-"""What a file is by its first bytes, and its digest: nothing here decodes."""
+"""File types by their first bytes, and digests, without decoding."""
 
 import hashlib
 from typing import BinaryIO
 
 PIECE = 1024 * 1024
 HEAD = 4096
-"""How many bytes of a file tell what it is."""
+"""Bytes of a file that are needed to detect its type."""
 
 TEXT = "txt"
 UNKNOWN = "bin"
@@ -42,7 +42,7 @@ _SPACES = "\t\n\r\f"
 
 
 def file_type(head: bytes) -> str:
-    """Return the usual extension of a file by its first HEAD bytes: TEXT for a page, UNKNOWN for anything else."""
+    """Return the usual extension of a file by its first HEAD bytes: TEXT for text or a web page, else UNKNOWN."""
     if head[4:8] in _MP4_BOXES:
         return MP4
     if head[:4] == b"RIFF":

@@ -1,4 +1,4 @@
-"""What other systems send and get: the requests, the answers, and the views of a scene."""
+"""Messages of the HTTP API: requests, answers, and views of a scene."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +15,7 @@ WebImage = Annotated[str, Field(pattern=r"^https://", max_length=2000)]
 
 
 class State(StrEnum):
-    """What a scene, a job or a session is in; `partial` is for jobs and sessions only."""
+    """State of a scene, a job or a session; `partial` is for jobs and sessions only."""
 
     GENERATING = "generating"
     COMPLETED = "completed"
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class ClipWarning(BaseModel):
-    """How a stored clip differs from what was asked for: a code for machines, words for people."""
+    """A difference between a stored clip and its order: a code for machines, a message for people."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -48,7 +48,7 @@ class SceneVideo(BaseModel):
 
 
 class Sent(BaseModel):
-    """What a caller may send: no unknown field, no character that a database can't keep or that acts on a terminal."""
+    """Base of requests: refuses unknown fields, and control characters that databases or terminals can't take."""
 
     model_config = SENT
 
@@ -72,7 +72,7 @@ class SentScene(Sent, SceneDescription):
 
 
 class SentChanges(Sent, SceneChanges):
-    """What shall be otherwise in a scene; what is missing stays as it was described."""
+    """Changes of a scene. Omitted fields keep their values."""
 
     model_config = ConfigDict(
         **SENT, json_schema_extra={"examples": [{"visual_description": "A moth circles the lamp", "seed": 7}]}
@@ -225,7 +225,7 @@ class TakeView(BaseModel):
     seed: int | None
     error: str | None
     warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
-    aside_url: str | None = Field(None, description="Where the paid file is that is no playable MP4")
+    aside_url: str | None = Field(None, description="URL of a paid file that is not a playable MP4")
     scene: SceneDescription = Field(description="The description that it was bought with")
 
 

@@ -1,6 +1,6 @@
-"""Prefect's client with bounds for what a server may answer: size and time.
+"""Prefect's client with limits for the size and the duration of answers.
 
-Something else may answer in the server's place, and a process that supervises must not end from it.
+Another server may answer at the address, and a supervising process must survive its answers.
 """
 
 import time
@@ -13,7 +13,7 @@ from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_c
 MOST_BYTES = 100_000_000
 """The largest answers are pages of 200 runs with their parameters."""
 MOST_SECONDS = 60.0
-"""From the head of an answer to its end."""
+"""Time limit from the headers of an answer to its end."""
 
 
 def sync_client(**httpx_settings: Any) -> SyncPrefectClient:
@@ -35,7 +35,7 @@ def async_client(**httpx_settings: Any) -> PrefectClient:
 
 
 def _with_hook(hook: Any, httpx_settings: dict[str, Any]) -> dict[str, Any]:
-    # A small compressed answer could be a large one.
+    # A small compressed answer could expand to a large one.
     return {"headers": {"Accept-Encoding": "identity"}, "event_hooks": {"response": [hook]}, **httpx_settings}
 
 

@@ -1,7 +1,7 @@
-"""Turns everything that can go wrong at Prefect into one error, with the reason and the way out.
+"""Conversion of all errors of Prefect's client to PrefectUnreachable or PrefectMisconfigured, with advice.
 
-Prefect's client raises httpx's errors, pydantic's, json's, its own and plain RuntimeErrors. This module is imported
-without Prefect, whose import already fails if one of its settings is wrong.
+Prefect's client raises errors of httpx, pydantic and json, its own errors and plain RuntimeErrors. This module does not
+import Prefect at its top, because that import fails if one of Prefect's settings is wrong.
 """
 
 import json
@@ -28,7 +28,7 @@ MOST_SHOWN = 200
 
 @contextmanager
 def prefect_errors(doing: str = "") -> Iterator[None]:
-    """Raise whatever goes wrong with Prefect as PrefectUnreachable or PrefectMisconfigured; `doing` comes first."""
+    """Raise errors of Prefect as PrefectUnreachable or PrefectMisconfigured; `doing` begins their message."""
     try:
         yield
     except AdreelError:
@@ -41,8 +41,8 @@ def prefect_errors(doing: str = "") -> Iterator[None]:
 
 
 def explain(error: Exception) -> PrefectUnreachable | None:
-    """Return an error of Prefect's client as one that says what to do; None if it is of something else."""
-    # ObjectNotFound and ObjectAlreadyExists keep what they were made of.
+    """Return an error of Prefect's client as an error with advice; None for an error from elsewhere."""
+    # ObjectNotFound and ObjectAlreadyExists keep the original error.
     error = getattr(error, "http_exc", None) or error
     found: PrefectUnreachable | None = None
     if isinstance(error, PrefectUnreachable):
@@ -69,13 +69,13 @@ def explain(error: Exception) -> PrefectUnreachable | None:
 
 
 def is_missing(error: "ObjectNotFound") -> bool:
-    """Whether Prefect itself says that it has no such object; a 404 of something else says nothing about it."""
+    """Whether Prefect itself reports a missing object; a 404 of another server proves nothing."""
     response = getattr(error.http_exc, "response", None)
     return isinstance(response, httpx.Response) and _is_of_prefect(response)
 
 
 def check_server(client: "SyncPrefectClient") -> str:
-    """Return the version of the server; PrefectUnreachable or PrefectMisconfigured if Prefect's API is not there."""
+    """Return the version of the server; PrefectUnreachable or PrefectMisconfigured without Prefect's API."""
     with prefect_errors():
         try:
             version = client.request("GET", "/admin/version").json()
@@ -89,7 +89,7 @@ def check_server(client: "SyncPrefectClient") -> str:
 
 
 def address() -> str:
-    """Return PREFECT_API_URL as it may be shown: without a password."""
+    """Return PREFECT_API_URL without its password."""
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - takes seconds
 
     url: str = PREFECT_API_URL.value() or "the embedded server"
@@ -132,7 +132,7 @@ def _no_route(response: httpx.Response) -> PrefectMisconfigured:
 
 
 def _is_of_prefect(response: httpx.Response) -> bool:
-    # A path that is none of its API's is answered with "Not Found", as by every server built on Starlette.
+    # Unknown paths of Prefect's API get "Not Found", as on every server built on Starlette.
     body = _json(response)
     return (
         isinstance(body, dict) and (body.get("exception_message") or body.get("detail") or "Not Found") != "Not Found"
@@ -147,7 +147,7 @@ def _json(response: httpx.Response) -> Any:
 
 
 def _said(response: httpx.Response) -> str:
-    """Return what a response says about its failure, after a colon."""
+    """Return the reason in a response, after a colon."""
     if isinstance(body := _json(response), dict):
         return f": {_shown(str(body.get('exception_message') or body.get('detail') or body))}"
     return f": {_title(text)}" if (text := response.text).lstrip().startswith("<") else ""
@@ -205,7 +205,7 @@ def _title(page: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return a text of another machine as one short line without control characters."""
+    """Return a foreign text as one short line without control characters."""
     return " ".join("".join(each if each.isprintable() else " " for each in text[: 4 * MOST_SHOWN]).split())[
         :MOST_SHOWN
     ]

@@ -1,7 +1,7 @@
-"""Proxies of the environment: loopback is always reached directly, and every library uses the same proxy.
+"""Proxies of the environment: loopback is always reached directly, and all libraries use the same proxy.
 
 httpx, aiohttp and websockets read HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY by different rules. The functions
-here write the environment so that all of them, and the processes that are started, come to the same result.
+here normalise the environment, so all of them, and child processes, choose the same proxy.
 """
 
 import os
@@ -21,7 +21,7 @@ def bypass_loopback() -> None:
     """
     present = {name: os.environ[name] for name in ("no_proxy", "NO_PROXY") if name in os.environ}
     for name in ("no_proxy", "NO_PROXY"):
-        # Some libraries prefer one name, some the other: a missing one gets the entries of the other.
+        # Libraries differ in the name that they prefer. A missing variable gets the entries of the other.
         given = present.get(name, next(iter(present.values()), ""))
         entries = [entry.strip() for entry in given.split(",") if entry.strip()]
         if "*" not in entries:

@@ -32,8 +32,8 @@ def prunable(
 ) -> Iterator[Take]:
     """Find the takes that ended before a moment and are not current.
 
-    An open take may still bring its clip home, unless its job gave up on a clip that can't be downloaded.
-    What can't be read goes into `broken`, and nothing of that scene or session is found; without a list it is raised.
+    Open takes are kept, because their clips may still be fetched, unless the job gave up on an undownloadable clip.
+    Unreadable records are added to `broken`, and their scene or session is skipped. Without a list, they raise.
     """
     for session_id in records.session_ids():
         with collecting(broken):
@@ -51,7 +51,7 @@ def _is_prunable(records: Records, take: Take, before: datetime) -> bool:
 
 
 def _is_out_of_reach(records: Records, take: Take) -> bool:
-    """Whether a job has given up on a clip that is paid and can't be downloaded."""
+    """Whether a job gave up on a paid clip that can't be downloaded."""
     if not take.is_open or take.problem is None or take.problem.code != ClipUnavailable.code:
         return False
     job = records.job(take.job_id)
@@ -59,7 +59,7 @@ def _is_out_of_reach(records: Records, take: Take) -> bool:
 
 
 def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
-    """Remove a take, its clip and its poster; False if it was chosen or taken up again meanwhile, and stays."""
+    """Remove a take, its clip and its poster; False if it was chosen or resumed meanwhile and stays."""
     if not _forget_choice(records, take, keep_current=keep_current) or not records.mark_pruned(take):
         return False
     _forget_scene(records, take)

@@ -84,7 +84,7 @@ class Purchase:
         }
 
     async def run(self) -> Take:
-        """Bring the take home and return it; the errors name the scene and leave the record as far as it came."""
+        """Complete the take and return it. Errors name the scene, and the record keeps its progress."""
         try:
             await self._begin()
             if self._attempt.state in self._in_flight:
@@ -140,12 +140,12 @@ class Purchase:
         crash_point("slot held")
         if self._attempt.slot != slot:
             self._attempt.slot = slot
-            # What comes next is the submit's own record, unless it has to wait for a connection.
+            # The submit writes its own record next, unless it has to wait for a connection.
             if self._attempt.is_open or not self._client.is_connected:
                 await asyncio.to_thread(self._write)
 
     async def _prepare(self) -> None:
-        # A bad key, a dead host or a missing image shows here, before the record says that anything was sent.
+        # A bad key, a dead host or a missing image fails here, before the record says that an order was sent.
         await asyncio.gather(self._client.connect(), asyncio.to_thread(self._check_wanted))
         async with self._recording_failure():
             self._image = await self._first_frame()
@@ -166,14 +166,14 @@ class Purchase:
         await self._move(AttemptState.ACCEPTED, "accepted by Runware")
 
     async def _first_frame(self) -> str | None:
-        """Return the image to send; without it, and if Runware knows of no task, the attempt ends with InputError."""
+        """Return the image to send. If it is missing and Runware has no task, the attempt ends with InputError."""
         frame = self.take.request.first_frame
         if frame is None:
             return None
         try:
             return await asyncio.to_thread(first_frame_data, self._records.storage, self.take.session_id, frame)
         except InputError as error:
-            # An earlier run may have sent the task: only Runware's answer tells that nothing was bought.
+            # An earlier run may have sent the task. Only Runware's answer proves that nothing was bought.
             if self._came_back and await self._client.look_up(self._attempt.uuid):
                 raise ProviderUnreachable("Runware knows the task after all: trying again follows it") from None
             raise InputError(
@@ -227,7 +227,7 @@ class Purchase:
             raise error from None
 
     def _naming_first_frame(self, error: AdreelError) -> AdreelError:
-        """Return an error about the image with the name that people know it by: Runware knows no first_frame."""
+        """Return an error about the image with the image's name for people, which Runware does not know."""
         frame, text = self.take.request.first_frame, str(error)
         if frame is None or "first_frame" in text or "image" not in text.lower():
             return error
@@ -240,7 +240,7 @@ class Purchase:
         except ClipUnavailable as error:
             url = await self._renewed_url()
             if isinstance(error, Interrupted):
-                # A later try that brings the same bytes takes them for what Runware has.
+                # A later download with the same bytes proves that Runware has no others.
                 self._attempt.interrupted_sha256 = error.sha256
                 await self._save(f"it has to be fetched again: {error}")
             if url in {None, self._attempt.url}:
@@ -275,7 +275,7 @@ class Purchase:
         self._name_clip(clip)
         await self._save("downloaded and verified")
         if not self.take.is_stored and self.take.clip != clip:
-            # Another runner got other bytes: those that are published first are the clip.
+            # Another runner received different bytes. The first published file is the clip.
             self._name_clip(clip)
             await asyncio.to_thread(self._write)
 
@@ -286,12 +286,12 @@ class Purchase:
             self._attempt.published_sha256.append(clip.sha256)
 
     async def _keep_aside(self, aside: AsideFile, folder: Path) -> None:
-        """End the attempt with paid bytes that are no playable MP4; a person looks at them, and may buy anew."""
+        """End the attempt with a paid file that is not a playable MP4. A person decides about a new purchase."""
         self._attempt.aside = aside
         self.take.reach("fetched")
         await self._save("downloaded")
         if self._attempt.state != AttemptState.RENDERED:
-            return  # Another runner has ended it: a file beside its own would belong to no record.
+            return  # Another runner has ended the attempt. A second file would belong to no record.
         await asyncio.to_thread(publish_aside, aside, folder, self._records.storage)
         message = f"paid, but no playable MP4: {aside.reason}; kept aside as {aside.file} for a person to look at"
         self._attempt.aside = aside
@@ -311,7 +311,7 @@ class Purchase:
         with self._saving:
             self.take.updated_at = utc_now()
             crash_point(f"before the record: {self.take.progress}")
-            # A record that was removed meanwhile is not written anew for a task that was never sent.
+            # A record that was removed meanwhile is not recreated for a task that was never sent.
             unsent = self._attempt.state in {AttemptState.PLANNED, AttemptState.SUBMITTED} and not self._came_back
             stands = self._records.update_take(self.take, self._yields_to, must_exist=unsent)
             if stands is not self.take:
@@ -336,7 +336,7 @@ class Purchase:
 
     @asynccontextmanager
     async def _noting_cancel(self) -> AsyncIterator[None]:
-        """Start the record of a cancel before the slot is given back: a server that is away may use up the time."""
+        """Start recording the cancel before the slot is released: an unreachable server may use up the time."""
         try:
             yield
         except asyncio.CancelledError:
@@ -355,7 +355,7 @@ class Purchase:
     async def _recorded_cancel(self) -> None:
         """Wait for the record of a cancel; a second cancel or the deadline ends the wait, not the write."""
         if recording := self._record_cancel():
-            # Without it the job's own record still says that it has ended.
+            # If the write fails, the job's own record still has its end.
             with suppress(AdreelError, TimeoutError):
                 async with asyncio.timeout(CANCEL_SECONDS):
                     await asyncio.shield(recording)

@@ -63,7 +63,7 @@ class Records:
         storage.watch_marker()
 
     def create_session(self, session: Session) -> tuple[Session, bool]:
-        """Store a new session; returns the session that stands under its id, and whether that is the new one."""
+        """Store a new session; returns the stored session of its id, and whether it is the new one."""
         created = False
 
         def create(earlier: StoredSession | None) -> StoredSession | None:
@@ -84,7 +84,7 @@ class Records:
         return self._put(_SESSION, apply, session_id=session_id)
 
     def save_session(self, session: Session) -> None:
-        """Store a session that was given as a whole, in place of an earlier version; unknown fields of that stay."""
+        """Store a complete session in place of an earlier version, whose unknown fields stay."""
 
         def keep_unknown(earlier: StoredSession | None) -> StoredSession:
             unknown = (earlier.model_extra or {}) if earlier else {}
@@ -104,7 +104,7 @@ class Records:
 
     @property
     def place(self) -> str:
-        """Where the records are, for a message about a missing one; it mentions a storage that holds nothing."""
+        """Place of the records for messages about missing ones; says if the storage is new and empty."""
         if self.storage.storage_id is None and not self.storage.names(""):
             return f"{self.storage.url} (which is new and empty: check ADREEL_STORAGE, and that its disk is mounted)"
         return self.storage.url
@@ -114,9 +114,9 @@ class Records:
         return [name for name in self.storage.names("sessions") if re.fullmatch(ID_PATTERN, name)]
 
     def update_job(self, job_id: str, change: Callable[[Job | None], Job | None]) -> Job | None:
-        """Change a job, or create it (None: there is none), and return it; `change` may be called again.
+        """Change or create a job and return it; `change` may be called again.
 
-        It returns None to leave all as it is.
+        `change` gets None for a missing job, and returns None to change nothing.
         """
         return self._change(_JOB, change, job_id=job_id)
 
@@ -162,11 +162,11 @@ class Records:
 
     def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
         """Return all takes of a scene, the oldest first."""
-        # The clocks of two machines differ: what counts is which takes lay there when one was planned.
+        # Clocks of machines differ, so takes are ordered by the takes that existed when each was planned.
         return sorted(self._takes(session_id, scenario), key=lambda take: (take.number, take.created_at, take.job_id))
 
     def next_take_number(self, session_id: str, scenario: Scenario) -> int:
-        """Return the number of a take that is planned now: it comes after all that are recorded, readable or not."""
+        """Return the number of a new take, after all recorded takes, readable or not."""
         job_ids = self._ids(_take_folder(session_id, scenario))
         highest = len(job_ids)
         for job_id in job_ids:
@@ -176,7 +176,7 @@ class Records:
         return highest + 1
 
     def mark_pruned(self, take: Take) -> bool:
-        """Mark a take as about to be removed, so that no runner plans another attempt; False if it has changed."""
+        """Mark a take for removal, so no runner plans another attempt; False if it has changed."""
 
         def mark(latest: Take | None) -> Take | None:
             if latest is None or latest.model_copy(update={"pruned_at": take.pruned_at}) != take:
@@ -201,7 +201,7 @@ class Records:
         return self._read(_CHOICES, session_id=session_id) or Choices(takes={})
 
     def update_choices(self, session_id: str, change: Callable[[Choices], Choices | None]) -> None:
-        """Change which takes a person has chosen; `change` may be called again, and returns None to leave all."""
+        """Change the chosen takes; `change` may be called again, and returns None to change nothing."""
         self._change(_CHOICES, lambda choices: change(choices or Choices(takes={})), session_id=session_id)
 
     def _takes(self, session_id: str, scenario: Scenario) -> Iterator[Take]:

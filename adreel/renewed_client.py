@@ -20,7 +20,7 @@ from adreel.prefect_client import async_client
 T = TypeVar("T")
 
 AT_ONCE = 12
-"""Requests in flight. Prefect's client has 16 connections: none of them is waited for in its pool."""
+"""Maximum requests in flight. Prefect's client has 16 connections, so requests never wait for its pool."""
 
 CLOSE_SECONDS = 5.0
 
@@ -35,11 +35,11 @@ class _Lent:
 
 
 class RenewedClient:
-    """Asks Prefect with a deadline for each question; one that misses it retires the client."""
+    """Sends requests to Prefect with a deadline; a request that misses it retires the client."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
-        # Prefect's settings are those of the place where this is made, also for the clients that follow.
+        # Later clients use the Prefect settings of the context in which this object was made.
         self._settings = contextvars.copy_context()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._opening = asyncio.Lock()
@@ -56,18 +56,18 @@ class RenewedClient:
         await asyncio.gather(*self._closing)
 
     async def ask(self, question: Callable[[PrefectClient], Coroutine[Any, Any, T]]) -> T:
-        """Ask Prefect something; TimeoutError when the patience is at its end, whatever the request does then."""
+        """Send a request to Prefect; TimeoutError at the deadline, even if the request goes on."""
         async with asyncio.timeout(self._patience), self._turns:
             lent = await self._open()
             lent.users += 1
-            # In a task of its own, which can be left: under load, httpx now and then swallows the one cancellation
-            # that a deadline sends, and waits on.
+            # The request runs in its own task, which can be abandoned: under load, httpx sometimes swallows the only
+            # cancellation of a deadline and keeps waiting.
             asking = asyncio.create_task(question(lent.client))
             asking.add_done_callback(_note_end)
             try:
                 return await asyncio.shield(asking)
             except (TimeoutError, httpx.TimeoutException, asyncio.CancelledError):
-                # Whether the request left its connection behind can't be told from outside.
+                # A leaked connection can't be detected from outside.
                 self._retire(lent)
                 raise
             finally:
@@ -98,7 +98,7 @@ class RenewedClient:
 
 
 def _note_end(asking: "asyncio.Task[Any]") -> None:
-    # A task that was left still has its exception read, or asyncio would log it as an oversight.
+    # The exception of an abandoned task is retrieved, or asyncio would log it as never retrieved.
     if not asking.cancelled():
         asking.exception()
 

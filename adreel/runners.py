@@ -1,4 +1,4 @@
-"""Who works on a job now: its flow run, and the process that carries the run out."""
+"""Runners of jobs: the flow run that works on a job, and the process of the run."""
 
 import os
 import socket
@@ -11,11 +11,11 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 _active: set[str] = set()
-"""The runs that work on jobs in this process."""
+"""Runs that work on jobs in this process."""
 
 
 class Runner(BaseModel):
-    """A run at work, and where."""
+    """A flow run with its machine and process."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -26,12 +26,12 @@ class Runner(BaseModel):
 
     @classmethod
     def here(cls, run_id: str) -> Self:
-        """Describe a run of this process."""
+        """Return the runner of a run in this process."""
         return cls(run_id=run_id, host=_host(), pid=os.getpid(), started=_started(os.getpid()))
 
     @property
     def is_alive(self) -> bool | None:
-        """Whether its process still works on the run; None if that is on another machine."""
+        """Whether its process still works on the run; None for another machine."""
         if self.host != _host() or self.started is None:
             return None
         if self.pid == os.getpid():
@@ -41,7 +41,7 @@ class Runner(BaseModel):
 
 @contextmanager
 def at_work(run_id: str) -> Iterator[Runner]:
-    """Count a run as one that works on jobs in this process."""
+    """Register a run that works on jobs in this process."""
     _active.add(run_id)
     try:
         yield Runner.here(run_id)
@@ -51,7 +51,7 @@ def at_work(run_id: str) -> Iterator[Runner]:
 
 @cache
 def _host() -> str:
-    # Process numbers begin anew with each boot, and containers have names of their own.
+    # Process ids restart with each boot, and each container has its own hostname.
     boot = ""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
@@ -59,7 +59,7 @@ def _host() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """Return when a process was started, in clock ticks since the boot; None if there is none."""
+    """Return the start of a process in clock ticks since the boot; None without such a process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

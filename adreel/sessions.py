@@ -23,8 +23,8 @@ SIZE_PATTERN = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
 INPUT_PATTERN = re.compile(r"inputs/[0-9a-f]{64}\.(png|jpg|webp)(#[^\0]*)?", re.DOTALL)
 """A reference to an image that was copied into the session's folder (adreel/inputs.py)."""
 
-# What people send is checked against unknown fields (parse_session); what is read back from storage keeps them,
-# because a newer adreel may have written them.
+# New data is checked for unknown fields (parse_session). Stored data keeps them, because a newer adreel may have
+# written them.
 OPEN_RECORD = ConfigDict(extra="allow", str_strip_whitespace=True, json_schema_extra={"additionalProperties": False})
 
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -79,7 +79,7 @@ class SceneDescription(BaseModel):
 
 
 class SceneChanges(BaseModel):
-    """What a new take of a scene shall have otherwise; what is missing stays as it was described."""
+    """Overrides for a new take of a scene. Omitted fields keep the session's values."""
 
     model_config = OPEN_RECORD
 
@@ -157,8 +157,8 @@ class Session(BaseModel):
 def parse_session(data: Any, source: str = "session", *, folder: Path | None = None) -> Session:
     """Validate plain data as a Session; InputError lists every wrong field with its place.
 
-    `folder` is that of a file on this machine. Its sessions may name local images, relative to it. Without a folder the
-    data came from elsewhere, and first frames have to be https URLs: else others could have local files sent.
+    `folder` is the folder of a local file. Its sessions may name local images relative to it. Without a folder the data
+    comes from elsewhere, and first frames must be https URLs: otherwise others could have local files sent.
     """
     try:
         session = Session.model_validate(data, extra="forbid")
@@ -176,7 +176,7 @@ def parse_session(data: Any, source: str = "session", *, folder: Path | None = N
 
 
 def is_local_file(first_frame: str) -> bool:
-    """Whether a first frame is the path of a local file: neither a URL nor a reference to a copied image."""
+    """Whether a first frame is a local path, not a URL or a reference to a copied image."""
     return not first_frame.startswith("https://") and not INPUT_PATTERN.fullmatch(first_frame)
 
 
@@ -190,13 +190,13 @@ def refuse_local_file(first_frame: str | None, place: str) -> None:
 
 
 def _found_in(folder: Path, file: str) -> str:
-    """Return where a file is: in the folder, else in the current one; as it was written if it is nowhere."""
+    """Return the path of a file in the folder, else in the current one; unchanged if neither has it."""
     candidates = [folder / Path(file).expanduser(), Path.cwd() / file]
     return next((str(path.absolute()) for path in candidates if path.exists()), file)
 
 
 def check_words(words: BaseModel, source: str = "") -> None:
-    """Raise InputError for a control character in what a person wrote; a stored session is read whatever it has."""
+    """Raise InputError for a control character in new text; stored sessions are read without this check."""
     for place, text in _texts(words.model_dump(mode="python")):
         if character := control_character(text):
             raise InputError(f"{source}{place} has the control character {character}: remove it")

@@ -133,15 +133,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read `.env` by the rule that workers and storages share."""
+        """Read `.env` by the parser that workers and storages share."""
         return init_settings, env_settings, _EnvFile(settings_cls)
 
     @model_validator(mode="before")
     @classmethod
     def _without_blanks(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Strip the values. An empty variable is the default, and wins over a `.env` all the same."""
+        """Strip the values. An empty variable selects the default, even if `.env` has a value."""
         stripped = {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
-        # Without a storage's name clips would be lost in a container; an empty key says that nothing may be spent.
+        # The default storage would lose clips in a container, and an empty key forbids spending.
         return {name: value for name, value in stripped.items() if value != "" or name in KEPT_EMPTY}
 
     @field_validator("*", mode="before")
@@ -226,7 +226,7 @@ class Settings(BaseSettings):
         for host in hosts:
             if not re.fullmatch(HOST_PATTERN, host):
                 raise ValueError(f"{host!r} is no host: give its name alone, such as cdn.example; subdomains count too")
-        # URLs are compared by the letters that people read.
+        # URLs are compared in Unicode, the form that people read.
         return [host.encode().decode("idna") if "xn--" in host.lower() else host.lower() for host in hosts]
 
     @field_validator("cors_origins")
@@ -261,7 +261,7 @@ class Settings(BaseSettings):
 
     @property
     def file_system_options(self) -> dict[str, Any]:
-        """What the storage's file system takes, secrets included."""
+        """Options of the storage's file system, secrets included."""
         options: dict[str, Any] = json.loads(self.storage_options.get_secret_value())
         return options
 
@@ -300,7 +300,7 @@ class Settings(BaseSettings):
         return f"{self.public_url.rstrip('/')}{path}" if self.public_url and path else None
 
     def with_key(self, key: str, origin: str) -> "Settings":
-        """Return these settings with a key from elsewhere; InputError names the origin if it can't be one."""
+        """Return these settings with a key from elsewhere; InputError names the origin of an invalid key."""
         try:
             return self.model_copy(update={"runware_api_key": SecretStr(checked_key(key.strip()))})
         except ValueError as error:
@@ -313,7 +313,7 @@ class Settings(BaseSettings):
 
 
 class _EnvFile(PydanticBaseSettingsSource):
-    """The variables of `.env`; what libraries of storages look for goes into the environment."""
+    """Settings source for `.env`, which also exports the variables of storage libraries."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         raise NotImplementedError("all fields are read at once")
@@ -327,7 +327,7 @@ class _EnvFile(PydanticBaseSettingsSource):
 
 
 def checked_key(key: str) -> str:
-    """Return a key of Runware's; ValueError, which does not repeat it, if it can't be one."""
+    """Validate a key of Runware; the ValueError does not repeat it."""
     if not re.fullmatch(r"[!-~]+", key) or re.fullmatch(IN_QUOTES, key):
         raise ValueError(
             "it is empty, in quotes, or has a blank, a line break or a letter that no key has: copy it again"

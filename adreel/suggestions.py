@@ -1,4 +1,4 @@
-"""What a person can do about a scene without a clip, and whether it costs: said beside each button and command."""
+"""Suggested actions for a scene without a clip, and their cost, shown beside buttons and commands."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class SuggestedAction:
-    """Resume the job of a take, or regenerate its scene: with what that buys, in words for people."""
+    """A resume of the job or a regeneration of the scene, with a text for people about its cost."""
 
     resumes: bool
     effect: Effect
@@ -42,7 +42,7 @@ _REGENERATE = {
 
 
 def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
-    """Return what to do about a scene by its newest take, which is not stored; None is a take without a record."""
+    """Return the action for a scene by its newest take without a clip; None stands for a take without a record."""
     attempt = take.attempts[-1] if take and take.attempts else None
     if take is None or attempt is None:
         return SuggestedAction(True, *_RESUME[AttemptState.PLANNED])

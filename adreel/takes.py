@@ -38,7 +38,7 @@ class AttemptState(StrEnum):
 
 
 class Record(BaseModel):
-    """What every record in storage has; unknown fields survive a rewrite."""
+    """Base of all stored records; unknown fields survive a rewrite."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -63,7 +63,7 @@ class Problem(BaseModel):
 
 
 class ClipRequest(BaseModel):
-    """What is bought, fully resolved: a resume sends the same even if the settings have changed."""
+    """A fully resolved order. A resume sends it unchanged, even if the settings have changed."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
 
@@ -82,7 +82,7 @@ class Clip(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     file: str
-    poster: str | None = Field(None, description="Null if no picture could be drawn of it")
+    poster: str | None = Field(None, description="Null if no poster could be made")
     sha256: str
     size: int
     duration: float
@@ -92,7 +92,7 @@ class Clip(BaseModel):
 
 
 class AsideFile(BaseModel):
-    """A paid file that is no playable MP4, kept in the storage for a person to look at; `size` in bytes."""
+    """A paid file that is not a playable MP4, kept in the storage for a person to check; `size` in bytes."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -116,7 +116,7 @@ class Attempt(BaseModel):
     cost: float | None = None
     seed: int | None = None
     problem: Problem | None = None
-    aside: AsideFile | None = Field(None, description="What was paid and is no playable MP4")
+    aside: AsideFile | None = Field(None, description="The paid file if it is not a playable MP4")
     published_sha256: list[str] = Field(default_factory=list, description="Digests that runners were about to publish")
     interrupted_sha256: str | None = Field(None, description="Digest of the last download that broke off")
 
@@ -141,7 +141,7 @@ class Attempt(BaseModel):
 
 
 class Take(Record):
-    """What one job buys for one scene."""
+    """The purchase of one job for one scene."""
 
     session_id: str
     scenario: Scenario
@@ -187,7 +187,7 @@ class Take(Record):
         if attempt.accepted_at is not None:
             return False
         if attempt.state == AttemptState.SUBMITTED:
-            # It waits for credits: the client has asked whether an earlier submit was accepted.
+            # The take waits for credits. The client has checked whether an earlier submit was accepted.
             return self.problem is not None and self.problem.code == NoCredits.code
         if attempt.state != AttemptState.FAILED:
             return False
@@ -196,7 +196,7 @@ class Take(Record):
 
     @property
     def warnings(self) -> list[ClipWarning]:
-        """How its stored clip differs from what was asked for."""
+        """Differences between its stored clip and its order."""
         return self.clip.warnings if self.is_stored and self.clip else []
 
     @property
@@ -255,7 +255,7 @@ class Job(Record):
 
     @property
     def run_id(self) -> str:
-        """The flow run that works on it, or did last: the one of its own id, unless a campaign or a resume does."""
+        """The flow run that works on it or did last: the run of its own id, a campaign or a resume."""
         return self.runner.run_id if self.runner else self.job_id
 
 

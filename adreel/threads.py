@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 THREADS = 64
-"""What these threads do is to wait for the storage, however few cores there are: some 16 of them may be busy with the
-deliveries of a loop (adreel/delivery.py), the others are for records."""
+"""Threads wait for the storage, so their number does not depend on the cores. Some 16 of them may be busy with the
+deliveries of a loop (adreel/delivery.py); the others are for records."""
 
 
 class LeavableThreads(ThreadPoolExecutor):
-    """A pool of daemon threads; shutting down gives calls that still run `patience` seconds, then leaves them.
+    """A pool of daemon threads. At shutdown it waits `patience` seconds for running calls, then abandons them.
 
     `most` threads run at once.
     """

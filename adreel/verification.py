@@ -110,7 +110,7 @@ def _wrong_file(records: Records, path: str, file: Clip | AsideFile) -> Iterator
 
 
 def _wrong_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
-    """Check the images that open takes need, and those that new takes of the sessions would need."""
+    """Check the images of open takes, and the images of sessions for new takes."""
     needed: dict[tuple[str, str], str] = {}
     for path, take in takes.items():
         frame, last = take.request.first_frame, take.attempts[-1] if take.attempts else None
@@ -120,7 +120,7 @@ def _wrong_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]
             if is_local_file(frame):
                 yield Finding(path, "outside", f"its first_frame {frame!r} is not in the storage: resume where it is")
     for session_id in records.session_ids():
-        with suppress(StorageError, NotFound):  # Those that can't be read are findings of their own.
+        with suppress(StorageError, NotFound):  # Unreadable records are reported by other findings.
             for scene in records.session(session_id).scene_descriptions:
                 if scene.first_frame:
                     needed.setdefault((session_id, scene.first_frame), f"sessions/{session_id}/session.json")

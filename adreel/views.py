@@ -1,4 +1,4 @@
-"""What the records say: current takes, states of scenes, jobs and sessions. Nothing here is stored."""
+"""Views derived from the records: current takes, states of scenes, jobs and sessions. Views are not stored."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -92,7 +92,7 @@ def _scenes(records: Records, job_id: str) -> list[tuple[Job, Take | None, Scena
 def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:
     """Return the status of one scene of a job, whose take may not have been recorded yet."""
     state = take.state if take else State.GENERATING
-    # Records of earlier versions have the provider's words as they came.
+    # Records of earlier versions have unfiltered messages of the provider.
     error = clean_text(take.problem.message, LONGEST_PROBLEM) if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
         # A job that ended without a word about this scene must not look busy for ever.
@@ -205,7 +205,7 @@ def video_url(take: Take) -> str | None:
 
 
 def total_cost(takes: Iterable[Take]) -> float | None:
-    """Return USD over takes, 0 if nothing was sent; null if there are none, or the cost of one is unknown."""
+    """Return the sum of takes in USD, 0 if nothing was sent; None without takes or with an unknown cost."""
     costs = [take.cost if any(each.state != "planned" for each in take.attempts) else 0.0 for take in takes]
     known = [cost for cost in costs if cost is not None]
     return round(sum(known), 6) if known and len(known) == len(costs) else None

@@ -1,1 +1,1 @@
-"""What a Prefect server needs besides its flows."""
+"""Everything that a Prefect server needs besides its flows."""

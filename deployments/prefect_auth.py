@@ -1,7 +1,7 @@
-"""The secret of a studio's Prefect: made once, kept in a private file, found by the commands in the studio's folder.
+"""The secret of a studio's Prefect server: created once, kept in a private file, and found by commands beside it.
 
-Prefect listens on loopback, which each web page its user opens can reach: a `fetch` across sites needs no preflight.
-Only the standard library and dotenv are imported: each command asks here before it does anything.
+Prefect listens on loopback, which every web page in a browser can reach: a cross-site `fetch` needs no preflight.
+Every command calls this module first, so it imports only the standard library and dotenv.
 """
 
 import os
@@ -28,7 +28,7 @@ def auth_file(folder: Path) -> Path:
 
 
 def keep_auth(folder: Path, api_url: str) -> str:
-    """Return the studio's secret, made at the first start, and note the address that it is good for."""
+    """Return the studio's secret, created at the first start, and store its address."""
     file = auth_file(folder)
     auth = _private_values(file).get(API_AUTH) or f"{USER}:{secrets.token_urlsafe(SECRET_BYTES)}"
     new = file.with_suffix(".new")
@@ -44,7 +44,7 @@ def use_auth(environment: MutableMapping[str, str], folder: Path = DEFAULT_FOLDE
     kept = _private_values(auth_file(folder))
     if API_AUTH in environment or not (auth := kept.get(API_AUTH)):
         return
-    # A `.env` or an address that can't be read is for those to report who need it.
+    # The code that needs `.env` or the address reports an unreadable one.
     with suppress(ValueError, InputError):
         url = environment.get(API_URL) or read_env_file().get(API_URL)
         # Any other server must not see the secret.
@@ -61,7 +61,7 @@ def make_private(folder: Path) -> None:
 
 
 def _private_values(file: Path) -> dict[str, str | None]:
-    """Read a file that nobody else could read or write; empty if it is missing, or was open to others."""
+    """Read a private file; empty if it is missing or was accessible to others."""
     try:
         status = file.lstat()
     except FileNotFoundError:

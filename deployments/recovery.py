@@ -36,7 +36,7 @@ from adreel.prefect_errors import explain
 TAG = "adreel"
 HEARTBEAT_SECONDS = 30
 CARRIED_ON = "Its worker died: waiting for the next one."
-# What crashed before that is not bought by surprise on the day that somebody starts to watch.
+# Older crashed runs are not resumed, so the first start of the recovery buys nothing by surprise.
 CRASHED_WITHIN = 24 * 3600.0
 PAGE = 200
 
@@ -74,7 +74,7 @@ class Recovery:
         """Look for ever."""
 
         def say(text: str) -> None:
-            # A terminal that was closed is no reason to end.
+            # A closed terminal must not end the recovery.
             with suppress(OSError):
                 tell(text)
 
@@ -83,7 +83,7 @@ class Recovery:
             time.sleep(self._terms.every)
 
     def look(self, tell: Tell) -> None:
-        """Look once; whatever goes wrong is told of once, and the next look asks again."""
+        """Look once. Report a new error once, and retry at the next look."""
         try:
             self.sweep(tell)
             trouble = ""
@@ -95,7 +95,7 @@ class Recovery:
         self._trouble = trouble
 
     def sweep(self, tell: Tell) -> None:
-        """Look once and tell what was moved; raises what Prefect's client raises."""
+        """Look once and report the moved runs; raises the errors of Prefect's client."""
         for run in self._crashed(tell):
             self._move(run, AwaitingRetry(message=CARRIED_ON), tell)
         under_way = list(self._runs([StateType.PENDING, StateType.RUNNING]))
@@ -160,12 +160,12 @@ class Recovery:
 
     def _move(self, run: FlowRun, state: State[Any], tell: Tell) -> None:
         try:
-            # Never by force: what has ended meanwhile or is being cancelled stays so.
+            # Never forced: runs that have ended or are being cancelled keep their state.
             accepted = self._client.set_flow_run_state(run.id, state).status == SetStateStatus.ACCEPT
         except ObjectNotFound:
             return
         except httpx.HTTPStatusError as error:
-            # One run that the server can't move must not keep the others from being moved.
+            # One failing run must not block the others.
             if run.id not in self._can_not_move:
                 tell(f"{run.name}: can't be moved to {state.name}: {explain(error)}")
             self._can_not_move.add(run.id)
@@ -174,7 +174,7 @@ class Recovery:
             tell(f"{run.name}: {_state(run).name} -> {state.name}. {state.message}")
 
     def _runs(self, types: list[StateType], **further: Any) -> Iterator[FlowRun]:
-        """List the runs in such states that a worker could take up again."""
+        """List the runs in the given states that a worker could resume."""
         wanted = FlowRunFilter(
             tags=FlowRunFilterTags(all_=[TAG]),
             deployment_id=FlowRunFilterDeploymentId(is_null_=False),

@@ -84,7 +84,7 @@ class Service:
         elif now >= self._again_at:
             try:
                 self.start()
-            except OSError as error:  # The disk is full, or there are too many processes: that may pass.
+            except OSError as error:  # A full disk or too many processes may be transient.
                 self._pause = min(2 * self._pause, PAUSE_MOST)
                 self._again_at = now + self._pause
                 tell(f"{self.name} can't be started: {error}; tried again in {self._pause:g} s")
@@ -110,14 +110,14 @@ class Service:
 
 
 def rotate(log: Path) -> None:
-    """Keep a log and each of its predecessors within LOG_BYTES; the process that appends to it goes on as before."""
+    """Rotate a log above LOG_BYTES by copying, so the process that appends to it is not affected."""
     try:
         size = log.stat().st_size
     except FileNotFoundError:
         return
     if size <= LOG_BYTES:
         return
-    with suppress(OSError):  # On a full disk the room matters more than the old lines.
+    with suppress(OSError):  # On a full disk, free space matters more than old lines.
         old = [log.with_name(f"{log.name}.{number}") for number in range(1, OLD_LOGS + 1)]
         for newer, older in reversed(list(pairwise(old))):
             if newer.exists():

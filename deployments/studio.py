@@ -32,7 +32,7 @@ HOST = "127.0.0.1"
 LAST_WILL_SECONDS = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POOL, WORKER = "adreel", "worker"
-# What writes clips and records leaves it to its user who may read them; the rest is the studio's alone.
+# The user's umask applies to clips and records. All other files are private to the studio.
 PUBLIC, PRIVATE = -1, 0o077
 Tell = Callable[[str], None]
 
@@ -51,8 +51,8 @@ class Terms:
 
 @contextmanager
 def running(settings: Settings, terms: Terms, tell: Tell) -> Iterator["Studio"]:
-    """Start a studio in its folder, give it when all of it is ready, and end it with the block."""
-    # One that goes by two names would not find what it has left under the other.
+    """Start a studio in its folder, yield it when it is ready, and end it with the block."""
+    # The path is resolved, or leftovers under another name of the folder would be missed.
     folder = terms.folder.resolve()
     make_private(folder)
     with _interrupting(), held(folder), temporary_folder(folder) as temporary:
@@ -93,12 +93,12 @@ class Studio:
             time.sleep(LOOK_SECONDS)
 
     def start(self, tell: Tell) -> None:
-        """Start everything in order and return when all of it answers."""
+        """Start the services in order and return when all of them answer."""
         tell(f"Starting {', '.join(service.name for service in self.services)} ...")
         url_file(self._folder).unlink(missing_ok=True)
         for service in self.services:
             service.start()
-            if service.name != WORKER:  # Nothing waits for it, and it takes seconds.
+            if service.name != WORKER:  # No other service waits for the worker, which takes seconds to start.
                 service.wait_until_ready()
             if service.name == "PostgreSQL":
                 self._environment["PREFECT_API_DATABASE_CONNECTION_URL"] = url_file(self._folder).read_text()
@@ -119,7 +119,7 @@ class Studio:
                     tell(line)
 
     def stop(self, tell: Tell) -> None:
-        """End everything in the opposite order."""
+        """End the services in reverse order."""
         # A second Ctrl-C would leave the rest running: each has its time, and no more.
         for ignored in SIGNALS:
             signal.signal(ignored, signal.SIG_IGN)
@@ -161,19 +161,19 @@ class Studio:
             **os.environ,
             MARK: str(self._folder),
             "TMPDIR": str(self._temporary),
-            # What is started with `-m` must not find modules of the user's own in the current folder.
+            # Services started with `-m` must not import modules from the current folder.
             "PYTHONSAFEPATH": "1",
             # A log is read while its service runs.
             "PYTHONUNBUFFERED": "1",
             "PREFECT_HOME": str(self._folder / "prefect"),
-            # Beside Prefect's own code, where its default is, not every user may write.
+            # The default is inside Prefect's installation, which may be read-only for this user.
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self._folder / "prefect" / "ui"),
             API_URL: f"{self.prefect_url}/api",
-            # Every web page that the user opens reaches loopback: without it, it could buy clips and run commands.
+            # Every web page in a browser reaches loopback. Without a password it could buy clips and run commands.
             API_AUTH: self.prefect_auth,
             SERVER_AUTH: self.prefect_auth,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            # Prefect's own pages, by both names of this machine; by default any page may read the answers.
+            # Only Prefect's own pages, by both names of this machine. The default admits any page.
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{self.prefect_url},{self.prefect_url.replace('localhost', HOST)}",
             "DO_NOT_TRACK": "1",
             # Leases in the server's memory would be gone with it, and their slots taken for ever.
@@ -223,7 +223,7 @@ def _interrupting() -> Iterator[None]:
     """Have SIGTERM and the end of the terminal (SIGHUP) end the studio as Ctrl-C does."""
     earlier = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
-        # nohup ignores SIGHUP, a shell's background SIGINT. Nobody means SIGTERM by it.
+        # nohup ignores SIGHUP, and a background job of a shell ignores SIGINT. SIGTERM always ends the studio.
         if number == signal.SIGTERM or earlier[number] != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     try:

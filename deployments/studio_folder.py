@@ -1,6 +1,6 @@
-"""The folder of a studio: closed to other users, held by one studio at a time, with a place for temporary files.
+"""The folder of a studio: private, locked by one studio at a time, with its own temporary folder.
 
-Prefect keeps temporary files under fixed names, which in `/tmp` belong to one user of a machine: a studio has its own.
+Prefect uses fixed names for temporary files. In `/tmp` they would belong to the first user of the machine.
 """
 
 import fcntl
@@ -17,13 +17,13 @@ from adreel.errors import InputError
 from deployments.services import LOOK_SECONDS, STOP_SECONDS
 
 MARK = "ADREEL_STUDIO"
-# The path of a Unix socket has 107 bytes at most; those of the worker and the database are some 40 longer than this.
+# A Unix socket's path has at most 107 bytes. Sockets of the worker and the database add some 40 bytes to this one.
 TEMPORARY_PATH_BYTES = 60
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a folder against a second studio, and end what a killed one has left; InputError if one runs there."""
+    """Lock a folder, and end leftover processes of a killed studio; InputError if a studio runs there."""
     with os.fdopen(os.open(folder / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,9 +34,9 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def end_leftovers(folder: Path) -> None:
-    """End what a studio that was killed has left running: each process inherits the name of the folder.
+    """End the leftover processes of a killed studio, which inherit the name of the folder in their environment.
 
-    Without /proc nothing is found, and the next studio reports a taken port.
+    Without /proc none are found, and the next studio reports a taken port.
     """
     mark = f"{MARK}={folder}".encode()
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -61,7 +61,7 @@ def _marked(mark: bytes) -> list[int]:
 
 @contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty private folder with a short path, which goes with the studio."""
+    """Give an empty private folder with a short path, removed with the studio."""
     place = folder / "tmp"
     _remove(place)
     if len(os.fsencode(place)) <= TEMPORARY_PATH_BYTES:
@@ -69,7 +69,7 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
         used = place
     else:
         used = Path(tempfile.mkdtemp(prefix="adreel-"))
-        # A studio that is killed leaves it to the next one here.
+        # The next studio here removes the folder of a killed one.
         place.symlink_to(used)
     try:
         yield used

@@ -23,7 +23,7 @@ ENGINE = "prefect.engine"
 def main(listener: socket.socket) -> None:
     """Fork runs until stdin ends: the worker holds its other end."""
     _import_all()
-    # Nobody waits for the runs here: each tells its launcher how it ended.
+    # The runs are not waited for here. Each reports its end to its launcher.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while listener in select([listener, sys.stdin], [], [])[0]:
         connection, _ = listener.accept()

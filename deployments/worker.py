@@ -37,7 +37,7 @@ END_SECONDS = 5.0
 
 
 class WarmConfiguration(ProcessJobConfiguration):
-    """What a run is started with: the launcher, if the deployment wants no command of its own."""
+    """The command of a run: the launcher, unless the deployment has its own."""
 
     def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
         """Fill in what Prefect's own worker fills in, and the command."""
@@ -53,13 +53,13 @@ class WarmWorker(ProcessWorker):
     _trouble = ""
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Ask for runs and start them; whatever is wrong at Prefect, start none and ask again at the next look."""
+        """Poll for runs and start them. On an error of Prefect start none, and poll again later."""
         async with self._asking_on():
             return await super().get_and_submit_flow_runs()
         return []
 
     async def sync_with_backend(self) -> None:
-        """Send a heartbeat and read the work pool; whatever is wrong at Prefect, the next time does."""
+        """Send a heartbeat and read the work pool; an error of Prefect is left to the next time."""
         async with self._asking_on():
             await super().sync_with_backend()
 
@@ -69,14 +69,14 @@ class WarmWorker(ProcessWorker):
         except Exception as error:
             if (explained := explain(error)) is None:
                 raise
-            # Nothing was started: it is offered again at the next look.
+            # The run was not started, so Prefect offers it again at the next poll.
             self._logger.warning("run %s was not started: %s", flow_run.id, explained)
             self._release_limit_slot(flow_run.id)
             self._submitting_flow_run_ids.discard(flow_run.id)
 
     @asynccontextmanager
     async def _asking_on(self) -> AsyncIterator[None]:
-        # Prefect's own worker ends after some such errors, and ends all its runs, whose clips are paid for.
+        # Prefect's own worker ends after repeated errors, and ends its runs, whose clips are paid.
         try:
             yield
         except Exception as error:
@@ -140,10 +140,10 @@ def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int, *, 
     often = temporary_settings(set_defaults={PREFECT_WORKER_QUERY_SECONDS: QUERY_SECONDS})
     with often, _own_temporary_folder(), _warm_process() as address:
         os.environ[launch.SOCKET] = address
-        # A script's background has SIGINT ignored, and Prefect's handler turns SIGTERM into it.
+        # A background job of a script ignores SIGINT, and Prefect's handler turns SIGTERM into SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         setup_signal_handlers_worker(os.getpid(), "the worker", print)
-        # The end of its terminal is the end of its runs too; nohup has it ignored.
+        # A closed terminal (SIGHUP) ends the worker like SIGTERM, unless nohup ignores it.
         if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
             signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
         worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
@@ -165,7 +165,7 @@ def environment_of_runs(settings: Settings, environment: Mapping[str, str]) -> d
     """Return an environment that means the same in the temporary folder of a run, where no `.env` lies."""
     if settings.storage.startswith("memory:"):
         raise InputError("ADREEL_STORAGE is memory://: each run would have its own")
-    # The settings read names in any case. An empty key goes along: it says that no Secret block is to be looked for.
+    # Settings ignore the case of names. An empty key is passed on: it disables the Secret block.
     given = {name.upper() for name in environment}
     named = {name.upper(): value for name, value in read_env_file().items()}
     ours = {name: value for name, value in named.items() if name.startswith(OURS) and name not in given}
@@ -178,7 +178,7 @@ def environment_of_runs(settings: Settings, environment: Mapping[str, str]) -> d
 
 @contextmanager
 def _own_temporary_folder() -> Iterator[None]:
-    """Use a private folder for temporary files: Prefect's own in `/tmp` has one name, so one owner, on a machine."""
+    """Use a private folder for temporary files. Prefect's fixed name in `/tmp` belongs to one user of the machine."""
     with tempfile.TemporaryDirectory(prefix="adreel-", ignore_cleanup_errors=True) as folder:
         earlier = tempfile.tempdir
         os.environ["TMPDIR"] = tempfile.tempdir = folder

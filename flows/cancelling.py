@@ -1,4 +1,4 @@
-"""What a cancel or a final crash leaves behind: jobs that have ended, their takes open for a resume."""
+"""State hooks of flows: a cancel or a final crash ends the jobs, and leaves their takes open for a resume."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ OF_OTHER_JOBS = {"generate-campaign", "resume"}
 
 # Prefect wants these very names.
 def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """End the jobs of a cancelled run: those whose tasks had not begun would look busy for ever."""
+    """End the jobs of a cancelled run. Jobs whose tasks had not begun would stay busy for ever."""
     _end_jobs(flow, flow_run)
 
 

@@ -41,7 +41,7 @@ def run_job(
     *,
     new: Session | None = None,
 ) -> Outcome:
-    """Run a job under the id of the current flow run: a new one, or one that is taken up again.
+    """Run a job under the id of the current flow run: a new job, or the job of an earlier try.
 
     A session that is `new` is stored first.
     """
@@ -50,7 +50,7 @@ def run_job(
     with at_work(job_id) as runner:
 
         def start() -> Job:
-            # A run that comes back has its job; its session may have been changed by people since.
+            # A retried run has its job already, and people may have changed its session since.
             if new is not None and records.job(job_id) is None:
                 store_new(records, settings, new, scenarios, all_anew="a run with its session_id alone")
             return start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=runner)
@@ -60,9 +60,9 @@ def run_job(
 
 
 def resume_jobs(target: str) -> Outcome:
-    """Take up what jobs have left open: one job's, a session's, or `all`; what was bought is not bought again.
+    """Resume the open scenes of a job, a session, or `all` jobs; nothing is bought twice.
 
-    Jobs that another run works on are left to it.
+    Jobs of another live run are skipped.
     """
     settings, records = open_records()
     broken: list[AdreelError] = []

@@ -1,4 +1,4 @@
-"""The flow that takes up what earlier jobs have left open, whatever ended them."""
+"""The flow that resumes the open scenes of earlier jobs."""
 
 from prefect import flow
 
@@ -20,6 +20,6 @@ def resume(target: str = ALL) -> Outcome:
     """Fetch what Runware has accepted, buy what it has not; failed attempts are repeated within ADREEL_ATTEMPTS.
 
     Args:
-        target: The id of a session or of a job, which is its run's id; all takes up everything that is open.
+        target: The id of a session or of a job, which is its run's id; all resumes everything that is open.
     """
     return resume_jobs(target)

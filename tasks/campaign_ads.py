@@ -54,10 +54,10 @@ class Campaign:
     again: bool
     runner: Runner
     started: set[str] = field(default_factory=set)
-    """The jobs of this run: one that a person has cancelled since is not started again."""
+    """The jobs that this run started; a job that was cancelled since is not started again."""
 
     async def make(self, session: Session) -> Exception | None:
-        """Bring the scenes of an ad home and count it; return what it failed of, raise what another try may mend."""
+        """Buy and store the scenes of an ad and count it; return a final error, raise a retryable one."""
         try:
             if done := await asyncio.to_thread(self._done_before, session):
                 self.tally.add(done)
@@ -116,7 +116,7 @@ class Campaign:
 
 
 class Batch:
-    """Some ads that one task makes; `leave` is told of each scene's place in the window that is free again."""
+    """The ads of one task; `leave` is called for each place in the window that is free again."""
 
     def __init__(self, campaign: Campaign, sessions: list[Session], leave: Callable[[int], None]) -> None:
         self._campaign = campaign

@@ -29,7 +29,7 @@ from tasks.slots import runware_slot
     persist_result=False,
 )
 async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
-    """Buy one scene of a started job and bring its clip home; what is stored already is returned at once."""
+    """Buy one scene of a started job and store its clip; a stored take is returned at once."""
     settings = await load_settings()
     records = Records(Storage.of(settings))
     progress = SceneProgress(get_run_logger(), scenario)

@@ -25,7 +25,7 @@ class LastWill:
     def __init__(self, run_id: str, run_count: int, environment: dict[str, str]) -> None:
         # Its own session, so that no signal to the run's group reaches it; no stdout, whose end the worker waits for.
         self._executor = subprocess.Popen(  # noqa: S603 - this module itself
-            # -P: a `tasks` in the current folder is the user's own.
+            # -P: a `tasks` module in the current folder belongs to the user.
             [sys.executable, "-P", "-m", MODULE, run_id, str(run_count)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -77,7 +77,7 @@ def _carry_out(run_id: UUID, run_count: int) -> None:
 
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(run_id)
-        # Whatever else has happened to it meanwhile, a cancel or a new start, is somebody else's word.
+        # A run that was cancelled or restarted meanwhile keeps its state.
         if run.state is not None and run.state.is_running() and run.run_count == run_count:
             client.set_flow_run_state(run_id, Crashed(message="The process of this run was killed."))
 

@@ -1,4 +1,4 @@
-"""When a task is tried again: the same for a scene and for the ads of a campaign."""
+"""Retry policy of tasks, shared by scenes and the ads of a campaign."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,23 +18,23 @@ T = TypeVar("T")
 logger = get_logger("adreel.retries")
 
 RETRY_DELAYS: list[float] = [2, 4, 8, 16, 30, 60]
-"""Two minutes: a provider, a store or Prefect that restarts is back by then."""
+"""Two minutes in all, enough for a restart of a provider, a store or Prefect."""
 
 
 def may_pass(error: object) -> bool:
-    """Whether trying again by itself can help."""
-    # Prefect's own server may be away as well, such as when the key is read from its block.
+    """Whether an automatic retry can help."""
+    # Prefect's server may be unreachable too, for example when the key is read from its block.
     return isinstance(error, httpx.TransportError) or (isinstance(error, AdreelError) and error.retryable)
 
 
-# Prefect takes nothing but a plain function here: anything else means "never retry", without a word.
+# Prefect accepts only a plain function here. It silently treats anything else as "never retry".
 def is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether trying again by itself can help, by the error's class."""
+    """Whether an automatic retry can help, by the class of the error."""
     return may_pass(state.data)
 
 
 def is_last_try(error: Exception) -> bool:
-    """Whether the task will not be tried again after this error."""
+    """Whether the task is not retried after this error."""
     if not may_pass(error):
         return True
     context = TaskRunContext.get()
@@ -42,7 +42,7 @@ def is_last_try(error: Exception) -> bool:
 
 
 def told_cleanly(error: Exception) -> Exception:
-    """Return an error whose text Prefect's database can keep: PostgreSQL refuses a state with a NUL for minutes."""
+    """Return an error with a clean text. PostgreSQL refuses states with a NUL, and Prefect retries for minutes."""
     text = str(error)
     if is_clean(text):
         return error
@@ -50,7 +50,7 @@ def told_cleanly(error: Exception) -> Exception:
 
 
 def patiently(call: Callable[[], T], delays: Iterator[float]) -> T:
-    """Call something of a flow's own, and after each of the delays that are left again while the storage is away."""
+    """Call a function of a flow, and retry it after each remaining delay while the storage is unavailable."""
     for delay in delays:
         try:
             return call()

@@ -33,7 +33,7 @@ WAIT_SECONDS = 6 * 3600
 LONGEST_PAUSE = 5.0
 # A server that is busy needs a moment for a slot that is free.
 TELL_SECONDS = 2.0
-# No answer, or one of something else than Prefect: a web page, or JSON of another shape.
+# No answer, or the answer of another server: a web page, or JSON of another shape.
 NO_USABLE_ANSWER = (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError, RecursionError)
 NOT_THAT_MANY = {httpx.codes.LOCKED, httpx.codes.UNPROCESSABLE_ENTITY}
 
@@ -190,14 +190,14 @@ class Slots:
 
     async def _is_renewed(self, lease: _Lease) -> bool:
         try:
-            # Prefect's client would ask on for more than a minute.
+            # Prefect's client would retry for more than a minute.
             async with asyncio.timeout(RENEWAL_SECONDS), get_client() as client:
                 await client.renew_concurrency_lease(lease.lease_id, LEASE_SECONDS)
         except NO_USABLE_ANSWER as error:
             if _is_gone(error):
                 await self._replace(lease)
                 return True
-            # A lost renewal must not end a scene that is being paid for.
+            # A failed renewal must not end a scene whose clip is paid.
             if not self._is_away:
                 logger.warning("slots of the limit %r can't be renewed now: %s", LIMIT, str(error) or "no answer")
             self._is_away = True
@@ -206,7 +206,7 @@ class Slots:
         return True
 
     async def _replace(self, lease: _Lease) -> None:
-        """Lease other slots in place of those that the server has forgotten; if there are none, go on without."""
+        """Lease new slots in place of slots that the server has forgotten; go on without if none are free."""
         if self._leases.get(lease.lease_id) is not lease:
             return
         del self._leases[lease.lease_id]
@@ -267,7 +267,7 @@ async def _ask(size: int) -> UUID | None:
 
 
 def _is_gone(error: Exception) -> bool:
-    """Whether the server does not know a lease: it has ended, or was kept in the memory of a server that restarted."""
+    """Whether the server does not know a lease: it has expired, or the server kept it in memory and restarted."""
     return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in {
         httpx.codes.GONE,
         httpx.codes.NOT_FOUND,
@@ -276,7 +276,7 @@ def _is_gone(error: Exception) -> bool:
 
 async def _given_back(lease_id: UUID) -> bool:
     try:
-        # Prefect's client would ask on for more than a minute. To the server a lease that has ended is no error.
+        # Prefect's client would retry for more than a minute. To the server a lease that has ended is no error.
         async with asyncio.timeout(GIVE_BACK_SECONDS):
             async with get_client() as client:
                 await client.release_concurrency_slots_with_lease(lease_id)

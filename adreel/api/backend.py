@@ -1,4 +1,4 @@
-"""What the routes work with: the settings, the records and Prefect."""
+"""Dependencies of the routes: the settings, the records and Prefect."""
 
 from dataclasses import dataclass
 from typing import Annotated

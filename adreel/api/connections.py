@@ -1,4 +1,4 @@
-"""HTTP connections with limits: how many at once, and how long each may take for headers, a body and an answer.
+"""Limits of HTTP connections: their number, and the time for headers, a body and an answer.
 
 uvicorn limits none of these. Without them, silent connections use up the process's files, and asyncio then logs an
 error for each connection that it can't accept.
@@ -30,7 +30,7 @@ def raise_file_limit() -> None:
 
 
 def _affordable() -> int:
-    """Return how many connections leave half of the files to the storage and to Prefect."""
+    """Return a limit of connections that leaves half of the files to the storage and to Prefect."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft // 2)
 
@@ -58,17 +58,17 @@ class ConnectionLimits:
         return max(1, min(128, self.most // 4))
 
     def make_room(self, new: "LimitedProtocol") -> None:
-        """Close a connection that nobody uses for a new one that is too many, or else the new one."""
+        """Make room for a new connection: close the oldest idle one, else the new one."""
         if len(self.open) <= self.most:
             return
         self._dropped += 1
         idle = [each for each in self.open if each.is_idle and each is not new]
-        # One that has carried a request before belongs to a client that behaves.
+        # Connections that have carried a request before belong to well-behaved clients.
         chosen = next((each for each in idle if each.cycle is None), idle[0] if idle else None)
         (chosen or new).drop(503)
 
     def sweep(self, now: float) -> None:
-        """Close the connections whose time is up, at most once in SWEEP_SECONDS."""
+        """Close expired connections, at most once in SWEEP_SECONDS."""
         if now - self._swept_at < SWEEP_SECONDS:
             return
         self._swept_at = now
@@ -90,32 +90,32 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it waits for the (rest of the) headers of a request."""
+        """Whether the headers of a request are still incomplete."""
         return self.conn.their_state is h11.IDLE and (self.cycle is None or self.cycle.response_complete)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count it, and make room for it."""
+        """Register the connection, and make room for it."""
         super().connection_made(transport)
         self._limits.open[self] = None
         self._limits.make_room(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it no more."""
+        """Unregister the connection."""
         self._limits.open.pop(self, None)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Note since when its peer reads nothing."""
+        """Record when the peer stopped reading."""
         self._stalled_since = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Note that its peer reads."""
+        """Record that the peer reads again."""
         self._stalled_since = float("inf")
         super().resume_writing()
 
     def check_time(self, now: float) -> None:
-        """Close it if it takes too long for what it is at; each byte of a slow drip counts for nothing."""
+        """Close the connection if its current phase takes too long; slow single bytes do not extend the deadline."""
         phase = (self.conn.their_state, self.cycle)
         if phase != self._phase:
             self._phase, self._since = phase, now
@@ -126,7 +126,7 @@ class LimitedProtocol(H11Protocol):
             self.drop(408)
 
     def drop(self, status: int) -> None:
-        """Close it, with a word if its peer has begun a request and waits for an answer."""
+        """Close the connection, with an error response if a request has begun and waits for its answer."""
         self._limits.open.pop(self, None)
         if self._expects_answer:
             phrase = {408: "Request Timeout", 503: "Service Unavailable"}[status]
@@ -138,13 +138,13 @@ class LimitedProtocol(H11Protocol):
     def _expects_answer(self) -> bool:
         if self.conn.their_state is h11.SEND_BODY:
             return not self.cycle.response_started
-        # A word on a silent connection would be taken for the answer to the next request.
+        # A client would take a response on an idle connection for the answer to its next request.
         return self.is_idle and bool(self.conn.trailing_data[0])
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; in the middle of an answer there is nothing to say any more."""
+        """Refuse malformed HTTP. In the middle of an answer, only close."""
         if self.cycle is not None and not self.cycle.response_complete:
-            # The request that the nonsense belongs to has no answer of its own any more.
+            # The malformed request gets no answer of its own.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         try:
@@ -153,5 +153,5 @@ class LimitedProtocol(H11Protocol):
             self.transport.abort()
 
     def _unsupported_upgrade_warning(self) -> None:
-        # There are no web sockets here: a request to upgrade is answered as any other, without two lines in the log.
+        # There are no WebSocket routes: upgrade requests are answered as plain ones, without uvicorn's two warnings.
         pass

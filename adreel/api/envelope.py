@@ -1,4 +1,4 @@
-"""What every answer carries and every request leaves behind: its id, headers for browsers, a line in the log."""
+"""Request ids, security headers and the access log of all requests."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ SECURITY_HEADERS = {
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 MOST_LOGGED = 300
-"""Characters of a path in the log: a caller without a key writes no more into it with one request."""
+"""Maximum characters of a path in the log. It bounds how much a caller without a key can write into it."""
 
 
 class Envelope:
@@ -87,12 +87,12 @@ class Envelope:
             headers.setdefault(name, value)
         if self._address.is_https(scope):
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-        # What is behind a key must not lie in a shared cache; clips say for themselves how long they last.
+        # Shared caches must not keep answers behind a key. Clips set their own Cache-Control.
         headers.setdefault("Cache-Control", "no-store")
 
 
 def check_framing(headers: Headers) -> None:
-    """Refuse a request whose end a proxy and this server could see at different places (request smuggling)."""
+    """Refuse a request with two framings, which a proxy and this server could read differently (request smuggling)."""
     if "transfer-encoding" in headers and "content-length" in headers:
         detail = "a request has a Content-Length or a Transfer-Encoding, not both"
         raise Refusal(400, "framing", detail, headers={"Connection": "close"})

@@ -1,4 +1,4 @@
-"""Wrong keys, limited for each address: guessing a weak key takes years instead of hours."""
+"""Rate limit of wrong keys for each address, so guessing a weak key takes years instead of hours."""
 
 import time
 from collections import OrderedDict
@@ -16,7 +16,7 @@ MOST_ADDRESSES = 10_000
 
 
 def client_address(scope: Scope) -> str:
-    """Return the address of a request's sender, as a trusted proxy names it; "-" if it is none."""
+    """Return the address of a request's client, as a trusted proxy names it; "-" if it is not an IP address."""
     try:
         return str(ip_address((scope.get("client") or ("",))[0]))
     except ValueError:
@@ -26,18 +26,18 @@ def client_address(scope: Scope) -> str:
 class GuessLimits:
     """Lets each address send AT_ONCE wrong keys, then one in SECONDS_EACH.
 
-    Further keys from there are refused unread, but for those that came from there before: a client that is left with
-    an old key must not lock out its neighbours.
+    Further keys from this address are refused without a check. Keys that were valid from this address before still
+    work, so a client with an old key does not lock out its neighbours.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # How many guesses an address has left, and since when; those that guessed last stand at the end.
+        # Remaining guesses of each address and the time of the count, ordered by last use.
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def judge(self, address: str, caller: Caller | None) -> Caller | None:
-        """Return the caller of a key that an address has sent, None for a wrong key; Refusal after too many."""
+        """Return the caller of a key, None for a wrong key; Refusal after too many wrong keys from the address."""
         place = _place(address)
         if caller is not None and (place, caller.name) in self._known:
             return caller
@@ -59,7 +59,7 @@ class GuessLimits:
 
 
 def _place(address: str) -> str:
-    """Return what one party has: an IPv4 address, or a network of IPv6."""
+    """Return the unit of the limit: an IPv4 address, or an IPv6 network."""
     try:
         found = ip_address(address)
     except ValueError:

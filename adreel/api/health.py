@@ -14,7 +14,7 @@ from adreel.api.problems import Refusal
 from adreel.api.threads import METRICS, PROBE, run_in, stuck_seconds
 
 STUCK_SECONDS = 60.0
-"""Longer than any deadline of the storage: threads that are still taken then come back by a restart only."""
+"""Longer than any deadline of the storage. Only a restart frees threads that are still busy after it."""
 
 READY_SECONDS = 4.0
 FRESH_SECONDS = 2.0
@@ -29,7 +29,7 @@ class Health(BaseModel):
 
 
 class Readiness:
-    """Asks the storage and Prefect at most once at a time and once in FRESH_SECONDS, however many callers ask."""
+    """Checks the storage and Prefect for all callers: one check at a time, and one in FRESH_SECONDS."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -37,7 +37,7 @@ class Readiness:
         self._asked_at = -FRESH_SECONDS
 
     async def check(self) -> None:
-        """Raise what is wrong, if anything is."""
+        """Raise the error of a failed check."""
         if self._asking is None or (self._asking.done() and time.monotonic() - self._asked_at > FRESH_SECONDS):
             self._asking = asyncio.create_task(self._ask())
         if problem := await asyncio.shield(self._asking):
@@ -59,7 +59,7 @@ class Readiness:
 
 @router.get("/healthz", responses=answers(503))
 async def healthz() -> Health:
-    """Say that the process can serve, else 503: a restart mends it; needs no key."""
+    """Answer 200 if the process can serve, else 503: only a restart helps. Needs no key."""
     if (seconds := stuck_seconds()) > STUCK_SECONDS:
         raise Refusal(503, "stuck", f"every thread for records has been in the same call for {seconds:.0f} s: restart")
     return Health()

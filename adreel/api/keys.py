@@ -1,4 +1,4 @@
-"""Who calls: by a key in `Authorization: Bearer`, or by the cookie that a browser got for one.
+"""Authentication of callers by a key in `Authorization: Bearer`, or by a cookie of the sign-in.
 
 The cookie is signed with the key that was typed in, so every server knows it, none has to remember it, and it ends
 when that key is taken out of the settings. It names its sign-in, so that it can be ended alone (`sign_outs`).

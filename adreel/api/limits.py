@@ -31,9 +31,9 @@ class RequestLimits:
 
 
 class BodyLimit:
-    """Reads the whole body before the app does. Refuses one that is too large, and one that ended too early.
+    """Reads the whole body before the app does. Refuses bodies that are too large or that ended too early.
 
-    Every reader behind it (JSON, form, raw) gets a whole body or none: half a body can still parse.
+    Every reader behind it (JSON, form, raw) gets a complete body: a truncated one could still parse.
     """
 
     def __init__(self, app: ASGIApp, most: int) -> None:

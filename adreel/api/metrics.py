@@ -1,4 +1,4 @@
-"""What Prometheus may know: jobs, scenes, seconds, cost and lag from the records; requests from this process."""
+"""Prometheus metrics: jobs, scenes, seconds, cost and lag from the records; requests from this process."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ from adreel.views import combine, scene_status
 
 FRESH_SECONDS = 10.0
 READ_SECONDS = 30.0
-"""How long one reading of the records may take, but for the request that is under way."""
+"""Time limit of one reading of the records; the read in flight may exceed it."""
 log = logging.getLogger("adreel.api")
 SCENE_SECONDS = (15, 30, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1800, 3600)
 
@@ -46,7 +46,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What one job adds to the metrics."""
+    """Contribution of one job to the metrics."""
 
     state: State
     scenes: list[tuple[Scenario, State]]
@@ -84,11 +84,11 @@ class Totals:
 
 
 class RecordsCollector(Collector):
-    """Sums up the records as they were when they were last read: a scrape starts the next reading in the background.
+    """Metrics of the records at their last reading. A scrape starts the next reading in the background.
 
-    One reading at a time, in a thread of its own: a storage that hangs holds no scrape and no thread of the routes.
-    A reading that takes longer than READ_SECONDS goes on where it stopped with the next scrape. Jobs with every clip
-    stored are read once only.
+    One reading runs at a time, in its own thread: a storage that hangs blocks no scrape and no thread of the routes.
+    A reading that takes longer than READ_SECONDS continues with the next scrape. Jobs with all clips stored are read
+    only once.
     """
 
     def __init__(self, records: Records, clock: Callable[[], float] = time.monotonic) -> None:
@@ -104,7 +104,7 @@ class RecordsCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of all jobs, once they were read for the first time, and how old they are."""
+        """Yield the metrics of all jobs and their age; nothing before the first reading."""
         age = None if self._read_at is None else self._clock() - self._read_at
         if (age is None or age > FRESH_SECONDS) and self._reading.acquire(blocking=False):
             threading.Thread(target=self._read, name="adreel-metrics", daemon=True).start()
@@ -122,7 +122,7 @@ class RecordsCollector(Collector):
             self._reading.release()
 
     def _read_some(self) -> bool:
-        """Read jobs until all were read, or the time is up."""
+        """Read jobs until all are read or the time is up."""
         end = self._clock() + READ_SECONDS
         if not self._left:
             self._left = self._records.job_ids()

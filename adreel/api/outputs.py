@@ -88,7 +88,7 @@ async def output(
         headers["Content-Range"] = f"bytes {part.first}-{part.last}/{size}"
     kind = TYPES.get(file[-4:], "")
     if ASIDE in file:
-        # Bytes of strangers that nobody could look into: to be saved, and shown by no browser.
+        # These bytes are untrusted and could not be probed. Browsers must save them, not show them.
         kind, headers["Content-Disposition"] = "application/octet-stream", f'attachment; filename="{file}"'
     if request.method == "HEAD":
         stream.close()
@@ -123,14 +123,14 @@ def signed_host(storage: Storage) -> str | None:
 
 def _signed(backend: Backend, file: str) -> str | None:
     seconds, storage = backend.settings.signed_seconds, backend.records.storage
-    # A store would let a browser open what was kept aside.
+    # A store's own URL would let a browser open a file that was kept aside.
     if not seconds or ASIDE in file or not re.fullmatch(FILE_PATTERN, file) or not storage.exists(file):
         return None
     return storage.sign(file, seconds)
 
 
 def _open(backend: Backend, file: str) -> tuple[BinaryIO, int]:
-    """Open a file, and return its size with it."""
+    """Open a file and return it with its size."""
     if re.fullmatch(FILE_PATTERN, file):
         try:
             stream = backend.records.storage.open(file)
@@ -148,7 +148,7 @@ def _open(backend: Backend, file: str) -> tuple[BinaryIO, int]:
 
 
 async def _read(stream: BinaryIO, part: Part) -> AsyncIterator[bytes]:
-    """Yield the bytes of a part; a storage that hangs midway ends the connection, which a player sees as cut off."""
+    """Yield the bytes of a range. If the storage hangs midway, the connection ends and the response is truncated."""
     try:
         await run_in(CLIPS, partial(stream.seek, part.first))
         left = part.length
@@ -156,7 +156,7 @@ async def _read(stream: BinaryIO, part: Part) -> AsyncIterator[bytes]:
             left -= len(chunk)
             yield chunk
     finally:
-        # A file waits for a read that hangs before it closes.
+        # close() would wait for a read that hangs.
         run_later(CLIPS, stream.close)
 
 

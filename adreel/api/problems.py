@@ -31,7 +31,7 @@ log = logging.getLogger("adreel.api")
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field."""
+    """A validation error of one field."""
 
     field: str = Field(examples=["scene_descriptions.0.duration"])
     place: str = Field(description="body, path, query or header", examples=["body"])
@@ -103,7 +103,7 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(500, "unexpected", "something went wrong here; the log has it under this request_id")
     status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    # Where the storage and Prefect are, and what they say, is for who reads the log.
+    # Addresses and replies of the storage and Prefect belong in the log, not into answers.
     if isinstance(error, PrefectUnreachable):
         detail = "Prefect gives no usable answer: the log says why"
         return Refusal(status, PrefectUnreachable.code, detail, headers=headers)

@@ -1,6 +1,6 @@
-"""Where browsers find the server: ADREEL_PUBLIC_URL, perhaps a path of a host that others share.
+"""The public address of the server: ADREEL_PUBLIC_URL, which may have a path on a shared host.
 
-Everything behind `SubPath` is written as if the server had a host of its own.
+The app behind `SubPath` is written as if the server had its own host.
 """
 
 import re
@@ -14,21 +14,21 @@ from adreel.errors import InputError
 
 OWN_PATHS = {"api", "healthz", "metrics", "new", "openapi.json", "outputs", "readyz", "sessions", "sign-in", "sign-out"}
 
-# Quotes are escaped in the values of HTML and JSON: none of them can look like an attribute or a field.
+# Quotes in values of HTML and JSON are escaped, so a value can't look like an attribute or a field.
 LINKS = re.compile(rb'\b(href|src|action|poster|data-page)="/(?!/)')
 CLIPS = re.compile(rb'"(video_url|poster_url|aside_url)":(\s*)"/(?!/)')
 
 
 @dataclass(frozen=True)
 class PublicAddress:
-    """The origin of the server's pages, and the path below which they are; both empty if nobody said."""
+    """The origin and the root path of the server's pages; both are empty without ADREEL_PUBLIC_URL."""
 
     origin: str = ""
     root: str = ""
 
     @classmethod
     def of(cls, public_url: str | None) -> "PublicAddress":
-        """Read ADREEL_PUBLIC_URL; InputError if its path can't be told from the server's own paths."""
+        """Read ADREEL_PUBLIC_URL; InputError if its path collides with a path of the server."""
         if public_url is None:
             return cls()
         parts = urlsplit(public_url)
@@ -52,7 +52,7 @@ class PublicAddress:
 
 
 class SubPath:
-    """Takes the path of the public address off requests, if a proxy left it there, and puts it before all links."""
+    """Strips the root path from requests, if a proxy left it there, and adds it to all links."""
 
     def __init__(self, app: ASGIApp, root: str) -> None:
         self._app, self._root = app, root
@@ -74,7 +74,7 @@ class SubPath:
 
 
 class _Answer:
-    """Sends an answer on with its links changed; pages and JSON in one piece, as their length changes."""
+    """Forwards an answer with its links rewritten. Pages and JSON are sent whole, because their length changes."""
 
     def __init__(self, root: str, send: Send) -> None:
         self._root, self._send = root.encode(), send

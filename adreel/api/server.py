@@ -17,25 +17,25 @@ from adreel.settings import LOOPBACK, Settings
 
 GRACE_SECONDS = 10
 SLOWEST_KB_PER_SECOND = 16
-"""How fast a body has to come, beside 30 s that every body has."""
+"""Minimum rate of a body, after the first 30 s."""
 
 log = logging.getLogger("adreel.api")
 
 
 class Server(uvicorn.Server):
-    """Holds connections to their limits, and ends the event streams when it stops: uvicorn would wait for them."""
+    """A uvicorn server that enforces the limits of connections, and ends event streams at shutdown."""
 
     def __init__(self, config: uvicorn.Config, limits: ConnectionLimits) -> None:
         super().__init__(config)
         self._limits = limits
 
     async def startup(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]
-        """Start, with a bounded log of connections that can't be accepted."""
+        """Start, with a rate limit on the log of failed accepts."""
         asyncio.get_running_loop().set_exception_handler(RareErrors())
         await super().startup(sockets)  # type: ignore[arg-type]
 
     async def on_tick(self, counter: int) -> bool:
-        """Look after the connections."""
+        """Sweep the connections."""
         self._limits.sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
@@ -46,13 +46,13 @@ class Server(uvicorn.Server):
 
 
 class RareErrors:
-    """Logs asyncio's errors; that no connection can be accepted once in TELL_SECONDS, since it comes in thousands."""
+    """Logs asyncio's errors. Failed accepts come in thousands, so they are logged once in TELL_SECONDS."""
 
     def __init__(self) -> None:
         self._told_at = float("-inf")
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Handle an error as asyncio's handlers do."""
+        """Handle an error of the event loop."""
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}):
             loop.default_exception_handler(context)

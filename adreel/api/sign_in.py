@@ -58,7 +58,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/sign-out")
 async def sign_out(request: Request) -> Response:
-    """End the cookie on every server, and take it away."""
+    """Revoke the cookie on every server, and delete it in the browser."""
     sign_outs: SignOuts = request.app.state.sign_outs
     await sign_outs.end(request.state.caller)
     response = RedirectResponse(SIGN_IN, 303)

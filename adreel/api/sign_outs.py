@@ -1,8 +1,8 @@
-"""Cookies that were ended before their time, for all servers of a storage.
+"""Revoked cookies, shared by all servers of a storage.
 
-A cookie is signed and needs no memory. Its sign-out does: an empty file in the storage, until the cookie would have
-expired by itself. Each server reads the list of these files again and again, so a sign-out elsewhere is known here
-within REFRESH_SECONDS, and here at once.
+A signed cookie needs no state. Its revocation does: an empty file in the storage, kept until the cookie would have
+expired. Each server lists these files periodically. A sign-out takes effect at once on its own server, and within
+REFRESH_SECONDS on the others.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ log = logging.getLogger("adreel.api")
 
 
 class SignOuts:
-    """Knows which sign-ins have ended."""
+    """The revoked sign-ins of a storage."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -32,7 +32,7 @@ class SignOuts:
         self._reading: asyncio.Task[None] | None = None
 
     async def has(self, caller: Caller) -> bool:
-        """Whether a caller's cookie was ended; StorageError if that was never known here."""
+        """Whether a caller's cookie was revoked; StorageError before the first successful listing."""
         if self._read_at is None or time.monotonic() - self._read_at > REFRESH_SECONDS:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self._read())
@@ -41,7 +41,7 @@ class SignOuts:
         return caller.sign_in in self._ended
 
     async def end(self, caller: Caller) -> None:
-        """End a caller's cookie everywhere; StorageError if the other servers can't be told."""
+        """Revoke a caller's cookie on all servers; StorageError if the revocation can't be stored."""
         if caller.sign_in:
             name = f"{FOLDER}/{caller.expires}-{caller.sign_in}"
             await run_in_threadpool(self._storage.write, name, b"")
@@ -55,7 +55,7 @@ class SignOuts:
                 raise
             log.warning("sign-outs on other servers are not known here: %s", error)
             return
-        # One that ended here while the list was read is not in it yet.
+        # The listing lacks a cookie that was revoked here in the meantime.
         self._ended = {name: at for name, at in {**self._ended, **ended}.items() if at > time.time()}
         self._read_at = time.monotonic()
 

@@ -1,7 +1,7 @@
-"""Threads for calls that block, in pools: no kind of call can take the threads of another, and every wait ends.
+"""Thread pools for blocking calls. Each kind of call has its own pool, and every wait has a deadline.
 
 A call can hang where nothing can interrupt it: a FIFO, a held lock, a dead network disk. Its request is answered at
-the deadline. Its thread stays taken until the call returns, so a pool that hangs as a whole can be told.
+the deadline. Its thread stays busy until the call returns, so a pool that hangs completely can be detected.
 """
 
 import asyncio
@@ -60,19 +60,19 @@ class _Threads:
         return await asyncio.wrap_future(future)
 
     def later(self, call: Callable[[], object]) -> None:
-        """Run a call when a thread has time for it."""
+        """Queue a call for the next free thread."""
         self._executor.submit(call)
 
     def stuck_seconds(self) -> float:
-        """How long all threads have been in the calls that they are in now."""
+        """Seconds for which all threads have been in their current calls."""
         return 0 if self._full_since is None else self._loop.time() - self._full_since
 
     def close(self) -> None:
-        """Leave the threads, whatever they are at."""
+        """Abandon the threads without waiting for their calls."""
         self._executor.shutdown(wait=False)
 
     def _give_back(self, _done: "Future[Any]") -> None:
-        # Called in the thread, perhaps long after the request; then the loop may be gone.
+        # This runs in the thread, perhaps long after the request. The loop may be closed.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._gave_back)
 
@@ -89,12 +89,12 @@ _OPEN: RunVar[dict[Pool, _Threads]] = RunVar("adreel_threads")
 
 
 async def run_in_threadpool(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call that reads or writes records in a thread; StorageError when its time is up."""
+    """Run a call that reads or writes records in a thread; StorageError after its deadline."""
     return await run_in(RECORDS, partial(call, *args, **kwargs))
 
 
 async def run_in(pool: Pool, call: Callable[[], T]) -> T:
-    """Run a call in a thread of a pool; StorageError when its time is up."""
+    """Run a call in a thread of a pool; StorageError after its deadline."""
     context = contextvars.copy_context()
     try:
         async with asyncio.timeout(pool.seconds) as limit:
@@ -106,17 +106,17 @@ async def run_in(pool: Pool, call: Callable[[], T]) -> T:
 
 
 def run_later(pool: Pool, call: Callable[[], object]) -> None:
-    """Have a call run in a thread of a pool, and wait for nothing."""
+    """Start a call in a thread of a pool without waiting for it."""
     _threads(pool).later(call)
 
 
 def stuck_seconds() -> float:
-    """Return for how long the calls about records have been at a standstill: all threads taken, none given back."""
+    """Return the seconds for which all threads for records have been busy in the same calls."""
     return _threads(RECORDS).stuck_seconds()
 
 
 def close_threads() -> None:
-    """Leave the threads of the running event loop."""
+    """Abandon the threads of the running event loop."""
     for threads in _OPEN.get({}).values():
         threads.close()
     _OPEN.set({})
@@ -131,7 +131,7 @@ def _threads(pool: Pool) -> _Threads:
 
 
 class BlockingRoute(APIRoute):
-    """A route whose plain function runs in the threads for records, instead of those that all of FastAPI shares."""
+    """A route whose sync function runs in the threads for records instead of FastAPI's shared pool."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
         super().__init__(path, _awaited(endpoint), **kwargs)

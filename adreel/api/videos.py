@@ -1,4 +1,4 @@
-"""Jobs over HTTP: start them, follow them, start one scene again, take up what is open, cancel."""
+"""Jobs over HTTP: start, follow, regenerate a scene, resume, cancel."""
 
 import asyncio
 from typing import Annotated, Any
@@ -93,7 +93,7 @@ async def regenerate_scene(
 
 @router.post("/resume/{job_id}", status_code=202, responses=answers(404, 409, *COSTS))
 async def resume(job_id: JobId, backend: Served, key: ScopedKey) -> VideoGenerationResponse:
-    """Take up what a job has left open: fetch what Runware has accepted, buy what it has not.
+    """Resume a job: fetch the clips that Runware has accepted, buy the others.
 
     Failed attempts are repeated within ADREEL_ATTEMPTS.
 
@@ -105,10 +105,10 @@ async def resume(job_id: JobId, backend: Served, key: ScopedKey) -> VideoGenerat
 
 @router.post("/cancel/{job_id}", status_code=202, responses=answers(404, 409, 503))
 async def cancel(job_id: JobId, backend: Served) -> VideoGenerationResponse:
-    """End a job: nothing more is bought; what Runware has accepted stays open, and a resume can bring it home.
+    """Cancel a job: nothing more is bought. Accepted clips stay open, and a resume can fetch them.
 
-    An ad of a campaign, or of a resume that has taken up more, is ended alone: its run goes on with the others.
-    The id of a resume or of a campaign's run ends all that it works on.
+    One ad of a campaign, or of a resume of several jobs, is cancelled alone: its run goes on with the others.
+    The id of a resume or of a campaign's run cancels all its jobs.
     """
     job = await run_in_threadpool(backend.records.job, job_id)
     if job is not None and job.ended_at is not None:
@@ -119,7 +119,7 @@ async def cancel(job_id: JobId, backend: Served) -> VideoGenerationResponse:
             raise NotFound(f"no job {job_id!r}")
         if run.is_final:
             raise Refusal(409, "ended", f"job {job_id} has ended already")
-    # A run that has ended without its job's end, or that this server does not know, can't be told: its record can.
+    # The run may be over or unknown to this server. The record of the job can still be ended.
     is_told = (
         run is not None and not run.is_final and (job is None or job_id in {run.run_id, run.parameters.get("target")})
     )
@@ -128,7 +128,7 @@ async def cancel(job_id: JobId, backend: Served) -> VideoGenerationResponse:
     if job is not None:
         await run_in_threadpool(end_job, backend.records, job, cancelled=True)
     elif run is not None:
-        # Its process is killed and can't write it any more; without it the jobs would look busy for ever.
+        # The killed process can't write the end of its jobs. Without it they would stay busy for ever.
         await run_in_threadpool(
             end_jobs_of_run, backend.records, run.run_id, run.parameters.get("target") or run.run_id
         )

@@ -16,13 +16,13 @@ from adreel.proxies import bypass_loopback, unify_proxies
 from adreel.scenarios import Scenario
 
 BUYING = {"generate", "campaign", "regenerate", "resume"}
-"""Commands whose exit code says what was bought, and nothing else."""
+"""Commands whose exit code only reports the purchase."""
 WITHOUT_SETTINGS = {"--help", "schema", "version"}
 """Arguments with which no settings are read."""
 
 app = typer.Typer(
     name="adreel",
-    help="Buys the four clips of a video ad from Runware, each at most once, and brings them home.",
+    help="Buys the four clips of a video ad from Runware, each at most once, and stores them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -107,7 +107,7 @@ def resume(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Take up what was left open: fetch what Runware has accepted, buy what it has not."""
+    """Resume open jobs: fetch the clips that Runware has accepted, buy the others."""
     from adreel.cli.generating import resume_open
 
     if everything == (target is not None):
@@ -327,7 +327,7 @@ def _run() -> int:
 
     try:
         bypass_loopback()
-        # Modules of the user's own in the current folder must not take the place of those that are started from here.
+        # Modules in the current folder must not shadow the modules of child processes.
         os.environ.setdefault("PYTHONSAFEPATH", "1")
         if not WITHOUT_SETTINGS & set(sys.argv[1:]):
             # Prefect reads the file too: without a bound, and with a traceback if it is no text.
@@ -352,11 +352,11 @@ def _run() -> int:
 
 
 def _lose_no_output(code: int) -> int:
-    """Return the exit code, or 1 if the answer of a command that only answers could not be printed."""
+    """Return the exit code; 1 if a command without a purchase could not print its answer."""
     sys.stdout.flush()
     if reason := output_error():
         typer.echo(f"adreel: can't print to standard output: {reason}", err=True)
-        # Whoever buys is told by the exit code what was bought.
+        # The exit code of a purchase only reports the purchase.
         return code if BUYING & set(sys.argv[1:2]) else code or 1
     return code
 

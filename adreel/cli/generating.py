@@ -52,14 +52,14 @@ def regenerate_one(
     changes = _changes(changed)
     clip_request(session, changes.applied_to(session.scene(scenario)), settings)
     if changes.first_frame and is_local_file(changes.first_frame):
-        # A run's parameters can name no local file: they may come from elsewhere.
+        # Parameters of a run can come from elsewhere, so they must not name local files.
         changes.first_frame = copy_input(records.storage, session_id, read_image(changes.first_frame))
     parameters = {"session_id": session_id, "scenario": scenario, "changes": changes}
     return _run("regenerate_scene", parameters, settings, as_json=as_json, verbose=verbose)
 
 
 def resume_open(target: str, *, as_json: bool, verbose: bool) -> int:
-    """Take up what jobs have left open; returns the exit code."""
+    """Resume open jobs; returns the exit code."""
     settings = Settings.load()
     records = open_records(settings)
     broken: list[AdreelError] = []

@@ -1,4 +1,4 @@
-"""The commands that bring clips home from the storage, and that clear it."""
+"""The commands that copy clips out of the storage, and that prune it."""
 
 from pathlib import Path
 

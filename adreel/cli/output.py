@@ -1,7 +1,7 @@
-"""Standard output and error of a command: they outlive a full disk, a closed pipe and any encoding.
+"""Standard output and error that survive a full disk, a closed pipe and any encoding.
 
-A purchase must not end because a line about it could not be printed. Imported by every command, so: only the standard
-library.
+A purchase must not end because a line about it could not be printed. Every command imports this module, so it imports
+only the standard library.
 """
 
 import errno
@@ -12,7 +12,7 @@ import select
 import sys
 from typing import TextIO
 
-# Everything that a terminal may take for a command, and the marks that turn the direction of a text.
+# Control characters of terminals, and marks that override the direction of text.
 CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
 )
@@ -24,14 +24,14 @@ class LastingFile(io.FileIO):
     error: OSError | None = None
 
     def write(self, data: object, /) -> int:
-        """Write, or lose the data silently; `error` keeps the first reason."""
+        """Write, or drop the data silently; `error` keeps the first reason."""
         try:
-            # None: somebody made the descriptor non-blocking, and its reader is slow.
+            # write() returns None if the descriptor is non-blocking and its reader is slow.
             while (written := super().write(data)) is None:  # type: ignore[arg-type]
                 select.select([], [self], [])
         except OSError as error:
             self.error = self.error or error
-            # The descriptor itself, so that child processes and other writers are not stopped by it either.
+            # Replacing the descriptor itself also protects child processes and other writers.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
@@ -40,21 +40,21 @@ class LastingFile(io.FileIO):
 
 
 def make_output_last() -> None:
-    """Replace stdout and stderr of this process by ones that never raise."""
+    """Replace stdout and stderr of this process by streams that never raise."""
     _open_standard_files()
     sys.stdout = _lasting(sys.stdout, 1)
     sys.stderr = _lasting(sys.stderr, 2)
 
 
 def output_error() -> str:
-    """Return why standard output was lost; empty if it was not, or if its reader had read enough."""
+    """Return why standard output was lost; empty if it works or if its reader closed the pipe."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     error = raw.error if isinstance(raw, LastingFile) else None
     return error.strerror or str(error) if error and error.errno != errno.EPIPE else ""
 
 
 def printable(text: str) -> str:
-    """Return a text with its control characters spelled out, so that no terminal obeys them."""
+    """Return a text with its control characters escaped, so terminals do not act on them."""
     return CONTROLS.sub(_spelled_out, text)
 
 
@@ -64,7 +64,7 @@ def _spelled_out(found: re.Match[str]) -> str:
 
 
 def _open_standard_files() -> None:
-    # After `>&-` the next file that is opened, a record say, would be descriptor 1, and get what children print.
+    # After `>&-` the next opened file, perhaps a record, would be descriptor 1 and receive the output of children.
     for number in range(3):
         try:
             os.fstat(number)
@@ -75,7 +75,7 @@ def _open_standard_files() -> None:
 def _lasting(stream: TextIO | None, descriptor: int) -> TextIO:
     if stream is not None:
         stream.flush()
-    # PYTHONUNBUFFERED: the log of a service is read while it runs.
+    # PYTHONUNBUFFERED is set for services, whose logs are read while they run.
     unbuffered = isinstance(stream, io.TextIOWrapper) and stream.write_through
     return io.TextIOWrapper(
         io.BufferedWriter(LastingFile(descriptor, "w", closefd=False)),

@@ -31,7 +31,7 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
     with running(settings, terms, _tell) as studio:
         file = auth_file(folder)
         provider = "the local Runware renders, nothing is spent" if settings.is_local else "Runware"
-        # What is no terminal may be a log, which others read.
+        # Output that is not a terminal may be a log that others can read.
         sign_in = f"{studio.prefect_auth}  (kept in {file})" if sys.stdout.isatty() else f"the password in {file}"
         _tell(f"""
   Storyboard  {studio.pages_url}
@@ -47,7 +47,7 @@ Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on 
 
 
 def _tell(line: str) -> None:
-    # Its terminal may be closed, or the disk of its output full: the studio goes on, or ends in order.
+    # A closed terminal or a full disk must not disturb the studio or its shutdown.
     with suppress(OSError):
         typer.echo(printable(line))
 
@@ -95,7 +95,7 @@ def examine_all(*, as_json: bool) -> int:
 
 def watch_runs(*, silence: float, start: float, retries: int) -> None:
     """Bring runs of dead workers back; returns never."""
-    # It asks again by itself, and sooner than Prefect's client would.
+    # Recovery has its own retries, with shorter pauses than Prefect's client.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
     with _server() as client:
         from deployments.recovery import Recovery, Terms

@@ -71,7 +71,7 @@ def show_job(view: JobView, *, as_json: bool) -> None:
 
 
 def show_resumed(views: list[JobView], *, as_json: bool) -> None:
-    """Show the jobs that were taken up."""
+    """Show the resumed jobs."""
     if as_json:
         print_json(views)
         return
@@ -82,7 +82,7 @@ def show_resumed(views: list[JobView], *, as_json: bool) -> None:
 
 
 def show_actions(records: Records, settings: Settings, views: list[JobView]) -> None:
-    """Print the command for each scene that has no clip, and whether it buys one."""
+    """Print the next command for each scene without a clip, and whether it buys one."""
     for view in views:
         job = records.job(view.job_id)
         allowed = settings.attempts * (job.rounds if job else 1)
@@ -167,7 +167,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table whose last column is never wrapped or cut: paths stay whole, on lines of their own if need be."""
+    """Print a table whose last column is never wrapped or cut; long paths move to their own lines."""
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     lines = [[" ".join(printable(cell).split()) for cell in row] for row in (headings, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
@@ -187,7 +187,7 @@ def print_table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Non
 
 
 def print_line(text: str, *, err: bool = False) -> None:
-    """Print a line as it is, but for control characters."""
+    """Print a line with its control characters escaped."""
     Console(stderr=err, highlight=False, soft_wrap=True, markup=False, emoji=False).print(printable(text))
 
 

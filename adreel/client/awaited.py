@@ -49,7 +49,7 @@ class AsyncClient(Calls):
             await asyncio.sleep(until(deadline, every, job_id))
 
     async def watch(self, job_id: str) -> AsyncIterator[VideoStatusResponse]:
-        """Yield the status of a job at each change, until it has ended; broken connections are taken up again."""
+        """Yield the status of a job at each change, until it has ended; broken connections are resumed."""
         events = Events(job_id)
         while not events.has_ended:
             try:

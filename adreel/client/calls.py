@@ -1,4 +1,4 @@
-"""What both clients have in common: how calls and event streams look, and when to try again."""
+"""Shared parts of both clients: the form of calls and event streams, and the retry policy."""
 
 import time
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ class Events:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the next connection asks with: the last event that was heard."""
+        """Headers of the next connection, with the id of the last event."""
         return {"Accept": "text/event-stream"} | ({"Last-Event-ID": self.last_id} if self.last_id else {})
 
     def opened(self, response: httpx.Response) -> None:
@@ -116,7 +116,7 @@ class Events:
 
 
 class Calls:
-    """What both clients have: how the calls look."""
+    """Base of both clients with the form of the calls."""
 
     def __init__(self, url: str, key: str | None, timeout: float) -> None:
         self._options: dict[str, Any] = {

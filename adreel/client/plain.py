@@ -48,7 +48,7 @@ class Client(Calls):
             time.sleep(until(deadline, every, job_id))
 
     def watch(self, job_id: str) -> Iterator[VideoStatusResponse]:
-        """Yield the status of a job at each change, until it has ended; broken connections are taken up again."""
+        """Yield the status of a job at each change, until it has ended; broken connections are resumed."""
         events = Events(job_id)
         while not events.has_ended:
             try:

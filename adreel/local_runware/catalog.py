@@ -13,7 +13,7 @@ FULL_HD = ((1920, 1080), (1080, 1920))
 
 @dataclass(frozen=True)
 class Model:
-    """What a model renders; no durations or sizes means any."""
+    """Durations and sizes of a model; empty means any."""
 
     durations: tuple[int, ...] = ()
     sizes: tuple[Size, ...] = ()

@@ -23,7 +23,7 @@ CONFLICT = "A task with this taskUUID exists already."
 
 @dataclass(frozen=True)
 class Terms:
-    """What a render takes and costs: seconds, and USD per second of video."""
+    """Duration of a render in seconds, and its price in USD per second of video."""
 
     render_seconds: float = 6.0
     render_jitter: float = 0.0

@@ -20,12 +20,12 @@ ELSEWHERE = "https://elsewhere.invalid/clip.mp4"
 WEB_PAGE = b"<!doctype html><title>Sign in</title><h1>Please sign in to continue</h1>"
 DRIP_BYTES = 1024
 WHOLE_ENOUGH = {None, "slowDrip", "shortBodyNoLength"}
-"""Downloads of a clip that end as if well."""
+"""Faults whose truncated download looks complete."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """What is sent for a clip: `promised` is the length in the header, None for no length."""
+    """The response for a clip: `promised` is the length in the header, None for no length."""
 
     body: bytes
     promised: int | None
@@ -89,7 +89,7 @@ class Downloads:
     async def _clip_of(self, entry: Entry) -> bytes:
         oddity = entry.oddity
         if oddity is None:
-            # Decided before anything is waited for: another request may come meanwhile.
+            # The fault is chosen before the first await: another request may arrive meanwhile.
             oddity = self._faults.strike(Point.CLIP, (entry.scenario,)) or ""
             self._ledger.note_clip(entry.uuid, oddity=oddity)
         body = await self._studio.rendered(odd_clip(oddity, Clip.ordered(entry.request)))

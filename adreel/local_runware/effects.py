@@ -1,4 +1,4 @@
-"""What faults do to replies: each changes the honest reply into the one that is sent.
+"""Effects of faults on replies: each turns the correct reply into the faulty one.
 
 A fault that strikes before a submit is looked at is handed an empty reply, and what it returns is all that happens.
 """

@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass
 class Counters:
-    """What the server has seen since it started."""
+    """Everything that the server has received since its start."""
 
     connections: int = 0
     submits: int = 0
@@ -128,11 +128,11 @@ class Ledger:
         self._note({"event": "ended", "uuid": uuid.lower(), "at": at, "outcome": outcome, "billed": billed})
 
     def note_clip(self, uuid: str, *, oddity: str, sha256: str | None = None) -> None:
-        """Note what a task's clip is like, now and ever after; its digest once it is made."""
+        """Record the oddity of a task's clip, which never changes; its digest once it is rendered."""
         self._note({"event": "clip", "uuid": uuid.lower(), "oddity": oddity, "sha256": sha256})
 
     def serve(self, uuid: str, *, sha256: str) -> None:
-        """Note a download that ends as if the whole clip had been sent."""
+        """Record a truncated download that looks complete."""
         self._note({"event": "served", "uuid": uuid.lower(), "sha256": sha256})
 
     def report(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Ledger:
             self._file.truncate(file.stat().st_size - cut)
 
     def _load(self, file: Path) -> int:
-        """Take up what is in a file; returns the bytes of a last line that was cut."""
+        """Load the entries of a file; returns the length of a truncated last line in bytes."""
         whole, _, cut = (file.read_bytes() if file.exists() else b"").rpartition(b"\n")
         for line in whole.splitlines():
             self._fold(json.loads(line))

@@ -1,6 +1,6 @@
-"""Clips that are unlike what was ordered, as providers and the tools behind them have made them.
+"""Clips that differ from their order, as real providers and encoders have produced them.
 
-Each is made from the honest MP4 by changing its boxes, without any code that a buyer looks into clips with.
+Most are made from the correct MP4 by changing its boxes, without any code of the probe.
 """
 
 import io
@@ -16,7 +16,7 @@ from adreel.local_runware.clip import Clip
 Change = Callable[[bytes], bytes]
 
 SHARES = {"shorterVideo": 0.5, "slightlyShorterVideo": 0.88}
-"""How much of the ordered length is rendered."""
+"""Rendered fraction of the ordered length."""
 LEFT_OUT_SECONDS = 2
 LEFT_OUT_SHARE = 0.4
 QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
@@ -89,7 +89,7 @@ def _as_webm(mp4: bytes) -> bytes:
         stream = container.add_stream("libvpx", rate=video.average_rate)
         scale = min(1.0, WEBM_SIDE / max(video.width, video.height))
         stream.width, stream.height = (max(16, int(side * scale) // 2 * 2) for side in (video.width, video.height))
-        # Not "realtime", whose bytes depend on how busy the machine is.
+        # The bytes of the "realtime" deadline would depend on the load of the machine.
         stream.pix_fmt, stream.options = "yuv420p", {"deadline": "good", "cpu-used": "5", "threads": "1"}
         for frame in source.decode(video):
             container.mux(stream.encode(frame.reformat(stream.width, stream.height, "yuv420p")))

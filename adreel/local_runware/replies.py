@@ -1,4 +1,4 @@
-"""What the local Runware answers: task objects in `data` and `errors`, and how the answer travels.
+"""Replies of the local Runware: task objects in `data` and `errors`, and their transport.
 
 A reply is built up task by task and joined into the one that a message gets. Faults change it on the way
 (`effects`), and each transport then delivers it in its own way: whole, or as badly as `delivery` says.

@@ -25,7 +25,7 @@ KEPT_DELIVERIES = (Delivery.CLOSED, Delivery.TORN)
 
 @dataclass
 class Session:
-    """What is kept for a client between its sockets: replies, with the time they were written."""
+    """Replies that are kept for a client between its sockets, with the time of each."""
 
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     undelivered: list[tuple[float, str]] = field(default_factory=list)

@@ -1,1 +1,1 @@
-"""Looks into clips, which are bytes of strangers, in a process of its own with limits of memory and time."""
+"""Probe of clips, which are untrusted bytes, in a child process with limits of memory and time."""

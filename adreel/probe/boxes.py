@@ -1,4 +1,4 @@
-"""The boxes of an MP4 file: whether it ends where it says."""
+"""Boxes of an MP4 file, for the detection of truncated files."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ FRAGMENTS = {b"moof", b"moov"}
 
 
 def break_off(path: Path) -> str:
-    """Return where an MP4 file breaks off, in words; "" if it ends with its last box, or is no MP4."""
+    """Return where an MP4 file is truncated, as text; "" if it is complete or not an MP4."""
     size, position, kinds = path.stat().st_size, 0, set()
     with path.open("rb") as stream:
         while position < size:
@@ -22,7 +22,7 @@ def break_off(path: Path) -> str:
             elif length == TO_THE_END:
                 length = size - position
             if length < HEADER or not all(0x20 <= letter < 0x7F or letter == 0xA9 for letter in kind):
-                return ""  # What follows is no box.
+                return ""  # The rest of the file is not a box.
             kinds.add(kind)
             if position + length > size:
                 return f"it breaks off: {size} of at least {position + length} bytes arrived"

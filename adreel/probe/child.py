@@ -1,6 +1,6 @@
-"""The probe process: reads a clip's name from stdin, answers with what it measures, and ends with its parent.
+"""The probe process: reads names of clips from stdin, writes measures to stdout, and ends with its parent.
 
-It decodes bytes of strangers, so it has no key in its environment, and limits of memory, processor time and file size.
+It decodes untrusted bytes, so its environment has no key, and its memory, processor time and file size are limited.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ KEPT_BYTES = 32 * 1024 * 1024
 
 
 def main() -> None:
-    """Answer until stdin ends: one line of JSON for each."""
+    """Answer each request with one line of JSON until stdin ends."""
     av.logging.set_level(None)
     _keep_memory()
     for limit, most in (
@@ -60,9 +60,9 @@ def _limit_cpu() -> None:
 
 
 def _keep_memory() -> None:
-    """Keep the memory of one clip for the next.
+    """Reuse the memory of one clip for the next.
 
-    glibc hands pieces of that size back to the system: a quarter of the processor went into getting them again.
+    glibc returns blocks of this size to the system. Getting them back took a quarter of the processor time.
     """
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""Opens a clip and decodes one picture of it: what it measures, and its poster. Runs in the probe process alone."""
+"""Measures and poster of a clip, by decoding one picture of it. Runs only in the probe process."""
 
 import errno
 from collections.abc import Iterator
@@ -17,26 +17,26 @@ from PIL import Image
 from adreel.probe.boxes import break_off
 from adreel.probe.findings import Findings, Measures
 
-# Said outright: FFmpeg would guess, and some formats (playlists) make it open other files.
+# The format is explicit: FFmpeg would guess, and some formats (playlists) make it open other files.
 FORMAT = "mp4"
 MAX_SIDE = 8192
 MAX_PIXELS = 8192 * 4320
 MAX_FRAMES = 1_000_000
-# To open a clip, FFmpeg would decode pictures of it, and forget them, only to learn what the header says.
+# By default FFmpeg decodes and drops pictures to learn the values that the header has.
 BY_ITS_HEADER = {"skip_frame": "all", "max_pixels": str(MAX_PIXELS)}
 NO_CLIP = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 MAIN_SHARE = 0.8
-"""A first video track that lasts so much of the longest one is the clip, and no thumbnail."""
+"""Share of the longest track that makes the first video track the clip, not a thumbnail."""
 POSTER_SIDE = 640
 POSTER_SECONDS = 0.5
 DULL = 32
-"""Of 256 levels of brightness: a picture with fewer is black, or about to fade in."""
+"""Range of brightness, of 256 levels. A picture with a smaller range is black or fading in."""
 MAX_ASPECT = 8
-"""Pixels that are more oblong than that are a broken header."""
+"""Largest plausible aspect ratio of a pixel; larger ones come from a broken header."""
 
 
 OF_THE_FILE = {errno.ENOENT, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ESTALE}
-"""Trouble that says nothing about the clip."""
+"""Errors of the machine that say nothing about the clip."""
 
 
 class NotDecodable(Exception):
@@ -44,7 +44,7 @@ class NotDecodable(Exception):
 
 
 def look_into(clip: Path, poster: Path | None = None) -> Findings:
-    """Open a clip, decode a picture of it and write that as a JPEG, if wanted; OSError if the file can't be read."""
+    """Measure a clip and write one picture as a JPEG, if wanted; OSError if the file can't be read."""
     broken_off = break_off(clip)
     try:
         with av.open(str(clip), format=FORMAT, options=BY_ITS_HEADER) as container:
@@ -70,7 +70,7 @@ def look_into(clip: Path, poster: Path | None = None) -> Findings:
 
 @dataclass(frozen=True)
 class _Shape:
-    """How a player shows the pixels: their width by their height, and by how many quarters it turns them left."""
+    """Display of the pixels: their aspect ratio, and the number of quarter turns to the left."""
 
     aspect: Fraction
     turns: int
@@ -85,7 +85,7 @@ class _Shape:
         shown_width = max(1, round(frame.width * self.aspect))
         scale = min(1.0, POSTER_SIDE / max(shown_width, frame.height))
         width, height = max(1, round(shown_width * scale)), max(1, round(frame.height * scale))
-        # Made smaller first: to bring all pixels to RGB would cost twice as much.
+        # The picture is scaled first: converting all pixels to RGB would cost twice as much.
         small = frame.reformat(width=width, height=height, interpolation="FAST_BILINEAR")
         plane = small.reformat(format="rgb24").planes[0]
         picture = Image.frombuffer("RGB", (width, height), bytes(plane), "raw", "RGB", plane.line_size, 1)
@@ -110,11 +110,11 @@ def _check_bounds(video: VideoStream) -> None:
 
 
 def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFrame:
-    # Every picture that is decoded costs milliseconds: one is enough for most clips, and more threads cost more.
+    # Each decoded picture costs milliseconds. One is enough for most clips, and more threads cost more.
     video.thread_type = "NONE"
-    # The pictures themselves may say another size than the header.
+    # The size of the pictures may differ from the header.
     video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    # An edit list may leave out the only key picture: then all of them have to be decoded.
+    # An edit list may skip the only key picture. Then all pictures have to be decoded.
     for skipped in ("NONKEY", "DEFAULT"):
         video.codec_context.skip_frame = skipped
         if frame := next(_pictures(container, video), None):
@@ -125,7 +125,7 @@ def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFra
 def _pictures(container: InputContainer, video: VideoStream) -> Iterator[av.VideoFrame]:
     container.seek(0)
     for packet in container.demux(video):
-        # A broken picture does not make a clip none.
+        # One broken picture does not make a clip undecodable.
         with suppress(InvalidDataError):
             yield from (frame for frame in video.decode(packet) if not frame.is_corrupt)
 
@@ -133,7 +133,7 @@ def _pictures(container: InputContainer, video: VideoStream) -> Iterator[av.Vide
 def _has_drawn(
     poster: Path, container: InputContainer, video: VideoStream, first: av.VideoFrame, shape: _Shape
 ) -> bool:
-    # A poster is an ornament: whatever is wrong with it, the clip is one.
+    # A failed poster never fails the clip.
     try:
         picture = shape.poster(first)
         if sum(map(bool, picture.convert("L").histogram())) < DULL:
@@ -156,12 +156,12 @@ def _pixel_aspect(video: VideoStream) -> Fraction:
 def _duration(container: InputContainer, video: VideoStream, size: int) -> float:
     index = video.index_entries
     is_whole = len(index) == video.frames > 0 and index[-1].pos + index[-1].size <= size
-    # To ask the index, if it is of all pictures, costs nothing; to read them costs a millisecond.
+    # A complete index is free to read; reading the packets costs a millisecond.
     if is_whole and video.duration and _seconds(video, index[-1].timestamp) >= _promised(video) - 1:
         return _promised(video)
     end = 0
     container.seek(0)
-    # The header of a clip cut short still promises its whole length: only the pictures that came count.
+    # The header of a truncated clip still has its full length, so only received pictures count.
     with suppress(FFmpegError):
         for packet in container.demux(video):
             if packet.pts is not None and packet.size:

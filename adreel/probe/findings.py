@@ -1,4 +1,4 @@
-"""What a probe tells of a clip."""
+"""Results of a probe."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found: measures, or the reason why there are none; `broken_off` says where the file ends too early."""
+    """Measures of a clip, or the reason for their absence; `broken_off` says where a truncated file ends."""
 
     measures: Measures | None = None
     reason: str = ""

@@ -1,4 +1,4 @@
-"""The parent's side of the probe process: one for all clips of this process, started when it is needed first."""
+"""The parent's side of the probe process: one child for all clips of this process, started at first use."""
 
 import asyncio
 import atexit
@@ -20,10 +20,10 @@ from adreel.errors import ClipUnavailable
 from adreel.probe.findings import Findings, Measures
 
 WALL_SECONDS = 120.0
-"""Far more than the processor time that the child allows itself: only a machine that stands still comes to it."""
+"""Far above the child's own limit of processor time. Only a stalled machine reaches it."""
 READY = '"ready"'
 MAIN = "from adreel.probe.child import main; main()"
-# No key, no settings: what decodes bytes of strangers has nothing to tell.
+# The environment of the child has no key and no settings: exploited code would find nothing.
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT")
 
 
@@ -37,10 +37,10 @@ class _Died(Exception):
 
 
 class _Child:
-    """A running child and the pipes to it."""
+    """A running child and its pipes."""
 
     def __init__(self) -> None:
-        # -I: neither the current folder nor PYTHON* variables decide what is imported; ours comes last.
+        # -I: neither the current folder nor PYTHON* variables affect imports. Our own folders come last.
         roots = [_root("adreel"), _root("av"), _root("PIL")]
         code = f"import sys; sys.path += {roots!r}\n{MAIN}"
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
@@ -50,7 +50,7 @@ class _Child:
             stderr=subprocess.DEVNULL,
             env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             cwd="/",
-            # A Ctrl-C is for the parent: what it waits for is looked at to the end.
+            # Ctrl-C is for the parent, which waits for the running probe.
             start_new_session=True,
         )
         self._requests, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
@@ -62,7 +62,7 @@ class _Child:
             raise
 
     def ask(self, clip: Path, poster: Path) -> dict[str, Any]:
-        """Return the answer about a clip; _Died if there is none."""
+        """Return the answer about a clip; _Died if the child ends without an answer."""
         try:
             self._requests.write(json.dumps([str(clip.absolute()), str(poster.absolute())]).encode() + b"\n")
             self._requests.flush()
@@ -78,13 +78,13 @@ class _Child:
         self.let_go()
 
     def let_go(self) -> None:
-        """Close the pipes, at whose end the child ends by itself."""
+        """Close the pipes; the child ends at the end of its stdin."""
         for pipe in (self._requests, self._answers):
             with suppress(OSError):
                 pipe.close()
 
     def abandon(self) -> None:
-        """Forget the child in a forked process, whose parent goes on using it."""
+        """Forget the child in a forked process; the parent keeps using it."""
         self.let_go()
         self._process.returncode = 0
 
@@ -111,16 +111,16 @@ class _Child:
 
 
 class Prober:
-    """Asks one child about one clip at a time, and starts another one if it died."""
+    """Sends clips to one child, one at a time, and replaces a child that died."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
     def look_into(self, clip: Path, poster: Path) -> Findings:
-        """Return what a clip is, and draw its poster; ClipUnavailable if that can't be told now.
+        """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now.
 
-        A clip that ends two children is not decodable: the first one may have died of something else.
+        A clip that ends two children is not decodable. The first child may have died of another cause.
         """
         with self._lock:
             try:
@@ -134,11 +134,11 @@ class Prober:
 
     def close(self) -> None:
         """End the child."""
-        # Whoever waits for an answer holds the lock: at the end of the process nobody needs it any more.
+        # A waiting thread may hold the lock. At the end of the process its answer is not needed.
         self._drop()
 
     def forget(self) -> None:
-        """Leave the child to the process that this one was forked from."""
+        """Leave the child to the parent of this forked process."""
         self._lock = threading.Lock()
         if self._child is not None:
             self._child.abandon()
@@ -175,14 +175,14 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDict
 
 
 async def probe(clip: Path, poster: Path) -> Findings:
-    """Look into a clip and draw its poster; ClipUnavailable if that can't be told now."""
-    # Waiting here takes no thread: those are for the storage.
+    """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now."""
+    # The wait takes no thread of the default pool, which is for the storage.
     async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
         return await asyncio.to_thread(partial(_prober.look_into, clip, poster))
 
 
 def _root(package: str) -> str:
-    """Return the folder that a package lies in."""
+    """Return the parent folder of a package."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise OSError(f"{package} is not installed")

@@ -17,7 +17,7 @@ from adreel.runware_client.replies import Failure, Rendered, Reply, Underway
 from adreel.takes import ClipRequest
 
 SUBMITS = 32
-"""As many may wait for their acknowledgement at once; the rest wait to be sent, or the last would seem to be lost."""
+"""Maximum number of submits awaiting acknowledgement. Without it, late ones would time out in the queue."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Timing:
     """A socket that says nothing for so long, though polled, is dead."""
     poll_least: float = 0.3
     poll_each: float = 0.0005
-    """What a further open task adds to the pause between two polls: a message tells of all of them."""
+    """Pause that each open task adds between two polls, because one message covers all tasks."""
     poll_most: float = 1.0
     back_off_most: float = 15
 
@@ -211,7 +211,7 @@ class RunwareClient:
         await connection.send([task_object("getResponse", uuid) for uuid in self._polls.next(self._watches)])
 
     def _note_overflow(self) -> None:
-        """Ask about fewer tasks after a message that was too large; give up the one whose answer is too large alone."""
+        """Poll fewer tasks after a message that was too large; fail the task whose answer alone is too large."""
         if self._connection is None or not self._connection.has_overflowed:
             return
         for watch in self._watching(self._polls.note_overflow()):
@@ -247,13 +247,13 @@ class RunwareClient:
             self.trouble = error
             self._failures += 1
             if failure.uuid is None and self._connection and self._connection.is_submitting:
-                # Nobody can say whom it means: those who wait for an acknowledgement ask again, later.
+                # The error names no task, so all submits awaiting acknowledgement are retried later.
                 self._connection.interrupt(error)
         elif isinstance(error, AccountError):
             # Whether the key is still good shows when the next connection authenticates.
             if self._connection:
                 self._connection.interrupt(ProviderUnreachable(str(error)))
-        # An archive that has no such task may say so with an error; a task that failed is told of by every poll.
+        # An archive without the task may answer with an error. A failed task is reported by every poll.
         elif failure.code != CONFLICT and not self._lookups.asked_lately(failure.uuid):
             for watch in self._watching(failure.uuid):
                 watch.fail(error)

@@ -70,7 +70,7 @@ class Connection:
 
     @property
     def has_overflowed(self) -> bool:
-        """Whether it broke because a message was too large."""
+        """Whether the connection ended because a message was too large."""
         return bool(self._sdk.has_overflowed)
 
     @property

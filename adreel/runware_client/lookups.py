@@ -17,7 +17,7 @@ from adreel.runware_client.replies import Rendered, Underway
 
 LOOKS = 3
 AT_ONCE = 500
-"""As many questions go into one message; the rest wait for their answers."""
+"""Maximum questions in one message; the others wait for its answers."""
 Answer = Underway | Rendered | None
 
 
@@ -36,7 +36,7 @@ class Lookups:
     def __init__(self, connect: Callable[[], Awaitable[Connection]], *, limit: float) -> None:
         self._connect = connect
         self._limit = limit
-        # The oldest first: dictionaries, because every reply is looked up in them.
+        # Dictionaries, oldest entry first, because every reply is looked up in them.
         self._open: dict[_Question, None] = {}
         self._about: dict[UUID, list[_Question]] = {}
         self._asked: dict[UUID, float] = {}
@@ -131,7 +131,7 @@ class Lookups:
             del self._asked[oldest]
 
     def _conclude(self, question: _Question, connection: Connection) -> None:
-        """After the time for an answer: nothing is known of the task, or nothing is heard, and a last look follows."""
+        """Settle a question after its deadline: the task is unknown, or Runware is silent and a last check follows."""
         question.looks += 1
         silence = ProviderUnreachable(f"Runware does not say what it knows of {question.uuid}")
         if connection.has_overflowed:
@@ -139,7 +139,7 @@ class Lookups:
         elif connection.has_all_pongs:
             self._settle(question, None)
         elif question.looks >= LOOKS - 1:
-            # A ping that was lost leaves a doubt for as long as its connection lives.
+            # A lost ping leaves the question open until its connection ends.
             connection.interrupt(silence)
             if question.looks == LOOKS:
                 self._settle(question, silence)

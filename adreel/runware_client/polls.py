@@ -1,4 +1,4 @@
-"""Which tasks a poll asks about: all of them, or few while one answer is known to be too large."""
+"""The tasks of each poll: all tasks, or fewer while one answer is known to be too large."""
 
 from collections.abc import Collection
 from itertools import islice
@@ -6,11 +6,11 @@ from uuid import UUID
 
 MOST = 20_000
 LEAST = 100
-"""Tasks in one poll: an answer that was too large once must not slow those of thousands of later tasks down."""
+"""Minimum batch after one oversized answer, which must not slow down thousands of later tasks."""
 
 
 class Polls:
-    """Splits the polls after a message that was too large, until the task to blame is alone in one."""
+    """Halves the polls after an oversized message until the responsible task is alone in one."""
 
     def __init__(self) -> None:
         self._at_once = MOST
@@ -21,7 +21,7 @@ class Polls:
 
     @property
     def is_searching(self) -> bool:
-        """Whether some of the last asked tasks have an answer that is too large."""
+        """Whether an answer among the last polled tasks is known to be too large."""
         return bool(self._suspects)
 
     def next(self, tasks: Collection[UUID]) -> list[UUID]:
@@ -38,14 +38,14 @@ class Polls:
         return self._asked
 
     def note_answer(self) -> None:
-        """Take the last poll for answered: none of its tasks is to blame."""
+        """Record an answer to the last poll: none of its tasks is responsible."""
         self._suspects = self._suspects[len(self._asked) :]
         if not self._suspects:
-            # The answers were too large together: from now on fewer at once.
+            # Only the sum of the answers was too large, so later polls are smaller.
             self._at_once = max(LEAST, self._at_once // 2)
 
     def note_overflow(self) -> UUID | None:
-        """Take the answer to the last poll for too large; return the task to blame once it was the only one."""
+        """Record an oversized answer to the last poll; return the responsible task if it was alone."""
         if len(self._asked) == 1:
             self._suspects = []
             return self._asked[0]

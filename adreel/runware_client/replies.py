@@ -1,4 +1,4 @@
-"""Runware's replies as values: any JSON in, nothing but these values out, their texts clean and of bounded length.
+"""Parsing of Runware's replies: any JSON becomes the values below, with clean texts of bounded length.
 
 Acknowledgements, "processing" items and words that nobody has documented all mean the same: the task is known
 and under way. Only a URL makes a clip, only an error makes a failure.
@@ -19,7 +19,7 @@ LONGEST_PARAMETER = 300
 LONGEST_URL = 8000
 MOST_ALLOWED_VALUES = 50
 HIGHEST_COST = 100_000.0
-"""USD for one clip: beyond that a cost is no price, and unknown."""
+"""Largest plausible cost of a clip in USD; a larger one counts as unknown."""
 SEEDS = range(-(2**63), 2**63)
 
 _structures = Repr()

@@ -1,4 +1,4 @@
-"""The SDK with a limit to what it reads, and an answer to replies that it stumbles over."""
+"""Runware's SDK with a limit on messages, and tolerant of malformed replies."""
 
 import json
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from websockets.exceptions import PayloadTooBig
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Ten thousand results with long addresses in one message are half as much."""
+"""Maximum size of a message, twice that of ten thousand results with long addresses."""
 
 
 def bounded_sdk(key: str, url: str) -> Any:
-    """Return an SDK client whose messages are bounded; `has_overflowed` says whether one was too large."""
+    """Return an SDK client with bounded messages; `has_overflowed` says whether one was too large."""
     from runware import Runware  # noqa: PLC0415 - the import changes loggers: see connection.loggers_kept
 
     class BoundedRunware(Runware):  # type: ignore[misc] # it is untyped
-        """The SDK sets no limit itself, and drops a whole message for one bad item."""
+        """An SDK client with a limit on messages, which drops bad items instead of whole messages."""
 
         _protocol: Any = None
         _overflowed = False
@@ -26,11 +26,11 @@ def bounded_sdk(key: str, url: str) -> Any:
             return self._overflowed
 
         async def _handle_messages(self) -> None:
-            # The SDK begins to read here, before it has sent the key.
+            # The SDK starts reading here, before it sends the key.
             self._protocol = self._ws.protocol
             self._protocol.max_message_size = MAX_MESSAGE_BYTES
             if self._protocol.reader.buffer:
-                # A message whose beginning came with the handshake would be read without the limit.
+                # A message that began with the handshake would escape the limit.
                 self._ws.transport.abort()
             await super()._handle_messages()
 
@@ -44,7 +44,7 @@ def bounded_sdk(key: str, url: str) -> Any:
 
 
 def _readable(message: str | bytes) -> dict[str, Any]:
-    """Return the part of a reply that the SDK can read; ValueError or RecursionError if it is no JSON."""
+    """Return the part of a reply that the SDK can read; ValueError or RecursionError for invalid JSON."""
     reply = json.loads(message, parse_int=_number)
     items = {name: reply.get(name) for name in ("data", "errors")} if isinstance(reply, dict) else {}
     return {

@@ -27,10 +27,10 @@ __all__ = ["Storage"]
 
 T = TypeVar("T")
 PAUSES = (0.2, 0.5, 1.0, 2.0)
-"""Seconds between the tries of one operation while the storage is unavailable; the task retries for longer."""
+"""Pauses in seconds between tries of an operation while the storage is unavailable; the task retries for longer."""
 PATIENCE = 10.0
-"""Seconds after which an operation is not tried again in place."""
-_dice = Random()  # noqa: S311 - spreads tries out, no secret
+"""Seconds after which an operation is not retried in place."""
+_dice = Random()  # noqa: S311 - jitter, not a secret
 
 
 class Storage:
@@ -64,25 +64,25 @@ class Storage:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether its updates are conditional puts: of an object store that knows them."""
+        """Whether updates are conditional puts of an object store."""
         return self._files.conditional
 
     @property
     def piece(self) -> int:
-        """The bytes of a clip that go up in one request; 0 if all do."""
+        """Bytes of a clip in one upload request; 0 if a clip is always one request."""
         return self._files.piece
 
     @property
     def storage_id(self) -> str | None:
-        """The id in its marker, as far as this process has seen it; None of a new storage."""
+        """The id of its marker, as last seen by this process; None for a new storage."""
         return marker.storage_id if (marker := self._marker()) else None
 
     def watch_marker(self) -> None:
-        """From now on, tell an empty storage from one that is gone, by its marker; the first update makes it."""
+        """From now on, detect a lost storage by its marker, which the first update creates."""
         self._watches = True
 
     def check(self) -> None:
-        """Try each promise that adreel relies on with small files; StorageError names the first that is broken."""
+        """Check each guarantee that adreel relies on with small files; StorageError names the first broken one."""
         check(self)
 
     def location(self, path: str) -> str:
@@ -93,7 +93,7 @@ class Storage:
         return f"{self.url.rstrip('/')}/{path}" if path else self.url
 
     def read(self, path: str, most: int | None = None) -> bytes:
-        """Return the content of a small file, of at most so many bytes; FileNotFoundError if there is none."""
+        """Return the content of a small file of bounded size; FileNotFoundError if it is missing."""
         return self._retried("read", path, lambda: self._files.read(self._full(path), most))
 
     def write(self, path: str, content: bytes) -> None:
@@ -130,7 +130,7 @@ class Storage:
             try:
                 return self._files.update(self._full(path), guarded)
             except Exception as error:
-                # The answer was lost: the next try finds out whether the write was carried out.
+                # The answer was lost. The next try finds out whether the write succeeded.
                 lost = sent if is_outage(error) else None
                 raise
 
@@ -142,9 +142,9 @@ class Storage:
             raise
 
     def publish(self, source: Path, path: str) -> bool:
-        """Put a finished local file in place; False if something is there already, which stays as it is.
+        """Publish a local file; False if the name is taken, whose content stays.
 
-        After a lost answer that may be the file itself: compare it.
+        After a lost answer the existing content may be the file itself: compare it.
         """
         return self._retried("write", path, lambda: self._files.publish(source, self._full(path)), finding=False)
 
@@ -161,7 +161,7 @@ class Storage:
         return self._retried("read", path, lambda: self._files.open(self._full(path)))
 
     def names(self, folder: str) -> list[str]:
-        """Return the sorted names of what lies in a folder, as of now; none if there is no such folder.
+        """Return the sorted names in a folder, uncached; none without such a folder.
 
         The marker and hidden files are left out.
         """
@@ -223,7 +223,7 @@ class Storage:
         return Marker(self._files, self.root, self.url, is_local=self.is_local, expected=self._expected_id)
 
     def _nothing(self, answer: T) -> T:
-        """Return the answer that nothing is there, once the storage itself is known to be."""
+        """Return a "missing" answer after a check that the storage itself is there."""
         if marker := self._marker():
             marker.confirm()
         return answer
@@ -233,13 +233,13 @@ class Storage:
             marker.enter()
 
     def _retried(self, verb: str, path: str, act: Callable[[], T], *, finding: bool = True) -> T:
-        """Try something that may be repeated a few times while the storage is unavailable."""
+        """Run a repeatable operation, and retry it while the storage is unavailable."""
         end = time.monotonic() + PATIENCE
         for pause in PAUSES:
             try:
                 return self._tried(verb, path, act, finding=finding)
             except StorageUnavailable as error:
-                # A mount that is lost (no cause: its marker is missing) is not back within seconds.
+                # A lost mount (an error without a cause: the marker is missing) is not back within seconds.
                 if error.__cause__ is None or time.monotonic() + pause > end:
                     raise
                 self._sleep(pause * _dice.uniform(0.5, 1.5))

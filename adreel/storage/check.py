@@ -1,4 +1,4 @@
-"""Does a store keep what adreel relies on? Each promise is tried on small files, which are removed again."""
+"""Check of the guarantees of a store that adreel relies on, with small files that are removed again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,10 +17,10 @@ NEEDED = (
 
 
 def check(storage: "Storage") -> None:
-    """Raise StorageError with the first promise that a store does not keep."""
+    """Raise StorageError with the first guarantee that a store breaks."""
     folder = f".check-{uuid4().hex}"
     record, new = f"{folder}/record.json", f"{folder}/new.json"
-    # A clip of more than a piece goes up by other requests.
+    # Clips larger than one piece are uploaded by other requests.
     clips = {f"{folder}/{size}.mp4": size for size in (16, storage.piece + 1) if size > 1}
     try:
         storage.write(record, b"0")
@@ -79,7 +79,7 @@ def _refusing(storage: "Storage") -> Iterator[None]:
     except StorageUnavailable:
         raise
     except StorageError as error:
-        # A plain write has just gone well.
+        # A plain write has just succeeded.
         if error.__cause__ is None or not storage.is_conditional:
             raise
         raise StorageError(f"{storage.url} refuses a conditional write ({error.__cause__}); {NEEDED}") from error

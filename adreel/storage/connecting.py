@@ -24,12 +24,12 @@ _KINDS = {
     "sftp": "sftp:Sftp",
 }
 _ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs", "ssh": "sftp"}
-# What other writers do has to show at once: no listing is remembered.
+# Changes of other writers must be visible at once, so listings are not cached.
 _USUAL: dict[str, dict[str, Any]] = {name: {"use_listings_cache": False} for name in ("s3", "gcs", "azure")}
 _USUAL["s3"]["config_kwargs"] = {
-    # Without it botocore signs URLs by the old way, which many regions and other makers' servers refuse.
+    # By default botocore signs URLs with the old version, which many regions and other vendors' servers refuse.
     "signature_version": "s3v4",
-    # Many of these refuse the checksums, too, that botocore adds by itself behind a body.
+    # Many vendors' servers also refuse the trailing checksums that botocore adds.
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
     "connect_timeout": 5,
@@ -43,7 +43,7 @@ def connect(url: str, options: dict[str, Any]) -> tuple[Objects, str]:
     shown, extra = without_password(url), EXTRAS.get(url.partition("://")[0])
     try:
         if (path := local_path(url)) is not None:
-            # fsspec would read a::b as a chain of file systems, and leave %20 as it is.
+            # fsspec would read a::b as a chain of file systems, and would not decode %20.
             return _kind_of(fsspec.filesystem("file", **options)), str(Path(path).absolute())
         fs, root = fsspec.core.url_to_fs(url, **_merged(_USUAL.get(extra or "", {}), options))
         return _kind_of(fs), root
@@ -56,7 +56,7 @@ def connect(url: str, options: dict[str, Any]) -> tuple[Objects, str]:
 
 
 def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options with what is usual; of a dictionary in both, its entries are merged, too."""
+    """Return the options merged with the defaults; nested dictionaries are merged as well."""
     both = {
         name: _merged(usual[name], value) if isinstance(value, dict) and isinstance(usual.get(name), dict) else value
         for name, value in given.items()

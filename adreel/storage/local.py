@@ -20,7 +20,7 @@ from adreel.storage.objects import Change, Objects, too_large
 WORKSPACE = ".tmp"
 TEMPORARY = r"\..+\.[0-9a-f]{32}"
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# As a umask allows, and never for users outside of the group: prompts, prices and unpublished ads are nobody else's.
+# The umask applies. Users outside of the group never get access: prompts, prices and unpublished ads are private.
 FOLDER_MODE, OTHERS = 0o750, 0o007
 LOCK_SECONDS = 30.0
 """How long an update waits for another process that changes a file in the same folder."""
@@ -52,7 +52,7 @@ class LocalDisk(Objects):
         return _link(source, Path(path))
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file; a FIFO or a device, which might never answer, is refused."""
+        """Open a regular file; refuse a FIFO or a device, which might never answer."""
         return os.fdopen(_open_regular(path), "rb")
 
     def names(self, path: str) -> list[str]:
@@ -80,7 +80,7 @@ class LocalDisk(Objects):
 
 
 def _open_regular(path: str) -> int:
-    # Without O_NONBLOCK, to open a FIFO waits for its writer.
+    # Without O_NONBLOCK, open() waits for the writer of a FIFO.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
@@ -120,13 +120,13 @@ def _created(path: Path) -> BinaryIO:
 def _close_to_others(stream: BinaryIO) -> None:
     mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
     if mode & OTHERS:
-        # Some mounts (exFAT, SMB) have one mode for all files, and refuse another.
+        # Some mounts (exFAT, SMB) have one mode for all files, and refuse chmod.
         with suppress(OSError):
             os.fchmod(stream.fileno(), mode & ~OTHERS)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, closed to users who are neither the owner nor of its group."""
+    """Make a folder and its parents, without access for users outside of the group."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         with suppress(FileExistsError):
@@ -192,7 +192,7 @@ def _lock(handle: int) -> None:
 
 
 def _holder(handle: int) -> str:
-    """Name the process that holds a lock, if this system tells."""
+    """Return the process that holds a lock, if the system tells."""
     found = os.fstat(handle)
     place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     with suppress(OSError):

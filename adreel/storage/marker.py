@@ -1,7 +1,7 @@
-"""The marker of a storage, a small file with an id: it tells an empty storage from one that is gone.
+"""The marker of a storage: a small file with an id that distinguishes an empty storage from a lost one.
 
-It is made together with the first record. A process that has seen it knows that nothing is "not there" without it: the
-mount is lost, or the folder or bucket is another one. See docs/decisions/0015-storage-marker.md.
+The first record creates it. Once a process has seen the marker, its absence means that the mount is lost, or that the
+folder or bucket is another one. See docs/decisions/0015-storage-marker.md.
 """
 
 import json
@@ -17,12 +17,12 @@ from adreel.storage.objects import Objects
 MARKER = "adreel-storage.json"
 MOST_BYTES = 4096
 FRESH_SECONDS = 5.0
-"""How long a store of another machine counts as there after it was seen; a disk is looked at each time."""
+"""Seconds for which a seen marker of a remote store stays valid; on a disk it is checked each time."""
 
 
 @dataclass
 class _Seen:
-    """What this process knows of a storage's marker: its id (None: there was none), and when it was last looked for."""
+    """Last known state of a marker: its id, None for a new storage, and the time of the last check."""
 
     storage_id: str | None = None
     at: float | None = None
@@ -37,26 +37,26 @@ class Marker:
     def __init__(self, files: Objects, root: str, url: str, *, is_local: bool, expected: str | None) -> None:
         self._files, self._path, self._url = files, f"{root.rstrip('/')}/{MARKER}", url
         self._is_local, self._expected = is_local, expected
-        # File systems are opened anew for each task, and are the same object again: so what was seen is kept by them.
+        # fsspec returns the same file system object for each task, so the seen state is kept per object.
         self._known = _seen.setdefault(files.fs, {}).setdefault(root, _Seen())
 
     @property
     def storage_id(self) -> str | None:
-        """The id of the storage, as far as this process knows."""
+        """The id of the storage, as last seen by this process."""
         return self._known.storage_id
 
     def enter(self) -> None:
-        """Look for the marker before the first use; of a disk, before each."""
+        """Check the marker before the first use, on a disk before each use."""
         if self._known.at is None or self._is_local:
             self.look()
 
     def confirm(self) -> None:
-        """Look for the marker where something else is missing."""
+        """Check the marker after another file was not found."""
         if not self._is_local and time.monotonic() - (self._known.at or 0) > FRESH_SECONDS:
             self.look()
 
     def look(self) -> None:
-        """Raise StorageUnavailable if the marker is gone, StorageError if it is another storage's."""
+        """Raise StorageUnavailable if the marker is gone, StorageError if it belongs to another storage."""
         found = self._read()
         wanted = self._expected or self._known.storage_id
         if wanted is not None and found is None:
@@ -73,7 +73,7 @@ class Marker:
         self._known.storage_id, self._known.at = found, time.monotonic()
 
     def make(self) -> None:
-        """Mark a storage that has no marker yet: a new one, or one of an earlier adreel."""
+        """Create the marker of a storage without one: a new one, or one of an earlier adreel."""
         if self._known.storage_id is None:
             new = (
                 json.dumps({"id": uuid4().hex, "about": "marks this as a storage of adreel: keep it"}).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""What a storage asks of a file system, and the plainest answer: whole files, put and read through fsspec.
+"""Operations that a storage needs of a file system, and their base implementation: whole files through fsspec.
 
 Each backend overrides what it can promise better. Paths are those of the file system, from its root.
 """
@@ -19,11 +19,11 @@ BLOCK = 4 * 1024 * 1024
 
 
 RECORD_BYTES = 16 * 1024 * 1024
-"""The largest record that is read."""
+"""Maximum size of a record in bytes."""
 
 
 def too_large(most: int) -> OSError:
-    """Return the error for a file that is larger than it may be."""
+    """Return the error for a file above its size limit."""
     return OSError(errno.EFBIG, f"it is larger than {most // 2**20} MiB")
 
 
@@ -31,16 +31,16 @@ class Objects:
     """Files that are put in place by one request; a look before it is all that keeps an earlier one."""
 
     conditional: ClassVar[bool] = False
-    """Whether an update is a conditional put, which the server has to know."""
+    """Whether an update is a conditional put, which the server must support."""
     piece: ClassVar[int] = 0
-    """A clip of more bytes is put in pieces; 0 if it never is."""
+    """Bytes above which a clip is uploaded in pieces; 0 for never."""
     opening: dict[str, Any] = {"block_size": BLOCK, "cache_type": "readahead"}  # noqa: RUF012 - never changed
 
     def __init__(self, fs: Any) -> None:
         self.fs = fs
 
     def read(self, path: str, most: int | None = None) -> bytes:
-        """Return the content, of at most so many bytes; FileNotFoundError if there is none."""
+        """Return the content of bounded size; FileNotFoundError if it is missing."""
         content = bytes(self.fs.cat_file(path))
         if most is not None and len(content) > most:
             raise too_large(most)
@@ -80,7 +80,7 @@ class Objects:
         return bool(self.fs.exists(path))
 
     def size(self, path: str) -> int:
-        """Return the bytes of a file; FileNotFoundError if there is none."""
+        """Return the bytes of a file; FileNotFoundError if it is missing."""
         return int(self.fs.size(path))
 
     def remove(self, path: str) -> None:

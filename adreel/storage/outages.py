@@ -1,4 +1,4 @@
-"""Which errors of a store pass by themselves: time-outs, broken connections, throttling, failures of its server."""
+"""Transient errors of a store: time-outs, broken connections, throttling, failures of its server."""
 
 import errno
 import socket
@@ -23,7 +23,7 @@ _PASSING = {
     errno.ESTALE,
     errno.ETIMEDOUT,
 }
-# Libraries that are not installed can't be imported: their errors are known by the names of their classes.
+# Not all libraries are installed, so their errors are recognised by class name.
 _PASSING_CLASSES = {
     "ConnectTimeoutError",  # botocore
     "EndpointConnectionError",
@@ -39,7 +39,7 @@ _PASSING_CLASSES = {
     "SFTPNoConnection",
     "ProtocolError",  # urllib3
     "MaxRetryError",
-    "SSLEOFError",  # a connection that was torn
+    "SSLEOFError",  # a connection that ended without a TLS close
 }
 _LASTING_CLASSES = {"SSLError", "ClientConnectorCertificateError", "ClientConnectorSSLError"}
 _PASSING_STATUSES = {408, 425, 429, 500, 502, 503, 504}
@@ -58,12 +58,12 @@ _PASSING_CODES = {
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether what a file system raised passes by itself, so that asking again helps."""
+    """Whether an error of a file system is transient, so a retry can help."""
     chain = list(_chain(error))
     names = [_names(each) for each in chain]
     if any(each & _LASTING_CLASSES and not each & _PASSING_CLASSES for each in names):
         return False
-    # The innermost one that has a status or a code is the store's own answer.
+    # The innermost error with a status or a code is the store's own answer.
     for each in reversed(chain):
         if (answer := _of_answer(each)) is not None:
             return answer

@@ -26,17 +26,17 @@ PIECE = 5 * 1024 * 1024
 """Bytes of a clip in one request: the least that S3 takes, of at most 10,000."""
 _PIECES_IN_MEMORY = BoundedSemaphore(4)
 SECONDS = 120.0
-"""How long one request for a piece of a clip may take with all its retries."""
+"""Time limit of a request for a piece of a clip, with all its retries."""
 RECORD_SECONDS = 30.0
-"""The same for a record, or a page of a listing."""
+"""Time limit of a request for a record or a page of a listing."""
 TRIES = 100
-# What a condition that does not hold is answered with: 409 if the other writer is not through yet.
+# Error codes of a failed condition; 409 means that another write is still in progress.
 REFUSALS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 CONFLICTS = {"ConditionalRequestConflict", "409"}
 MARK = "adreel-write"
-"""Metadata of a record: which write it comes from."""
+"""Metadata key of a record that identifies its write."""
 PAGES = 10_000
-"""Of a listing: a thousand names each."""
+"""Maximum pages of a listing, of a thousand names each."""
 _dice = Random()  # noqa: S311 - spreads writers out, no secret
 T = TypeVar("T")
 
@@ -52,11 +52,11 @@ class S3(Objects):
         return self._get(path, most)[0]
 
     def write(self, path: str, content: bytes) -> None:
-        """Put a small file in place."""
+        """Write a small file."""
         self._put(path, RECORD_SECONDS, Body=content)
 
     def exists(self, path: str) -> bool:
-        """Whether an object is there, or any under that name as a folder."""
+        """Whether an object exists, or any object under its name as a folder."""
         try:
             self.size(path)
         except FileNotFoundError:
@@ -65,18 +65,18 @@ class S3(Objects):
         return True
 
     def size(self, path: str) -> int:
-        """Return the bytes of an object; FileNotFoundError if there is none."""
+        """Return the bytes of an object; FileNotFoundError if it is missing."""
         return int(self._call("head_object", path, seconds=RECORD_SECONDS)["ContentLength"])
 
     def remove(self, path: str) -> None:
-        """Remove an object; S3 says nothing of one that was not there."""
+        """Remove an object; S3 does not report a missing one."""
         self._call("delete_object", path, seconds=RECORD_SECONDS)
 
     def update(self, path: str, change: Change) -> bytes | None:
-        """Read, change and put, and do so again if somebody else has put meanwhile.
+        """Read, change and put conditionally; start again if another writer has put meanwhile.
 
-        A put whose answer was lost is repeated by the client, and then refused by its own condition. The mark tells it
-        from another writer's.
+        The client repeats a put whose answer was lost, and its own condition then fails. The mark distinguishes this
+        from another writer's put.
         """
         mark, new = uuid4().hex, None
         for pause in _pauses():
@@ -149,7 +149,7 @@ class S3(Objects):
             after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def _look(self, path: str) -> tuple[bytes | None, dict[str, str], str]:
-        """Return the content, the condition under which it is still the one, and the mark of its writer."""
+        """Return the content, the condition for an unchanged object, and the mark of its writer."""
         try:
             content, tag, mark = self._get(path, RECORD_BYTES)
         except FileNotFoundError:
@@ -219,14 +219,14 @@ class S3(Objects):
             answer: T = sync(self.fs.loop, _answer, seconds or SECONDS, partial(call, *given, **named))
         except FileNotFoundError as error:
             if _code(error) == "NoSuchBucket":
-                # Nothing that could be missing in it: the storage itself is.
+                # A missing bucket means that the storage itself is missing, not an object in it.
                 raise OSError(errno.ENXIO, "there is no such bucket") from error.__cause__
             raise
         return answer
 
 
 async def _answer(seconds: float, call: Callable[[], Awaitable[T]]) -> T:
-    # A server that stops to read would hold an upload for ever: the HTTP client waits for its answers alone.
+    # The HTTP client has a time limit for answers only: a server that stops reading would block an upload for ever.
     try:
         async with asyncio.timeout(seconds):
             return await call()
@@ -246,7 +246,7 @@ async def _body(reply: dict[str, Any], most: int | None) -> bytes:
 
 
 def _tag(reply: dict[str, Any]) -> str:
-    # A page of another server may come with a good status, too.
+    # Another server may answer with a page and a good status.
     if not reply.get("ETag"):
         raise OSError("the answer has no ETag: it is not that of an S3 server")
     return str(reply["ETag"])

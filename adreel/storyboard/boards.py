@@ -1,4 +1,4 @@
-"""What the page of a session shows: each scene with its current take, the state of its newest, and what can be done."""
+"""Data of a session's page: each scene with its current take, the state of its newest take, and the actions."""
 
 import hashlib
 import logging
@@ -27,13 +27,13 @@ log = logging.getLogger("adreel.storyboard")
 
 @dataclass(frozen=True)
 class Remedy:
-    """The button of a failed scene: what it does, and to which other scenes of the same job."""
+    """The button of a failed scene: its effect on the scene and on other scenes of the same job."""
 
     action: SuggestedAction
     job_id: str
     about: tuple[str, ...]
     also: dict[str, list[Scenario]] = field(default_factory=dict)
-    """What a resume does to the other scenes: effect -> scenes."""
+    """Effects of a resume on the other scenes: effect -> scenes."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What people type into the forms: from fields to requests, and errors back to their fields."""
+"""Forms of the storyboard: fields become requests, and errors return to their fields."""
 
 import asyncio
 import logging
@@ -45,7 +45,7 @@ class Input:
 
     @property
     def hint(self) -> str:
-        """What goes into it, unless its label says as much."""
+        """Description of the field, empty if its label says enough."""
         return "" if self.kind == "area" else self.model.model_fields[self.name].description or ""
 
     @property

@@ -124,7 +124,7 @@ async def generate(visit: Visited, fields: Fields) -> Response:
 
 @router.post("/sessions/{session_id}/jobs/{job_id}/resume")
 async def resume_job(visit: Visited, job_id: JobId, fields: Fields) -> Response:
-    """Take up what a job has left open."""
+    """Resume a job."""
     try:
         key = visit.key(fields)
         started = await first_answer(lambda: resume(job_id, visit.backend, key))
