@@ -89,6 +89,11 @@ def test_it_sees_an_image_that_is_not_copied_into_the_storage(monkeypatch: pytes
     assert "I16" in broken(ENOUGH_TO_SEE)
 
 
+def test_it_sees_a_refused_order_that_makes_the_cost_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Take, "_was_refused", lambda _self, _attempt: False)
+    assert "I9" in broken(ENOUGH_TO_SEE)
+
+
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_it_sees_a_paid_clip_that_is_not_kept(monkeypatch: pytest.MonkeyPatch, mutation: str) -> None:
     MUTATIONS[mutation](monkeypatch)

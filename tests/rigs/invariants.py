@@ -132,6 +132,14 @@ def _wrong_record(take: Take, entries: dict[str, Entry]) -> Iterator[Violation]:
             yield Violation("I7", f"{_name(take)}: {attempt.uuid} is {attempt.state}, Runware says {outcome}")
         if attempt.cost != _reported(attempt, entry):
             yield Violation("I9", f"{_name(take)}: {attempt.uuid} cost {_reported(attempt, entry)}, not {attempt.cost}")
+    sent = [attempt for attempt in take.attempts if attempt.state != AttemptState.PLANNED]
+    if sent and not take.is_open:
+        # An order that Runware never accepted is not in its ledger: it costs nothing.
+        costs = [_reported(each, entries[uuid]) if (uuid := str(each.uuid)) in entries else 0.0 for each in sent]
+        known = [cost for cost in costs if cost is not None]
+        total = round(sum(known), 6) if len(known) == len(costs) else None
+        if take.cost != total:
+            yield Violation("I9", f"{_name(take)}: it cost {total}, not {take.cost}")
 
 
 def _reported(attempt: Attempt, entry: Entry | None) -> float | None:
