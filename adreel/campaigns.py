@@ -16,6 +16,7 @@ from uuid import UUID
 
 from adreel.documents import LARGEST, read_document, read_lines
 from adreel.errors import AdreelError, InputError, StorageError
+from adreel.foreign_text import clean_line
 from adreel.local_paths import local_path
 from adreel.messages import State
 from adreel.prompts import clip_request
@@ -148,7 +149,10 @@ def _file(storage: Storage, name: str) -> BinaryIO:
         raise InputError(f"can't read {location}: it is no regular file; write a / behind a folder's name")
     try:
         stream = storage.open(name)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        # The file system of https says so as well if the server can't be reached.
+        if reason := clean_line(str(error.__cause__ or "")):
+            raise InputError(f"can't read {location}: {reason}") from None
         raise InputError(f"there is no {location}") from None
     except StorageError as error:
         if storage.is_local and isinstance(error.__cause__, OSError):

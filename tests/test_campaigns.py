@@ -94,6 +94,10 @@ class TestSources:
         with pytest.raises(InputError, match=said):
             check_sessions(Settings.load(), str(lines(tmp_path / "ads.jsonl", *sessions)))
 
+    def test_a_server_that_is_away_is_not_taken_for_a_missing_file(self) -> None:
+        with pytest.raises(InputError, match=r"can't read https://127\.0\.0\.1:1/ads\.jsonl: Cannot connect to host"):
+            check_sessions(Settings.load(), "https://127.0.0.1:1/ads.jsonl")
+
     def test_a_missing_file_and_a_broken_line_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"there is no .*ads\.jsonl"):
             check_sessions(Settings.load(), str(tmp_path / "ads.jsonl"))
