@@ -22,6 +22,8 @@ AT_ONCE = 16
 SHORTER_SECONDS = 0.5
 LONGER_SECONDS = 1.0
 OTHER_PIXELS = 16
+LARGEST_PAGE = 1024 * 1024
+"""Bytes. A longer text is no error page: it may be a clip in an encoding of its own, so it is kept."""
 OTHER_SHARE = 0.02
 
 _deliveries: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -54,7 +56,7 @@ async def bring_to(folder: Path, take: Take, storage: Storage, rules: DownloadRu
     arrived = await download(take.attempts[-1].url or "", path, rules)
     crash_point("downloaded")
     extension = await asyncio.to_thread(_file_type, path)
-    if extension == TEXT:
+    if extension == TEXT and arrived.size <= LARGEST_PAGE:
         raise ClipUnavailable("the clip's address answers with a text or a web page instead of the clip")
     found = Findings(reason=f"it is a .{extension} file, and no MP4")
     if extension in {MP4, UNKNOWN}:

@@ -1,5 +1,6 @@
 """Every paid clip is kept: stored, stored with a warning, or kept aside for a person to decide."""
 
+import base64
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -201,6 +202,15 @@ async def test_a_page_instead_of_the_clip_leaves_the_take_open(host: Host, conte
             await resumed(it, host, content)
         assert it.take().attempts[-1].state == AttemptState.RENDERED
         assert it.records.storage.names("") == ["jobs", "sessions"]
+
+
+async def test_a_text_that_is_too_long_for_a_page_is_kept_aside(host: Host) -> None:
+    content = base64.b64encode(NOISE * 20)
+    async with studio() as it:
+        with pytest.raises(ClipKeptAside):
+            await resumed(it, host, content)
+        assert it.take().attempts[-1].aside.file.endswith(".aside.txt")  # type: ignore[union-attr]
+        assert kept(it, it.take()) == content
 
 
 async def test_a_file_that_breaks_off_is_fetched_again_and_the_whole_one_stored(host: Host, tmp_path: Path) -> None:
