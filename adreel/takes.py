@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from adreel.errors import AdreelError, NoCredits
+from adreel.errors import AdreelError, NoCredits, RenderFailed, UnknownFailure
 from adreel.foreign_text import clean_text
 from adreel.messages import ClipWarning, State
 from adreel.migrations import SCHEMA_VERSION
@@ -190,6 +190,9 @@ class Take(Record):
             # The take waits for credits. The client has checked whether an earlier submit was accepted.
             return self.problem is not None and self.problem.code == NoCredits.code
         if attempt.state != AttemptState.FAILED:
+            return False
+        # The report of a failed render can overtake the news of its acceptance.
+        if attempt.problem and attempt.problem.code in {RenderFailed.code, UnknownFailure.code}:
             return False
         # Records of earlier versions lack `accepted_at`: there, the progress tells whether a task was accepted.
         return self.progress < PROGRESS["accepted"] or any(each.accepted_at for each in self.attempts)
