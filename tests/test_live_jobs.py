@@ -125,6 +125,8 @@ def test_a_command_does_not_advise_to_buy_what_another_run_has_taken_up_meanwhil
     assert "adreel resume" not in said.out
 
 
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
 class TestOnAServer:
     def far_run(self, state: object) -> UUID:
         with get_client(sync_client=True) as client:
