@@ -1,7 +1,7 @@
 """Standard output and error that survive a full disk, a closed pipe and any encoding.
 
 A purchase must not end because a line about it could not be printed. Every command imports this module, so it imports
-only the standard library.
+only the standard library and `foreign_text`, which needs no more.
 """
 
 import errno
@@ -12,10 +12,7 @@ import select
 import sys
 from typing import TextIO
 
-# Control characters of terminals, and marks that override the direction of text.
-CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
-)
+from adreel.foreign_text import CONTROLS
 
 
 class LastingFile(io.FileIO):
