@@ -20,7 +20,16 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_environment() -> Iterator[None]:
+    # A command that runs in this process sets variables for its own, such as Prefect's log level.
+    earlier = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(earlier)
+
+
+@pytest.fixture(autouse=True)
+def _alone(_own_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("RUNWARE_", "ADREEL_")):
             monkeypatch.delenv(name)
