@@ -27,7 +27,7 @@ AdreelError
 
 from typing import ClassVar
 
-from adreel.foreign_text import clean_text
+from adreel.text import clean_text
 
 LONGEST_MESSAGE = 20_000
 """Maximum characters of a message. It leaves room for a list of problems; foreign text is cut earlier."""

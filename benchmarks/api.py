@@ -19,13 +19,13 @@ from pathlib import Path
 
 import aiohttp
 
-from adreel.jobs import start_job
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import read_session
+from adreel.models.takes import AttemptState, utc_now
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import read_session
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState, utc_now
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
 CLIENTS, JOBS, EVERY, ROUNDS = 200, 50, 1.0, 4

@@ -22,11 +22,11 @@ import httpx
 from dotenv import dotenv_values
 
 from adreel.client import Client
-from adreel.local_runware.ledger import Ledger
+from adreel.deployments.auth import API_AUTH, auth_file
+from adreel.emulator.ledger import Ledger
+from adreel.models.sessions import read_session
 from adreel.records import Records
-from adreel.sessions import read_session
 from adreel.storage import Storage
-from deployments.prefect_auth import API_AUTH, auth_file
 
 PATIENCE = 120.0
 EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"

@@ -11,12 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from adreel.local_runware import LocalRunware, in_thread
+from adreel.emulator import LocalRunware, in_thread
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Take
 from adreel.records import Records
-from adreel.runware_client.connection import loggers_kept
-from adreel.scenarios import Scenario
+from adreel.runware.connection import loggers_kept
 from adreel.storage import Storage
-from adreel.takes import Take
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
 LIMIT = 300

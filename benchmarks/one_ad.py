@@ -42,10 +42,10 @@ def make_ads(place: Surroundings, ads: int) -> Seen:
         "ADREEL_STORAGE": str(place.folder),
         "PREFECT_LOGGING_TO_CONSOLE_LEVEL": "ERROR",
     }
+    from adreel.flows.generate_ad import generate_ad  # noqa: PLC0415
+    from adreel.models.sessions import read_session  # noqa: PLC0415
     from adreel.records import Records  # noqa: PLC0415 - Prefect reads the environment when it is imported
-    from adreel.sessions import read_session  # noqa: PLC0415
     from adreel.storage import Storage  # noqa: PLC0415
-    from flows.generate_ad import generate_ad  # noqa: PLC0415
 
     records, example = Records(Storage(str(place.folder))), read_session(EXAMPLE)
     for scene in example.scene_descriptions:

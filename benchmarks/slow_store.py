@@ -7,7 +7,7 @@ import asyncio
 import sys
 import time
 
-from adreel.threads import THREADS, LeavableThreads
+from adreel.orchestration.threads import THREADS, LeavableThreads
 
 SECONDS = 0.1
 WRITES = 5

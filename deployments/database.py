@@ -1,4 +1,4 @@
-"""A PostgreSQL in a folder, for as long as this process lives: `python -m deployments.database FOLDER`.
+"""A PostgreSQL in a folder, for as long as this process lives: `python -m adreel.deployments.database FOLDER`.
 
 It listens on a socket of the file system alone, in its own data's folder, which is closed to other users, and takes the
 word of the kernel for who connects: the user of the studio is its superuser, and everybody else is refused.
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import quote
 
-from deployments.services import rotate
+from adreel.deployments.services import rotate
 
 DATABASE, SUPERUSER = "prefect", "postgres"
 LOOK_SECONDS = 0.5

@@ -21,15 +21,15 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from adreel.deployments.deploy import read_file
+from adreel.deployments.recovery import Recovery, Terms
 from adreel.errors import AdreelError, PrefectUnreachable
-from adreel.prefect_client import sync_client
-from adreel.prefect_errors import check_server, prefect_errors
-from adreel.runware_client import shared_client
+from adreel.orchestration.client import sync_client
+from adreel.orchestration.errors import check_server, prefect_errors
+from adreel.purchase.shared_client import shared_client
 from adreel.settings import Settings
 from adreel.storage import Storage
-from deployments.deploying import read_file
-from deployments.recovery import Recovery, Terms
-from tasks.slots import LIMIT
+from adreel.tasks.slots import LIMIT
 
 PATIENCE = 10.0
 """Seconds for one answer of Prefect's server."""

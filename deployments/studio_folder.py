@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from adreel.deployments.services import LOOK_SECONDS, STOP_SECONDS
 from adreel.errors import InputError
-from deployments.services import LOOK_SECONDS, STOP_SECONDS
 
 MARK = "ADREEL_STUDIO"
 # A Unix socket's path has at most 107 bytes. Sockets of the worker and the database add some 40 bytes to this one.

@@ -22,13 +22,13 @@ from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-from adreel.env_file import read_env_file
+from adreel.deployments import fork_server, launcher
+from adreel.environment.env_file import read_env_file
 from adreel.errors import AdreelError, InputError
-from adreel.prefect_errors import explain
+from adreel.orchestration.errors import explain
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.storage import Storage
-from deployments import launch, warm
 
 OURS = ("ADREEL_", "RUNWARE_")
 QUERY_SECONDS = 1.0
@@ -41,7 +41,7 @@ class WarmConfiguration(ProcessJobConfiguration):
 
     def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
         """Fill in what Prefect's own worker fills in, and the command."""
-        self.command = self.command or command_to_string([sys.executable, "-IS", launch.__file__])
+        self.command = self.command or command_to_string([sys.executable, "-IS", launcher.__file__])
         super().prepare_for_flow_run(*arguments, **named)
 
 
@@ -139,7 +139,7 @@ def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int, *, 
     os.environ.update(environment_of_runs(Settings.load(), os.environ))
     often = temporary_settings(set_defaults={PREFECT_WORKER_QUERY_SECONDS: QUERY_SECONDS})
     with often, _own_temporary_folder(), _warm_process() as address:
-        os.environ[launch.SOCKET] = address
+        os.environ[launcher.SOCKET] = address
         # A background job of a script ignores SIGINT, and Prefect's handler turns SIGTERM into SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         setup_signal_handlers_worker(os.getpid(), "the worker", print)
@@ -197,7 +197,7 @@ def _warm_process() -> Iterator[str]:
         listener.bind(address)
         listener.listen(BACKLOG)
         process = subprocess.Popen(  # noqa: S603 - this project's own module
-            [sys.executable, "-P", "-m", warm.__name__, str(listener.fileno())],
+            [sys.executable, "-P", "-m", fork_server.__name__, str(listener.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
             # A Ctrl-C reaches the runs through their launchers, once.

@@ -1,6 +1,6 @@
 """The Prefect flows, one file each: they map, wait and sum up."""
 
-from adreel.proxies import bypass_loopback
+from adreel.environment.proxies import bypass_loopback
 
 # A flow may also be called by a Python program, or run by Prefect's own worker.
 bypass_loopback()

@@ -5,7 +5,7 @@ from typing import Any
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 
-from adreel.jobs import ALL, end_jobs_of_run
+from adreel.purchase.jobs import ALL, end_jobs_of_run
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.storage import Storage

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from adreel.documents import read_json
 from adreel.errors import InputError
-from adreel.scenarios import Scenario
-from adreel.sessions import parse_session
-from adreel.task_runner import OneLoopTaskRunner
-from flows.cancelling import end_cancelled, end_crashed
-from flows.forms import LeftEmpty, MayBeEmpty
-from flows.jobs import Outcome, run_job
+from adreel.flows.cancelling import end_cancelled, end_crashed
+from adreel.flows.forms import LeftEmpty, MayBeEmpty
+from adreel.flows.jobs import Outcome, run_job
+from adreel.models.documents import read_json
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import parse_session
+from adreel.orchestration.task_runner import OneLoopTaskRunner
 
 ALL_FOUR = list(Scenario)
 

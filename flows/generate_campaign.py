@@ -20,17 +20,17 @@ from pydantic import Field
 
 from adreel.campaigns import Tally, campaign_name, check_sessions, left_out, read_sessions
 from adreel.errors import LONGEST_MESSAGE
-from adreel.foreign_text import clean_text
-from adreel.messages import State as AdState
-from adreel.runners import Runner, at_work
-from adreel.scenarios import Scenario
-from adreel.task_runner import OneLoopTaskRunner
-from flows.cancelling import end_cancelled, end_crashed
-from flows.jobs import open_records
-from tasks.campaign_ads import Batch, Campaign, campaign_ads
-from tasks.key import load_settings
-from tasks.last_will import last_will
-from tasks.slots import ensure_limit
+from adreel.flows.cancelling import end_cancelled, end_crashed
+from adreel.flows.jobs import open_records
+from adreel.models.api import State as AdState
+from adreel.models.runners import Runner, at_work
+from adreel.models.scenarios import Scenario
+from adreel.orchestration.task_runner import OneLoopTaskRunner
+from adreel.tasks.campaign_ads import Batch, Campaign, campaign_ads
+from adreel.tasks.crash_reporter import last_will
+from adreel.tasks.credentials import load_settings
+from adreel.tasks.slots import ensure_limit
+from adreel.text import clean_text
 
 WINDOW = 200
 ADS_IN_A_TASK = 8

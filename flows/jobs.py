@@ -12,24 +12,24 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from adreel.errors import LONGEST_MESSAGE, AdreelError, InputError
-from adreel.foreign_text import clean_text
-from adreel.jobs import collecting, end_job, open_scenes, resume_job, start_job
-from adreel.live_jobs import at_work_elsewhere
-from adreel.new_sessions import store_new
+from adreel.flows.output import outlive_the_worker
+from adreel.models.runners import at_work
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges, Session
+from adreel.models.takes import Job
+from adreel.orchestration.liveness import at_work_elsewhere
+from adreel.purchase.jobs import collecting, end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
-from adreel.runners import at_work
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, Session
+from adreel.records.views import JobView, SceneView, job_view
+from adreel.service import store_new
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import Job
-from adreel.views import JobView, SceneView, job_view
-from flows.output import outlive_the_worker
-from tasks.events import job_finished
-from tasks.generate_scene import generate_scene
-from tasks.last_will import last_will
-from tasks.retries import RETRY_DELAYS, patiently
-from tasks.slots import ensure_limit
+from adreel.tasks.crash_reporter import last_will
+from adreel.tasks.events import job_finished
+from adreel.tasks.generate_scene import generate_scene
+from adreel.tasks.retries import RETRY_DELAYS, patiently
+from adreel.tasks.slots import ensure_limit
+from adreel.text import clean_text
 
 Outcome = list[SceneView] | State[Any]
 

@@ -2,12 +2,12 @@
 
 from prefect import flow
 
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, refuse_local_file
-from adreel.task_runner import OneLoopTaskRunner
-from flows.cancelling import end_cancelled, end_crashed
-from flows.forms import MayBeEmpty
-from flows.jobs import Outcome, run_job
+from adreel.flows.cancelling import end_cancelled, end_crashed
+from adreel.flows.forms import MayBeEmpty
+from adreel.flows.jobs import Outcome, run_job
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges, refuse_local_file
+from adreel.orchestration.task_runner import OneLoopTaskRunner
 
 
 @flow(

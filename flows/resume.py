@@ -2,10 +2,10 @@
 
 from prefect import flow
 
-from adreel.jobs import ALL
-from adreel.task_runner import OneLoopTaskRunner
-from flows.cancelling import end_cancelled, end_crashed
-from flows.jobs import Outcome, resume_jobs
+from adreel.flows.cancelling import end_cancelled, end_crashed
+from adreel.flows.jobs import Outcome, resume_jobs
+from adreel.orchestration.task_runner import OneLoopTaskRunner
+from adreel.purchase.jobs import ALL
 
 
 @flow(

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_image_artifact, acreate_progress_artifact, aupdate_progress_artifact
 
-from adreel.scenarios import Scenario
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Take
+from adreel.records.views import video_url
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import Take
-from adreel.views import video_url
 
 
 class SceneProgress:

@@ -14,19 +14,19 @@ from prefect import task
 
 from adreel.campaigns import Tally, job_of
 from adreel.errors import JobCancelled
-from adreel.jobs import end_job, give_up, produce_scene, start_job
-from adreel.messages import State
-from adreel.new_sessions import store_new
+from adreel.models.api import State
+from adreel.models.runners import Runner
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session
+from adreel.models.takes import Job
+from adreel.purchase.jobs import end_job, give_up, produce_scene, start_job
 from adreel.records import Records
-from adreel.runners import Runner
-from adreel.scenarios import Scenario
-from adreel.sessions import Session
+from adreel.records.views import JobView, job_view
+from adreel.service import store_new
 from adreel.settings import Settings
-from adreel.takes import Job
-from adreel.views import JobView, job_view
-from tasks.events import job_finished
-from tasks.retries import RETRIES, is_last_try, may_pass, told_cleanly
-from tasks.slots import runware_slot
+from adreel.tasks.events import job_finished
+from adreel.tasks.retries import RETRIES, is_last_try, may_pass, told_cleanly
+from adreel.tasks.slots import runware_slot
 
 BLOCK = 32
 """Slots that are leased together: one request to Prefect for so many scenes."""

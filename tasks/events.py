@@ -7,10 +7,10 @@ from typing import Any
 
 from prefect.events import emit_event
 
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Job, Problem, Take
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.takes import Job, Problem, Take
-from adreel.views import JobView, video_url
+from adreel.records.views import JobView, video_url
 
 
 def scene_stored(records: Records, take: Take) -> None:

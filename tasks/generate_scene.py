@@ -6,19 +6,19 @@ from functools import partial
 from prefect import get_run_logger, task
 
 from adreel.errors import AdreelError
-from adreel.jobs import give_up, produce_scene
-from adreel.messages import SceneVideo
+from adreel.models.api import SceneVideo
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Job, Take
+from adreel.purchase.jobs import give_up, produce_scene
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.views import scene_video
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import Job, Take
-from adreel.views import scene_video
-from tasks.artifacts import SceneProgress, show_poster
-from tasks.events import scene_failed, scene_stored
-from tasks.key import load_settings
-from tasks.retries import RETRIES, is_last_try, told_cleanly
-from tasks.slots import runware_slot
+from adreel.tasks.artifacts import SceneProgress, show_poster
+from adreel.tasks.credentials import load_settings
+from adreel.tasks.events import scene_failed, scene_stored
+from adreel.tasks.retries import RETRIES, is_last_try, told_cleanly
+from adreel.tasks.slots import runware_slot
 
 
 @task(

@@ -11,7 +11,7 @@ from prefect.logging import get_logger
 from prefect.tasks import Task
 
 from adreel.errors import AdreelError, StorageUnavailable
-from adreel.foreign_text import clean_text, is_clean
+from adreel.text import clean_text, is_clean
 
 T = TypeVar("T")
 

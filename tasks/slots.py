@@ -20,7 +20,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_logger
 
 from adreel.errors import AccountError, NoFreeSlot
-from adreel.prefect_errors import explain
+from adreel.orchestration.errors import explain
 
 LIMIT = "runware"
 # A render takes one to five minutes: a lease that nobody renews any more lasts for as long.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adreel.local_runware import LocalRunware, in_thread
+from adreel.emulator import LocalRunware, in_thread
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.storage.servers import S3Server, sftp_server

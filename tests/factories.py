@@ -10,10 +10,10 @@ from typing import Any
 import av
 from PIL import Image
 
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneDescription, Session, parse_session
+from adreel.models.takes import AttemptState, Choices, Clip, ClipRequest, Job, Problem, Take, clip_name
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneDescription, Session, parse_session
-from adreel.takes import AttemptState, Choices, Clip, ClipRequest, Job, Problem, Take, clip_name
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BLACK = (b"\x10", b"\x80", b"\x80")

@@ -18,8 +18,8 @@ from uuid import uuid4
 
 import redis
 
-from deployments.database import url_file
-from deployments.services import Service
+from adreel.deployments.database import url_file
+from adreel.deployments.services import Service
 from tests.api.stack import free_port
 from tests.containers import Container, containers, entry_point, image
 from tests.rigs.chaos.processes import MARK, Process, end_all, marked
@@ -94,7 +94,7 @@ class Machines:
                     os.kill(process.pid, number)
 
     def _start_all(self) -> None:
-        self._start("postgres", [sys.executable, "-m", "deployments.database", str(self._database)])
+        self._start("postgres", [sys.executable, "-m", "adreel.deployments.database", str(self._database)])
         until(url_file(self._database).exists, "PostgreSQL")
         local = ["adreel", "local-runware", "--port", str(self.ports["runware"]), "--render-seconds", "8"]
         self._start("runware", [*local, "--ledger", str(self.ledger_file)])

@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from adreel.jobs import produce_scene, start_job
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Job, Take
+from adreel.purchase import shared_client
+from adreel.purchase.jobs import produce_scene, start_job
 from adreel.records import Records
-from adreel.runware_client import RunwareClient, Timing, shared
-from adreel.scenarios import Scenario
+from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import Job, Take
 from tests.factories import make_session
 
 JOB = "job-1"
@@ -26,7 +27,7 @@ async def studio(*faults: str, render_seconds: float = 0.1, **settings: object) 
     """Open a studio whose client waits no longer than a test needs."""
     quick = partial(RunwareClient, timing=QUICK)
     server = LocalRunware(render_seconds=render_seconds, faults=faults)
-    with patch.object(shared, "RunwareClient", quick):
+    with patch.object(shared_client, "RunwareClient", quick):
         async with server:
             options = {"runware_url": server.url, "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72", **settings}
             yield Studio(server, Settings(**options))  # type: ignore[arg-type]

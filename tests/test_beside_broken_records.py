@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from adreel.errors import AdreelError, NotFound
-from adreel.jobs import open_scenes
+from adreel.models.takes import AttemptState
+from adreel.purchase.jobs import open_scenes
 from adreel.records import Records
+from adreel.records.views import session_views
 from adreel.settings import Settings
-from adreel.takes import AttemptState
-from adreel.views import session_views
 from tests.factories import make_session, make_take, save_job
 from tests.test_broken_records import CHOICES, JOB, SESSION, TAKE, a_job, put, save_all
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from adreel.errors import BadRecord, NotFound
-from adreel.jobs import end_job, give_up, open_scenes, produce_scene, resume_job, start_job
-from adreel.migrations import SCHEMA_VERSION
+from adreel.models.migrations import SCHEMA_VERSION
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Choices, Job, Take
+from adreel.purchase.jobs import end_job, give_up, open_scenes, produce_scene, resume_job, start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.verification import verify
+from adreel.records.views import choose_take, job_status, job_view, session_view
 from adreel.settings import Settings
-from adreel.takes import AttemptState, Choices, Job, Take
-from adreel.verification import verify
-from adreel.views import choose_take, job_status, job_view, session_view
 from tests.factories import NOW, make_session, make_take, save_choices, save_job
 from tests.studio import studio
 

@@ -18,14 +18,14 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 
 from adreel.campaigns import campaign_name, check_sessions, job_of, read_sessions
+from adreel.emulator import LocalRunware
 from adreel.errors import InputError
-from adreel.local_runware import LocalRunware
-from adreel.messages import State
+from adreel.models.api import State
 from adreel.records import Records
+from adreel.records.verification import verify
+from adreel.records.views import job_status
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.verification import verify
-from adreel.views import job_status
 from tests.api.serving import served
 from tests.factories import session_data
 from tests.storage.servers import S3Server

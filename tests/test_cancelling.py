@@ -12,21 +12,21 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
-from adreel import jobs
 from adreel.errors import JobCancelled
-from adreel.jobs import end_job, open_scenes, produce_scene, resume_job, start_job
-from adreel.messages import State
+from adreel.flows.cancelling import end_cancelled
+from adreel.flows.generate_ad import generate_ad
+from adreel.flows.generate_campaign import generate_campaign
+from adreel.flows.resume import resume
+from adreel.models.api import State
+from adreel.models.runners import Runner
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Job, Take
+from adreel.purchase import jobs
+from adreel.purchase.jobs import end_job, open_scenes, produce_scene, resume_job, start_job
 from adreel.records import Records
-from adreel.runners import Runner
-from adreel.scenarios import Scenario
+from adreel.records.views import job_status
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import Job, Take
-from adreel.views import job_status
-from flows.cancelling import end_cancelled
-from flows.generate_ad import generate_ad
-from flows.generate_campaign import generate_campaign
-from flows.resume import resume
 from tests.factories import make_session
 from tests.studio import studio
 

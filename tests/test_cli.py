@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-from adreel.jobs import start_job
-from adreel.local_runware import LocalRunware, in_thread
+from adreel.emulator import LocalRunware, in_thread
+from adreel.models.scenarios import Scenario
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
 from tests.factories import make_session, session_data, write_image

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from adreel.crash_points import visiting
 from adreel.errors import ProviderUnreachable, SceneRefused, StorageError
-from adreel.jobs import produce_scene
-from adreel.runware_client import shared_client
-from adreel.scenarios import Scenario
-from adreel.takes import AttemptState, Take, task_uuid
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Take, task_uuid
+from adreel.purchase.jobs import produce_scene
+from adreel.purchase.shared_client import shared_client
+from adreel.storage.crash_points import visiting
 from tests.factories import write_film
 from tests.studio import JOB, Studio, studio
 

@@ -300,7 +300,7 @@ def test_the_wheel_holds_what_runs_and_brings_the_deployments_with_it(tmp_path: 
     shutil.unpack_archive(wheel, installed, "zip")
     files = [file for name in ("deployments", "flows", "tasks") for file in (installed / name).rglob("*.*")]
     assert [file.name for file in files if file.suffix != ".py"] == ["prefect.yaml"]
-    ask = "import json; from deployments.deploying import read_file; print(json.dumps(read_file()))"
+    ask = "import json; from adreel.deployments.deploy import read_file; print(json.dumps(read_file()))"
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     asked = subprocess.run([sys.executable, "-P", "-c", ask], env=environment, capture_output=True, check=True)
     assert json.loads(asked.stdout) == yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]

@@ -5,13 +5,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from adreel import jobs
-from adreel.crash_points import crash_point
-from adreel.purchase import Purchase
+from adreel.models.takes import AttemptState, Job, Take
+from adreel.purchase import jobs
+from adreel.purchase.state_machine import Purchase
 from adreel.records import Records
-from adreel.runware_client import RunwareClient, connection
+from adreel.runware import RunwareClient, connection
 from adreel.storage import local
-from adreel.takes import AttemptState, Job, Take
+from adreel.storage.crash_points import crash_point
 from tests.rigs.mutations import MUTATIONS
 from tests.rigs.sweep import sweep
 from tests.storage.servers import S3Server

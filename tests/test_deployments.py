@@ -8,9 +8,9 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import Scheduled
 
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from tests import workers
 from tests.factories import make_session

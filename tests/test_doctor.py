@@ -10,13 +10,13 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed, Pending
 
-from adreel.local_runware import LocalRunware, in_thread
+from adreel.deployments import doctor
+from adreel.deployments.deploy import deploy
+from adreel.deployments.doctor import Finding, examine
+from adreel.deployments.recovery import Terms
+from adreel.emulator import LocalRunware, in_thread
 from adreel.settings import Settings
 from adreel.storage import Storage
-from deployments import doctor
-from deployments.deploying import deploy
-from deployments.doctor import Finding, examine
-from deployments.recovery import Terms
 from tests.impostors import impostor
 from tests.storage.servers import Environment, S3Server
 from tests.test_cli import adreel

@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 from adreel.campaigns import campaign_name, check_sessions, left_out, read_sessions
-from adreel.documents import DEEPEST, LARGEST, LONGEST_LINE, read_document, read_file, read_json
 from adreel.errors import InputError
+from adreel.flows.generate_ad import _unpacked
+from adreel.models.documents import DEEPEST, LARGEST, LONGEST_LINE, read_document, read_file, read_json
+from adreel.models.sessions import Session, parse_session, read_session
 from adreel.records import Records
-from adreel.sessions import Session, parse_session, read_session
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.storage.marker import MARKER
-from flows.generate_ad import _unpacked
 from tests.factories import make_session, session_data
 from tests.storage.servers import S3Server
 from tests.test_cli import ADREEL, adreel

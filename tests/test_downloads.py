@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from aiohttp import encode_basic_auth, web
 
-from adreel.downloads import REDIRECTS, Arrived, DownloadRules, download
 from adreel.errors import AccountError, ClipUnavailable, StorageError
-from adreel.media import TEXT, file_type
+from adreel.purchase.download import REDIRECTS, Arrived, DownloadRules, download
 from adreel.settings import Settings
+from adreel.storage.media import TEXT, file_type
 
 CLIP = bytes(range(256)) * 4096
 ARRIVED = Arrived(len(CLIP), hashlib.sha256(CLIP).hexdigest())

@@ -13,15 +13,15 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Scheduled
 
-from adreel.jobs import start_job
-from adreel.local_runware import LocalRunware, in_thread
-from adreel.messages import State as JobState
+from adreel.emulator import LocalRunware, in_thread
+from adreel.models.api import State as JobState
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Take
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.views import job_status
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import Take
-from adreel.views import job_status
 from tests.factories import make_session
 from tests.slots import free_slots
 from tests.workers import (

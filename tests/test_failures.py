@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adreel.errors import AdreelError, BadKey, NoCredits, ProviderBusy, RenderFailed, SceneRefused, UnknownFailure
-from adreel.runware_client.failures import CONFLICT, class_of, error_of
-from adreel.runware_client.replies import Failure
+from adreel.runware.failures import CONFLICT, class_of, error_of
+from adreel.runware.replies import Failure
 
 TABLE: dict[type[AdreelError], list[str]] = {
     BadKey: ["invalidApiKey", "missingApiKey", "unauthorized", "forbidden", "accountSuspended"],

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from adreel.errors import NotFound, StorageError
-from adreel.fetching import Fetched, fetch
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Take
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.takes import Take
+from adreel.records.export import Fetched, fetch
 from tests.factories import make_session, make_take, store_take
 
 

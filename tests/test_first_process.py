@@ -9,7 +9,7 @@ import pytest
 
 from tests.workers import until
 
-FIRST = [sys.executable, "-P", "-m", "deployments.first_process"]
+FIRST = [sys.executable, "-P", "-m", "adreel.deployments.init_process"]
 # Leaves a process in a session of its own, as a run leaves its last will, which says a last word after the end.
 LAST = "import sys, time; sys.stdin.read(); time.sleep(1); open('word', 'w')"
 LEAVES = f"""

@@ -18,18 +18,18 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import Artifact, TaskRun
 
-from adreel.jobs import start_job
-from adreel.local_runware import LocalRunware
-from adreel.messages import State as SceneState
+from adreel.emulator import LocalRunware
+from adreel.flows.generate_ad import generate_ad
+from adreel.flows.regenerate_scene import regenerate_scene
+from adreel.flows.resume import resume
+from adreel.models.api import State as SceneState
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges
+from adreel.records.views import current_take, job_status
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.views import current_take, job_status
-from flows.generate_ad import generate_ad
-from flows.regenerate_scene import regenerate_scene
-from flows.resume import resume
 from tests.factories import make_session, session_data, write_image
 from tests.runs import retry, run
 from tests.slots import free_slots
@@ -106,7 +106,7 @@ def test_the_ui_links_to_the_clips_where_browsers_find_them(
 def test_a_scene_that_waits_for_a_slot_says_so_until_it_has_one(
     runware: LocalRunware, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.slots.TELL_SECONDS", 0.1)
+    monkeypatch.setattr("adreel.tasks.slots.TELL_SECONDS", 0.1)
     with get_client(sync_client=True) as client:
         client.update_global_concurrency_limit("runware", GlobalConcurrencyLimitUpdate(active_slots=4))
     waits = "Scene hook: waits for a slot of 'runware'"
@@ -243,7 +243,7 @@ def test_the_key_may_lie_in_a_secret_block(
 
     from prefect.blocks.system import Secret
 
-    from tasks.key import load_settings
+    from adreel.tasks.credentials import load_settings
 
     monkeypatch.delenv("RUNWARE_API_KEY")
     Secret(value="from-the-block").save("runware-api-key", overwrite=True)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adreel.errors import AdreelError, StorageError
-from adreel.foreign_text import clean_line, clean_text, is_clean
-from adreel.takes import Problem
+from adreel.models.takes import Problem
+from adreel.text import clean_line, clean_text, is_clean
 
 # Hypothesis leaves surrogates out unless it is asked for them.
 texts = st.text(st.characters(exclude_categories=()), max_size=200)

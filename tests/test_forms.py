@@ -8,13 +8,13 @@ import pytest
 from prefect.flows import Flow
 from prefect.utilities.schema_tools.validation import validate
 
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
+from adreel.flows.generate_ad import generate_ad
+from adreel.flows.regenerate_scene import regenerate_scene
+from adreel.flows.resume import resume
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.storage import Storage
-from flows.generate_ad import generate_ad
-from flows.regenerate_scene import regenerate_scene
-from flows.resume import resume
 from tests.factories import make_session, scene_data, session_data
 from tests.runs import retry, run
 from tests.workers import read

@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 import pytest
 from websockets.utils import accept_key
 
+from adreel.emulator import LocalRunware
 from adreel.errors import AdreelError, ProviderUnreachable, RenderFailed
-from adreel.foreign_text import is_clean
-from adreel.jobs import give_up
-from adreel.local_runware import LocalRunware
-from adreel.runware_client import RunwareClient, sdk
-from adreel.scenarios import Scenario
+from adreel.models.scenarios import Scenario
+from adreel.purchase.jobs import give_up
+from adreel.runware import RunwareClient, sdk
+from adreel.text import is_clean
 from tests.middleman import Message, middleman
 from tests.studio import studio
 from tests.test_runware_client import FAST, REQUEST

@@ -11,21 +11,21 @@ import pytest
 from PIL import Image
 
 from adreel.campaigns import check_sessions, read_sessions
-from adreel.crash_points import visiting
+from adreel.emulator import refusals
+from adreel.emulator.replies import Item, Reply, error
 from adreel.errors import InputError, ProviderUnreachable, SceneRefused, StorageError
-from adreel.inputs import MAX_MB, check_image, copy_input, display_name, first_frame_data, read_image
-from adreel.jobs import give_up, open_scenes, produce_scene, resume_job, start_job
-from adreel.local_runware import refusals
-from adreel.local_runware.replies import Item, Reply, error
-from adreel.new_sessions import store_new
-from adreel.pruning import prune
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges, Session, parse_session
+from adreel.models.takes import PROGRESS, AttemptState
+from adreel.purchase.jobs import give_up, open_scenes, produce_scene, resume_job, start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges, Session, parse_session
+from adreel.records.inputs import MAX_MB, check_image, copy_input, display_name, first_frame_data, read_image
+from adreel.records.pruning import prune
+from adreel.records.verification import verify
+from adreel.service import store_new
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import PROGRESS, AttemptState
-from adreel.verification import verify
+from adreel.storage.crash_points import visiting
 from tests.factories import make_session, session_data, write_image
 from tests.studio import JOB, Studio, studio
 from tests.test_coming_back import end_at

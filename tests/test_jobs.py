@@ -9,6 +9,7 @@ import av
 import pytest
 
 from adreel.campaigns import Tally
+from adreel.emulator import LocalRunware
 from adreel.errors import (
     AdreelError,
     ClipUnavailable,
@@ -20,14 +21,13 @@ from adreel.errors import (
     StorageError,
     TakeFailed,
 )
-from adreel.jobs import end_job, give_up, produce_scene, start_job
-from adreel.local_runware import LocalRunware
-from adreel.messages import State
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges
+from adreel.models.takes import AttemptState, Take, task_uuid
+from adreel.purchase.jobs import end_job, give_up, produce_scene, start_job
+from adreel.records.views import job_status, job_view, session_view
 from adreel.settings import Settings
-from adreel.takes import AttemptState, Take, task_uuid
-from adreel.views import job_status, job_view, session_view
 from tests.studio import JOB, Studio, studio
 
 

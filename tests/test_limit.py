@@ -11,9 +11,9 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from tests.factories import make_session
 from tests.workers import deploy, free_port, prefect_server, processes_of, recovery, start, state_name, until, worker
@@ -76,7 +76,7 @@ def records(server: Server) -> Records:
 
 @pytest.fixture
 def runware(runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
-    from adreel.local_runware import in_thread
+    from adreel.emulator import in_thread
 
     with in_thread(render_seconds=RENDER_SECONDS) as slow:
         monkeypatch.setenv("RUNWARE_URL", slow.url)
@@ -104,7 +104,7 @@ def kill(run_id: UUID) -> None:
     """Kill a run as `prefect worker` does at a SIGTERM: its last will is left to act."""
     for process in processes_of(run_id):
         with suppress(OSError):
-            if b"tasks.last_will" not in Path(f"/proc/{process}/cmdline").read_bytes():
+            if b"adreel.tasks.crash_reporter" not in Path(f"/proc/{process}/cmdline").read_bytes():
                 os.kill(process, signal.SIGKILL)
 
 

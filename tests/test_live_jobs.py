@@ -14,21 +14,21 @@ from prefect.events.clients import get_events_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
-from adreel import live_jobs
-from adreel.cli import generating
-from adreel.jobs import ALL, resume_job, start_job
-from adreel.live_jobs import at_work_elsewhere
-from adreel.local_runware import LocalRunware
-from adreel.messages import State
+from adreel.cli import generate
+from adreel.emulator import LocalRunware
+from adreel.flows.generate_ad import generate_ad
+from adreel.flows.resume import resume
+from adreel.models.api import State
+from adreel.models.runners import Runner, _started, at_work
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Job
+from adreel.orchestration import liveness
+from adreel.orchestration.liveness import at_work_elsewhere
+from adreel.purchase.jobs import ALL, resume_job, start_job
 from adreel.records import Records
-from adreel.runners import Runner, _started, at_work
-from adreel.scenarios import Scenario
+from adreel.records.views import job_status
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import Job
-from adreel.views import job_status
-from flows.generate_ad import generate_ad
-from flows.resume import resume
 from tests.factories import make_session
 from tests.runs import run
 from tests.test_cli import adreel
@@ -91,14 +91,14 @@ def test_without_a_server_a_far_run_is_at_work_while_its_records_are_fresh(
     job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert at_work_elsewhere(records, [job]) == [job]
-        monkeypatch.setattr(live_jobs, "FRESH", timedelta(0))
+        monkeypatch.setattr(liveness, "FRESH", timedelta(0))
         assert at_work_elsewhere(records, [job]) == []
 
 
 def test_a_server_that_does_not_answer_says_no_more_than_none(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_jobs, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(liveness, "PATIENCE_SECONDS", 1.0)
     job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         assert at_work_elsewhere(records, [job]) == [job]
@@ -118,8 +118,8 @@ def test_a_command_does_not_advise_to_buy_what_another_run_has_taken_up_meanwhil
         resume_job(records, Settings.load(), job, runner_of(process))
         return Completed()
 
-    monkeypatch.setattr(generating, "run_flow", taken_up)
-    assert generating.resume_open(ALL, as_json=False, verbose=False) == 0
+    monkeypatch.setattr(generate, "run_flow", taken_up)
+    assert generate.resume_open(ALL, as_json=False, verbose=False) == 0
     said = capsys.readouterr()
     assert "job left is left to run a-run, which works on it" in said.err
     assert "adreel resume" not in said.out
@@ -146,7 +146,7 @@ class TestOnAServer:
     async def test_a_far_run_is_at_work_while_its_heart_beats(
         self, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(live_jobs, "BEGINNING", timedelta(0))
+        monkeypatch.setattr(liveness, "BEGINNING", timedelta(0))
         run_id = await to_thread(self.far_run, Running())
         job = self.far_job(records, run_id)
         assert await to_thread(at_work_elsewhere, records, [job]) == []

@@ -16,22 +16,22 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
 
+from adreel.emulator import LocalRunware
 from adreel.errors import NoFreeSlot, SceneRefused
-from adreel.local_runware import LocalRunware
-from adreel.messages import State
+from adreel.models.api import State
 from adreel.records import Records
+from adreel.records.views import session_view
 from adreel.storage import Storage
-from adreel.views import session_view
-from tasks import slots
-from tasks.generate_scene import generate_scene
-from tasks.retries import is_worth_retrying
-from tasks.slots import ensure_limit, runware_slot
+from adreel.tasks import slots
+from adreel.tasks.generate_scene import generate_scene
+from adreel.tasks.retries import is_worth_retrying
+from adreel.tasks.slots import ensure_limit, runware_slot
 from tests.factories import make_session
 from tests.impostors import impostor
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
-GENERATE = "from flows.generate_ad import generate_ad; generate_ad('ad')"
+GENERATE = "from adreel.flows.generate_ad import generate_ad; generate_ad('ad')"
 ASK = """
 import asyncio
 from adreel.errors import NoFreeSlot

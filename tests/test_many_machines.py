@@ -8,12 +8,12 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from adreel.client import Client
-from adreel.local_runware.ledger import Ledger
-from adreel.messages import State
+from adreel.emulator.ledger import Ledger
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.views import job_status
 from adreel.storage import Storage
-from adreel.views import job_status
 from tests.factories import make_session
 from tests.machines import AUTH, KEY, PATIENCE, REDIS, Machines
 from tests.rigs.chaos.judgement import all_takes

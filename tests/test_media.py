@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from adreel.media import MP4, PIECE, TEXT, UNKNOWN, file_type, sha256_of
+from adreel.storage.media import MP4, PIECE, TEXT, UNKNOWN, file_type, sha256_of
 
 PAGE = "<!doctype html><html><body>Größe: this link has expired</body></html>"
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from adreel import migrations
 from adreel.errors import BadRecord
-from adreel.migrations import MIGRATIONS, SCHEMA_VERSION, Fields, Migration
+from adreel.models import migrations
+from adreel.models.migrations import MIGRATIONS, SCHEMA_VERSION, Fields, Migration
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Take
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Take
 from tests.factories import make_take, save_choices, save_job
 
 FIXTURES = Path(__file__).parent / "fixtures" / "records"
@@ -26,7 +26,7 @@ TAKE = "sessions/ad/takes/hook/job-1.json"
 def lacking(version: int, steps: Sequence[Migration], fixtures: Path) -> list[str]:
     """Tell what a schema version still needs before it may be released."""
     missing = [
-        f"adreel/migrations.py: MIGRATIONS has no step from schema {number} to {number + 1}"
+        f"adreel/models/migrations.py: MIGRATIONS has no step from schema {number} to {number + 1}"
         for number in range(len(steps) + 1, version)
     ]
     for number in range(1, version + 1):
@@ -40,12 +40,17 @@ def lacking(version: int, steps: Sequence[Migration], fixtures: Path) -> list[st
 
 def test_every_schema_version_has_its_migration_and_its_fixtures() -> None:
     assert lacking(SCHEMA_VERSION, MIGRATIONS, FIXTURES) == []
-    assert len(MIGRATIONS) == SCHEMA_VERSION - 1, "SCHEMA_VERSION in adreel/migrations.py is one more than MIGRATIONS"
+    assert len(MIGRATIONS) == SCHEMA_VERSION - 1, (
+        "SCHEMA_VERSION in adreel/models/migrations.py is one more than MIGRATIONS"
+    )
 
 
 def test_a_schema_version_that_was_only_raised_is_told_what_it_lacks() -> None:
     told = lacking(SCHEMA_VERSION + 1, MIGRATIONS, FIXTURES)
-    assert f"adreel/migrations.py: MIGRATIONS has no step from schema {SCHEMA_VERSION} to {SCHEMA_VERSION + 1}" in told
+    assert (
+        f"adreel/models/migrations.py: MIGRATIONS has no step from schema {SCHEMA_VERSION} to {SCHEMA_VERSION + 1}"
+        in told
+    )
     assert f"tests/fixtures/records/v{SCHEMA_VERSION + 1} has no takes/*/*.json" in told
 
 

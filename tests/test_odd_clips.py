@@ -11,19 +11,19 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from adreel.cli.keeping import prune_takes
-from adreel.cli.showing import show_status, show_takes
+from adreel.cli.display import show_status, show_takes
+from adreel.cli.maintenance import prune_takes
+from adreel.emulator import LocalRunware
 from adreel.errors import ClipKeptAside, ClipUnavailable, StorageError
-from adreel.jobs import end_job, give_up, open_scenes
-from adreel.local_runware import LocalRunware
-from adreel.media import sha256_of
-from adreel.messages import State
-from adreel.pruning import prunable, prune
-from adreel.scenarios import Scenario
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Take, utc_now
+from adreel.purchase.jobs import end_job, give_up, open_scenes
+from adreel.records.pruning import prunable, prune
+from adreel.records.verification import verify
+from adreel.records.views import job_status, job_view, session_view
 from adreel.settings import Settings
-from adreel.takes import AttemptState, Take, utc_now
-from adreel.verification import verify
-from adreel.views import job_status, job_view, session_view
+from adreel.storage.media import sha256_of
 from tests import odd_clips
 from tests.rigs.invariants import check_at_rest, check_kept
 from tests.studio import JOB, Studio, studio
@@ -281,7 +281,7 @@ async def test_what_was_put_aside_before_the_record_said_so_is_found_again(
 
     content = NOISE
     async with studio() as it:
-        monkeypatch.setattr("adreel.delivery.crash_point", end)
+        monkeypatch.setattr("adreel.purchase.delivery.crash_point", end)
         with pytest.raises(Ended):
             await resumed(it, host, content)
         monkeypatch.undo()
@@ -327,8 +327,8 @@ async def test_the_clip_that_another_runner_published_is_taken_if_a_runner_named
 
 
 async def test_a_clip_without_a_poster_is_stored(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adreel import delivery
-    from adreel.probe.process import probe
+    from adreel.purchase import delivery
+    from adreel.purchase.probe.process import probe
 
     async def without_poster(clip: Path, poster: Path) -> object:
         found = await probe(clip, poster)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from adreel.api.metrics import Metrics
 from adreel.records import Records
+from adreel.web.metrics import Metrics
 
 PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
 

@@ -12,14 +12,14 @@ import yaml
 from typer.testing import CliRunner
 
 from adreel.cli.app import app
-from adreel.jobs import start_job
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.verification import verify
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState
-from adreel.verification import verify
 from tests.factories import session_data
 from tests.storage.servers import KEY, S3Server
 from tests.studio import studio

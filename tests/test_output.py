@@ -17,12 +17,12 @@ import yaml
 from rich.console import Console
 
 from adreel.cli.progress import _bars
-from adreel.cli.running import _tell
+from adreel.cli.servers import _tell
+from adreel.emulator import LocalRunware
 from adreel.errors import SceneRefused
-from adreel.jobs import give_up, start_job
-from adreel.local_runware import LocalRunware
+from adreel.models.scenarios import Scenario
+from adreel.purchase.jobs import give_up, start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from tests.factories import make_session, session_data
 from tests.test_cli import ADREEL, adreel

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adreel.runware_client.connection import Connection
-from adreel.runware_client.lookups import Lookups
-from adreel.runware_client.polls import LEAST, Polls
-from adreel.runware_client.replies import Underway
+from adreel.runware.connection import Connection
+from adreel.runware.lookups import Lookups
+from adreel.runware.polls import LEAST, Polls
+from adreel.runware.replies import Underway
 
 
 @given(st.integers(1, 3000), st.data())

@@ -9,9 +9,9 @@ import httpx
 import psutil
 import pytest
 
+from adreel.deployments.auth import API_AUTH, API_URL, auth_file, keep_auth, make_private, use_auth
+from adreel.emulator import LocalRunware
 from adreel.errors import InputError
-from adreel.local_runware import LocalRunware
-from deployments.prefect_auth import API_AUTH, API_URL, auth_file, keep_auth, make_private, use_auth
 from tests.factories import make_session
 from tests.test_cli import ADREEL
 from tests.workers import until

@@ -22,11 +22,11 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from adreel import prefect_client
 from adreel.errors import PrefectMisconfigured, PrefectUnreachable
-from adreel.prefect_client import sync_client
-from adreel.prefect_errors import check_server, prefect_errors
-from adreel.runs import Runs, start_slices
+from adreel.orchestration import client as prefect_client
+from adreel.orchestration.client import sync_client
+from adreel.orchestration.errors import check_server, prefect_errors
+from adreel.orchestration.runs import Runs, start_slices
 from tests.factories import session_data
 from tests.impostors import ANSWERS, answering, impostor
 from tests.test_cli import adreel

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from adreel.local_runware import LocalRunware
-from adreel.messages import State
+from adreel.deployments.auth import keep_auth
+from adreel.emulator import LocalRunware
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.views import job_status, video_url
 from adreel.storage import Storage
-from adreel.views import job_status, video_url
-from deployments.prefect_auth import keep_auth
 from tests.factories import scene_data
 from tests.workers import deploy, prefect_server, until, worker
 

@@ -9,8 +9,8 @@ import av
 import pytest
 from PIL import Image
 
-from adreel.probe.decoding import look_into
-from adreel.probe.findings import Findings
+from adreel.purchase.probe.decoding import look_into
+from adreel.purchase.probe.findings import Findings
 from tests import odd_clips
 from tests.factories import write_film
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from adreel.errors import ClipUnavailable
-from adreel.probe import child, process
-from adreel.probe.findings import Findings
-from adreel.probe.process import Prober
+from adreel.purchase.probe import child, process
+from adreel.purchase.probe.findings import Findings
+from adreel.purchase.probe.process import Prober
 from tests import odd_clips
 
 SECRET = "sk-probe-secret"
@@ -45,7 +45,8 @@ def pid_of(prober: Prober) -> int:
 
 def with_child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Have the child run this code in place of the decoder."""
-    patched = f"import adreel.probe.child as child\nfrom adreel.probe.findings import Findings\n{textwrap.dedent(code)}"
+    imports = "from adreel.purchase.probe import child\nfrom adreel.purchase.probe.findings import Findings"
+    patched = f"{imports}\n{textwrap.dedent(code)}"
     monkeypatch.setattr(process, "MAIN", f"{patched}\nchild.look_into = look_into\nchild.main()")
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from adreel.catalog import MODELS, check_offer, takes_old_frames
 from adreel.errors import InputError
-from adreel.prompts import clip_request, compose_prompt
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneDescription
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneDescription
+from adreel.models.takes import ClipRequest
+from adreel.purchase.request import clip_request, compose_prompt
 from adreel.settings import Settings
-from adreel.takes import ClipRequest
 from tests.factories import make_session, scene_data
 
 

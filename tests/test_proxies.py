@@ -13,9 +13,9 @@ import pytest
 import yaml
 from websockets.asyncio.client import connect
 
+from adreel.emulator import LocalRunware
+from adreel.environment.proxies import bypass_loopback, unify_proxies
 from adreel.errors import InputError
-from adreel.local_runware import LocalRunware
-from adreel.proxies import bypass_loopback, unify_proxies
 from tests.factories import session_data
 from tests.test_cli import adreel
 

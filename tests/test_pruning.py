@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 
 from adreel.cli.app import app
 from adreel.errors import AdreelError, InputError
-from adreel.jobs import end_job, open_scenes
-from adreel.pruning import parse_age, prunable, prune
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Choices, Job
+from adreel.purchase.jobs import end_job, open_scenes
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.pruning import parse_age, prunable, prune
+from adreel.records.verification import verify
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Choices, Job
-from adreel.verification import verify
 from tests.factories import NOW, make_session, make_take, save_choices, save_job, store_take
 
 LATER = NOW + timedelta(days=40)

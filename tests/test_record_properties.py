@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from adreel import migrations
 from adreel.errors import AdreelError, BadRecord
-from adreel.jobs import open_scenes
+from adreel.models import migrations
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Choices, Job
+from adreel.purchase.jobs import open_scenes
 from adreel.records import Records, StoredSession
-from adreel.scenarios import Scenario
+from adreel.records.verification import verify
+from adreel.records.views import job_status, job_view, session_view, session_views
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Choices, Job
-from adreel.verification import verify
-from adreel.views import job_status, job_view, session_view, session_views
 from tests.factories import NOW, make_session, make_take
 from tests.test_migrations import lost, name_problem, read, save, split_size
 

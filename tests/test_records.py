@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from adreel.errors import BadRecord, InputError, NotFound
-from adreel.migrations import SCHEMA_VERSION
+from adreel.models.migrations import SCHEMA_VERSION
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges
+from adreel.models.takes import AttemptState, Choices, Job
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Choices, Job
 from tests.factories import NOW, make_session, make_take, save_choices, save_job
 
 SESSION = "sessions/ad/session.json"

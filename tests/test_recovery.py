@@ -19,8 +19,8 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import AwaitingRetry, Cancelling, Crashed, Pending, Running
 
-from adreel.prefect_client import sync_client
-from deployments.recovery import CARRIED_ON, CRASHED_WITHIN, HEARTBEAT_SECONDS, TAG, Recovery, Terms
+from adreel.deployments.recovery import CARRIED_ON, CRASHED_WITHIN, HEARTBEAT_SECONDS, TAG, Recovery, Terms
+from adreel.orchestration.client import sync_client
 from tests.impostors import ANSWERS, answering, impostor
 from tests.test_lost_server import server_away
 from tests.workers import PREFECT_YAML, has_sent, until

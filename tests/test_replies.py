@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adreel.foreign_text import clean_text, is_clean
-from adreel.runware_client.failures import error_of
-from adreel.runware_client.replies import Failure, Rendered, Reply, Underway, parse_replies
+from adreel.runware.failures import error_of
+from adreel.runware.replies import Failure, Rendered, Reply, Underway, parse_replies
+from adreel.text import clean_text, is_clean
 
 TEXT = "8f14e45f-ceea-467f-a9b2-3c0d5f6e7a81"
 TASK = UUID(TEXT)

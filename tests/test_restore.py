@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adreel.local_runware import in_thread
+from adreel.emulator import in_thread
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.verification import verify
 from adreel.storage import Storage
-from adreel.verification import verify
 from tests.factories import make_session
 from tests.test_cli import ADREEL, adreel
 from tests.workers import prefect_server, until

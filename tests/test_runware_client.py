@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adreel.emulator import LocalRunware
 from adreel.errors import (
     BadKey,
     NoCredits,
@@ -19,9 +20,8 @@ from adreel.errors import (
     RenderFailed,
     SceneRefused,
 )
-from adreel.local_runware import LocalRunware
-from adreel.runware_client import Rendered, RunwareClient, Timing
-from adreel.takes import ClipRequest
+from adreel.models.takes import ClipRequest
+from adreel.runware import Rendered, RunwareClient, Timing
 
 REQUEST = ClipRequest(model="test:1@1", prompt="Hook scene of a test.", duration=1, width=128, height=72)
 FAST = Timing(

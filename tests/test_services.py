@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments import services
-from deployments.services import OLD_LOGS, Service, rotate
+from adreel.deployments import services
+from adreel.deployments.services import OLD_LOGS, Service, rotate
 from tests.workers import until
 
 BYTES = 10_000

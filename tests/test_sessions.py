@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adreel.errors import InputError
-from adreel.prompts import clip_request
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session, check_id, parse_session, read_session
+from adreel.purchase.request import clip_request
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import Session, check_id, parse_session, read_session
 from adreel.settings import Settings
 from tests.factories import make_session, scene_data, session_data
 

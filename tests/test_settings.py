@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from adreel import env_file
+from adreel.deployments.worker import environment_of_runs
+from adreel.environment import env_file
 from adreel.errors import InputError
 from adreel.settings import RUNWARE_URL, Settings, is_loopback
 from adreel.storage import Storage
-from deployments.worker import environment_of_runs
 from tests.storage.servers import S3Server
 from tests.test_cli import ADREEL
 

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from adreel import jobs
-from adreel.purchase import Purchase
-from adreel.runware_client import RunwareClient
-from adreel.takes import AttemptState, Take
+from adreel.models.takes import AttemptState, Take
+from adreel.purchase import jobs
+from adreel.purchase.state_machine import Purchase
+from adreel.runware import RunwareClient
 from tests.rigs.mutations import MUTATIONS
 from tests.rigs.simulation.__main__ import run_seeds
 from tests.rigs.simulation.run import simulate

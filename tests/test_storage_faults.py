@@ -16,13 +16,13 @@ from uuid import uuid4
 import pytest
 
 from adreel.errors import StorageError, StorageUnavailable
-from adreel.jobs import open_scenes
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState
+from adreel.purchase.jobs import open_scenes
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.verification import verify
 from adreel.storage import Storage
-from adreel.takes import AttemptState
-from adreel.verification import verify
-from tasks.retries import RETRY_DELAYS, may_pass
+from adreel.tasks.retries import RETRY_DELAYS, may_pass
 from tests.factories import make_session, make_take
 from tests.rigs.faulty_storage import PASSING, READ_FAULTS, WRITE_FAULTS, Death, StorageFaults, faulty_storage
 from tests.studio import JOB, Studio, studio
@@ -241,7 +241,7 @@ async def test_a_clip_whose_poster_finds_the_disk_full_is_stored_without_one(
     # The probe process draws it: only a real device can refuse its bytes.
     full_disk = tmp_path / "poster.jpg"
     full_disk.symlink_to("/dev/full")
-    monkeypatch.setattr("adreel.delivery._poster_path", lambda _take, _path: full_disk)
+    monkeypatch.setattr("adreel.purchase.delivery._poster_path", lambda _take, _path: full_disk)
     async with studio(render_seconds=0) as it:
         clip = (await it.produce()).clip
         assert clip is not None

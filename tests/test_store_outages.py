@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from prefect.states import Failed
 
+from adreel.emulator import LocalRunware
 from adreel.errors import AdreelError, BadRecord, StorageUnavailable
-from adreel.foreign_text import is_clean
-from adreel.local_runware import LocalRunware
-from adreel.messages import State
+from adreel.flows.generate_ad import generate_ad
+from adreel.models.api import State
 from adreel.records import Records
+from adreel.records.views import job_status
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.views import job_status
-from flows.generate_ad import generate_ad
-from tasks.campaign_ads import campaign_ads
-from tasks.generate_scene import generate_scene
-from tasks.retries import RETRY_DELAYS, is_worth_retrying, may_pass, patiently, told_cleanly
+from adreel.tasks.campaign_ads import campaign_ads
+from adreel.tasks.generate_scene import generate_scene
+from adreel.tasks.retries import RETRY_DELAYS, is_worth_retrying, may_pass, patiently, told_cleanly
+from adreel.text import is_clean
 from tests.factories import make_session
 from tests.runs import run
 from tests.storage.servers import Environment, S3Server
@@ -38,7 +38,7 @@ def test_both_tasks_outlast_an_outage_of_a_minute(task: Any) -> None:
 
 def test_only_what_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("tasks.retries.time.sleep", waited.append)
+    monkeypatch.setattr("adreel.tasks.retries.time.sleep", waited.append)
     left: list[Exception] = [StorageUnavailable("away"), StorageUnavailable("away")]
 
     def call() -> str:
@@ -79,7 +79,7 @@ class TestARun:
         monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", json.dumps(options))
         monkeypatch.setattr("adreel.storage.PAUSES", (0, 0))
         # Tasks keep the delays of their definition. This changes the delays of the flow.
-        monkeypatch.setattr("flows.jobs.RETRY_DELAYS", [0.2] * 6)
+        monkeypatch.setattr("adreel.flows.jobs.RETRY_DELAYS", [0.2] * 6)
         records = Records(Storage.of(Settings.load()))
         records.save_session(make_session(seconds=1))
         yield records

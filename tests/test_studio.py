@@ -14,16 +14,16 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from adreel.client import Client
+from adreel.deployments.studio import Studio, Terms
+from adreel.emulator.ledger import Ledger
 from adreel.errors import InputError
-from adreel.local_runware.ledger import Ledger
-from adreel.messages import State
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.verification import verify
+from adreel.records.views import job_status
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.verification import verify
-from adreel.views import job_status
-from deployments.studio import Studio, Terms
 from tests.factories import make_session
 from tests.test_cli import ADREEL
 from tests.workers import until
@@ -34,7 +34,7 @@ PATIENCE = 240.0
 # What is killed, by a part of its command line; the run of the ad comes first, then all that stands below it.
 PROCESSES = [
     "launch.py",
-    "deployments.warm",
+    "adreel.deployments.fork_server",
     "adreel worker",
     "server start",
     "local-runware",

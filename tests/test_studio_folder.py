@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from adreel.deployments.auth import make_private
+from adreel.deployments.studio_folder import MARK, TEMPORARY_PATH_BYTES, held, temporary_folder
 from adreel.errors import InputError
-from deployments.prefect_auth import make_private
-from deployments.studio_folder import MARK, TEMPORARY_PATH_BYTES, held, temporary_folder
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from deployments.prefect_auth import API_AUTH, API_URL, auth_file
+from adreel.deployments.auth import API_AUTH, API_URL, auth_file
 from tests.test_cli import ADREEL
 from tests.test_studio import Up, up
 

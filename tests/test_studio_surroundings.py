@@ -17,10 +17,10 @@ import pytest
 from dotenv import dotenv_values
 
 from adreel.client import Client
+from adreel.deployments.auth import API_AUTH, API_URL, auth_file
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.storage import Storage
-from deployments.prefect_auth import API_AUTH, API_URL, auth_file
 from tests.factories import make_session
 from tests.test_cli import ADREEL
 from tests.test_studio import Up, up
@@ -115,7 +115,7 @@ def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_a
             Client(third.address("Storyboard")) as client,
         ):
             assert not left & set(third.processes())
-            assert any("deployments.warm" in command for command in third.processes().values())
+            assert any("adreel.deployments.fork_server" in command for command in third.processes().values())
             job = client.wait(client.generate("ad", scenarios=[Scenario.HOOK]).job_id, every=0.5)
             assert job.overall_status == "completed"
             log = third.logs()
@@ -188,7 +188,7 @@ def assert_a_killed_run_is_reported(home: Path, studio: Up) -> None:
         start_new_session=True,
     ) as run:
         until(lambda: states(kept, "RUNNING"), "its run")
-        until(lambda: any("tasks.last_will" in line for line in commands()), "the process beside it")
+        until(lambda: any("adreel.tasks.crash_reporter" in line for line in commands()), "the process beside it")
         run.kill()
         run.wait()
         until(lambda: states(kept, "CRASHED"), "the report", 20)

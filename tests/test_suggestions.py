@@ -5,10 +5,10 @@ import re
 import pytest
 
 from adreel.errors import ClipKeptAside, NoCredits
-from adreel.jobs import give_up, open_scenes
-from adreel.scenarios import Scenario
-from adreel.suggestions import Effect, suggest_action
-from adreel.takes import AttemptState, Problem, Take
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Problem, Take
+from adreel.purchase.jobs import give_up, open_scenes
+from adreel.records.suggestions import Effect, suggest_action
 from tests.factories import NOW, make_take
 from tests.studio import JOB, studio
 

@@ -6,12 +6,12 @@ from unittest.mock import patch
 
 import pytest
 
-from adreel.jobs import start_job
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.views import choose_take, session_view
 from adreel.settings import Settings
-from adreel.takes import AttemptState
-from adreel.views import choose_take, session_view
 from tests.factories import NOW, make_session, make_take, store_take
 
 HOOK = Scenario.HOOK

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adreel.errors import NoCredits, RenderFailed
-from adreel.messages import State
-from adreel.scenarios import Scenario
-from adreel.takes import PROGRESS, AttemptState, Problem, clip_name, task_uuid
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import PROGRESS, AttemptState, Problem, clip_name, task_uuid
 from tests.factories import NOW, make_take
 
 ids = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import TERMINAL_STATES, State
 from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from adreel.task_runner import OneLoopTaskRunner
+from adreel.orchestration.task_runner import OneLoopTaskRunner
 
 # Prefect warns that logs of a task outside a flow do not reach its API.
 outside_a_flow = pytest.mark.filterwarnings("ignore:Logger 'prefect.task_runs' attempted to send logs:UserWarning")
@@ -205,7 +205,7 @@ def test_a_task_that_ignores_its_cancelling_does_not_hold_the_flow_for_ever() ->
 
     before = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adreel.task_runner.CLOSING_SECONDS", 0.2)
+        patch.setattr("adreel.orchestration.task_runner.CLOSING_SECONDS", 0.2)
         assert ended(body, cancel_timeout=0.2).is_completed()
     assert time.monotonic() - before < 10
     released.set()
@@ -316,7 +316,7 @@ def test_a_runner_that_cannot_reach_the_server_says_so_and_leaves_no_thread(monk
     def unreachable(*_: object, **__: object) -> None:
         raise ConnectionError("no server")
 
-    monkeypatch.setattr("adreel.task_runner.AsyncClientContext", unreachable)
+    monkeypatch.setattr("adreel.orchestration.task_runner.AsyncClientContext", unreachable)
     runner = OneLoopTaskRunner()
     with pytest.raises(ConnectionError, match="no server"), runner:
         pass

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from adreel.delivery import AT_ONCE
-from adreel.threads import THREADS, LeavableThreads
+from adreel.orchestration.threads import THREADS, LeavableThreads
+from adreel.purchase.delivery import AT_ONCE
 
 LEFT_BEHIND = """
 import asyncio, threading

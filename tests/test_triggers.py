@@ -19,10 +19,10 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Pending, Running
 
-from adreel.scenarios import Scenario
+from adreel.deployments.automations import NOTICES
+from adreel.deployments.deploy import deploy
+from adreel.models.scenarios import Scenario
 from adreel.settings import Settings
-from deployments.automations import NOTICES
-from deployments.deploying import deploy
 from tests import workers
 from tests.workers import prefect_server, until
 

@@ -10,7 +10,7 @@ import yaml
 
 from adreel.campaigns import check_sessions, read_sessions
 from adreel.errors import InputError
-from adreel.sessions import Session
+from adreel.models.sessions import Session
 from adreel.settings import Settings
 from tests.factories import scene_data
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from adreel.media import sha256_of
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Choices, Job, utc_now
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.verification import verify
 from adreel.storage import Storage
-from adreel.takes import Choices, Job, utc_now
-from adreel.verification import verify
+from adreel.storage.media import sha256_of
 from tests.factories import NOW, make_session, make_take, save_choices, save_job
 
 TAKE = "sessions/ad/takes/hook/job-1.json"

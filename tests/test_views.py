@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from adreel.campaigns import Tally
 from adreel.errors import InputError, NotFound
-from adreel.messages import State
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Choices, Job, Take
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.takes import AttemptState, Choices, Job, Take
-from adreel.views import (
+from adreel.records.views import (
     choose_take,
     combine,
     current_take,

@@ -15,14 +15,14 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.states import Cancelling, Scheduled
 
+from adreel.deployments.worker import environment_of_runs, may_hold_slots, those_with_slots
+from adreel.emulator import LocalRunware
 from adreel.errors import InputError
-from adreel.local_runware import LocalRunware
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Job
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Job
-from deployments.worker import environment_of_runs, may_hold_slots, those_with_slots
 from tests import workers
 from tests.factories import NOW, make_session, make_take, save_job
 from tests.impostors import Door
@@ -63,7 +63,7 @@ def commands_of(run_id: UUID) -> str:
 
 
 def test_a_run_is_forked_off_the_warm_process_and_dies_with_its_launcher(worker: psutil.Process) -> None:
-    warm = child_of(worker, "deployments.warm")
+    warm = child_of(worker, "adreel.deployments.fork_server")
     run_id = begun()
     (run,) = warm.children()
     assert "launch.py" in commands_of(run_id)
@@ -78,17 +78,17 @@ def test_a_run_that_is_cancelled_is_cancelled(worker: psutil.Process) -> None:
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run_id, Cancelling())
     assert ended(run_id).state_name == "Cancelled"
-    assert child_of(worker, "deployments.warm").children() == []
+    assert child_of(worker, "adreel.deployments.fork_server").children() == []
 
 
 def test_runs_start_cold_when_the_warm_process_is_dead(worker: psutil.Process) -> None:
-    child_of(worker, "deployments.warm").kill()
+    child_of(worker, "adreel.deployments.fork_server").kill()
     run_id = begun()
     assert "prefect.engine" in commands_of(run_id)
 
 
 def test_the_end_of_a_worker_is_the_end_of_all_that_it_started(worker: psutil.Process) -> None:
-    warm = child_of(worker, "deployments.warm")
+    warm = child_of(worker, "adreel.deployments.fork_server")
     begun()
     everything = [warm, *warm.children(), *worker.children()]
     worker.send_signal(signal.SIGTERM)

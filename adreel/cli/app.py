@@ -10,10 +10,10 @@ import typer
 
 from adreel import __version__
 from adreel.cli.output import make_output_last, output_error, printable
-from adreel.env_file import read_env_file
+from adreel.environment.env_file import read_env_file
+from adreel.environment.proxies import bypass_loopback, unify_proxies
 from adreel.errors import AdreelError, InputError
-from adreel.proxies import bypass_loopback, unify_proxies
-from adreel.scenarios import Scenario
+from adreel.models.scenarios import Scenario
 
 BUYING = {"generate", "campaign", "regenerate", "resume"}
 """Commands whose exit code only reports the purchase."""
@@ -45,7 +45,7 @@ def generate(
     verbose: Verbose = False,
 ) -> None:
     """Generate an ad: buy one clip for each scene of a session file."""
-    from adreel.cli.generating import generate_file
+    from adreel.cli.generate import generate_file
 
     raise typer.Exit(generate_file(file, scenes, again=again, as_json=as_json, verbose=verbose))
 
@@ -71,7 +71,7 @@ def campaign(
     verbose: Verbose = False,
 ) -> None:
     """Generate the ads of many sessions; the same command again goes on where it stopped."""
-    from adreel.cli.campaigning import hand_out, run_campaign
+    from adreel.cli.campaign import hand_out, run_campaign
 
     if parts:
         hand_out(source, name, window=window, again=again, parts=parts, as_json=as_json)
@@ -93,7 +93,7 @@ def regenerate(
     verbose: Verbose = False,
 ) -> None:
     """Buy a new take of one scene; the other scenes and the old take stay as they are."""
-    from adreel.cli.generating import regenerate_one
+    from adreel.cli.generate import regenerate_one
 
     changes = {"visual_description": prompt, "seed": seed, "model": model, "first_frame": first_frame}
     given = {name: value for name, value in changes.items() if value is not None}
@@ -108,7 +108,7 @@ def resume(
     verbose: Verbose = False,
 ) -> None:
     """Resume open jobs: fetch the clips that Runware has accepted, buy the others."""
-    from adreel.cli.generating import resume_open
+    from adreel.cli.generate import resume_open
 
     if everything == (target is not None):
         raise InputError("name a session or a job to resume, or --all")
@@ -121,7 +121,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show a job or a session, from the records in storage."""
-    from adreel.cli.showing import show_status
+    from adreel.cli.display import show_status
 
     show_status(name, as_json=as_json)
 
@@ -129,7 +129,7 @@ def status(
 @app.command()
 def sessions(as_json: Json = False) -> None:
     """List the stored sessions."""
-    from adreel.cli.showing import show_sessions
+    from adreel.cli.display import show_sessions
 
     raise typer.Exit(show_sessions(as_json=as_json))
 
@@ -141,7 +141,7 @@ def takes(
     as_json: Json = False,
 ) -> None:
     """List what was bought for the scenes of a session."""
-    from adreel.cli.showing import show_takes
+    from adreel.cli.display import show_takes
 
     show_takes(session_id, scenario, as_json=as_json)
 
@@ -153,7 +153,7 @@ def use(
     take: Annotated[str, typer.Argument(help="As `adreel takes` names it, or the id of its job")],
 ) -> None:
     """Make an older take the current one of its scene."""
-    from adreel.cli.showing import use_take
+    from adreel.cli.display import use_take
 
     use_take(session_id, scenario, take)
 
@@ -161,7 +161,7 @@ def use(
 @app.command()
 def verify(as_json: Json = False) -> None:
     """Check every record and clip; exits 1 if any is unreadable, missing, changed, orphaned or left over."""
-    from adreel.cli.showing import show_findings
+    from adreel.cli.display import show_findings
 
     raise typer.Exit(show_findings(as_json=as_json))
 
@@ -173,7 +173,7 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Copy the current clips of a session to this machine, from any storage; exits 1 if a scene has none yet."""
-    from adreel.cli.keeping import fetch_clips
+    from adreel.cli.maintenance import fetch_clips
 
     raise typer.Exit(fetch_clips(session_id, to or Path(session_id), as_json=as_json))
 
@@ -186,7 +186,7 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Remove takes that nobody uses, with their clips and costs; exits 1 if a record can't be read."""
-    from adreel.cli.keeping import prune_takes
+    from adreel.cli.maintenance import prune_takes
 
     raise typer.Exit(prune_takes(older_than, keep_current=keep_current, dry_run=dry_run, as_json=as_json))
 
@@ -196,7 +196,7 @@ def schema() -> None:
     """Print the JSON Schema of a session file."""
     import json
 
-    from adreel.sessions import Session
+    from adreel.models.sessions import Session
 
     typer.echo(json.dumps(Session.model_json_schema(), indent=2))
 
@@ -216,7 +216,7 @@ def local_runware(
     ledger: Annotated[Path | None, typer.Option(help="Keep the tasks in this file, to outlive a restart")] = None,
 ) -> None:
     """Serve the local Runware: the provider's protocol and real MP4 files, without money."""
-    from adreel.cli.local_runware import serve
+    from adreel.cli.emulator import serve
 
     serve(
         port=port,
@@ -237,11 +237,11 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
 ) -> None:
     """Serve the HTTP API; workers of the Prefect server at PREFECT_API_URL carry the jobs out."""
-    from adreel.prefect_errors import prefect_errors
+    from adreel.orchestration.errors import prefect_errors
 
     unify_proxies()
     with prefect_errors():
-        from adreel.api.server import serve as serve_api
+        from adreel.web.server import serve as serve_api
 
     serve_api(host, port)
 
@@ -257,7 +257,7 @@ def up(
     runs: Annotated[int, typer.Option(min=1, help="Runs at once, each a process of its own")] = 8,
 ) -> None:
     """Start the whole studio on this machine and keep it running until Ctrl-C."""
-    from adreel.cli.running import run_studio
+    from adreel.cli.servers import run_studio
 
     run_studio(folder=folder, port=port, prefect_port=prefect_port, sqlite=sqlite, runs=runs)
 
@@ -273,7 +273,7 @@ def worker(
     ] = False,
 ) -> None:
     """Carry out the runs of the server at PREFECT_API_URL, each started within a moment, until Ctrl-C."""
-    from adreel.cli.running import carry_out_runs
+    from adreel.cli.servers import carry_out_runs
 
     carry_out_runs(pool=pool, name=name, limit=limit, with_healthcheck=with_healthcheck)
 
@@ -281,7 +281,7 @@ def worker(
 @app.command()
 def deploy() -> None:
     """Put pool, queues, limit, deployments and triggers on the server at PREFECT_API_URL; again changes nothing."""
-    from adreel.cli.running import deploy_all
+    from adreel.cli.servers import deploy_all
 
     deploy_all()
 
@@ -289,7 +289,7 @@ def deploy() -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Check storage, key and Prefect server, and say what to do about each finding; exits 1 if there is one."""
-    from adreel.cli.running import examine_all
+    from adreel.cli.servers import examine_all
 
     raise typer.Exit(examine_all(as_json=as_json))
 
@@ -305,7 +305,7 @@ def recover(
     retries: Annotated[int, typer.Option(min=0, help="How often a crashed run is given to the next worker")] = 5,
 ) -> None:
     """Bring runs back whose worker has died, until this is ended; keep one running beside each Prefect server."""
-    from adreel.cli.running import watch_runs
+    from adreel.cli.servers import watch_runs
 
     watch_runs(silence=silence, start=start, retries=retries)
 
@@ -323,7 +323,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    from deployments.prefect_auth import use_auth
+    from adreel.deployments.auth import use_auth
 
     try:
         bypass_loopback()

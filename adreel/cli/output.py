@@ -12,7 +12,7 @@ import select
 import sys
 from typing import TextIO
 
-from adreel.foreign_text import CONTROLS
+from adreel.text import CONTROLS
 
 
 class LastingFile(io.FileIO):

@@ -9,9 +9,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from adreel.cli.output import printable
 from adreel.errors import AdreelError
-from adreel.messages import VideoSceneStatus
+from adreel.models.api import VideoSceneStatus
 from adreel.records import Records
-from adreel.views import job_status
+from adreel.records.views import job_status
 
 LOCAL_SECONDS, REMOTE_SECONDS = 0.2, 1.0
 STEPS = {0: "waiting", 10: "sent to Runware", 30: "rendering", 70: "rendered", 80: "downloaded", 100: "stored"}

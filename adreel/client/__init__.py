@@ -8,8 +8,8 @@ Every call that may buy carries an Idempotency-Key, so it can be repeated when i
 by themselves a few times, while the server can't be reached or asks to come back later.
 """
 
-from adreel.client.awaited import AsyncClient
+from adreel.client.asynchronous import AsyncClient
 from adreel.client.calls import ApiError
-from adreel.client.plain import Client
+from adreel.client.sync import Client
 
 __all__ = ["ApiError", "AsyncClient", "Client"]

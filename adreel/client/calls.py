@@ -10,8 +10,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from adreel.errors import AdreelError
-from adreel.messages import VideoGenerationResponse, VideoRegenerateResponse, VideoStatusResponse
-from adreel.scenarios import Scenario
+from adreel.models.api import VideoGenerationResponse, VideoRegenerateResponse, VideoStatusResponse
+from adreel.models.scenarios import Scenario
 
 URL = "http://localhost:8000"
 TRIES = 5

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from adreel.environment.paths import local_path
 from adreel.errors import StorageError
-from adreel.local_paths import local_path
 from adreel.storage.objects import Objects
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}

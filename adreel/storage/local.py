@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from adreel.crash_points import crash_point
+from adreel.storage.crash_points import crash_point
 from adreel.storage.objects import Change, Objects, too_large
 
 WORKSPACE = ".tmp"

@@ -13,9 +13,9 @@ os.environ |= {
     "ADREEL_CONCURRENCY": str(clips.SCENES),
 }
 
-from adreel.scenarios import Scenario
-from adreel.sessions import read_session
-from flows.generate_campaign import generate_campaign
+from adreel.flows.generate_campaign import generate_campaign
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import read_session
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "glowcap.yaml"
 

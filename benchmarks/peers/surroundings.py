@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from adreel.probe.decoding import look_into
+from adreel.deployments.database import url_file
+from adreel.purchase.probe.decoding import look_into
 from benchmarks.peers.catalog import OURS, Peer
 from benchmarks.peers.processes import Program, free_port, running
-from deployments.database import url_file
 
 START_SECONDS = 120.0
 
@@ -106,7 +106,7 @@ def around(
 
 @contextmanager
 def _postgres(folder: Path) -> Iterator[str]:
-    command = [str(OURS / "python"), "-m", "deployments.database", str(folder)]
+    command = [str(OURS / "python"), "-m", "adreel.deployments.database", str(folder)]
     with running(command, {}, folder / "postgres.log") as program:
         _until(url_file(folder).exists, program)
         yield url_file(folder).read_text()

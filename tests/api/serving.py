@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from adreel.api.connections import ConnectionLimits
 from adreel.settings import Settings
+from adreel.web.connections import ConnectionLimits
 
 NOWHERE = "http://127.0.0.1:9/api"
 KEY, OTHER_KEY = "shop-key-0123456789", "studio-key-0123456789"
@@ -24,7 +24,7 @@ def served(
     """Serve the API for some settings, by default with no Prefect in reach, and lend a client of it."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from adreel.api.server import make_server
+    from adreel.web.server import make_server
 
     with temporary_settings(updates={PREFECT_API_URL: prefect}):
         server = make_server(Settings(**settings), host, 0, limits)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from adreel.local_runware import LocalRunware, in_thread
+from adreel.emulator import LocalRunware, in_thread
 from adreel.records import Records
 from adreel.storage import Storage
 

@@ -7,11 +7,11 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from adreel.api.public_address import PublicAddress
 from adreel.errors import InputError
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.settings import Settings
+from adreel.web.public_address import PublicAddress
 from tests.api.serving import BEARER, KEY, KEYS, served
 from tests.factories import make_session
 from tests.storyboard.conftest import Orders
@@ -32,7 +32,7 @@ def _keys(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def proxied(public_url: str, **headers: str) -> Iterator[httpx.Client]:
-    with patch("adreel.api.app.Runs", Orders), served(ADREEL_PUBLIC_URL=public_url) as client:
+    with patch("adreel.web.app.Runs", Orders), served(ADREEL_PUBLIC_URL=public_url) as client:
         client.headers.update(headers)
         yield client
 

@@ -7,9 +7,9 @@ import socket
 import httpx
 import pytest
 
-from adreel.api.guesses import AT_ONCE, MOST_ADDRESSES, SECONDS_EACH, GuessLimits, client_address
-from adreel.api.keys import Caller
-from adreel.api.problems import Refusal
+from adreel.web.guesses import AT_ONCE, MOST_ADDRESSES, SECONDS_EACH, GuessLimits, client_address
+from adreel.web.keys import Caller
+from adreel.web.problems import Refusal
 from tests.api import raw
 from tests.api.serving import BEARER, OTHER_KEY
 from tests.api.test_security import sign_in

@@ -9,9 +9,10 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from adreel.api import health, threads
 from adreel.records import Records
 from adreel.storage import Storage
+from adreel.web import threads
+from adreel.web.routes import health
 from tests.api.raw import ask_at_once, until
 from tests.api.serving import KEY, served
 from tests.api.test_security import every_route
@@ -58,7 +59,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the deadlines, with the same numbers of threads."""
     for name in ("RECORDS", "CLIPS", "PROBE"):
         monkeypatch.setattr(threads, name, replace(getattr(threads, name), seconds=1))
-    monkeypatch.setattr("adreel.api.outputs.CLIPS", threads.CLIPS)
+    monkeypatch.setattr("adreel.web.routes.outputs.CLIPS", threads.CLIPS)
     monkeypatch.setattr(health, "PROBE", threads.PROBE)
     monkeypatch.setattr(health, "STUCK_SECONDS", 2.0)
 

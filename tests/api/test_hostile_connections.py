@@ -9,8 +9,8 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from adreel.api.connections import ConnectionLimits
 from adreel.records import Records
+from adreel.web.connections import ConnectionLimits
 from tests.api import raw
 from tests.api.serving import served
 from tests.factories import make_session

@@ -19,17 +19,17 @@ from prefect.flows import Flow
 from prefect.states import Cancelled, Crashed, Running
 
 from adreel.client import ApiError, AsyncClient, Client
-from adreel.jobs import start_job
-from adreel.local_runware import LocalRunware
-from adreel.messages import State
+from adreel.emulator import LocalRunware
+from adreel.flows.generate_ad import generate_ad
+from adreel.flows.regenerate_scene import regenerate_scene
+from adreel.flows.resume import resume
+from adreel.models.api import State
+from adreel.models.runners import Runner
+from adreel.models.scenarios import Scenario
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.runners import Runner
-from adreel.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
-from flows.generate_ad import generate_ad
-from flows.regenerate_scene import regenerate_scene
-from flows.resume import resume
 from tests.api import raw
 from tests.api.serving import served
 from tests.factories import make_session

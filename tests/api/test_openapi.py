@@ -15,11 +15,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from adreel.flows.generate_ad import generate_ad
+from adreel.flows.regenerate_scene import regenerate_scene
+from adreel.flows.resume import resume
 from adreel.records import Records
 from adreel.storage import Storage
-from flows.generate_ad import generate_ad
-from flows.regenerate_scene import regenerate_scene
-from flows.resume import resume
 from tests.api.serving import served
 from tests.factories import make_session
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from adreel.api.outputs import Part, choose_part
-from adreel.api.problems import Refusal
 from adreel.storage import Storage
+from adreel.web.problems import Refusal
+from adreel.web.routes.outputs import Part, choose_part
 from tests.api.serving import served
 
 FILE, CONTENT = "ad_hook_0123abcd.mp4", bytes(range(256)) * 4000

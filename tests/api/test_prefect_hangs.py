@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from adreel.orchestration.runs import Runs
 from adreel.records import Records
-from adreel.runs import Runs
 from tests.api.raw import ask_at_once, until
 from tests.api.serving import served
 from tests.rigs.relay import Relay, relayed
@@ -31,7 +31,7 @@ def relay(prefect: str) -> Iterator[tuple[Relay, str]]:
 
 def test_after_a_hang_under_many_requests_prefect_is_reached_again(records: Records, relay: tuple[Relay, str]) -> None:
     switch, url = relay
-    with patch("adreel.api.app.Runs", lambda: Runs(patience=3)), served(prefect=url) as api:
+    with patch("adreel.web.app.Runs", lambda: Runs(patience=3)), served(prefect=url) as api:
         address = str(api.base_url).rstrip("/")
         assert api.get("/readyz").status_code == 200
         for _ in range(2):

@@ -10,13 +10,13 @@ import httpx
 import pytest
 from fastapi import APIRouter
 
-from adreel.api.gate import is_open
-from adreel.api.keys import COOKIE, COOKIE_SECONDS, Caller, Keys
-from adreel.api.limits import RequestLimits
-from adreel.api.sign_in import local_target
 from adreel.errors import InputError
 from adreel.records import Records
 from adreel.settings import Settings
+from adreel.web.keys import COOKIE, COOKIE_SECONDS, Caller, Keys
+from adreel.web.middleware.auth import is_open
+from adreel.web.middleware.limits import RequestLimits
+from adreel.web.routes.sign_in import local_target
 from tests.api import raw
 from tests.api.serving import BEARER, KEY, KEYS, NOWHERE, OTHER_KEY, served
 from tests.factories import make_session
@@ -25,7 +25,7 @@ from tests.factories import make_session
 def every_route() -> list[tuple[str, str]]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from adreel.api.app import build_app
+    from adreel.web.app import build_app
 
     with temporary_settings(updates={PREFECT_API_URL: NOWHERE}):
         app = build_app(Settings())

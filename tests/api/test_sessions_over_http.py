@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from adreel.api.metrics import Metrics, RecordsCollector
-from adreel.messages import State
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Job, utc_now
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Job, utc_now
+from adreel.web.metrics import Metrics, RecordsCollector
 from tests.api.serving import served
 from tests.factories import make_session, make_take, save_job, scene_data, session_data
 
@@ -254,7 +254,7 @@ def test_a_reading_that_takes_too_long_goes_on_with_the_next_scrape(
     for number in range(3):
         save_job(records, Job(job_id=f"job-{number}", session_id="ad", scenarios=[Scenario.HOOK], created_at=utc_now()))
     ticks = itertools.count(step=10)
-    monkeypatch.setattr("adreel.api.metrics.READ_SECONDS", 15)
+    monkeypatch.setattr("adreel.web.metrics.READ_SECONDS", 15)
     collector = RecordsCollector(records, lambda: float(next(ticks)))
     assert [collector._read_some() for _ in range(3)] == [False, False, True]
     assert collector._sum().jobs[State.GENERATING] == 3

@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adreel.api import sign_outs
-from adreel.api.keys import COOKIE
 from adreel.records import Records
-from adreel.verification import verify
+from adreel.records.verification import verify
+from adreel.web import sign_outs
+from adreel.web.keys import COOKIE
 from tests.api import raw
 from tests.api.serving import KEYS, served
 from tests.api.test_security import sign_in

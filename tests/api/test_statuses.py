@@ -8,13 +8,13 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from adreel.api.statuses import Statuses
 from adreel.errors import NotFound
-from adreel.jobs import start_job
+from adreel.orchestration.runs import Run, Runs
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.runs import Run, Runs
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.web.statuses import Statuses
 from tests.api.serving import served
 from tests.factories import make_session
 

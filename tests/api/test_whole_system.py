@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adreel.client import Client
-from adreel.scenarios import Scenario
+from adreel.models.scenarios import Scenario
 from tests.api.stack import PATIENCE, ROOT, Stack, made_stack
 from tests.factories import make_session
 

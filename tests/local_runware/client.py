@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from aiohttp import ClientWebSocketResponse
 
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
 
 
 @contextmanager

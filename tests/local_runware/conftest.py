@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import ClientSession
 
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
 from tests.local_runware.client import Connecting, Socket, Starting, running
 
 

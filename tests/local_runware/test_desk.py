@@ -1,8 +1,8 @@
 """The desk by itself: no loop, no socket, and time that passes when it is told to."""
 
-from adreel.local_runware.desk import Desk, Terms
-from adreel.local_runware.faults import Faults
-from adreel.local_runware.ledger import Ledger
+from adreel.emulator.desk import Desk, Terms
+from adreel.emulator.faults import Faults
+from adreel.emulator.ledger import Ledger
 from tests.local_runware.client import Clock, poll, submit
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from adreel.local_runware import KINDS, Fault, Point, downloads, effects, oddities, outcomes, parse_faults
-from adreel.local_runware.faults import Faults
+from adreel.emulator import KINDS, Fault, Point, downloads, effects, oddities, outcomes, parse_faults
+from adreel.emulator.faults import Faults
 
 
 def strikes(fault: str, events: Iterable[str | None], point: Point = Point.SUBMIT) -> list[bool]:

@@ -12,7 +12,7 @@ from av.stream import Disposition
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidMessage
 
-from adreel.local_runware import downloads, effects, outcomes
+from adreel.emulator import downloads, effects, outcomes
 from tests.local_runware.client import PATIENCE, Connecting, Rest, Socket, Starting, poll, submit
 from tests.local_runware.test_clips import probe
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adreel.local_runware import LocalRunware, in_thread
+from adreel.emulator import LocalRunware, in_thread
 from tests.local_runware.client import Clock, Starting, poll, running, submit
 
 

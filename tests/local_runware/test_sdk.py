@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
 from tests.local_runware.client import KEY, PATIENCE, IVideoInference, Runware, RunwareAPIError, Starting, new_uuid
 
 

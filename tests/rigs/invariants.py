@@ -5,15 +5,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from adreel.emulator.ledger import Entry, Ledger
+from adreel.emulator.outcomes import SUCCESS
 from adreel.errors import NotFound
-from adreel.local_runware.ledger import Entry, Ledger
-from adreel.local_runware.outcomes import SUCCESS
-from adreel.messages import State
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Attempt, AttemptState, Take, task_uuid
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.takes import Attempt, AttemptState, Take, task_uuid
-from adreel.verification import Finding, verify
-from adreel.views import job_view, session_view
+from adreel.records.verification import Finding, verify
+from adreel.records.views import job_view, session_view
 
 INVARIANTS = {
     "I1": "charge",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from adreel import delivery
 from adreel.errors import ClipUnavailable
-from adreel.media import TEXT
+from adreel.purchase import delivery
 from adreel.storage import Storage
+from adreel.storage.media import TEXT
 
 
 def discard_short(patch: pytest.MonkeyPatch) -> str:

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from adreel.crash_points import visiting
+from adreel.emulator import LocalRunware
+from adreel.emulator.faults import KINDS
 from adreel.errors import AdreelError, InputError, StorageError
-from adreel.jobs import open_scenes, produce_scene, resume_job, start_job
-from adreel.local_runware import LocalRunware
-from adreel.local_runware.faults import KINDS
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Take
+from adreel.purchase import shared_client
+from adreel.purchase.jobs import open_scenes, produce_scene, resume_job, start_job
 from adreel.records import Records
-from adreel.runware_client import RunwareClient, Timing, shared
-from adreel.scenarios import Scenario
+from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Take
+from adreel.storage.crash_points import visiting
 from tests.factories import make_session, write_image
 from tests.rigs.invariants import AT_REST, Violation, check_at_rest, check_kept
 from tests.rigs.tally import NO_FAULT, Tally
@@ -140,7 +141,7 @@ async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None =
     """Crash at each point in turn under one fault (or none: ""), and come back; the folder may be a storage's URL."""
     swept = Swept()
     with (
-        patch.object(shared, "RunwareClient", partial(RunwareClient, timing=QUICK)),
+        patch.object(shared_client, "RunwareClient", partial(RunwareClient, timing=QUICK)),
         tempfile.TemporaryDirectory() as images,
     ):
         for crash_at in range(1, MOST_POINTS):

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-from adreel.downloads import DownloadRules, download
+from adreel.purchase.download import DownloadRules, download
 from adreel.storage import Storage
 
 PIECE = 1_000_000

@@ -8,15 +8,15 @@ from typing import TypeVar
 import pytest
 
 from adreel.errors import NotFound
-from adreel.jobs import end_job, give_up, open_scenes, resume_job, start_job
-from adreel.pruning import prunable, prune
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session
+from adreel.models.takes import AttemptState, Choices, Job
+from adreel.purchase.jobs import end_job, give_up, open_scenes, resume_job, start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import Session
+from adreel.records.pruning import prunable, prune
+from adreel.records.views import choose_take
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState, Choices, Job
-from adreel.views import choose_take
 from tests.factories import NOW, make_session, make_take, save_choices, save_job, store_take
 
 HOOK, CTA = Scenario.HOOK, Scenario.CTA
@@ -104,10 +104,10 @@ def test_two_servers_change_two_scenes(open_records: OpenRecords) -> None:
 def test_two_servers_patch_two_scenes_by_their_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from adreel.api.backend import Backend
-    from adreel.api.sessions import change_scene
-    from adreel.messages import SentChanges
-    from adreel.runs import Runs
+    from adreel.models.api import SentChanges
+    from adreel.orchestration.runs import Runs
+    from adreel.web.backend import Backend
+    from adreel.web.routes.sessions import change_scene
 
     monkeypatch.setenv("ADREEL_STORAGE", str(tmp_path / "outputs"))
     with temporary_settings(updates={PREFECT_API_URL: "http://127.0.0.1:1/api"}):

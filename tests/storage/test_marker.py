@@ -11,14 +11,14 @@ from uuid import uuid4
 import pytest
 
 from adreel.errors import NotFound, StorageError, StorageUnavailable
-from adreel.jobs import end_job, open_scenes, start_job
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Job
+from adreel.purchase.jobs import end_job, open_scenes, start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.records.verification import verify
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.storage.marker import MARKER
-from adreel.takes import Job
-from adreel.verification import verify
 from tests.factories import NOW, make_session, make_take
 from tests.storage.contract import finished
 from tests.storage.servers import S3Server

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.takes import AttemptState
 from tests.factories import make_take
 
 STATES = [AttemptState.STORED, AttemptState.SUBMITTED, AttemptState.RENDERED, AttemptState.ACCEPTED]

@@ -11,8 +11,8 @@ from uuid import UUID
 import httpx
 import pytest
 
+from adreel.orchestration.runs import PrefectUnreachable, Run
 from adreel.records import Records
-from adreel.runs import PrefectUnreachable, Run
 from tests.api.serving import served
 from tests.factories import make_session
 from tests.storyboard.reading import Form, PageReader
@@ -102,6 +102,6 @@ def visitor(records: Records, orders: Orders) -> Iterator[Visitor]:
 @contextmanager
 def visiting(orders: Orders) -> Iterator[httpx.Client]:
     """Serve the test's storage, and lend a client that goes where it is led."""
-    with patch("adreel.api.app.Runs", lambda: orders), served() as client:
+    with patch("adreel.web.app.Runs", lambda: orders), served() as client:
         client.follow_redirects = True
         yield client

@@ -1,10 +1,10 @@
 """What lies in the storage of a test: takes and jobs of the session `ad` in all their states."""
 
-from adreel.jobs import end_job, start_job
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Problem, Take, utc_now
+from adreel.purchase.jobs import end_job, start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.settings import Settings
-from adreel.takes import AttemptState, Problem, Take, utc_now
 from tests.factories import make_take
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from adreel.local_runware import LocalRunware
+from adreel.emulator import LocalRunware
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from adreel.storage import Storage
 from tests.api.stack import free_port, process, until_answered
 from tests.workers import deploy, worker

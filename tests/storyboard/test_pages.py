@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.scenarios import Scenario
 from tests.factories import make_session
 from tests.storyboard.conftest import Orders, Visitor, visiting
 from tests.storyboard.stories import failed, stored, with_job
@@ -190,8 +190,8 @@ def test_static_files_may_be_kept_by_their_version_alone(visitor: Visitor) -> No
 
 
 def test_the_templates_and_static_files_lie_in_the_package() -> None:
-    import adreel.storyboard
+    import adreel.web.pages
 
-    folder = Path(adreel.storyboard.__file__).parent
+    folder = Path(adreel.web.pages.__file__).parent
     assert {path.suffix for path in (folder / "static").iterdir()} == {".css", ".js", ".svg"}
     assert (folder / "templates" / "session.html").is_file()

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from adreel.jobs import end_job
-from adreel.messages import ClipWarning
+from adreel.models.api import ClipWarning
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AsideFile, AttemptState
+from adreel.purchase.jobs import end_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.takes import AsideFile, AttemptState
 from tests.factories import make_session, make_take
 from tests.storyboard.conftest import AWAY, Orders, Visitor
 from tests.storyboard.stories import failed, generating, stored, with_job

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
-from adreel.local_runware.faults import parse_faults
+from adreel.emulator.faults import parse_faults
 from tests.rigs.chaos.figures import collect, tally
 from tests.rigs.chaos.rig import Rig
 from tests.rigs.chaos.stack import Terms, running

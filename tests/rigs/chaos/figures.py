@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from adreel.local_runware.ledger import Ledger
-from adreel.local_runware.outcomes import SUCCESS
+from adreel.emulator.ledger import Ledger
+from adreel.emulator.outcomes import SUCCESS
 from tests.rigs.chaos.judgement import all_takes, bought, lost, open_takes, paid_twice
 from tests.rigs.chaos.rig import Rig
 from tests.rigs.chaos.settling import Settling

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from adreel.local_runware.ledger import Entry, Ledger
-from adreel.local_runware.outcomes import SUCCESS
+from adreel.emulator.ledger import Entry, Ledger
+from adreel.emulator.outcomes import SUCCESS
+from adreel.models.takes import Take
 from adreel.records import Records
 from adreel.settings import Settings
-from adreel.takes import Take
 from tests.rigs.chaos.orders import Order
 from tests.rigs.chaos.stack import KEY
 from tests.rigs.invariants import Violation, check_accounts, check_at_rest, check_kept

@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import parse_session
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import parse_session
 from tests.rigs.chaos.api import Api, ServerAway
 from tests.rigs.chaos.processes import runs
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from adreel.local_runware.ledger import Ledger
+from adreel.emulator.ledger import Ledger
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.rigs.chaos.judgement import check, check_secret

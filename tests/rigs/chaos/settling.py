@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from adreel.local_runware.ledger import Ledger
+from adreel.emulator.ledger import Ledger
 from adreel.records import Records
 from tests.rigs.chaos.api import ServerAway
 from tests.rigs.chaos.judgement import described, open_takes

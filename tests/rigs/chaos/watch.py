@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adreel.errors import AdreelError
-from adreel.media import sha256_of
+from adreel.models.takes import AttemptState, Job, Take
 from adreel.records import Records
-from adreel.takes import AttemptState, Job, Take
+from adreel.storage.media import sha256_of
 from tests.rigs.chaos.processes import ENGINE, marked
 from tests.rigs.chaos.stack import KEY
 from tests.rigs.invariants import Violation

@@ -6,12 +6,12 @@ from typing import Protocol
 from uuid import UUID
 
 from adreel.errors import AdreelError
-from adreel.jobs import end_job, give_up, open_scenes, produce_scene, resume_job, start_job
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges
+from adreel.models.takes import Job
+from adreel.purchase.jobs import end_job, give_up, open_scenes, produce_scene, resume_job, start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges
 from adreel.settings import Settings
-from adreel.takes import Job
 
 SESSION = "ad"
 RETRY_DELAYS = (2, 4, 8, 16, 30)

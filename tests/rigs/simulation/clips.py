@@ -5,9 +5,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from adreel.local_runware.oddities import odd_bytes
-from adreel.probe.decoding import look_into
-from adreel.probe.findings import Findings
+from adreel.emulator.oddities import odd_bytes
+from adreel.purchase.probe.decoding import look_into
+from adreel.purchase.probe.findings import Findings
 from tests.factories import write_film
 
 SECONDS = 1.0

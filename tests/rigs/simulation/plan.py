@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
-from adreel.local_runware.faults import KINDS, SCENARIOS
-from adreel.scenarios import Scenario
+from adreel.emulator.faults import KINDS, SCENARIOS
+from adreel.models.scenarios import Scenario
 from tests.rigs.faulty_storage import ERRORS
 
 MOMENTS = 120

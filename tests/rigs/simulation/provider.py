@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 from runware.utils import RunwareAPIError
 
-from adreel.downloads import Arrived, DownloadRules
+from adreel.emulator.desk import Desk, Terms
+from adreel.emulator.faults import Faults, Point
+from adreel.emulator.ledger import Ledger
+from adreel.emulator.outcomes import SUCCESS
+from adreel.emulator.replies import Delivery, Reply, error
 from adreel.errors import AccountError, ClipUnavailable
-from adreel.local_runware.desk import Desk, Terms
-from adreel.local_runware.faults import Faults, Point
-from adreel.local_runware.ledger import Ledger
-from adreel.local_runware.outcomes import SUCCESS
-from adreel.local_runware.replies import Delivery, Reply, error
-from adreel.runware_client.connection import PING
+from adreel.purchase.download import Arrived, DownloadRules
+from adreel.runware.connection import PING
 from tests.rigs.simulation.clips import clip_bytes
 from tests.rigs.simulation.clock import Clock, VirtualLoop
 
@@ -83,7 +83,7 @@ class Provider:
                 pass
 
     async def download(self, url: str, target: Path, rules: DownloadRules) -> Arrived:
-        """Stand in for `adreel.downloads.download`, under the faults of the download point."""
+        """Stand in for `adreel.purchase.download.download`, under the faults of the download point."""
         rules.check(url)
         await asyncio.sleep(self.latency() * 5)
         entry = self.ledger.find(url.removeprefix(CLIPS).removesuffix(".mp4"))

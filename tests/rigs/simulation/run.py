@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 from unittest.mock import patch
 
 from adreel.errors import AdreelError, InputError
-from adreel.jobs import open_scenes
-from adreel.scenarios import Scenario
-from adreel.sessions import SceneChanges
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges
+from adreel.models.takes import AttemptState
+from adreel.purchase.jobs import open_scenes
 from adreel.settings import Settings
 from adreel.storage.marker import MARKER
-from adreel.takes import AttemptState
 from tests.factories import make_session
 from tests.rigs.faulty_storage import StorageFaults
 from tests.rigs.invariants import Violation, check_at_rest, check_kept
@@ -228,7 +228,11 @@ def _on_another_machine() -> Iterator[None]:
         raise InputError(f"{file!r} is on another machine")
 
     with ExitStack() as stack:
-        for target in ("adreel.prompts.check_image", "adreel.jobs.read_image", "adreel.inputs.read_image"):
+        for target in (
+            "adreel.purchase.request.check_image",
+            "adreel.jobs.read_image",
+            "adreel.records.inputs.read_image",
+        ):
             stack.enter_context(patch(target, refuse))
         yield
 
@@ -241,9 +245,9 @@ def _in_world(world: World) -> Iterator[None]:
     with ExitStack() as stack:
         for target, stand_in in (
             ("runware.Runware", Socket),
-            ("adreel.delivery.download", world.provider.download),
-            ("adreel.delivery.probe", clips.probe),
-            ("adreel.purchase.utc_now", now),
+            ("adreel.purchase.delivery.download", world.provider.download),
+            ("adreel.purchase.delivery.probe", clips.probe),
+            ("adreel.purchase.state_machine.utc_now", now),
             ("adreel.jobs.utc_now", now),
             ("tempfile.tempdir", MEMORY),
         ):

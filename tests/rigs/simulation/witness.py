@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from adreel.local_runware.ledger import Ledger
+from adreel.emulator.ledger import Ledger
 from tests.rigs.invariants import Violation
 
 SENT = {"submitted", "accepted", "failed", "rendered", "stored"}

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from adreel.crash_points import visiting
-from adreel.local_runware.faults import Faults
+from adreel.emulator.faults import Faults
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.storage.crash_points import visiting
 from adreel.storage.objects import Objects
 from tests.rigs.simulation.clock import Clock, VirtualLoop
 from tests.rigs.simulation.disk import Disk

@@ -1,0 +1,205 @@
+"""Campaigns: many ads at once, from a folder of session files, a JSON Lines file, or products and variants in one file.
+
+Each ad is a job of its own, under an id that follows from the campaign's name and the session: whoever runs the
+campaign again, or beside this one, asks for the same clips. One that was cut short goes on by the same command.
+"""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from adreel.campaigns.variants import each_ad
+from adreel.environment.paths import local_path
+from adreel.errors import AdreelError, InputError, StorageError
+from adreel.models.api import State
+from adreel.models.documents import LARGEST, read_document, read_lines
+from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
+from adreel.purchase.request import clip_request
+from adreel.records.views import JobView
+from adreel.settings import Settings
+from adreel.storage import Storage
+from adreel.storage.marker import MARKER
+from adreel.text import clean_line
+
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (".json", ".yaml", ".yml")
+KINDS = f"a {' or '.join(LINES)} file, a folder of {', '.join(SUFFIXES)} files, or one of products and variants"
+SHOWN = 20
+"""Maximum problems and failures that are listed; the rest are counted."""
+
+
+def campaign_name(source: str, name: str = "") -> str:
+    """Return the name of a campaign: that of its file or folder if it was given none."""
+    if name:
+        return check_id(name, "campaign")
+    own = PurePosixPath(source.rstrip("/")).stem
+    if not re.fullmatch(ID_PATTERN, own):
+        raise InputError(f"a campaign can't be called {own!r} like its source: give it another name (--name)")
+    return own
+
+
+def job_of(campaign: str, session_id: str) -> str:
+    """Return the id of the job that makes an ad of a campaign."""
+    return str(UUID(bytes=sha256(f"{campaign}/{session_id}".encode()).digest()[:16], version=4))
+
+
+def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> Iterator[Session]:
+    """Yield the sessions of a source one after the other, or every so many-th; InputError names the first bad one."""
+    folder = _folder_of(source)
+    for number, (place, data) in enumerate(_entries(settings, source)):
+        if number % parts == part - 1:
+            yield _session(place, data, folder)
+
+
+def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> int:
+    """Count the sessions of a source; InputError lists what keeps any from being bought, before the first one is."""
+    problems: list[str] = []
+    seen: set[bytes] = set()
+    count, folder = 0, _folder_of(source)
+    for place, data in _entries(settings, source):
+        count += 1
+        try:
+            session = _session(place, data, folder)
+            for scene in session.scene_descriptions:
+                clip_request(session, scene, settings)
+            mark = sha256(session.session_id.encode()).digest()[:8]
+            if mark in seen:
+                raise InputError(f"{place}: session_id {session.session_id!r} is there twice")
+            seen.add(mark)
+        except AdreelError as error:
+            problems.append(str(error))
+    if not count:
+        if others := left_out(settings, source):
+            source = f"{source} (with {others})"
+        raise InputError(f"{source} holds no sessions: expected {KINDS}")
+    if problems:
+        more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        shown = "\n".join(problems[:SHOWN])
+        raise InputError(f"{len(problems)} sessions of {source} are not good, nothing was bought:\n{shown}{more}")
+    return len(range(part - 1, count, parts))
+
+
+def left_out(settings: Settings, source: str) -> str:
+    """Return the names of ignored files in a campaign's folder, as text; empty if all are session files."""
+    storage, name = _opened(settings, source)
+    names = [] if name else [each for each in storage.names("") if not _is_session_file(each) and each != MARKER]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
+
+
+def _is_session_file(name: str) -> bool:
+    # The session files of a campaign may be in the storage itself.
+    return name.lower().endswith(SUFFIXES) and name != MARKER
+
+
+def _folder_of(source: str) -> Path | None:
+    """Return the base folder of a source's relative image paths; None for a remote source."""
+    if (path := local_path(source)) is None:
+        return None
+    return Path(path) if Path(path).is_dir() else Path(path).parent
+
+
+def _session(place: str, data: Any, folder: Path | None) -> Session:
+    if not isinstance(data, dict) or not data.get("session_id"):
+        raise InputError(f"{place}: a session of a campaign needs a session_id: it is what a second run knows it by")
+    return parse_session(data, place, folder=folder)
+
+
+def _opened(settings: Settings, source: str) -> tuple[Storage, str]:
+    """Return the folder of a source and its file name; the name is empty for a folder."""
+    same_kind = source.partition("://")[0] == settings.storage.partition("://")[0]
+    options = settings.file_system_options if same_kind else {}
+    if (path := local_path(source)) is not None:
+        source = path
+    folder, _, name = source.rpartition("/")
+    if name.lower().endswith(LINES + SUFFIXES):
+        return Storage(folder or ("/" if source.startswith("/") else "."), options), name
+    return Storage(source, options), ""
+
+
+def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
+    storage, name = _opened(settings, source)
+    if not name:
+        if storage.is_local and not Path(storage.location("")).is_dir():
+            raise InputError(f"{source} is no source of a campaign: expected {KINDS}")
+        for each in storage.names(""):
+            if _is_session_file(each):
+                yield each, _document(storage, each)
+    elif name.lower().endswith(LINES):
+        with _file(storage, name) as stream:
+            yield from read_lines(stream, name)
+    else:
+        yield from each_ad(_document(storage, name), name)
+
+
+def _document(storage: Storage, name: str) -> Any:
+    with _file(storage, name) as stream:
+        return read_document(stream.read(LARGEST + 1), name)
+
+
+def _file(storage: Storage, name: str) -> BinaryIO:
+    location = storage.location(name)
+    if storage.is_local and Path(location).exists() and not Path(location).is_file():
+        raise InputError(f"can't read {location}: it is no regular file; write a / behind a folder's name")
+    try:
+        stream = storage.open(name)
+    except FileNotFoundError as error:
+        # The file system of https says so as well if the server can't be reached.
+        if reason := clean_line(str(error.__cause__ or "")):
+            raise InputError(f"can't read {location}: {reason}") from None
+        raise InputError(f"there is no {location}") from None
+    except StorageError as error:
+        if storage.is_local and isinstance(error.__cause__, OSError):
+            # The storage's advice names ADREEL_STORAGE, which is not the place of this file.
+            raise InputError(f"can't read {location}: {error.__cause__.strerror}") from None
+        raise
+    return io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
+
+
+@dataclass
+class Tally:
+    """Totals of a campaign's ads so far, of constant size for any number of ads."""
+
+    ads: int
+    states: Counter[State] = field(default_factory=Counter)
+    scenes: Counter[State] = field(default_factory=Counter)
+    cost: float = 0.0
+    all_costs_known: bool = True
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """How many ads have ended, one way or the other."""
+        return self.states.total()
+
+    def add(self, view: JobView) -> None:
+        """Count an ad that has ended."""
+        self.states[view.overall_status] += 1
+        self.scenes.update(scene.status for scene in view.scenes)
+        self.cost += sum(scene.cost or 0 for scene in view.scenes)
+        # A job without a sent order costs 0, which is not an unknown cost.
+        self.all_costs_known &= view.cost is not None or not any(scene.progress for scene in view.scenes)
+        self._note(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error)
+
+    def add_failure(self, session_id: str, reason: str) -> None:
+        """Count an ad that could not even begin."""
+        self.states[State.FAILED] += 1
+        self._note([f"{session_id}: {reason}"])
+
+    def _note(self, failures: Iterable[str]) -> None:
+        self.failures = [*self.failures, *failures][:SHOWN]
+
+    @property
+    def money(self) -> str:
+        """Sum of the known costs in USD."""
+        return f"{'' if self.all_costs_known else 'at least '}USD {self.cost:.2f}"
+
+    def __str__(self) -> str:
+        ads = [f"{self.states[state]} {state}" for state in State if self.states[state]]
+        return f"{self.done} of {self.ads} ads ({', '.join(ads) or 'none yet'}), {self.money}"

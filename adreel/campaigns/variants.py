@@ -1,0 +1,67 @@
+"""Product facts times variants: one file from which a campaign makes an ad of each product in each variant.
+
+A product is the facts of a session; a variant is scenes in words, and whatever it has otherwise than the product. In
+the words of a scene, `{main_benefit}` stands for that fact.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from adreel.errors import InputError
+from adreel.models.sessions import Session
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+LONGEST_FACT = 4000
+FACTS = [name for name in Session.model_fields if name != "scene_descriptions"]
+
+
+def each_ad(data: Any, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a place and the data of a session for each product in each variant, one product after the other."""
+    products, variants = _listed(data, "products", "session_id", file), _listed(data, "variants", "variant", file)
+    for product in products:
+        for variant in variants:
+            place = f"{file}, {product['session_id']} in variant {variant['variant']}"
+            yield place, _ad(product, variant, place)
+
+
+def _listed(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:
+    entries = data.get(kind) if isinstance(data, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{file} has no list of {kind}: a campaign in one file needs products and variants")
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict) or entry.get(key) in (None, ""):
+            raise InputError(f"{file}: number {number} of its {kind} needs a {key}: the ads are known by it")
+        if isinstance(entry[key], bool) or not isinstance(entry[key], str | int):
+            raise InputError(
+                f"{file}: {key} of number {number} of its {kind} is read as {entry[key]!r}: put it in quotes"
+            )
+    return entries
+
+
+def _ad(product: dict[str, Any], variant: dict[str, Any], place: str) -> dict[str, Any]:
+    otherwise = {name: value for name, value in variant.items() if name != "variant"}
+    facts = {**product, **otherwise}
+    scenes = _filled(facts.pop("scene_descriptions", []), facts, place)
+    return {**facts, "session_id": f"{product['session_id']}-{variant['variant']}", "scene_descriptions": scenes}
+
+
+def _filled(value: Any, facts: dict[str, Any], place: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(each, facts, place) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, facts, place) for each in value]
+    if not isinstance(value, str):
+        return value
+
+    def fact(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in FACTS or name not in facts:
+            raise InputError(f"{place}: {found[0]} is no fact of it; there are {', '.join(sorted(facts))}")
+        said = facts[name]
+        text = ", ".join(map(str, said)) if isinstance(said, list) else str(said)
+        if len(text) > LONGEST_FACT:
+            raise InputError(f"{place}: {name} has {len(text)} characters: at most {LONGEST_FACT} fit into {found[0]}")
+        return text
+
+    return PLACEHOLDER.sub(fact, value)

@@ -1,0 +1,121 @@
+"""The commands that set a server up and keep a studio running: like the flows, what they call lies above `adreel`."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from adreel.cli.output import printable
+from adreel.environment.proxies import unify_proxies
+from adreel.errors import InputError
+from adreel.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+
+def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs: int) -> None:
+    """Start the studio, say where it is, and keep it running until Ctrl-C."""
+    from adreel.deployments.auth import auth_file
+    from adreel.deployments.studio import Terms, running
+
+    began = time.monotonic()
+    unify_proxies()
+    settings = Settings.load()
+    terms = Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs)
+    with running(settings, terms, _tell) as studio:
+        file = auth_file(folder)
+        provider = "the local Runware renders, nothing is spent" if settings.is_local else "Runware"
+        # Output that is not a terminal may be a log that others can read.
+        sign_in = f"{studio.prefect_auth}  (kept in {file})" if sys.stdout.isatty() else f"the password in {file}"
+        _tell(f"""
+  Storyboard  {studio.pages_url}
+  Prefect     {studio.prefect_url}
+  Sign in     {sign_in}
+  Shell       . {file}   for prefect and adreel commands on this studio
+  Clips       {studio.storage}
+  Provider    {provider}
+  Logs        {folder / "logs"}
+
+Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on at the next start.""")
+        studio.keep(_tell)
+
+
+def _tell(line: str) -> None:
+    # A closed terminal or a full disk must not disturb the studio or its shutdown.
+    with suppress(OSError):
+        typer.echo(printable(line))
+
+
+def carry_out_runs(*, pool: str, name: str | None, limit: int, with_healthcheck: bool) -> None:
+    """Serve a work pool until Ctrl-C."""
+    with _server() as client:
+        from adreel.deployments.worker import work
+        from adreel.orchestration.errors import check_server
+
+        check_server(client)
+        work(client, pool, name, limit, with_healthcheck=with_healthcheck)
+
+
+def deploy_all() -> None:
+    """Bring the Prefect server at PREFECT_API_URL in line, and say what was done."""
+    with _server() as client:
+        from adreel.deployments.deploy import deploy
+        from adreel.orchestration.errors import check_server
+
+        check_server(client)
+        for line in deploy(client, Settings.load()):
+            _tell(line)
+
+
+def examine_all(*, as_json: bool) -> int:
+    """Check what a job needs and show each finding as it comes; returns the exit code."""
+    from adreel.cli.display import print_json, print_line
+    from adreel.orchestration.errors import prefect_errors
+
+    unify_proxies()
+    with prefect_errors():
+        from adreel.deployments.doctor import examine
+    findings = []
+    for finding in examine(Settings.load()):
+        findings.append(finding)
+        if not as_json:
+            print_line(f"{'ok ' if finding.is_well else 'NOT'}  {finding.what}: {finding.found}")
+            if finding.advice:
+                print_line(f"     -> {finding.advice}")
+    if as_json:
+        print_json(findings)
+    return 0 if all(finding.is_well for finding in findings) else 1
+
+
+def watch_runs(*, silence: float, start: float, retries: int) -> None:
+    """Bring runs of dead workers back; returns never."""
+    # Recovery has its own retries, with shorter pauses than Prefect's client.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
+    with _server() as client:
+        from adreel.deployments.recovery import Recovery, Terms
+
+        _tell(f"Watching the runs of {client.api_url}")
+        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(_tell)
+
+
+@contextmanager
+def _server() -> Iterator["SyncPrefectClient"]:
+    """Give a client of the server that the environment names: the embedded one would end with the command."""
+    unify_proxies()
+    from adreel.orchestration.errors import prefect_errors
+
+    with prefect_errors():
+        from prefect.settings import PREFECT_API_URL
+
+        from adreel.orchestration.client import sync_client
+
+        if not PREFECT_API_URL.value():
+            raise InputError("PREFECT_API_URL is not set: name the Prefect server that this is about")
+        with sync_client() as client:
+            yield client

@@ -1,0 +1,116 @@
+"""Clips that differ from their order, as real providers and encoders have produced them.
+
+Most are made from the correct MP4 by changing its boxes, without any code of the probe.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import av
+
+from adreel.emulator.clip import Clip
+
+Change = Callable[[bytes], bytes]
+
+SHARES = {"shorterVideo": 0.5, "slightlyShorterVideo": 0.88}
+"""Rendered fraction of the ordered length."""
+LEFT_OUT_SECONDS = 2
+LEFT_OUT_SHARE = 0.4
+QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+WEBM_SIDE = 160
+# One red pixel.
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
+
+
+def odd_clip(oddity: str, clip: Clip) -> Clip:
+    """Return the clip to render for an oddity."""
+    return replace(clip, frames=max(1, int(clip.frames * SHARES.get(oddity, 1))))
+
+
+def odd_bytes(oddity: str, mp4: bytes) -> bytes:
+    """Return the bytes of a rendered clip as an oddity has them."""
+    return CHANGES.get(oddity, bytes)(mp4)
+
+
+def _with_cover(mp4: bytes) -> bytes:
+    """Put a picture into `moov/udta/meta/ilst/covr`, in front of the tracks."""
+    data = _box(b"data", struct.pack(">II", 14, 0) + PNG)
+    handler = _box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
+    udta = _box(b"udta", _box(b"meta", bytes(4) + handler + _box(b"ilst", _box(b"covr", data))))
+    moov = mp4.index(b"moov") - 4
+    end = moov + struct.unpack(">I", mp4[moov : moov + 4])[0]
+    tracks = mp4.index(b"trak", moov) - 4
+    movie = mp4[moov + 8 : tracks] + udta + mp4[tracks:end]
+    if mp4.index(b"mdat") > moov:
+        movie = _moved(movie, len(udta))
+    return mp4[:moov] + _box(b"moov", movie) + mp4[end:]
+
+
+def _moved(movie: bytes, distance: int) -> bytes:
+    """Return the boxes of `moov` for pictures and sound that lie further behind."""
+    start = movie.find(b"stco")
+    while start >= 0:
+        count = struct.unpack(">I", movie[start + 8 : start + 12])[0]
+        end = start + 12 + 4 * count
+        places = (place + distance for place in struct.unpack(f">{count}I", movie[start + 12 : end]))
+        movie = movie[: start + 12] + struct.pack(f">{count}I", *places) + movie[end:]
+        start = movie.find(b"stco", end)
+    return movie
+
+
+def _with_edit_list(mp4: bytes) -> bytes:
+    """Leave the beginning out, with its key picture, by the edit list of the pictures' track."""
+    start, scale_at = mp4.index(b"elst"), mp4.index(b"mdhd") + 16
+    scale, movie_scale = (struct.unpack(">I", mp4[at : at + 4])[0] for at in (scale_at, mp4.index(b"mvhd") + 16))
+    length, media_time = struct.unpack(">Ii", mp4[start + 12 : start + 20])
+    left_out = min(LEFT_OUT_SECONDS, length / movie_scale * LEFT_OUT_SHARE)
+    edit = struct.pack(">Ii", int(length - left_out * movie_scale), media_time + int(left_out * scale))
+    return mp4[: start + 12] + edit + mp4[start + 20 :]
+
+
+def _rotated(mp4: bytes) -> bytes:
+    start = mp4.index(b"tkhd") + 4 + 40
+    return mp4[:start] + QUARTER_TURN + mp4[start + len(QUARTER_TURN) :]
+
+
+def _as_webm(mp4: bytes) -> bytes:
+    target = io.BytesIO()
+    with (
+        av.open(io.BytesIO(mp4), "r") as source,
+        av.open(target, "w", format="webm", options={"fflags": "+bitexact"}) as container,
+    ):
+        video = source.streams.video[0]
+        stream = container.add_stream("libvpx", rate=video.average_rate)
+        scale = min(1.0, WEBM_SIDE / max(video.width, video.height))
+        stream.width, stream.height = (max(16, int(side * scale) // 2 * 2) for side in (video.width, video.height))
+        # The bytes of the "realtime" deadline would depend on the load of the machine.
+        stream.pix_fmt, stream.options = "yuv420p", {"deadline": "good", "cpu-used": "5", "threads": "1"}
+        for frame in source.decode(video):
+            container.mux(stream.encode(frame.reformat(stream.width, stream.height, "yuv420p")))
+        container.mux(stream.encode(None))
+    return target.getvalue()
+
+
+def _undecodable(mp4: bytes) -> bytes:
+    return Random(len(mp4)).randbytes(len(mp4))  # noqa: S311 - the same noise every time
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+CHANGES: dict[str, Change] = {
+    "coverArtFirst": _with_cover,
+    "editList": _with_edit_list,
+    "rotatedVideo": _rotated,
+    "webmBytes": _as_webm,
+    "undecodableBytes": _undecodable,
+}
+
+ODDITIES = frozenset({*SHARES, *CHANGES})

@@ -1,0 +1,235 @@
+"""Messages of the HTTP API: requests, answers, and views of a scene."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Identifier, SceneChanges, SceneDescription, Session
+from adreel.text import control_character
+
+SENT = ConfigDict(extra="forbid", str_strip_whitespace=True)
+WebImage = Annotated[str, Field(pattern=r"^https://", max_length=2000)]
+
+
+class State(StrEnum):
+    """State of a scene, a job or a session; `partial` is for jobs and sessions only."""
+
+    GENERATING = "generating"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    PARTIAL = "partial"
+
+
+class ClipWarning(BaseModel):
+    """A difference between a stored clip and its order: a code for machines, a message for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str = Field(examples=["shorterThanAsked"])
+    message: str = Field(examples=["it lasts 4.40 s, 5 s were asked for"])
+
+
+class SceneVideo(BaseModel):
+    """The current clip of a scene, as people and pages need it."""
+
+    scenario: Scenario
+    video_url: str | None = None
+    duration: float | None = Field(None, description="Seconds, as measured in the stored clip")
+    status: State
+    created_at: datetime
+    cost: float | None = Field(None, description="USD as reported by the provider; null is unknown")
+    seed: int | None = None
+    poster_url: str | None = None
+    take: str = Field(description="The job that bought it")
+    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
+
+
+class Sent(BaseModel):
+    """Base of requests: refuses unknown fields, and control characters that databases or terminals can't take."""
+
+    model_config = SENT
+
+    @field_validator("*", mode="after", check_fields=False)
+    @classmethod
+    def _without_control_characters(cls, value: object) -> object:
+        texts = value if isinstance(value, list) else [value]
+        for text in texts:
+            if isinstance(text, str) and (character := control_character(text)):
+                raise ValueError(f"the control character {character} is not allowed")
+        return value
+
+
+class SentScene(Sent, SceneDescription):
+    """One scene in words."""
+
+    model_config = SENT
+
+    # The file names that people may write on their own machine would open the server's files to callers.
+    first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
+
+
+class SentChanges(Sent, SceneChanges):
+    """Changes of a scene. Omitted fields keep their values."""
+
+    model_config = ConfigDict(
+        **SENT, json_schema_extra={"examples": [{"visual_description": "A moth circles the lamp", "seed": 7}]}
+    )
+
+    first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
+
+
+class SentSession(Sent, Session):
+    """A new session: product facts and one to four scenes in words."""
+
+    model_config = ConfigDict(
+        **SENT,
+        json_schema_extra={
+            "examples": [
+                {
+                    "session_id": "abc-123",
+                    "product_name": "GlowCap",
+                    "brand_tone": "calm, witty",
+                    "scene_descriptions": [
+                        {"scenario": "hook", "visual_description": "A lamp falls into a lake and keeps shining"},
+                        {"scenario": "problem", "visual_description": "A tent in the dark, somebody looks for a match"},
+                        {"scenario": "solution", "visual_description": "A cap on a bottle lights the whole tent"},
+                        {"scenario": "cta", "visual_description": "The lamp on white, the name appears beside it"},
+                    ],
+                }
+            ]
+        },
+    )
+
+    scene_descriptions: list[SentScene] = Field(min_length=1, max_length=4)  # type: ignore[assignment]
+
+
+class VideoGenerationRequest(Sent):
+    """Start a job for a stored session."""
+
+    model_config = ConfigDict(**SENT, json_schema_extra={"examples": [{"session_id": "abc-123"}]})
+
+    session_id: Identifier
+    scenarios: list[Scenario] | None = Field(None, min_length=1, description="A subset; all four if missing")
+
+
+class VideoRegenerateRequest(SentChanges):
+    """Buy a new take of one scene, perhaps with some fields of its description changed."""
+
+    model_config = ConfigDict(
+        **SENT,
+        json_schema_extra={
+            "examples": [{"session_id": "abc-123", "scenario": "hook", "visual_description": "A moth circles the lamp"}]
+        },
+    )
+
+    session_id: Identifier
+    scenario: Scenario
+
+    @property
+    def changes(self) -> SceneChanges:
+        """The changed fields alone."""
+        return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude={"session_id", "scenario"}))
+
+
+class TakeChoice(Sent):
+    """Choose a take of a scene."""
+
+    model_config = ConfigDict(**SENT, json_schema_extra={"examples": [{"take": "35f85e76"}]})
+
+    take: str = Field(
+        min_length=1, max_length=64, description="Its job's id, the start of it, or the eight characters of its clip"
+    )
+
+
+class VideoGenerationResponse(BaseModel):
+    """A job was started."""
+
+    success: bool
+    message: str = Field(examples=["Video generation started for 4 scenes"])
+    job_id: str = Field(description="For status, events and cancel", examples=["3097ff71-41eb-4f32-87bb-83b77b4d2311"])
+
+
+class VideoRegenerateResponse(VideoGenerationResponse):
+    """A new take was started, or with `wait` has ended."""
+
+    video_url: str | None = Field(None, description="Where the clip is, once it is stored")
+
+
+class VideoSceneStatus(BaseModel):
+    """One scene of a job."""
+
+    scenario: Scenario
+    status: State
+    progress: int = Field(ge=0, le=100)
+    video_url: str | None = Field(None, examples=["/outputs/abc-123_hook_35f85e76.mp4"])
+    error: str | None = None
+    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
+
+
+class VideoStatusResponse(BaseModel):
+    """A job and its scenes, derived from the take records alone."""
+
+    job_id: str
+    overall_status: State
+    scenes: list[VideoSceneStatus]
+
+
+class SessionSummary(BaseModel):
+    """A session as a list shows it; `state` is null before its first job."""
+
+    session_id: str
+    product_name: str
+    state: State | None
+    cost: float | None = Field(description="USD over all takes; null is unknown")
+    updated_at: datetime | None
+    scene_videos: list[SceneVideo]
+
+
+class SessionPage(BaseModel):
+    """Some sessions, by their ids; `next` asks for those behind them."""
+
+    sessions: list[SessionSummary]
+    next: str | None = Field(description="Send it as `after`; null on the last page")
+    unreadable: list[str] = Field(description="Why sessions of this page are missing")
+
+
+class SessionDetails(Session):
+    """A session with the current clips of its scenes."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: State | None
+    cost: float | None = Field(description="USD over all takes; null is unknown")
+    updated_at: datetime | None
+    scene_videos: list[SceneVideo]
+
+
+class TakeView(BaseModel):
+    """A take of a scene."""
+
+    take: str = Field(description="The eight characters that name its clip")
+    job_id: str
+    scenario: Scenario
+    status: State
+    progress: int
+    is_current: bool
+    created_at: datetime
+    updated_at: datetime
+    video_url: str | None
+    poster_url: str | None
+    duration: float | None
+    cost: float | None
+    seed: int | None
+    error: str | None
+    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
+    aside_url: str | None = Field(None, description="URL of a paid file that is not a playable MP4")
+    scene: SceneDescription = Field(description="The description that it was bought with")
+
+
+class TakeList(BaseModel):
+    """The takes of a scene, the oldest first."""
+
+    takes: list[TakeView]

@@ -1,0 +1,299 @@
+"""A take: what one job buys for one scene, as it is recorded.
+
+An attempt is one Runware task of a take. It goes planned -> submitted -> accepted -> rendered -> stored, or
+ends as failed. The record moves before the world does: `submitted` is durable before the submit leaves, so a
+run that comes back always knows which UUID to ask for.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from adreel.errors import AdreelError, NoCredits, RenderFailed, UnknownFailure
+from adreel.models.api import ClipWarning, State
+from adreel.models.migrations import SCHEMA_VERSION
+from adreel.models.runners import Runner
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Identifier, SceneChanges, SceneDescription
+from adreel.text import clean_text
+
+LONGEST_PROBLEM = 4000
+
+PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetched": 80, "stored": 100}
+
+
+class AttemptState(StrEnum):
+    """How far a Runware task has come, by what is known for certain; each member knows more than those before."""
+
+    PLANNED = "planned"
+    SUBMITTED = "submitted"
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+    RENDERED = "rendered"
+    STORED = "stored"
+
+
+class Record(BaseModel):
+    """Base of all stored records; unknown fields survive a rewrite."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: int = SCHEMA_VERSION
+
+
+class Problem(BaseModel):
+    """Why something ended without its clip, in words for people and a code for machines."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Describe an error."""
+        if isinstance(error, AdreelError):
+            return cls(code=error.code, message=clean_text(str(error), LONGEST_PROBLEM), retryable=error.retryable)
+        return cls(code="unexpected", message=clean_text(f"{type(error).__name__}: {error}"))
+
+
+class ClipRequest(BaseModel):
+    """A fully resolved order. A resume sends it unchanged, even if the settings have changed."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
+
+    model: str
+    prompt: str
+    duration: float
+    width: int
+    height: int
+    seed: int | None = None
+    first_frame: str | None = Field(None, description="An https URL, or the reference of a copied image")
+
+
+class Clip(BaseModel):
+    """A clip as it was measured before it was stored; sizes in bytes and pixels, duration in seconds."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    file: str
+    poster: str | None = Field(None, description="Null if no poster could be made")
+    sha256: str
+    size: int
+    duration: float
+    width: int
+    height: int
+    warnings: list[ClipWarning] = Field(default_factory=list)
+
+
+class AsideFile(BaseModel):
+    """A paid file that is not a playable MP4, kept in the storage for a person to check; `size` in bytes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: str
+    sha256: str
+    size: int
+    reason: str
+
+
+class Attempt(BaseModel):
+    """One Runware task of a take."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    uuid: UUID
+    state: AttemptState = AttemptState.PLANNED
+    created_at: AwareDatetime
+    accepted_at: AwareDatetime | None = Field(None, description="When Runware was known to have the task")
+    slot: UUID | None = Field(None, description="The slot it was last in flight with: whoever comes back takes it over")
+    url: str | None = None
+    cost: float | None = None
+    seed: int | None = None
+    problem: Problem | None = None
+    aside: AsideFile | None = Field(None, description="The paid file if it is not a playable MP4")
+    published_sha256: list[str] = Field(default_factory=list, description="Digests that runners were about to publish")
+    interrupted_sha256: str | None = Field(None, description="Digest of the last download that broke off")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Runware may have a task for it whose clip is not home yet."""
+        return self.state in {AttemptState.SUBMITTED, AttemptState.ACCEPTED, AttemptState.RENDERED}
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether its slot, if it has one, is in use: by a run that works on it, or by one that was killed."""
+        return self.state in {AttemptState.PLANNED, AttemptState.SUBMITTED, AttemptState.ACCEPTED}
+
+    @property
+    def knowledge(self) -> float:
+        """How much is known of the task; that Runware refused it says less than that it has accepted it."""
+        if self.state == AttemptState.FAILED and self.aside is not None:
+            return list(AttemptState).index(AttemptState.RENDERED) + 0.5
+        if self.state == AttemptState.FAILED and self.accepted_at is None:
+            return list(AttemptState).index(AttemptState.SUBMITTED) + 0.5
+        return list(AttemptState).index(self.state)
+
+
+class Take(Record):
+    """The purchase of one job for one scene."""
+
+    session_id: str
+    scenario: Scenario
+    job_id: str
+    number: int = Field(0, ge=0, description="Its place among the takes of its scene; 0 in records of earlier versions")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    scene: SceneDescription
+    request: ClipRequest
+    attempts: list[Attempt] = Field(default_factory=list)
+    progress: int = Field(0, ge=0, le=100)
+    problem: Problem | None = Field(None, description="Why its job gave up, for good or until a resume")
+    clip: Clip | None = None
+    pruned_at: AwareDatetime | None = Field(None, description="When `adreel prune` began to remove it: it is over")
+
+    @property
+    def state(self) -> Literal[State.GENERATING, State.COMPLETED, State.FAILED]:
+        """The state of the scene that this take is for."""
+        if self.is_stored:
+            return State.COMPLETED
+        return State.FAILED if self.problem else State.GENERATING
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its clip is verified and home."""
+        return bool(self.attempts) and self.attempts[-1].state == AttemptState.STORED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for a clip that may have been paid."""
+        return bool(self.attempts) and self.attempts[-1].is_open
+
+    @property
+    def cost(self) -> float | None:
+        """USD over all attempts that were sent: 0 for a refused one, null if an accepted one is not known."""
+        sent = [attempt for attempt in self.attempts if attempt.state != AttemptState.PLANNED]
+        costs = [0.0 if self._was_refused(attempt) else attempt.cost for attempt in sent]
+        known = [cost for cost in costs if cost is not None]
+        return round(sum(known), 6) if known and len(known) == len(costs) else None
+
+    def _was_refused(self, attempt: Attempt) -> bool:
+        """Whether Runware refused the attempt's task instead of accepting it."""
+        if attempt.accepted_at is not None:
+            return False
+        if attempt.state == AttemptState.SUBMITTED:
+            # The take waits for credits. The client has checked whether an earlier submit was accepted.
+            return self.problem is not None and self.problem.code == NoCredits.code
+        if attempt.state != AttemptState.FAILED:
+            return False
+        # The report of a failed render can overtake the news of its acceptance.
+        if attempt.problem and attempt.problem.code in {RenderFailed.code, UnknownFailure.code}:
+            return False
+        # Records of earlier versions lack `accepted_at`: there, the progress tells whether a task was accepted.
+        return self.progress < PROGRESS["accepted"] or any(each.accepted_at for each in self.attempts)
+
+    @property
+    def warnings(self) -> list[ClipWarning]:
+        """Differences between its stored clip and its order."""
+        return self.clip.warnings if self.is_stored and self.clip else []
+
+    @property
+    def aside(self) -> AsideFile | None:
+        """The paid file that was kept aside instead of a clip."""
+        attempt = self.attempts[-1] if self.attempts else None
+        return attempt.aside if attempt and attempt.state == AttemptState.FAILED else None
+
+    @property
+    def handle(self) -> str:
+        """The eight characters that name it in its clip's file name."""
+        return random_part(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
+
+    @property
+    def position(self) -> tuple[bool, int, float, int]:
+        """How far it has come, to compare versions of one take's record."""
+        return self.is_stored, len(self.attempts), self.attempts[-1].knowledge if self.attempts else 0, self.progress
+
+    def can_go_on(self, attempts_allowed: int) -> bool:
+        """Whether its clip may still come home without anybody's decision to spend more than is allowed."""
+        if self.pruned_at is not None:
+            return False
+        if not self.attempts or self.attempts[-1].state != AttemptState.FAILED:
+            return not self.is_stored
+        problem = self.attempts[-1].problem
+        return problem is not None and problem.retryable and len(self.attempts) < attempts_allowed
+
+    def plan_attempt(self, now: datetime) -> Attempt:
+        """Add the next attempt, with the UUID that any runner of this job computes for it."""
+        uuid = task_uuid(self.job_id, self.scenario, len(self.attempts) + 1)
+        self.attempts.append(Attempt(uuid=uuid, created_at=now))
+        return self.attempts[-1]
+
+    def advance(self, state: AttemptState) -> None:
+        """Move the current attempt on; progress follows and never falls."""
+        self.attempts[-1].state = state
+        self.reach(state.value)
+
+    def reach(self, step: str) -> None:
+        """Raise the progress to that of a step."""
+        self.progress = max(self.progress, PROGRESS.get(step, 0))
+
+
+class Job(Record):
+    """Which session and scenarios a job is about."""
+
+    job_id: str
+    session_id: Identifier
+    scenarios: list[Scenario] = Field(min_length=1)
+    changes: SceneChanges | None = Field(None, description="What its takes shall have otherwise than the session")
+    created_at: AwareDatetime
+    rounds: int = Field(1, ge=1, description="How often it was started after having ended: each may buy anew")
+    ended_at: AwareDatetime | None = None
+    cancelled_at: AwareDatetime | None = Field(None, description="When a person ended it before its run did")
+    runner: Runner | None = Field(None, description="The run that works on it now, if that is known")
+
+    @property
+    def run_id(self) -> str:
+        """The flow run that works on it or did last: the run of its own id, a campaign or a resume."""
+        return self.runner.run_id if self.runner else self.job_id
+
+
+class Choices(Record):
+    """The takes that a person has chosen: scenario -> job_id."""
+
+    takes: dict[Scenario, str]
+
+    def with_take(self, take: Take) -> Self:
+        """Return them with another take of a scene."""
+        return self.model_copy(update={"takes": {**self.takes, take.scenario: take.job_id}})
+
+    def without_take(self, take: Take) -> Self:
+        """Return them without a take, if it is chosen."""
+        chosen = (take.scenario, take.job_id)
+        rest = {scenario: job_id for scenario, job_id in self.takes.items() if (scenario, job_id) != chosen}
+        return self.model_copy(update={"takes": rest})
+
+
+def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:
+    """Return the taskUUID of an attempt (from 1): the same on any machine, shaped as a v4."""
+    digest = hashlib.sha256(f"{job_id}/{scenario.value}/{attempt}".encode()).digest()
+    return UUID(bytes=digest[:16], version=4)
+
+
+def random_part(uuid: UUID) -> str:
+    """Return the part of a taskUUID that goes into file names."""
+    return uuid.hex[:8]
+
+
+def clip_name(take: Take, suffix: str = ".mp4") -> str:
+    """Return the file name of the clip (or poster) of the current attempt."""
+    return f"{take.session_id}_{take.scenario.value}_{random_part(take.attempts[-1].uuid)}{suffix}"
+
+
+def utc_now() -> datetime:
+    """Return the time that records carry."""
+    return datetime.now(UTC)

@@ -1,0 +1,82 @@
+"""Detection of jobs with a live run. A second run beside it would only double the polls."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from adreel.errors import AdreelError
+from adreel.models.takes import Job, utc_now
+from adreel.records import Records
+
+FRESH = timedelta(seconds=60)
+SILENCE = timedelta(seconds=90)
+"""Three heartbeats: a run without a sign of life for so long counts as dead."""
+BEGINNING = timedelta(seconds=90)
+"""Grace period of a new run before its first heartbeat."""
+PATIENCE_SECONDS = 10.0
+
+log = logging.getLogger("adreel.jobs")
+
+
+def at_work_elsewhere(records: Records, jobs: list[Job], own_run: str = "") -> list[Job]:
+    """Return the jobs with a live run, judged by its process or its heartbeats; in doubt a job counts as free."""
+    others = [job for job in jobs if job.runner and job.ended_at is None and job.run_id != own_run]
+    alive = {job.job_id: job.runner.is_alive for job in others if job.runner}
+    far = [job for job in others if alive[job.job_id] is None]
+    if far:
+        alive |= _alive_far_away(records, far)
+    return [job for job in others if alive[job.job_id]]
+
+
+def _alive_far_away(records: Records, jobs: list[Job]) -> dict[str, bool]:
+    try:
+        live = asyncio.run(_live_runs({job.run_id for job in jobs}))
+    except Exception as error:
+        log.info("Prefect can't be asked which runs are alive: %s", error or type(error).__name__)
+        live = None
+    return {job.job_id: _is_fresh(records, job) if live is None else job.run_id in live for job in jobs}
+
+
+async def _live_runs(run_ids: set[str]) -> set[str] | None:
+    """Return the runs with a recent sign of life; None without a Prefect server."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - seconds, and rarely needed
+    from prefect.client.schemas.filters import (  # noqa: PLC0415
+        FlowRunFilter,
+        FlowRunFilterId,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType  # noqa: PLC0415
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
+
+    if not PREFECT_API_URL.value():
+        return None
+    # Clocks of workers may be fast.
+    since, until = utc_now() - SILENCE, utc_now() + SILENCE
+    heartbeats = {
+        "occurred": {"since": since.isoformat(), "until": until.isoformat()},
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{run_id}" for run_id in run_ids]},
+    }
+    async with asyncio.timeout(PATIENCE_SECONDS), get_client() as client:
+        answer = await client.request(
+            "POST", "/events/count-by/{countable}", path_params={"countable": "resource"}, json={"filter": heartbeats}
+        )
+        heard = {count["value"].rpartition(".")[2] for count in answer.json()}
+        at_work = FlowRunFilter(
+            id=FlowRunFilterId(any_=[UUID(run_id) for run_id in run_ids]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])),
+        )
+        runs = await client.read_flow_runs(flow_run_filter=at_work)
+    began_lately = {str(run.id) for run in runs if run.state and run.state.timestamp > utc_now() - BEGINNING}
+    return {str(run.id) for run in runs} & (heard | began_lately)
+
+
+def _is_fresh(records: Records, job: Job) -> bool:
+    """Whether a record of a job was written recently: the only sign of life without Prefect."""
+    try:
+        takes = [records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios]
+    except AdreelError:
+        return False
+    return any(take.updated_at > utc_now() - FRESH for take in takes if take)

@@ -1,0 +1,196 @@
+"""Starts runs through Prefect's API: in this process, or of a deployment, for a worker to carry out.
+
+Either way the run has its id before it begins.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Self
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ObjectNotFound
+from prefect.flow_engine import run_flow
+from prefect.flows import Flow
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelling, Pending
+
+from adreel.errors import InputError, PrefectUnreachable
+from adreel.orchestration.client import sync_client
+from adreel.orchestration.embedded_server import start_embedded_server
+from adreel.orchestration.errors import check_server, is_missing, prefect_errors
+from adreel.orchestration.renewed_client import RenewedClient
+
+__all__ = ["PrefectUnreachable", "Run", "Runs", "Slice", "run_here", "start_slices"]
+
+PATIENCE = 10.0
+"""Seconds for one question to Prefect, with the repeats that its client makes."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A flow run, as far as Prefect is asked for it."""
+
+    run_id: str
+    parameters: dict[str, Any]
+    labels: dict[str, Any]
+    state: str
+    message: str
+    is_final: bool
+
+    @classmethod
+    def of(cls, run: FlowRun) -> Self:
+        """Read one from Prefect's answer."""
+        state = run.state
+        return cls(
+            run_id=str(run.id),
+            parameters=run.parameters,
+            labels=run.labels,
+            state=state.name or state.type.value.title() if state else "Pending",
+            message=(state.message if state else None) or "",
+            is_final=state is not None and state.is_final(),
+        )
+
+
+class Runs:
+    """Starts, reads and cancels the runs of the deployments, on the server at PREFECT_API_URL.
+
+    Every question ends within PATIENCE seconds: PrefectUnreachable then, or if Prefect's answer is of no use.
+    """
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        if not PREFECT_API_URL.value():
+            raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers carry the jobs out")
+        self._client = RenewedClient(patience)
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._client.__aexit__(*error)
+
+    async def start(self, deployment: str, parameters: dict[str, Any], *, key: str, labels: dict[str, str]) -> Run:
+        """Create a run of a deployment; an earlier one of the same key is returned as it is."""
+
+        async def create(client: PrefectClient) -> FlowRun:
+            found = await client.read_deployment_by_name(deployment)
+            return await client.create_flow_run_from_deployment(
+                found.id,
+                parameters=parameters,
+                idempotency_key=key,
+                labels=labels,  # type: ignore[arg-type]
+            )
+
+        with prefect_errors(f"start {deployment}"):
+            return Run.of(await self._client.ask(create))
+
+    async def find(self, key: str) -> Run | None:
+        """Return the run that was created under a key."""
+        of_key = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+        with prefect_errors("find a run"):
+            found = await self._client.ask(lambda client: client.read_flow_runs(flow_run_filter=of_key, limit=1))
+        return Run.of(found[0]) if found else None
+
+    async def read(self, run_id: str) -> Run | None:
+        """Return a run, or None if Prefect knows none of that id."""
+        if (uuid := _uuid(run_id)) is None:
+            return None
+        with prefect_errors("read a run"):
+            try:
+                return Run.of(await self._client.ask(lambda client: client.read_flow_run(uuid)))
+            except ObjectNotFound as error:
+                if is_missing(error):
+                    return None
+                raise
+
+    async def cancel(self, run_id: str) -> None:
+        """Ask Prefect to end a run; its worker does so, unless it was never begun."""
+        with prefect_errors("cancel a run"):
+            await self._client.ask(lambda client: client.set_flow_run_state(UUID(run_id), Cancelling()))
+
+    async def check(self) -> None:
+        """Raise PrefectUnreachable unless Prefect answers."""
+        with prefect_errors("tell whether Prefect is well"):
+            (await self._client.ask(lambda client: client.hello())).json()
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The run that makes a part of a campaign."""
+
+    part: int
+    run_id: str
+    is_new: bool
+
+
+def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
+    """Start a run of `generate-campaign` for each part of a campaign, but for those that have not ended yet."""
+    if not PREFECT_API_URL.value():
+        raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers make the slices")
+    tag = f"campaign:{parameters['campaign']}"
+    with prefect_errors("hand the campaign out"), sync_client() as client:
+        check_server(client)
+        deployment = client.read_deployment_by_name("generate-campaign/generate-campaign")
+        tagged = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
+        busy = {run.parameters["part"]: run for run in tagged if run.state and not run.state.is_final()}
+        slices = []
+        for part in range(1, parts + 1):
+            run = busy.get(part) or client.create_flow_run_from_deployment(
+                deployment.id, parameters={**parameters, "part": part, "parts": parts}, tags=["adreel", tag]
+            )
+            slices.append(Slice(part, str(run.id), is_new=part not in busy))
+    return slices
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        uuid = UUID(text)
+    except ValueError:
+        return None
+    return uuid if str(uuid) == text else None
+
+
+def run_here(
+    flow: Flow[..., Any], parameters: dict[str, Any], watch: Callable[[str], AbstractContextManager[None]]
+) -> State[Any]:
+    """Run a flow in this process and return its final state; `watch` is entered with its id for that time.
+
+    Uses the server at PREFECT_API_URL, else Prefect's embedded one.
+    """
+    with prefect_errors(), _shielded_server(), get_client(sync_client=True) as client:
+        check_server(client)
+        run = client.create_flow_run(flow, parameters=parameters, state=Pending())
+        with watch(str(run.id)):
+            state: State[Any] = run_flow(flow, flow_run=run, parameters=parameters, return_type="state")  # type: ignore[assignment]
+        return state
+
+
+@contextmanager
+def _shielded_server() -> Iterator[None]:
+    """Start the embedded server so that it outlives Ctrl-C and does not outlive this process.
+
+    A terminal sends Ctrl-C to every process of the group, and a server killed that way keeps the run waiting for
+    it for a minute; a SIGTERM would end this process before it has ended the server.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        if not PREFECT_API_URL.value():
+            start_embedded_server()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    earlier = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)

@@ -1,0 +1,155 @@
+"""A Prefect task runner that keeps every task of a flow on one event loop.
+
+Prefect's own thread pool gives each async task a thread, an event loop and an API client of its own, so that no
+connection can be shared, and cancelling waits for the threads. Here one background thread runs one loop with one API
+client open on it, and every task is a plain `asyncio.Task`: many are cheap, and cancelling raises `CancelledError`
+inside each.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextvars import copy_context
+from threading import Thread, current_thread
+from typing import Any, Self
+
+from prefect._internal.uuid7 import uuid7
+from prefect.client.schemas.objects import RunInput
+from prefect.context import AsyncClientContext
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.task_engine import run_task_async
+from prefect.task_runners import TaskRunner
+from prefect.tasks import Task
+from prefect.utilities.collections import visit_collection
+
+from adreel.orchestration.threads import LeavableThreads
+
+OPENING_SECONDS = 120.0
+# A cancelled run has to be over within 10 s. Prefect's worker looks for its end every 3 s and needs 2 s more to report
+# it: gone after 3 + 2 s is seen after 6 and told after 8. A scene writes its record and frees its slot in under one.
+CANCEL_SECONDS = 3.0
+CLOSING_SECONDS = 2.0
+
+
+class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
+    """Run async tasks together on the event loop of one background thread.
+
+    Leaving the runner cancels the tasks that still run and gives them `cancel_timeout` seconds to clean up.
+    """
+
+    def __init__(self, cancel_timeout: float = CANCEL_SECONDS) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Prefect leaves it untyped
+        self._cancel_timeout = cancel_timeout
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def duplicate(self) -> Self:
+        """Return a new runner with the same time limit."""
+        return type(self)(self._cancel_timeout)
+
+    def submit(
+        self,
+        task: Task[..., Any],
+        parameters: dict[str, Any],
+        wait_for: Iterable[PrefectFuture[Any]] | None = None,
+        dependencies: dict[str, set[RunInput]] | None = None,
+    ) -> PrefectConcurrentFuture[Any]:
+        """Start an async task on the loop; from a task that runs there already, await the other task instead."""
+        if not self._started:
+            raise RuntimeError("The task runner must be started before submitting work.")
+        if not task.isasync or task.isgenerator:
+            raise TypeError(f"Task {task.name!r} is no coroutine function, and would block the loop of all others.")
+        if current_thread() is self._thread:
+            raise RuntimeError(f"Task {task.name!r} was submitted from a task on the same loop: await it instead.")
+        task_run_id = uuid7()
+        call: dict[str, Any] = {
+            "task": task,
+            "task_run_id": task_run_id,
+            "parameters": parameters,
+            "wait_for": wait_for,
+            "dependencies": dependencies,
+        }
+        future = asyncio.run_coroutine_threadsafe(self._run(call), self._loop)
+        return PrefectConcurrentFuture(task_run_id=task_run_id, wrapped_future=future)
+
+    async def _run(self, call: dict[str, Any]) -> Any:
+        running = asyncio.current_task()
+        assert running is not None  # noqa: S101 - a coroutine on a loop is in a task
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        # A context model is entered once: each task enters a copy, which holds the same client.
+        with self._client.model_copy():
+            # The task engine waits for futures by blocking its thread, here the loop that is to finish them.
+            for upstream in _futures_in((call["parameters"], call["wait_for"])):
+                await _finished(upstream)
+            return await run_task_async(**call, return_type="state")
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        opened: Future[AsyncClientContext] = Future()
+        run = copy_context().run
+        self._thread = Thread(target=run, args=(asyncio.run, self._serve(opened)), name="adreel-tasks", daemon=True)
+        self._thread.start()
+        try:
+            self._client = opened.result(OPENING_SECONDS)
+        except BaseException:
+            self._started = False
+            raise
+        return self
+
+    async def _serve(self, opened: Future[AsyncClientContext]) -> None:
+        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_default_executor(LeavableThreads(CLOSING_SECONDS / 2))
+        try:
+            async with AsyncClientContext() as client:
+                opened.set_result(client)
+                await self._closing.wait()
+                await self._cancel_running()
+        except Exception as error:
+            if opened.done():
+                self.logger.exception("The API client of the tasks did not close.")
+            else:
+                opened.set_exception(error)
+
+    async def _cancel_running(self) -> None:
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._cancel_timeout)
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join(self._cancel_timeout + CLOSING_SECONDS)
+        if self._thread.is_alive():
+            self.logger.warning("Tasks still run %s s after they were cancelled: left behind.", self._cancel_timeout)
+        super().__exit__(exc_type, exc_value, traceback)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[float]]:
+        return type(self), (self._cancel_timeout,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OneLoopTaskRunner) and self._cancel_timeout == other._cancel_timeout
+
+    def __hash__(self) -> int:
+        return hash(self._cancel_timeout)
+
+
+async def _finished(upstream: PrefectFuture[Any]) -> None:
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def finish(_: PrefectFuture[Any]) -> None:
+        loop.call_soon_threadsafe(done.set)
+
+    upstream.add_done_callback(finish)
+    await done.wait()
+
+
+def _futures_in(inputs: Any) -> list[PrefectFuture[Any]]:
+    found: list[PrefectFuture[Any]] = []
+
+    def collect(value: Any, context: dict[str, Any]) -> Any:
+        if isinstance(value, PrefectFuture):
+            found.append(value)
+        return value
+
+    visit_collection(inputs, visit_fn=collect, return_data=False, max_depth=-1, context={})
+    return found

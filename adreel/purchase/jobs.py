@@ -1,0 +1,328 @@
+"""A job from its first record to its last: what it will buy, one scene at a time, and how it ended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from adreel.errors import AdreelError, InputError, JobCancelled, NotFound
+from adreel.models.runners import Runner
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import INPUT_PATTERN, SceneChanges, SceneDescription, Session, check_words, is_local_file
+from adreel.models.takes import ClipRequest, Job, Problem, Take, utc_now
+from adreel.purchase.download import DownloadRules
+from adreel.purchase.request import clip_request
+from adreel.purchase.shared_client import shared_client
+from adreel.purchase.state_machine import Purchase, Report, Slot
+from adreel.records import Records
+from adreel.records.inputs import copy_input, display_name, has_input, read_image
+from adreel.settings import Settings
+
+ALL = "all"
+READERS = 16
+WATCH_SECONDS = 10.0
+"""Seconds between two checks for a cancel of a job."""
+WATCHES_PER_SECOND = 20
+"""Maximum checks per second for all scenes of a process."""
+_watched = 0
+
+AnyScene = TypeVar("AnyScene", SceneDescription, SceneChanges, ClipRequest)
+
+
+def start_job(
+    records: Records,
+    settings: Settings,
+    job_id: str,
+    session_id: str,
+    *,
+    scenarios: list[Scenario] | None = None,
+    changes: SceneChanges | None = None,
+    runner: Runner | None = None,
+) -> Job:
+    """Record a job, its planned takes and its runner; a job that was recorded before is resumed as it was planned.
+
+    `changes` apply to the session's description of each scene. InputError before anything is written.
+    """
+    found = records.job(job_id)
+    if found is None:
+        if changes is not None:
+            if changes.model_extra:
+                raise InputError(f"no such field of a scene: {', '.join(changes.model_extra)}")
+            check_words(changes)
+        session = records.session(session_id)
+        chosen = session.choose(scenarios)
+        found = Job(
+            job_id=job_id,
+            session_id=session_id,
+            scenarios=chosen,
+            changes=changes,
+            created_at=utc_now(),
+            runner=runner,
+        )
+    new, planned = _with_inputs(records, found, _missing_takes(records, settings, found))
+
+    def start(latest: Job | None) -> Job | None:
+        if latest is None:
+            return new
+        if latest.ended_at is None:
+            return None if latest.runner == runner else latest.model_copy(update={"runner": runner})
+        # Somebody started an ended job again: what failed may be bought anew, within the limit for each round.
+        again = {"rounds": latest.rounds + 1, "changes": new.changes}
+        return latest.model_copy(update={**again, "ended_at": None, "cancelled_at": None, "runner": runner})
+
+    job = records.update_job(job_id, start) or new
+    _save_planned(records, job, planned)
+    return job
+
+
+def open_scenes(
+    records: Records, settings: Settings, target: str, broken: list[AdreelError] | None = None
+) -> list[tuple[Job, list[Scenario]]]:
+    """Return the jobs that left scenes open, with these: of one session, one job, or of `all`; writes nothing.
+
+    Stored scenes, and failed scenes that may not be bought again, are left out. Errors that keep a job from being
+    resumed, such as a BadRecord, are added to `broken`, and the job is skipped. Without a list, they raise.
+    """
+    found = []
+    for job in _jobs_of(records, target, broken):
+        with collecting(broken):
+            scenes = _open_in(records, settings, job)
+            if scenes:
+                found.append((job, scenes))
+    return found
+
+
+@contextmanager
+def collecting(broken: list[AdreelError] | None) -> Iterator[None]:
+    """Put an error of the block into a list, so that one job's trouble is not another's; without a list, raise it."""
+    try:
+        yield
+    except AdreelError as error:
+        if broken is None:
+            raise
+        broken.append(error)
+
+
+def _open_in(records: Records, settings: Settings, job: Job) -> list[Scenario]:
+    takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
+    if None in takes.values():
+        _missing_takes(records, settings, job)  # Raises if resume_job could not plan them.
+    allowed = settings.attempts * job.rounds
+    return [scenario for scenario, take in takes.items() if take is None or take.can_go_on(allowed)]
+
+
+def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) -> list[Job]:
+    if target != ALL and (job := records.job(target)):
+        return [job]
+    jobs = []
+    for job_id in records.job_ids():
+        with collecting(broken):
+            job = records.job(job_id)
+            if job and target in {ALL, job.session_id}:
+                jobs.append(job)
+    # One that can't be read may be of this session too: it has been named.
+    if not jobs and target != ALL and not broken:
+        raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.place}")
+    return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
+
+
+def resume_job(records: Records, settings: Settings, job: Job, runner: Runner | None = None) -> Job:
+    """Record that somebody works on a job again, in the same round: nothing more may be spent than before."""
+    named, planned = _with_inputs(records, job, _missing_takes(records, settings, job))
+
+    def reopen(latest: Job | None) -> Job | None:
+        reopened = {"ended_at": None, "cancelled_at": None, "changes": named.changes, "runner": runner}
+        if latest is None or all(getattr(latest, name) == value for name, value in reopened.items()):
+            return None
+        return latest.model_copy(update=reopened)
+
+    resumed = records.update_job(job.job_id, reopen)
+    if resumed is None:
+        raise NotFound(f"job {job.job_id!r} was removed meanwhile: see `adreel status {job.session_id}`")
+    _save_planned(records, resumed, planned)
+    return resumed
+
+
+def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
+    """Remove the runner from a job's record, unless another run has started the job meanwhile.
+
+    A run that still works on a `cancelled` job sends nothing more for it, and leaves it soon.
+    """
+
+    def end(latest: Job | None) -> Job | None:
+        if latest is None or latest.rounds > job.rounds or (cancelled and latest.ended_at is not None):
+            return None
+        cancelled_at = utc_now() if cancelled else latest.cancelled_at
+        return latest.model_copy(update={"ended_at": utc_now(), "cancelled_at": cancelled_at, "runner": None})
+
+    records.update_job(job.job_id, end)
+
+
+def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
+    """End the jobs that a run works on, or has left without an end: a job, those of a session, or of `all`."""
+    with ThreadPoolExecutor(READERS) as threads:
+        jobs = [records.job(target)] if target == run_id else threads.map(records.job, records.job_ids())
+        for job in list(jobs):
+            if job and job.run_id == run_id and job.ended_at is None and target in {ALL, job.job_id, job.session_id}:
+                end_job(records, job)
+
+
+async def produce_scene(
+    records: Records,
+    settings: Settings,
+    job: Job,
+    scenario: Scenario,
+    *,
+    slot: Slot = nullcontext,
+    report: Report = lambda _take, _text: None,
+) -> Take:
+    """Buy and store one scene of a started job; a stored take is returned at once.
+
+    `slot` is held while Runware works on it, `report` hears of each step.
+    """
+    take = await asyncio.to_thread(records.take, job.session_id, scenario, job.job_id)
+    if take is None:
+        raise NotFound(f"scene {scenario}: job {job.job_id} has planned no such take")
+    if take.is_stored:
+        report(take, "stored already")
+        return take
+    async with shared_client(settings) as client:
+        purchase = Purchase(
+            take,
+            records=records,
+            client=client,
+            rules=DownloadRules.of(settings, client.url),
+            settings=settings,
+            slot=slot,
+            attempts_allowed=settings.attempts * job.rounds,
+            report=report,
+            check_wanted=partial(_check_wanted, records, job),
+        )
+        async with _while_wanted(records, job):
+            return await purchase.run()
+
+
+@asynccontextmanager
+async def _while_wanted(records: Records, job: Job) -> AsyncIterator[None]:
+    """Cancel the block when a person ends its job, and raise JobCancelled."""
+    working = asyncio.current_task()
+    assert working is not None  # noqa: S101 - a coroutine on a loop is in a task
+    watching = asyncio.create_task(_cancelled(records, job), name="adreel-watch-job")
+    is_inside = True
+    watching.add_done_callback(lambda done: working.cancel() if is_inside and not done.cancelled() else None)
+    try:
+        yield
+    except asyncio.CancelledError:
+        # As in asyncio.timeout, a cancellation from outside takes precedence.
+        if watching.done() and not watching.cancelled() and working.uncancel() == 0:
+            raise watching.result() from None
+        raise
+    finally:
+        is_inside = False
+        watching.cancel()
+
+
+async def _cancelled(records: Records, job: Job) -> JobCancelled:
+    """Wait until a person ends the job, and return the reason."""
+    global _watched  # noqa: PLW0603 - the count is per process, as the storage is shared
+    _watched += 1
+    try:
+        while True:
+            await asyncio.sleep(max(WATCH_SECONDS, _watched / WATCHES_PER_SECOND))
+            try:
+                await asyncio.to_thread(_check_wanted, records, job)
+            except JobCancelled as error:
+                return error
+            except AdreelError:
+                pass  # The job goes on while the storage is unavailable.
+    finally:
+        _watched -= 1
+
+
+def _check_wanted(records: Records, job: Job) -> None:
+    latest = records.job(job.job_id)
+    if latest is not None and latest.cancelled_at is not None:
+        raise JobCancelled(f"job {job.job_id} was cancelled: `adreel resume {job.job_id}` fetches what is open")
+
+
+def give_up(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:
+    """Record why a job ends without this scene; an open take stays open and can be resumed."""
+    found = records.take(job.session_id, scenario, job.job_id)
+    if found is not None and not found.is_stored:
+        take = found.model_copy(update={"problem": Problem.of(error), "updated_at": utc_now()})
+        # A record that has moved on belongs to another runner of the scene.
+        records.update_take(take, lambda latest: latest != found)
+
+
+def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]:
+    missing = [scenario for scenario in job.scenarios if records.take(job.session_id, scenario, job.job_id) is None]
+    if not missing:
+        return []
+    session, changes = records.session(job.session_id), job.changes or SceneChanges()
+    now = utc_now()
+    scenes = [changes.applied_to(session.scene(scenario)) for scenario in missing]
+    for scene in scenes:
+        frame = scene.first_frame
+        if frame and INPUT_PATTERN.fullmatch(frame) and not has_input(records.storage, job.session_id, frame):
+            raise InputError(
+                f"scene {scene.scenario}: the image {display_name(frame)!r} is not in the folder of session"
+                f" {job.session_id!r}: name its file or https URL again"
+            )
+    return [_new_take(job, session, scene, settings, now) for scene in scenes]
+
+
+def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, list[Take]]:
+    """Copy the local images of planned takes into the session's folder, and name the copies in all its records.
+
+    They are copied before the job is recorded, so a resume on any machine finds them in the storage.
+    """
+    images = {}
+    for take in planned:
+        file = take.request.first_frame
+        if file and is_local_file(file):
+            try:
+                images[file] = read_image(file)
+            except InputError as error:
+                raise InputError(f"scene {take.scenario}: {error}") from None
+    if not images:
+        return job, planned
+    copies = {file: copy_input(records.storage, job.session_id, image) for file, image in images.items()}
+
+    def renamed(scene: AnyScene) -> AnyScene:
+        frame = scene.first_frame
+        return scene.model_copy(update={"first_frame": copies[frame]}) if frame in copies else scene
+
+    def with_copies(session: Session) -> Session:
+        return session.model_copy(update={"scene_descriptions": [*map(renamed, session.scene_descriptions)]})
+
+    records.update_session(job.session_id, with_copies)
+    if job.changes is not None:
+        job = job.model_copy(update={"changes": renamed(job.changes)})
+    takes = [
+        take.model_copy(update={"scene": renamed(take.scene), "request": renamed(take.request)}) for take in planned
+    ]
+    return job, takes
+
+
+def _save_planned(records: Records, job: Job, planned: list[Take]) -> None:
+    for take in planned:
+        # The job has lost a scene that was pruned meanwhile.
+        if take.scenario in job.scenarios:
+            take.number = records.next_take_number(take.session_id, take.scenario)
+            records.save_take(take)
+
+
+def _new_take(job: Job, session: Session, scene: SceneDescription, settings: Settings, now: datetime) -> Take:
+    request: ClipRequest = clip_request(session, scene, settings)
+    return Take(
+        session_id=job.session_id,
+        scenario=scene.scenario,
+        job_id=job.job_id,
+        created_at=now,
+        updated_at=now,
+        scene=scene,
+        request=request,
+    )

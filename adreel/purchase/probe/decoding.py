@@ -1,0 +1,183 @@
+"""Measures and poster of a clip, by decoding one picture of it. Runs only in the probe process."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+from PIL import Image
+
+from adreel.purchase.probe.boxes import break_off
+from adreel.purchase.probe.findings import Findings, Measures
+
+# The format is explicit: FFmpeg would guess, and some formats (playlists) make it open other files.
+FORMAT = "mp4"
+MAX_SIDE = 8192
+MAX_PIXELS = 8192 * 4320
+MAX_FRAMES = 1_000_000
+# By default FFmpeg decodes and drops pictures to learn the values that the header has.
+BY_ITS_HEADER = {"skip_frame": "all", "max_pixels": str(MAX_PIXELS)}
+NO_CLIP = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+MAIN_SHARE = 0.8
+"""Share of the longest track that makes the first video track the clip, not a thumbnail."""
+POSTER_SIDE = 640
+POSTER_SECONDS = 0.5
+DULL = 32
+"""Range of brightness, of 256 levels. A picture with a smaller range is black or fading in."""
+MAX_ASPECT = 8
+"""Largest plausible aspect ratio of a pixel; larger ones come from a broken header."""
+
+
+OF_THE_FILE = {errno.ENOENT, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+"""Errors of the machine that say nothing about the clip."""
+
+
+class NotDecodable(Exception):
+    """No picture could be decoded; the message says why."""
+
+
+def look_into(clip: Path, poster: Path | None = None) -> Findings:
+    """Measure a clip and write one picture as a JPEG, if wanted; OSError if the file can't be read."""
+    broken_off = break_off(clip)
+    try:
+        with av.open(str(clip), format=FORMAT, options=BY_ITS_HEADER) as container:
+            video = _main_video(container)
+            size = clip.stat().st_size
+            broken_off = broken_off or _missing_pictures(video, size)
+            _check_bounds(video)
+            frame = _first_picture(container, video)
+            shape = _Shape(_pixel_aspect(video), round(frame.rotation / 90) % 4)
+            has_poster = poster is not None and _has_drawn(poster, container, video, frame, shape)
+            duration = _duration(container, video, size)
+            measures = Measures(duration, *shape.shown(frame.width, frame.height), has_poster)
+            return Findings(measures, broken_off=broken_off)
+    except NotDecodable as error:
+        return Findings(reason=str(error), broken_off=broken_off)
+    except (FFmpegError, MemoryError, ValueError, ArithmeticError) as error:
+        if isinstance(error, OSError) and error.errno in OF_THE_FILE:
+            raise
+        # The text of FFmpeg's own errors names the temporary file.
+        reason = (error.strerror if isinstance(error, FFmpegError) else str(error)) or type(error).__name__
+        return Findings(reason=f"it can't be decoded: {reason}", broken_off=broken_off)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Display of the pixels: their aspect ratio, and the number of quarter turns to the left."""
+
+    aspect: Fraction
+    turns: int
+
+    def shown(self, width: int, height: int) -> tuple[int, int]:
+        """Return the size on the screen."""
+        width = max(1, round(width * self.aspect))
+        return (height, width) if self.turns % 2 else (width, height)
+
+    def poster(self, frame: av.VideoFrame) -> Image.Image:
+        """Return a small, upright picture."""
+        shown_width = max(1, round(frame.width * self.aspect))
+        scale = min(1.0, POSTER_SIDE / max(shown_width, frame.height))
+        width, height = max(1, round(shown_width * scale)), max(1, round(frame.height * scale))
+        # The picture is scaled first: converting all pixels to RGB would cost twice as much.
+        small = frame.reformat(width=width, height=height, interpolation="FAST_BILINEAR")
+        plane = small.reformat(format="rgb24").planes[0]
+        picture = Image.frombuffer("RGB", (width, height), bytes(plane), "raw", "RGB", plane.line_size, 1)
+        return picture.rotate(90 * self.turns, expand=True) if self.turns else picture
+
+
+def _main_video(container: InputContainer) -> VideoStream:
+    streams = [stream for stream in container.streams.video if not stream.disposition & NO_CLIP]
+    streams = [stream for stream in streams or container.streams.video if stream.codec_context is not None]
+    if not streams:
+        raise NotDecodable("it has no video in it" if not container.streams.video else "its coding is not known")
+    longest = max(map(_promised, streams))
+    return next(stream for stream in streams if _promised(stream) >= longest * MAIN_SHARE)
+
+
+def _check_bounds(video: VideoStream) -> None:
+    width, height = video.width, video.height
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise NotDecodable(f"its header says {width}x{height} pixels, more than is decoded")
+    if video.frames > MAX_FRAMES:
+        raise NotDecodable(f"its header says {video.frames} pictures, more than is decoded")
+
+
+def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFrame:
+    # Each decoded picture costs milliseconds. One is enough for most clips, and more threads cost more.
+    video.thread_type = "NONE"
+    # The size of the pictures may differ from the header.
+    video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    # An edit list may skip the only key picture. Then all pictures have to be decoded.
+    for skipped in ("NONKEY", "DEFAULT"):
+        video.codec_context.skip_frame = skipped
+        if frame := next(_pictures(container, video), None):
+            return frame
+    raise NotDecodable("no picture of it can be decoded")
+
+
+def _pictures(container: InputContainer, video: VideoStream) -> Iterator[av.VideoFrame]:
+    container.seek(0)
+    for packet in container.demux(video):
+        # One broken picture does not make a clip undecodable.
+        with suppress(InvalidDataError):
+            yield from (frame for frame in video.decode(packet) if not frame.is_corrupt)
+
+
+def _has_drawn(
+    poster: Path, container: InputContainer, video: VideoStream, first: av.VideoFrame, shape: _Shape
+) -> bool:
+    # A failed poster never fails the clip.
+    try:
+        picture = shape.poster(first)
+        if sum(map(bool, picture.convert("L").histogram())) < DULL:
+            video.codec_context.skip_frame = "NONREF"
+            moment = min((container.duration or 0) / av.time_base / 3, POSTER_SECONDS)
+            later = (frame for frame in _pictures(container, video) if (frame.time or 0) >= moment)
+            picture = shape.poster(next(later, first))
+        picture.save(poster, "JPEG", quality=80)
+    except Exception:
+        poster.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _pixel_aspect(video: VideoStream) -> Fraction:
+    aspect = video.sample_aspect_ratio or Fraction(1)
+    return aspect if Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT else Fraction(1)
+
+
+def _duration(container: InputContainer, video: VideoStream, size: int) -> float:
+    index = video.index_entries
+    is_whole = len(index) == video.frames > 0 and index[-1].pos + index[-1].size <= size
+    # A complete index is free to read; reading the packets costs a millisecond.
+    if is_whole and video.duration and _seconds(video, index[-1].timestamp) >= _promised(video) - 1:
+        return _promised(video)
+    end = 0
+    container.seek(0)
+    # The header of a truncated clip still has its full length, so only received pictures count.
+    with suppress(FFmpegError):
+        for packet in container.demux(video):
+            if packet.pts is not None and packet.size:
+                end = max(end, packet.pts + (packet.duration or 0))
+    return _seconds(video, end)
+
+
+def _missing_pictures(video: VideoStream, size: int) -> str:
+    index = video.index_entries
+    missing = index[-1].pos + index[-1].size - size if len(index) else 0
+    return f"its index names {missing} bytes more than arrived" if missing > 0 else ""
+
+
+def _promised(video: VideoStream) -> float:
+    return _seconds(video, video.duration or 0)
+
+
+def _seconds(video: VideoStream, ticks: int) -> float:
+    return max(0.0, float(ticks * (video.time_base or 0)))

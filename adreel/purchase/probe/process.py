@@ -1,0 +1,189 @@
+"""The parent's side of the probe process: one child for all clips of this process, started at first use."""
+
+import asyncio
+import atexit
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, cast
+from weakref import WeakKeyDictionary
+
+from adreel.errors import ClipUnavailable
+from adreel.purchase.probe.findings import Findings, Measures
+
+WALL_SECONDS = 120.0
+"""Far above the child's own limit of processor time. Only a stalled machine reaches it."""
+READY = '"ready"'
+MAIN = "from adreel.purchase.probe.child import main; main()"
+# The environment of the child has no key and no settings: exploited code would find nothing.
+ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT")
+
+
+class _Died(Exception):
+    """The child ended instead of answering; `by_limit` if its processor time was used up."""
+
+    def __init__(self, status: int) -> None:
+        self.by_limit = status == -signal.SIGXCPU
+        name = signal.Signals(-status).name if status < 0 else f"status {status}"
+        super().__init__("it takes too long to decode" if self.by_limit else f"decoding it ended the probe with {name}")
+
+
+class _Child:
+    """A running child and its pipes."""
+
+    def __init__(self) -> None:
+        # -I: neither the current folder nor PYTHON* variables affect imports. Our own folders come last.
+        roots = [_root("adreel"), _root("av"), _root("PIL")]
+        code = f"import sys; sys.path += {roots!r}\n{MAIN}"
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-I", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            cwd="/",
+            # Ctrl-C is for the parent, which waits for the running probe.
+            start_new_session=True,
+        )
+        self._requests, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        self._buffer = b""
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.end()
+            raise
+
+    def ask(self, clip: Path, poster: Path) -> dict[str, Any]:
+        """Return the answer about a clip; _Died if the child ends without an answer."""
+        try:
+            self._requests.write(json.dumps([str(clip.absolute()), str(poster.absolute())]).encode() + b"\n")
+            self._requests.flush()
+        except BrokenPipeError:
+            raise _Died(self._process.wait()) from None
+        answer: dict[str, Any] = json.loads(self._line())
+        return answer
+
+    def end(self) -> None:
+        """End the child and wait for it."""
+        self._process.kill()
+        self._process.wait()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the pipes; the child ends at the end of its stdin."""
+        for pipe in (self._requests, self._answers):
+            with suppress(OSError):
+                pipe.close()
+
+    def abandon(self) -> None:
+        """Forget the child in a forked process; the parent keeps using it."""
+        self.let_go()
+        self._process.returncode = 0
+
+    def _wait_until_ready(self) -> None:
+        try:
+            first = self._line()
+        except _Died as died:
+            raise OSError(f"the probe process can't start: {died}") from None
+        if first != READY:
+            raise OSError(f"the probe process says {first[:80]!r} at its start")
+
+    def _line(self) -> str:
+        poll = select.poll()
+        poll.register(self._answers, select.POLLIN)
+        while b"\n" not in self._buffer:
+            if not poll.poll(WALL_SECONDS * 1000):
+                raise TimeoutError(f"the probe process did not answer within {WALL_SECONDS:g} s")
+            piece = os.read(self._answers.fileno(), 65536)
+            if not piece:
+                raise _Died(self._process.wait())
+            self._buffer += piece
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode()
+
+
+class Prober:
+    """Sends clips to one child, one at a time, and replaces a child that died."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+
+    def look_into(self, clip: Path, poster: Path) -> Findings:
+        """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now.
+
+        A clip that ends two children is not decodable. The first child may have died of another cause.
+        """
+        with self._lock:
+            try:
+                return self._ask_twice(clip, poster)
+            except (OSError, TimeoutError) as error:
+                self._drop()
+                raise ClipUnavailable(f"the clip can't be looked into now: {error}") from error
+            except BaseException:
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """End the child."""
+        # A waiting thread may hold the lock. At the end of the process its answer is not needed.
+        self._drop()
+
+    def forget(self) -> None:
+        """Leave the child to the parent of this forked process."""
+        self._lock = threading.Lock()
+        if self._child is not None:
+            self._child.abandon()
+            self._child = None
+
+    def _ask_twice(self, clip: Path, poster: Path) -> Findings:
+        for is_last in (False, True):
+            self._child = self._child or _Child()
+            try:
+                answer = self._child.ask(clip, poster)
+            except _Died as died:
+                self._drop()
+                poster.unlink(missing_ok=True)
+                if died.by_limit or is_last:
+                    return Findings(reason=str(died))
+                continue
+            if "trouble" in answer:
+                raise OSError(answer["trouble"])
+            measures = answer["measures"]
+            return Findings(Measures(**measures) if measures else None, answer["reason"], answer["broken_off"])
+        raise AssertionError("unreachable")
+
+    def _drop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
+
+
+_prober = Prober()
+atexit.register(_prober.close)
+os.register_at_fork(after_in_child=_prober.forget)
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+
+async def probe(clip: Path, poster: Path) -> Findings:
+    """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now."""
+    # The wait takes no thread of the default pool, which is for the storage.
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        return await asyncio.to_thread(partial(_prober.look_into, clip, poster))
+
+
+def _root(package: str) -> str:
+    """Return the parent folder of a package."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise OSError(f"{package} is not installed")
+    return str(Path(spec.origin).parents[1])

@@ -1,0 +1,5 @@
+"""The records in storage, which are the source of truth, and the views that are derived from them."""
+
+from adreel.records.store import Records, StoredSession
+
+__all__ = ["Records", "StoredSession"]

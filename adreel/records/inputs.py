@@ -1,0 +1,180 @@
+"""Input images: copies of local first frames in the session's folder, so a purchase needs no other file.
+
+A copy lies at `sessions/{session_id}/inputs/{sha256}.{extension}` and is never overwritten. A reference to it is its
+path from the session's folder, with the original file name for people: `inputs/{sha256}.png#lamp.png`.
+"""
+
+import base64
+import hashlib
+import io
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from adreel.errors import InputError, StorageError
+from adreel.models.sessions import INPUT_PATTERN, Session, is_local_file
+from adreel.storage import Storage
+from adreel.storage.crash_points import crash_point
+
+MAX_MB = 10
+MAX_MEGAPIXELS = 40
+NAME_LENGTH = 100
+MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+# JPEGs of phones with a second picture are MPO files; only the first picture counts.
+_EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
+_BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """An image: its bytes, the type that they show, and its original file name."""
+
+    content: bytes
+    extension: str
+    name: str
+
+    @property
+    def reference(self) -> str:
+        """The reference to the image's copy."""
+        return f"inputs/{hashlib.sha256(self.content).hexdigest()}.{self.extension}#{self.name}"
+
+
+def check_image(file: str) -> None:
+    """Check the header and the size of a local image; InputError if it can't be sent."""
+    _open_image(file, _checked_path(file)).close()
+
+
+def read_image(file: str) -> InputImage:
+    """Read and decode a local image; InputError says why it can't be sent."""
+    path = _checked_path(file)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_MB * 1_000_000)
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    with _open_image(file, io.BytesIO(content)) as image:
+        extension = _EXTENSIONS[image.format or ""]
+        try:
+            image.load()
+        except _BAD_IMAGE as error:
+            raise InputError(f"first_frame {file!r} is a damaged image: {error}") from None
+    name = "".join(letter for letter in path.name if letter.isprintable())
+    return InputImage(content, extension, name[-NAME_LENGTH:])
+
+
+def copy_input(storage: Storage, session_id: str, image: InputImage) -> str:
+    """Copy an image into a session's folder, unless it is there, and return its reference."""
+    path = _path(session_id, image.reference)
+    stands = storage.update(path, lambda earlier: image.content if earlier is None else None)
+    if stands != image.content:
+        raise _changed(storage, path)
+    crash_point("input copied")
+    return image.reference
+
+
+def copy_inputs(storage: Storage, session: Session) -> Session:
+    """Copy the local first frames of a session, and return the session with references to the copies.
+
+    An unreadable file keeps its path; the purchase of its scene reports it.
+    """
+    scenes = []
+    for scene in session.scene_descriptions:
+        copied = scene
+        if scene.first_frame and is_local_file(scene.first_frame):
+            try:
+                image = read_image(scene.first_frame)
+            except InputError:
+                pass
+            else:
+                copied = scene.model_copy(update={"first_frame": copy_input(storage, session.session_id, image)})
+        scenes.append(copied)
+    return session.model_copy(update={"scene_descriptions": scenes})
+
+
+def has_input(storage: Storage, session_id: str, reference: str) -> bool:
+    """Whether the copy of a reference is in the session's folder."""
+    return storage.exists(_path(session_id, reference))
+
+
+def read_input(storage: Storage, session_id: str, reference: str) -> bytes:
+    """Return the bytes of a copy; InputError if it is missing, StorageError if it was changed."""
+    path = _path(session_id, reference)
+    try:
+        content = storage.read(path)
+    except FileNotFoundError:
+        raise InputError(
+            f"the copy of its first_frame is gone from {storage.location(path)}: put it back, or name the image again"
+        ) from None
+    if hashlib.sha256(content).hexdigest() not in path:
+        raise _changed(storage, path)
+    return content
+
+
+def first_frame_data(storage: Storage, session_id: str, first_frame: str) -> str:
+    """Return a first frame in the form that is sent: an https URL unchanged, an image as a data URI.
+
+    Requests of earlier versions may name a local file, which is read as well.
+    """
+    if first_frame.startswith("https://"):
+        return first_frame
+    if is_local_file(first_frame):
+        image = read_image(first_frame)
+        content, extension = image.content, image.extension
+    else:
+        content = read_input(storage, session_id, first_frame)
+        extension = _path(session_id, first_frame).rpartition(".")[2]
+    return f"data:{MEDIA_TYPES[extension]};base64,{base64.b64encode(content).decode()}"
+
+
+def display_name(first_frame: str) -> str:
+    """Return the name of a first frame for people: its URL, or its file name."""
+    return first_frame.partition("#")[2] if INPUT_PATTERN.fullmatch(first_frame) else first_frame
+
+
+def _path(session_id: str, reference: str) -> str:
+    return f"sessions/{session_id}/{reference.partition('#')[0]}"
+
+
+def _checked_path(file: str) -> Path:
+    path = Path(file)
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise _unreadable(file, error) from None
+    # Reading a named pipe or a device might never end.
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"first_frame {file!r} is no file")
+    if found.st_size > MAX_MB * 1_000_000:
+        raise InputError(
+            f"first_frame {file!r} has {found.st_size / 1e6:.1f} MB: {MAX_MB} MB can be sent at most; make it smaller,"
+            " or give its https URL"
+        )
+    return path
+
+
+def _open_image(file: str, source: Path | io.BytesIO) -> Image.Image:
+    try:
+        image = Image.open(source, formats=("PNG", "JPEG", "WEBP"))
+    except PermissionError as error:
+        raise _unreadable(file, error) from None
+    except _BAD_IMAGE:
+        raise InputError(f"first_frame {file!r} is neither an https URL nor a PNG, JPEG or WebP image") from None
+    if image.width * image.height > MAX_MEGAPIXELS * 1_000_000:
+        image.close()
+        raise InputError(
+            f"first_frame {file!r} has {image.width}x{image.height} pixels: {MAX_MEGAPIXELS} million can be sent at"
+            " most; make it smaller, or give its https URL"
+        )
+    return image
+
+
+def _unreadable(file: str, error: Exception) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    where = "" if Path(file).is_absolute() else "; a relative path starts at the folder of the session file"
+    return InputError(f"can't read first_frame {file!r}: {reason}{where}")
+
+
+def _changed(storage: Storage, path: str) -> StorageError:
+    return StorageError(f"{storage.location(path)} is not the image that was copied there: move it away")

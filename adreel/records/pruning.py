@@ -1,0 +1,100 @@
+"""Removes takes that nobody uses: only when asked, and in an order that a cut can't turn into a loss.
+
+The take is marked first, so that no runner goes on with it. Then the job forgets the scene, else a resume would buy it
+anew. Then the take's record goes, then its files. A cut leaves a marked take, which the next prune removes, or files
+without a record, which `adreel verify` names as orphans; never a record without its clip.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from adreel.errors import AdreelError, ClipUnavailable, InputError
+from adreel.models.takes import AttemptState, Choices, Job, Take
+from adreel.purchase.jobs import collecting
+from adreel.records import Records
+from adreel.records.views import current_take
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_OVER = {AttemptState.STORED, AttemptState.FAILED}
+
+
+def parse_age(text: str) -> timedelta:
+    """Read an age such as 12h, 30d or 8w; InputError otherwise."""
+    found = re.fullmatch(r"(\d{1,6})([hdw])", text.strip())
+    if found is None:
+        raise InputError(f"--older-than is {text!r}: give a number with h, d or w, such as 30d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def prunable(
+    records: Records, before: datetime, *, keep_current: bool = True, broken: list[AdreelError] | None = None
+) -> Iterator[Take]:
+    """Find the takes that ended before a moment and are not current.
+
+    Open takes are kept, because their clips may still be fetched, unless the job gave up on an undownloadable clip.
+    Unreadable records are added to `broken`, and their scene or session is skipped. Without a list, they raise.
+    """
+    for session_id in records.session_ids():
+        with collecting(broken):
+            choices = records.choices(session_id)
+            for scenario in records.session(session_id).scenarios:
+                with collecting(broken):
+                    takes = records.takes(session_id, scenario)
+                    kept = current_take(takes, choices) if keep_current else None
+                    yield from (take for take in takes if take != kept and _is_prunable(records, take, before))
+
+
+def _is_prunable(records: Records, take: Take, before: datetime) -> bool:
+    is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
+    return take.updated_at < before and (is_over or _is_out_of_reach(records, take))
+
+
+def _is_out_of_reach(records: Records, take: Take) -> bool:
+    """Whether a job gave up on a paid clip that can't be downloaded."""
+    if not take.is_open or take.problem is None or take.problem.code != ClipUnavailable.code:
+        return False
+    job = records.job(take.job_id)
+    return job is None or job.ended_at is not None
+
+
+def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
+    """Remove a take, its clip and its poster; False if it was chosen or resumed meanwhile and stays."""
+    if not _forget_choice(records, take, keep_current=keep_current) or not records.mark_pruned(take):
+        return False
+    _forget_scene(records, take)
+    records.remove_take(take)
+    asides = [attempt.aside.file for attempt in take.attempts if attempt.aside]
+    clip = [take.clip.file, take.clip.poster] if take.clip else []
+    for file in (*clip, *asides):
+        if file is not None:
+            records.storage.remove(file)
+    return True
+
+
+def _forget_choice(records: Records, take: Take, *, keep_current: bool) -> bool:
+    chosen = False
+
+    def forget(choices: Choices) -> Choices | None:
+        nonlocal chosen
+        chosen = choices.takes.get(take.scenario) == take.job_id
+        return choices.without_take(take) if chosen and not keep_current else None
+
+    records.update_choices(take.session_id, forget)
+    return not (chosen and keep_current)
+
+
+def _forget_scene(records: Records, take: Take) -> None:
+    last = False
+
+    def forget(job: Job | None) -> Job | None:
+        nonlocal last
+        last = job is not None and job.scenarios == [take.scenario]
+        if job is None or last or take.scenario not in job.scenarios:
+            return None
+        rest = [scenario for scenario in job.scenarios if scenario != take.scenario]
+        return job.model_copy(update={"scenarios": rest})
+
+    records.update_job(take.job_id, forget)
+    if last:
+        records.remove_job(take.job_id)

@@ -1,0 +1,277 @@
+"""The records in storage: sessions, jobs, takes and choices, one JSON file each.
+
+They are the truth; Prefect only shows and drives. Every change is one conditional update: `change` gets the record as
+it lies in storage and returns the new one. No change of another process is lost, as far as the storage can. A record
+that can't be read is never replaced.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from adreel.errors import BadRecord, NotFound, StorageError
+from adreel.models.migrations import NewerRecord, migrate
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
+from adreel.models.takes import Choices, Job, Record, Take, utc_now
+from adreel.storage import Storage
+from adreel.storage.objects import RECORD_BYTES
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+class StoredSession(Session, Record):
+    """A session as it lies in storage."""
+
+
+@dataclass(frozen=True)
+class _Kind(Generic[AnyRecord]):
+    """A kind of record: its name in the migrations, its model, and its path by the ids that it is found by."""
+
+    name: str
+    model: type[AnyRecord]
+    form: str
+
+    def path(self, ids: dict[str, str]) -> str:
+        return self.form.format(**{name: check_id(value, name) for name, value in ids.items()})
+
+    def parse(self, content: bytes, ids: dict[str, str]) -> AnyRecord:
+        data = from_json(content, allow_inf_nan=False)
+        record = self.model.model_validate(migrate(self.name, data) if isinstance(data, dict) else data)
+        for name, value in ids.items():
+            if getattr(record, name, value) != value:
+                raise ValueError(f"it is that of {name} {getattr(record, name)!r}")
+        return record
+
+
+_SESSION = _Kind("session", StoredSession, "sessions/{session_id}/session.json")
+_JOB = _Kind("job", Job, "jobs/{job_id}.json")
+_TAKE = _Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
+_CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
+
+
+class Records:
+    """Reads and writes the records of one storage; BadRecord names a file that is no good record of its kind."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        storage.watch_marker()
+
+    def create_session(self, session: Session) -> tuple[Session, bool]:
+        """Store a new session; returns the stored session of its id, and whether it is the new one."""
+        created = False
+
+        def create(earlier: StoredSession | None) -> StoredSession | None:
+            nonlocal created
+            created = earlier is None
+            return StoredSession(**session.model_dump()) if created else None
+
+        return self._put(_SESSION, create, session_id=session.session_id), created
+
+    def update_session(self, session_id: str, change: Callable[[Session], Session]) -> Session:
+        """Change a stored session and return it, or raise NotFound; `change` may be called again."""
+
+        def apply(stored: StoredSession | None) -> StoredSession:
+            if stored is None:
+                raise self._no_session(session_id)
+            return StoredSession(**change(stored).model_dump())
+
+        return self._put(_SESSION, apply, session_id=session_id)
+
+    def save_session(self, session: Session) -> None:
+        """Store a complete session in place of an earlier version, whose unknown fields stay."""
+
+        def keep_unknown(earlier: StoredSession | None) -> StoredSession:
+            unknown = (earlier.model_extra or {}) if earlier else {}
+            return StoredSession(**{**unknown, **session.model_dump()})
+
+        self._put(_SESSION, keep_unknown, session_id=session.session_id)
+
+    def session(self, session_id: str) -> Session:
+        """Return a stored session, or raise NotFound."""
+        stored = self._read(_SESSION, session_id=session_id)
+        if stored is None:
+            raise self._no_session(session_id)
+        return stored
+
+    def _no_session(self, session_id: str) -> NotFound:
+        return NotFound(f"no session {session_id!r} in {self.place}: see `adreel sessions`")
+
+    @property
+    def place(self) -> str:
+        """Place of the records for messages about missing ones; says if the storage is new and empty."""
+        if self.storage.storage_id is None and not self.storage.names(""):
+            return f"{self.storage.url} (which is new and empty: check ADREEL_STORAGE, and that its disk is mounted)"
+        return self.storage.url
+
+    def session_ids(self) -> list[str]:
+        """Return the ids of all stored sessions, sorted."""
+        return [name for name in self.storage.names("sessions") if re.fullmatch(ID_PATTERN, name)]
+
+    def update_job(self, job_id: str, change: Callable[[Job | None], Job | None]) -> Job | None:
+        """Change or create a job and return it; `change` may be called again.
+
+        `change` gets None for a missing job, and returns None to change nothing.
+        """
+        return self._change(_JOB, change, job_id=job_id)
+
+    def job(self, job_id: str) -> Job | None:
+        """Return a job, or None if nothing was recorded under that id."""
+        return self._read(_JOB, job_id=job_id)
+
+    def job_ids(self) -> list[str]:
+        """Return the ids of all jobs, sorted."""
+        return self._ids("jobs")
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, the oldest first."""
+        jobs = [job for job_id in self.job_ids() if (job := self.job(job_id))]
+        return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
+
+    def save_take(self, take: Take) -> None:
+        """Store a take durably: when this returns, a crash can't undo it. One that has come further stays."""
+        self.update_take(take, lambda latest: latest.position > take.position)
+
+    def update_take(self, take: Take, yields_to: Callable[[Take], bool], *, must_exist: bool = False) -> Take:
+        """Store a take unless it yields to the one that lies there, and return which of them stands.
+
+        With `must_exist`, NotFound if the record was removed meanwhile.
+        """
+
+        def choose(latest: Take | None) -> Take | None:
+            if latest is None and must_exist:
+                raise NotFound(f"the record of take {take.handle} was removed meanwhile, so nothing is bought for it")
+            return None if latest is not None and yields_to(latest) else take
+
+        return self._put(
+            _TAKE,
+            choose,
+            session_id=take.session_id,
+            scenario=take.scenario,
+            job_id=take.job_id,
+        )
+
+    def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
+        """Return the take that a job bought for a scene, if it has begun."""
+        return self._read(_TAKE, session_id=session_id, scenario=scenario, job_id=job_id)
+
+    def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
+        """Return all takes of a scene, the oldest first."""
+        # Clocks of machines differ, so takes are ordered by the takes that existed when each was planned.
+        return sorted(self._takes(session_id, scenario), key=lambda take: (take.number, take.created_at, take.job_id))
+
+    def next_take_number(self, session_id: str, scenario: Scenario) -> int:
+        """Return the number of a new take, after all recorded takes, readable or not."""
+        job_ids = self._ids(_take_folder(session_id, scenario))
+        highest = len(job_ids)
+        for job_id in job_ids:
+            with suppress(BadRecord):
+                take = self.take(session_id, scenario, job_id)
+                highest = max(highest, take.number if take else 0)
+        return highest + 1
+
+    def mark_pruned(self, take: Take) -> bool:
+        """Mark a take for removal, so no runner plans another attempt; False if it has changed."""
+
+        def mark(latest: Take | None) -> Take | None:
+            if latest is None or latest.model_copy(update={"pruned_at": take.pruned_at}) != take:
+                return None
+            return take.model_copy(update={"pruned_at": utc_now()})
+
+        marked = self._change(_TAKE, mark, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
+        return marked is None or marked.pruned_at is not None
+
+    def remove_take(self, take: Take) -> None:
+        """Remove the record of a take; its files are somebody else's business."""
+        self.storage.remove(
+            _TAKE.path({"session_id": take.session_id, "scenario": take.scenario, "job_id": take.job_id})
+        )
+
+    def remove_job(self, job_id: str) -> None:
+        """Remove the record of a job."""
+        self.storage.remove(_JOB.path({"job_id": job_id}))
+
+    def choices(self, session_id: str) -> Choices:
+        """Return which takes a person has chosen; none at first."""
+        return self._read(_CHOICES, session_id=session_id) or Choices(takes={})
+
+    def update_choices(self, session_id: str, change: Callable[[Choices], Choices | None]) -> None:
+        """Change the chosen takes; `change` may be called again, and returns None to change nothing."""
+        self._change(_CHOICES, lambda choices: change(choices or Choices(takes={})), session_id=session_id)
+
+    def _takes(self, session_id: str, scenario: Scenario) -> Iterator[Take]:
+        for job_id in self._ids(_take_folder(session_id, scenario)):
+            take = self.take(session_id, scenario, job_id)
+            if take is not None:
+                yield take
+
+    def _ids(self, folder: str) -> list[str]:
+        names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))
+        return [name for name in names if re.fullmatch(ID_PATTERN, name)]
+
+    def _put(
+        self, kind: _Kind[AnyRecord], change: Callable[[AnyRecord | None], AnyRecord | None], **ids: str
+    ) -> AnyRecord:
+        record = self._change(kind, change, **ids)
+        assert record is not None  # noqa: S101 - `change` leaves only what is there
+        return record
+
+    def _change(
+        self, kind: _Kind[AnyRecord], change: Callable[[AnyRecord | None], AnyRecord | None], **ids: str
+    ) -> AnyRecord | None:
+        path = kind.path(ids)
+        stands: AnyRecord | None = None
+
+        def rewrite(content: bytes | None) -> bytes | None:
+            nonlocal stands
+            # Read for its error alone, if nothing else: what can't be read may be all that is known of a paid clip.
+            with self._understanding(path):
+                stands = earlier = None if content is None else kind.parse(content, ids)
+            if (record := change(earlier)) is None:
+                return None
+            stands = record
+            return record.model_dump_json(indent=2).encode() + b"\n"
+
+        with self._no_folder(path):
+            self.storage.update(path, rewrite)
+        return stands
+
+    def _read(self, kind: _Kind[AnyRecord], **ids: str) -> AnyRecord | None:
+        path = kind.path(ids)
+        with self._no_folder(path), self._understanding(path):
+            try:
+                return kind.parse(self.storage.read(path, RECORD_BYTES), ids)
+            except FileNotFoundError:
+                return None
+
+    @contextmanager
+    def _no_folder(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            if isinstance(error.__cause__, IsADirectoryError):
+                where = self.storage.location(path)
+                raise BadRecord(f"{where} is no good record, but a folder: move it away") from None
+            raise
+
+    @contextmanager
+    def _understanding(self, path: str) -> Iterator[None]:
+        where = self.storage.location(path)
+        try:
+            yield
+        except NewerRecord as error:
+            raise BadRecord(f"{where} was written by a newer adreel ({error}): update this one") from None
+        except ValueError as error:
+            reason = describe(error) if isinstance(error, ValidationError) else error
+            raise BadRecord(
+                f"{where} is no good record: {reason}; it is not replaced: restore it or move it away"
+            ) from None
+
+
+def _take_folder(session_id: str, scenario: Scenario) -> str:
+    return f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}"

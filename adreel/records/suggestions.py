@@ -1,0 +1,57 @@
+"""Suggested actions for a scene without a clip, and their cost, shown beside buttons and commands."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from adreel.errors import ClipKeptAside, NoCredits, SceneRefused
+from adreel.models.takes import AttemptState, Take
+
+
+class Effect(StrEnum):
+    """Whether an action buys a clip."""
+
+    FETCHES = "fetches"
+    MAY_BUY = "may buy"
+    BUYS = "buys"
+
+
+@dataclass(frozen=True)
+class SuggestedAction:
+    """A resume of the job or a regeneration of the scene, with a text for people about its cost."""
+
+    resumes: bool
+    effect: Effect
+    text: str
+
+
+_RESUME = {
+    AttemptState.PLANNED: (Effect.BUYS, "Nothing was bought yet: this buys the clip."),
+    AttemptState.SUBMITTED: (
+        Effect.MAY_BUY,
+        "Nobody knows yet whether Runware has the order: this asks, and buys the clip only if it has none.",
+    ),
+    AttemptState.ACCEPTED: (Effect.FETCHES, "The clip is ordered already: this fetches it."),
+    AttemptState.FAILED: (Effect.BUYS, "The last attempt failed: this buys another."),
+    AttemptState.RENDERED: (Effect.FETCHES, "The clip is rendered and paid: this downloads it."),
+    AttemptState.STORED: (Effect.FETCHES, "The clip is stored."),
+}
+_REGENERATE = {
+    ClipKeptAside.code: "The file that came is kept in the storage: look at it first. This buys a new clip.",
+    SceneRefused.code: "Runware refuses the scene as it is described: change it first. This buys a new clip.",
+}
+
+
+def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
+    """Return the action for a scene by its newest take without a clip; None stands for a take without a record."""
+    attempt = take.attempts[-1] if take and take.attempts else None
+    if take is None or attempt is None:
+        return SuggestedAction(True, *_RESUME[AttemptState.PLANNED])
+    if attempt.state == AttemptState.FAILED and not take.can_go_on(attempts_allowed):
+        code = attempt.problem.code if attempt.problem else ""
+        return SuggestedAction(False, Effect.BUYS, _REGENERATE.get(code, "This buys a new clip."))
+    effect, text = _RESUME[attempt.state]
+    if attempt.state == AttemptState.SUBMITTED and take.problem and take.problem.code == NoCredits.code:
+        effect, text = Effect.BUYS, "The account had no credits for the order: this orders again and buys the clip."
+    if attempt.state == AttemptState.ACCEPTED and len(take.attempts) < attempts_allowed:
+        text = "The clip is ordered already: this fetches it, and buys another only if its render fails."
+    return SuggestedAction(True, effect, text)

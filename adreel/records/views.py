@@ -1,0 +1,226 @@
+"""Views derived from the records: current takes, states of scenes, jobs and sessions. Views are not stored."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from adreel.errors import AdreelError, NotFound, StorageError
+from adreel.models.api import ClipWarning, SceneVideo, State, VideoSceneStatus, VideoStatusResponse
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import LONGEST_PROBLEM, Choices, Job, Take
+from adreel.records import Records
+from adreel.text import clean_text
+
+
+@dataclass(frozen=True)
+class SessionView:
+    """A session as a list shows it; `state` is None before its first job."""
+
+    session_id: str
+    product_name: str
+    state: State | None
+    cost: float | None
+    scene_videos: list[SceneVideo]
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SceneView:
+    """A scene of a job, with all that a summary shows; `location` is where its clip lies in storage."""
+
+    scenario: Scenario
+    status: State
+    progress: int
+    video_url: str | None
+    location: str | None
+    duration: float | None
+    cost: float | None
+    seed: int | None
+    take: str
+    error: str | None
+    warnings: list[ClipWarning] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job with its scenes and what they cost, in USD; null is unknown."""
+
+    job_id: str
+    session_id: str
+    overall_status: State
+    cost: float | None
+    scenes: list[SceneView]
+
+
+def combine(states: Iterable[State | None]) -> State:
+    """Derive the state of a whole from those of its scenes; None is a scene that was never tried."""
+    all_states = list(states)
+    if State.GENERATING in all_states:
+        return State.GENERATING
+    completed = all_states.count(State.COMPLETED)
+    if completed and completed == len(all_states):
+        return State.COMPLETED
+    return State.PARTIAL if completed else State.FAILED
+
+
+def job_status(records: Records, job_id: str) -> VideoStatusResponse:
+    """Return the status of a job and its scenes, or raise NotFound."""
+    scenes = [scene_status(job, take, scenario) for job, take, scenario in _scenes(records, job_id)]
+    return VideoStatusResponse(job_id=job_id, overall_status=combine(scene.status for scene in scenes), scenes=scenes)
+
+
+def job_view(records: Records, job_id: str) -> JobView:
+    """Return a job with all that a summary shows, or raise NotFound."""
+    found = _scenes(records, job_id)
+    scenes = [_scene_view(records, scene_status(job, take, scenario), take) for job, take, scenario in found]
+    return JobView(
+        job_id=job_id,
+        session_id=found[0][0].session_id,
+        overall_status=combine(scene.status for scene in scenes),
+        cost=total_cost(take for _, take, _ in found if take),
+        scenes=scenes,
+    )
+
+
+def _scenes(records: Records, job_id: str) -> list[tuple[Job, Take | None, Scenario]]:
+    job = records.job(job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id!r} in {records.place}")
+    return [(job, records.take(job.session_id, scenario, job_id), scenario) for scenario in job.scenarios]
+
+
+def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:
+    """Return the status of one scene of a job, whose take may not have been recorded yet."""
+    state = take.state if take else State.GENERATING
+    # Records of earlier versions have unfiltered messages of the provider.
+    error = clean_text(take.problem.message, LONGEST_PROBLEM) if take and take.problem else None
+    if state == State.GENERATING and job.ended_at is not None:
+        # A job that ended without a word about this scene must not look busy for ever.
+        state, error = State.FAILED, "its job ended before this scene did: `adreel resume` takes it up"
+    return VideoSceneStatus(
+        scenario=scenario,
+        status=state,
+        progress=take.progress if take else 0,
+        video_url=video_url(take) if take else None,
+        error=error,
+        warnings=take.warnings if take else [],
+    )
+
+
+def _scene_view(records: Records, scene: VideoSceneStatus, take: Take | None) -> SceneView:
+    clip = take.clip if take and take.is_stored else None
+    return SceneView(
+        scenario=scene.scenario,
+        status=scene.status,
+        progress=scene.progress,
+        video_url=scene.video_url,
+        location=records.storage.location(clip.file) if clip else None,
+        duration=clip.duration if clip else None,
+        cost=take.cost if take else None,
+        seed=take.attempts[-1].seed if take and take.attempts else None,
+        take=take.handle if take else "",
+        error=scene.error,
+        warnings=scene.warnings,
+    )
+
+
+def session_view(records: Records, session_id: str) -> SessionView:
+    """Return a session with the current clips of its scenes, or raise NotFound."""
+    session = records.session(session_id)
+    choices = records.choices(session_id)
+    takes = {scenario: records.takes(session_id, scenario) for scenario in session.scenarios}
+    states = {scenario: _state_in_session(records, of_scene) for scenario, of_scene in takes.items()}
+    every = [take for of_scene in takes.values() for take in of_scene]
+    return SessionView(
+        session_id=session_id,
+        product_name=session.product_name,
+        state=combine(states.values()) if every else None,
+        cost=total_cost(every),
+        scene_videos=[
+            scene_video(take, states[scenario])
+            for scenario, of_scene in takes.items()
+            if (take := current_take(of_scene, choices) or (of_scene[-1] if of_scene else None))
+        ],
+        updated_at=max((take.updated_at for take in every), default=None),
+    )
+
+
+def session_views(records: Records) -> tuple[list[SessionView], list[AdreelError]]:
+    """Return all sessions, and why others can't be shown: one broken record hides no other session."""
+    views: list[SessionView] = []
+    broken: list[AdreelError] = []
+    for session_id in records.session_ids():
+        try:
+            views.append(session_view(records, session_id))
+        except NotFound:
+            broken.append(NotFound(f"{records.storage.location(f'sessions/{session_id}')} has no session.json"))
+        except StorageError as error:
+            broken.append(error)
+    return views, broken
+
+
+def current_take(takes: list[Take], choices: Choices) -> Take | None:
+    """Return the take that a person has chosen, else the newest stored one, of one scene's takes."""
+    stored = [take for take in takes if take.is_stored]
+    chosen = [take for take in stored if choices.takes.get(take.scenario) == take.job_id]
+    candidates = chosen or stored
+    return candidates[-1] if candidates else None
+
+
+def _state_in_session(records: Records, takes: list[Take]) -> State | None:
+    state = scene_state(takes)
+    if state == State.GENERATING and (job := records.job(takes[-1].job_id)) and job.ended_at is not None:
+        return scene_state(takes[:-1]) or State.FAILED
+    return state
+
+
+def scene_state(takes: list[Take]) -> State | None:
+    """Return the state of a scene: busy while its newest take is, good if any take is stored."""
+    if not takes:
+        return None
+    if takes[-1].state == State.GENERATING:
+        return State.GENERATING
+    return State.COMPLETED if any(take.is_stored for take in takes) else State.FAILED
+
+
+def scene_video(take: Take, status: State | None = None) -> SceneVideo:
+    """Return a take as people and pages need it."""
+    return SceneVideo(
+        scenario=take.scenario,
+        video_url=video_url(take),
+        duration=take.clip.duration if take.is_stored and take.clip else None,
+        status=status or take.state,
+        created_at=take.created_at,
+        cost=take.cost,
+        seed=take.attempts[-1].seed if take.attempts else None,
+        poster_url=f"/outputs/{take.clip.poster}" if take.is_stored and take.clip and take.clip.poster else None,
+        take=take.job_id,
+        warnings=take.warnings,
+    )
+
+
+def video_url(take: Take) -> str | None:
+    """Return where the server serves a take's clip, once it is stored."""
+    return f"/outputs/{take.clip.file}" if take.is_stored and take.clip else None
+
+
+def total_cost(takes: Iterable[Take]) -> float | None:
+    """Return the sum of takes in USD, 0 if nothing was sent; None without takes or with an unknown cost."""
+    costs = [take.cost if any(each.state != "planned" for each in take.attempts) else 0.0 for take in takes]
+    known = [cost for cost in costs if cost is not None]
+    return round(sum(known), 6) if known and len(known) == len(costs) else None
+
+
+def choose_take(records: Records, session_id: str, scenario: Scenario, name: str) -> Take:
+    """Make an older take the current one; `name` is its job's id, the start of it, or its clip's eight characters."""
+    stored = [take for take in records.takes(session_id, scenario) if take.is_stored]
+    matching = [take for take in stored if name in {take.job_id, take.handle}] or [
+        take for take in stored if name and take.job_id.startswith(name)
+    ]
+    if len(matching) != 1:
+        offered = ", ".join(take.handle for take in stored) or "none is stored yet"
+        why = "fits several takes" if matching else "is no stored take"
+        raise NotFound(f"{name!r} {why} of {session_id} {scenario}: choose one of {offered}")
+    [take] = matching
+    records.update_choices(session_id, lambda choices: choices.with_take(take))
+    return take

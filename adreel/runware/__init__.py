@@ -1,0 +1,6 @@
+"""The Runware client: the SDK connects, authenticates and submits; the polling is ours, on the SDK's socket."""
+
+from adreel.runware.client import RunwareClient, Timing
+from adreel.runware.replies import Rendered, Underway
+
+__all__ = ["Rendered", "RunwareClient", "Timing", "Underway"]

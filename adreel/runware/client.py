@@ -1,0 +1,272 @@
+"""Submits and follows video tasks: one socket, and one poll message a tick for all open tasks of the process."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from uuid import UUID
+
+from adreel.errors import AccountError, AdreelError, BadKey, ProviderBusy, ProviderUnreachable
+from adreel.models.takes import ClipRequest
+from adreel.runware.connection import Connection
+from adreel.runware.failures import CONFLICT, error_of
+from adreel.runware.lookups import Lookups, task_object
+from adreel.runware.polls import Polls
+from adreel.runware.replies import Failure, Rendered, Reply, Underway
+
+SUBMITS = 32
+"""Maximum number of submits awaiting acknowledgement. Without it, late ones would time out in the queue."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The time limits and pauses of a client, in seconds."""
+
+    connect: float = 15
+    submit: float = 60
+    """For a submit in all, with its repeats under the same UUID."""
+    acknowledge: float = 15
+    """For one submit; an acknowledgement that never comes is asked for again."""
+    doubt: float = 3
+    """After this long without an acknowledgement a poll asks whether the task is known."""
+    look: float = 3
+    """For the answer to one question about one task."""
+    silence: float = 20
+    """A socket that says nothing for so long, though polled, is dead."""
+    poll_least: float = 0.3
+    poll_each: float = 0.0005
+    """Pause that each open task adds between two polls, because one message covers all tasks."""
+    poll_most: float = 1.0
+    back_off_most: float = 15
+
+
+@dataclass
+class _Watch:
+    """Somebody waits for a task; two runners of one job may wait for the same."""
+
+    uuid: UUID
+    on_progress: Callable[[int], None]
+    result: "asyncio.Future[Rendered]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def settle(self, reply: Underway | Rendered) -> None:
+        """Pass on what Runware says of the task."""
+        if isinstance(reply, Underway):
+            if reply.progress is not None:
+                self.on_progress(reply.progress)
+        elif not self.result.done():
+            self.result.set_result(reply)
+
+    def fail(self, error: AdreelError) -> None:
+        """Pass on how the task ended."""
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+class RunwareClient:
+    """Buys and follows clips on one event loop; reconnects by itself."""
+
+    def __init__(self, url: str, key: str, timing: Timing | None = None) -> None:
+        self.url = url
+        self._key = key
+        self._timing = timing or Timing()
+        self._connection: Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._ahead: asyncio.Task[Connection] | None = None
+        self._submitting = asyncio.Semaphore(SUBMITS)
+        self._watches: dict[UUID, list[_Watch]] = {}
+        self._lookups = Lookups(self.connect, limit=self._timing.look)
+        self._polls = Polls()
+        self._polled: tuple[Connection, float] | None = None
+        self._poller: asyncio.Task[None] | None = None
+        self._failures = 0
+        self.trouble: AdreelError | None = None
+        """Why the provider could not be asked last time, if it could not."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether to connect would take no time."""
+        return self._connection is not None and self._connection.is_alive
+
+    def connect_ahead(self) -> None:
+        """Begin to connect for the next who does, and has to wait for something else first."""
+        if self._connection is None and self._ahead is None:
+            self._ahead = asyncio.create_task(self._connect(), name="runware-connect")
+
+    async def connect(self) -> Connection:
+        """Return the open connection, opening one if need be; raises BadKey or ProviderUnreachable."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead
+        return await self._connect()
+
+    async def _connect(self) -> Connection:
+        async with self._connecting:
+            if self._connection is None or not self._connection.is_alive:
+                self._note_overflow()
+                await self._drop()
+                self._connection = await Connection.open(self.url, self._key, self._route, limit=self._timing.connect)
+            return self._connection
+
+    async def submit(self, uuid: UUID, request: ClipRequest, image: str | None = None) -> None:
+        """Have Runware accept a task; repeats under the same UUID whatever gets lost on the way.
+
+        Raises what the provider refuses it for, or ProviderBusy or ProviderUnreachable after the time limit:
+        then the task may have been accepted, and only the same UUID may be sent again.
+        """
+        trouble: AdreelError = ProviderUnreachable(f"Runware did not acknowledge {uuid}")
+        try:
+            async with self._submitting, asyncio.timeout(self._timing.submit):
+                for attempt in count():
+                    try:
+                        return await self._submit_once(uuid, request, image)
+                    except (ProviderUnreachable, ProviderBusy) as error:
+                        trouble = error
+                        await asyncio.sleep(self._pause(attempt))
+                    except BadKey:
+                        raise
+                    except AdreelError:
+                        # An earlier submit, or another runner's, may have been accepted before this one was refused.
+                        if await self.look_up(uuid):
+                            return None
+                        raise
+        except TimeoutError:
+            pass
+        raise trouble
+
+    async def look_up(self, uuid: UUID) -> Underway | Rendered | None:
+        """Return what Runware says of a task, by a poll or from its archive; None if it knows no such task.
+
+        Raises BadKey, or ProviderUnreachable if there was no answer at all.
+        """
+        return await self._lookups.ask(uuid)
+
+    async def wait(self, uuid: UUID, on_progress: Callable[[int], None] = lambda _percent: None) -> Rendered:
+        """Return the clip of an accepted task, or raise the error it ended with; set your own time limit."""
+        watch = _Watch(uuid, on_progress)
+        self._watches.setdefault(uuid, []).append(watch)
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll(), name="runware-poll")
+        try:
+            return await watch.result
+        finally:
+            self._watches[uuid].remove(watch)
+            if not self._watches[uuid]:
+                del self._watches[uuid]
+
+    async def close(self) -> None:
+        """Stop polling and close the socket."""
+        for task in (self._ahead, self._poller):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await self._lookups.close()
+        await self._drop()
+
+    async def _submit_once(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
+        connection = await self.connect()
+        asking = asyncio.create_task(self._ask_in_doubt(connection, uuid))
+        try:
+            async with asyncio.timeout(self._timing.acknowledge):
+                await connection.submit(uuid, request, image)
+        except TimeoutError:
+            connection.interrupt(ProviderUnreachable("Runware does not acknowledge submits on this connection"))
+            raise ProviderUnreachable(
+                f"Runware did not acknowledge {uuid} within {self._timing.acknowledge:g} s"
+            ) from None
+        finally:
+            asking.cancel()
+
+    async def _ask_in_doubt(self, connection: Connection, uuid: UUID) -> None:
+        # The SDK takes any answer about a task that it is submitting as the acknowledgement: so an acceptance
+        # that got lost, or came as an empty list, shows in the answer to a poll.
+        with suppress(ProviderUnreachable):
+            while connection.is_alive:
+                await asyncio.sleep(self._timing.doubt)
+                await connection.send([task_object("getResponse", uuid)])
+
+    async def _poll(self) -> None:
+        while self._watches:
+            try:
+                await self._poll_once()
+            except AccountError as error:
+                self._fail_all(error)
+            except ProviderUnreachable as error:
+                self.trouble = error
+                self._failures += 1
+            await asyncio.sleep(self._tick())
+
+    async def _poll_once(self) -> None:
+        connection = await self.connect()
+        now = asyncio.get_running_loop().time()
+        if now - connection.heard_at > self._timing.silence:
+            connection.interrupt(ProviderUnreachable("the connection to Runware fell silent"))
+            return
+        if self._polls.is_searching and self._polled and self._polled[0] is connection:
+            if connection.heard_at <= self._polled[1]:
+                return
+            self._polls.note_answer()
+        self._polled = connection, now
+        await connection.send([task_object("getResponse", uuid) for uuid in self._polls.next(self._watches)])
+
+    def _note_overflow(self) -> None:
+        """Poll fewer tasks after a message that was too large; fail the task whose answer alone is too large."""
+        if self._connection is None or not self._connection.has_overflowed:
+            return
+        for watch in self._watching(self._polls.note_overflow()):
+            watch.fail(
+                ProviderUnreachable(
+                    f"Runware's answer about task {watch.uuid} is too large to read; the task stays open:"
+                    " `adreel resume` asks again"
+                )
+            )
+
+    def _tick(self) -> float:
+        if self._failures:
+            return self._pause(self._failures)
+        return min(max(len(self._watches) * self._timing.poll_each, self._timing.poll_least), self._timing.poll_most)
+
+    def _pause(self, attempt: int) -> float:
+        longest: float = min(self._timing.poll_least * 2**attempt, self._timing.back_off_most)
+        return longest * random.uniform(0.7, 1)  # noqa: S311 - jitter keeps nothing secret
+
+    def _route(self, replies: list[Reply]) -> None:
+        for reply in replies:
+            if isinstance(reply, Failure):
+                self._route_failure(reply)
+                continue
+            self._lookups.hear(reply)
+            for watch in self._watching(reply.uuid):
+                self._failures, self.trouble = 0, None
+                watch.settle(reply)
+
+    def _route_failure(self, failure: Failure) -> None:
+        error = error_of(failure)
+        if isinstance(error, ProviderBusy):
+            self.trouble = error
+            self._failures += 1
+            if failure.uuid is None and self._connection and self._connection.is_submitting:
+                # The error names no task, so all submits awaiting acknowledgement are retried later.
+                self._connection.interrupt(error)
+        elif isinstance(error, AccountError):
+            # Whether the key is still good shows when the next connection authenticates.
+            if self._connection:
+                self._connection.interrupt(ProviderUnreachable(str(error)))
+        # An archive without the task may answer with an error. A failed task is reported by every poll.
+        elif failure.code != CONFLICT and not self._lookups.asked_lately(failure.uuid):
+            for watch in self._watching(failure.uuid):
+                watch.fail(error)
+
+    def _watching(self, uuid: UUID | None) -> list[_Watch]:
+        return list(self._watches.get(uuid, [])) if uuid else []
+
+    def _fail_all(self, error: AdreelError) -> None:
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.fail(error)
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -1,0 +1,62 @@
+"""From Runware's error codes to what one does about them.
+
+There is no complete list and the codes change, so each class has its known codes, then patterns; an unknown
+code is final: it takes a person to decide whether to spend again.
+"""
+
+import re
+
+from adreel.errors import AdreelError, BadKey, NoCredits, ProviderBusy, RenderFailed, SceneRefused, UnknownFailure
+from adreel.runware.replies import Failure
+
+CONFLICT = "conflictTaskUUID"
+
+_CLASSES: tuple[tuple[type[AdreelError], str], ...] = (
+    (BadKey, r"invalidApiKey|missingApiKey|unauthorized|forbidden|accountSuspended"),
+    (NoCredits, r"insufficientCredits|missingCredits|paymentRequired|(?i:.*(quota|balance).*)"),
+    (ProviderBusy, r"rateLimitExceeded|providerRateLimitExceeded|internalServerError|serviceUnavailable"),
+    (
+        SceneRefused,
+        r"(invalidProvider|.*[sS]ensitive)Content.*|(provider)?[cC]ontentPolicyViolation|nsfwContentDetected"
+        r"|promptBlocked|moderationFailed",
+    ),
+    (
+        RenderFailed,
+        r"timeoutProvider|timeout|inferenceError|processingFailed|taskFailed|downloadFailed|noAvailableServer"
+        r"|modelUnavailable",
+    ),
+    (RenderFailed, r"provider.*"),
+    (SceneRefused, r"(invalid|missing|unsupported|max).*|incompatibleParameters|unknownModel"),
+)
+
+
+def error_of(failure: Failure) -> AdreelError:
+    """Return the error that a failure means, with the provider's own words."""
+    return class_of(failure.code)(_sentence(failure))
+
+
+def class_of(code: str) -> type[AdreelError]:
+    """Return the class of a code; UnknownFailure if no pattern fits."""
+    for kind, pattern in _CLASSES:
+        if re.fullmatch(pattern, code):
+            return kind
+    return UnknownFailure
+
+
+def _sentence(failure: Failure) -> str:
+    text = f"Runware says {failure.code}: {failure.message.rstrip('.')}"
+    if failure.parameter:
+        text += f" (parameter {failure.parameter})"
+    if failure.allowed:
+        text += f"; allowed: {failure.allowed}"
+    return f"{text}. {_WAYS_OUT[class_of(failure.code)]}"
+
+
+_WAYS_OUT: dict[type[AdreelError], str] = {
+    BadKey: "Check RUNWARE_API_KEY; nothing was bought",
+    NoCredits: "Add credits to the Runware account, then resume",
+    ProviderBusy: "It passes by itself",
+    SceneRefused: "Change the scene's description or this parameter and regenerate the scene",
+    RenderFailed: "Another attempt may help and may be billed",
+    UnknownFailure: "adreel does not know this code: see what it means before you regenerate the scene",
+}

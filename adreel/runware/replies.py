@@ -1,0 +1,166 @@
+"""Parsing of Runware's replies: any JSON becomes the values below, with clean texts of bounded length.
+
+Acknowledgements, "processing" items and words that nobody has documented all mean the same: the task is known
+and under way. Only a URL makes a clip, only an error makes a failure.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from reprlib import Repr
+from typing import Any
+from uuid import UUID
+
+from adreel.text import MESSAGE_LENGTH, clean_line, clean_text
+
+LONGEST_CODE = 100
+LONGEST_PARAMETER = 300
+LONGEST_URL = 8000
+MOST_ALLOWED_VALUES = 50
+HIGHEST_COST = 100_000.0
+"""Largest plausible cost of a clip in USD; a larger one counts as unknown."""
+SEEDS = range(-(2**63), 2**63)
+
+_structures = Repr()
+_structures.maxlevel, _structures.maxdict, _structures.maxlist = 3, 10, 10
+_structures.maxstring = _structures.maxother = 300
+
+
+@dataclass(frozen=True)
+class Underway:
+    """A task that Runware knows and has not finished; `progress` is 0 to 100, or None."""
+
+    uuid: UUID
+    progress: int | None = None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A finished clip; `cost` in USD and None if it was not reported."""
+
+    uuid: UUID
+    url: str
+    cost: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error, of one task or (without a UUID) of the connection."""
+
+    uuid: UUID | None
+    code: str
+    message: str
+    parameter: str = ""
+    allowed: str = ""
+    authenticating: bool = False
+
+
+Reply = Underway | Rendered | Failure
+
+
+def parse_replies(message: object) -> list[Reply]:
+    """Return what a message says about tasks, in its order."""
+    if not isinstance(message, dict):
+        return []
+    return [*_items(message.get("data"), _result), *_items(message.get("errors"), parse_failure)]
+
+
+def has_pong(message: object) -> bool:
+    """Whether a message answers a ping."""
+    items = message.get("data") if isinstance(message, dict) else None
+    return isinstance(items, list) and any(isinstance(item, dict) and item.get("taskType") == "ping" for item in items)
+
+
+def parse_failure(item: dict[str, Any]) -> Failure:
+    """Read one error item; what is missing becomes empty."""
+    nested = item.get("error")
+    details = nested if isinstance(nested, dict) else item
+    message = details.get("message") or item.get("message") or nested
+    return Failure(
+        uuid=_uuid(item.get("taskUUID")) or _uuid(details.get("taskUUID")),
+        code=_text(details.get("code") or item.get("code"), LONGEST_CODE) or "unknown",
+        message=_text(message) or "no message",
+        parameter=_joined(details.get("parameter")),
+        allowed=_joined(details.get("allowedValues")),
+        authenticating=item.get("taskType") == "authentication",
+    )
+
+
+def _items(items: object, read: Any) -> Iterator[Reply]:
+    for item in items if isinstance(items, list) else []:
+        if isinstance(item, dict) and (reply := read(item)) is not None:
+            yield reply
+
+
+def _result(item: dict[str, Any]) -> Reply | None:
+    if item.get("taskType") == "getTaskDetails":
+        return _archived(item)
+    if item.get("error") or item.get("status") == "error":
+        return parse_failure(item)
+    return _progress(item)
+
+
+def _progress(item: dict[str, Any]) -> Underway | Rendered | None:
+    uuid = _uuid(item.get("taskUUID"))
+    if uuid is None or item.get("taskType") in ("authentication", "ping"):
+        return None
+    url = item.get("videoURL")
+    url = clean_text("".join(url[:LONGEST_URL].split()), LONGEST_URL) if isinstance(url, str) else ""
+    if url and item.get("status", "success") == "success":
+        return Rendered(uuid, url, _cost(item.get("cost")), _whole(item.get("seed")))
+    progress = _whole(item.get("progress"))
+    return Underway(uuid, progress if progress is not None and 0 <= progress <= 100 else None)
+
+
+def _archived(item: dict[str, Any]) -> Underway | Rendered | None:
+    """Read the last response that the archive holds of a task; its failures are left to the polls."""
+    response = item.get("response")
+    answer = response.get("data", response) if isinstance(response, dict) else response
+    for result in answer if isinstance(answer, list) else [answer]:
+        if isinstance(result, dict) and not (result.get("error") or result.get("status") == "error"):
+            reply = _progress(result)
+            if reply and reply.uuid == _uuid(item.get("taskUUID")):
+                return reply
+    return None
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _cost(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        cost = float(value)
+    except OverflowError:
+        return None
+    return cost if math.isfinite(cost) and 0 <= cost <= HIGHEST_COST else None
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value in SEEDS else None
+
+
+def _joined(value: object) -> str:
+    if isinstance(value, list):
+        parts = [_text(part, LONGEST_PARAMETER) for part in islice(value, MOST_ALLOWED_VALUES)]
+        return clean_line(", ".join([*parts, "..."] if len(value) > len(parts) else parts))
+    return "" if value is None else _text(value, LONGEST_PARAMETER)
+
+
+def _text(value: object, most: int = MESSAGE_LENGTH) -> str:
+    """Return a value as one clean line; empty for None."""
+    if value is None or isinstance(value, str):
+        return clean_line(value or "", most)
+    try:
+        return clean_line(_structures.repr(value), most)
+    except ValueError:
+        return "a number of thousands of digits"

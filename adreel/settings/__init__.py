@@ -1,0 +1,359 @@
+"""Everything that can be set, read from the environment and a `.env` file."""
+
+import json
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from adreel.environment.env_file import read_env_file, share_with_storages
+from adreel.environment.paths import storage_place
+from adreel.errors import InputError
+from adreel.models.documents import SIZE_ADVICE, read_json
+from adreel.models.sessions import ID_PATTERN, SIZE_PATTERN
+
+RUNWARE_URL = "wss://ws-api.runware.ai/v1"
+KEPT_EMPTY = {"runware_api_key", "ADREEL_STORAGE"}
+IN_QUOTES = re.compile(r"""(["']).*\1""", re.DOTALL)
+HOST_PATTERN = re.compile(r"[\w-]+(\.[\w-]+)*")
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class Settings(BaseSettings):
+    """The settings of one process; `Settings.load()` turns a wrong one into an InputError."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    runware_api_key: SecretStr | None = Field(
+        None, description="Runware's key. Without it the local Runware renders: real files, no money"
+    )
+    runware_url: str | None = Field(
+        None, pattern=r"^wss?://", description=f"WebSocket address of the provider; with a key {RUNWARE_URL}"
+    )
+    storage: str = Field(
+        "./outputs", alias="ADREEL_STORAGE", description="Where clips and records live: a folder, or any fsspec URL"
+    )
+    storage_options: SecretStr = Field(
+        SecretStr("{}"),
+        alias="ADREEL_STORAGE_OPTIONS",
+        description='What the storage\'s file system takes, as JSON: {"endpoint_url": "https://..."}; docs/storage.md',
+    )
+    storage_id: str | None = Field(
+        None,
+        alias="ADREEL_STORAGE_ID",
+        description="The id in adreel-storage.json of the storage: any other storage, or none, is then an error",
+    )
+    model: str = Field("klingai:6@1", alias="ADREEL_MODEL", description="Video model for scenes that name none")
+    size: str = Field("1280x720", alias="ADREEL_SIZE", description="WIDTHxHEIGHT for scenes that name none")
+    concurrency: int = Field(
+        4, ge=1, alias="ADREEL_CONCURRENCY", description="Slots of the limit `runware`: scenes in flight at once"
+    )
+    deadline: float = Field(
+        900,
+        gt=0,
+        allow_inf_nan=False,
+        alias="ADREEL_DEADLINE",
+        description="Seconds to wait for one clip; then it stays open to resume",
+    )
+    attempts: int = Field(
+        2, ge=1, le=10, alias="ADREEL_ATTEMPTS", description="Runware tasks that one take may cost at most"
+    )
+    download_hosts: Annotated[list[str], NoDecode] = Field(
+        ["runware.ai"],
+        alias="ADREEL_DOWNLOAD_HOSTS",
+        description="Hosts that clips may be fetched from, with their subdomains; comma-separated",
+    )
+    max_clip_mb: float = Field(
+        500, gt=0, allow_inf_nan=False, alias="ADREEL_MAX_CLIP_MB", description="Largest clip that is fetched, in MB"
+    )
+    local_render_seconds: float = Field(
+        6,
+        ge=0,
+        allow_inf_nan=False,
+        alias="ADREEL_LOCAL_RENDER_SECONDS",
+        description="Render time of the built-in local Runware",
+    )
+    local_faults: Annotated[list[str], NoDecode] = Field(
+        [],
+        alias="ADREEL_LOCAL_FAULTS",
+        description="Faults of the built-in local Runware, such as providerTimeout:solution; comma-separated",
+    )
+    api_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        {},
+        alias="ADREEL_API_KEYS",
+        description="Keys of the HTTP API as name:key,name:key, each of 16 characters or more; none: loopback only",
+    )
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        [],
+        alias="ADREEL_CORS_ORIGINS",
+        description="Origins whose pages may call the HTTP API, such as https://shop.example; comma-separated",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        ["127.0.0.1", "::1"],
+        alias="ADREEL_TRUSTED_PROXIES",
+        description="Proxies whose X-Forwarded-For and X-Forwarded-Proto count: addresses or networks; comma-separated",
+    )
+    requests_per_minute: int = Field(
+        6000, ge=1, alias="ADREEL_REQUESTS_PER_MINUTE", description="Requests to the HTTP API per key"
+    )
+    signed_seconds: int = Field(
+        0,
+        ge=0,
+        le=7 * 24 * 3600,
+        alias="ADREEL_SIGNED_SECONDS",
+        description="Lead clients to the object store's own URLs, good for so long; 0 serves the clips itself",
+    )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        alias="ADREEL_PUBLIC_URL",
+        description="Where browsers find `adreel serve`, such as https://ads.example: Prefect's UI links to the clips",
+    )
+    max_body_kb: int = Field(
+        512, ge=1, alias="ADREEL_MAX_BODY_KB", description="Largest body of a request to the HTTP API, in KB"
+    )
+
+    notify_url: SecretStr | None = Field(
+        None,
+        alias="ADREEL_NOTIFY_URL",
+        description="Webhook that `adreel deploy` has told of runs that end badly, as JSON: http:// or https://",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read `.env` by the parser that workers and storages share."""
+        return init_settings, env_settings, _EnvFile(settings_cls)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Strip the values. An empty variable selects the default, even if `.env` has a value."""
+        stripped = {name: value.strip() if isinstance(value, str) else value for name, value in given.items()}
+        # The default storage would lose clips in a container, and an empty key forbids spending.
+        return {name: value for name, value in stripped.items() if value != "" or name in KEPT_EMPTY}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_in_quotes(cls, value: object) -> object:
+        if isinstance(value, str) and re.fullmatch(IN_QUOTES, value):
+            raise ValueError("it stands in quotes, which belong to the value here: leave them out")
+        return value
+
+    @field_validator("runware_api_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("runware_api_key")
+    @classmethod
+    def _looks_like_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            checked_key(value.get_secret_value())
+        return value
+
+    @field_validator("storage")
+    @classmethod
+    def _names_a_place(cls, value: str) -> str:
+        return storage_place(value)
+
+    @field_validator("size")
+    @classmethod
+    def _is_size(cls, value: str) -> str:
+        if not re.fullmatch(SIZE_PATTERN, value):
+            raise ValueError(f"{value!r} is {'an aspect ratio' if ':' in value else 'no size'}: {SIZE_ADVICE}")
+        return value
+
+    @field_validator("storage_options")
+    @classmethod
+    def _is_object(cls, value: SecretStr) -> SecretStr:
+        try:
+            found = read_json(value.get_secret_value(), "it")
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        if not isinstance(found, dict):
+            raise ValueError('it has to be a JSON object, such as {"endpoint_url": "https://..."}')  # noqa: TRY004 - pydantic takes no other
+        return value
+
+    @field_validator("notify_url")
+    @classmethod
+    def _is_web_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"https?://[^/]", value.get_secret_value()):
+            raise ValueError("it has to begin with http:// or https://")
+        return value
+
+    @field_validator("runware_url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            urlsplit(value)
+        return value
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _named_keys(cls, value: object) -> object:
+        return parse_api_keys(value) if isinstance(value, str) else value
+
+    @field_validator("download_hosts", "local_faults", "cors_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: list[str]) -> list[str]:
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is no address and no network, such as 10.0.0.0/8") from None
+        return proxies
+
+    @field_validator("download_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not re.fullmatch(HOST_PATTERN, host):
+                raise ValueError(f"{host!r} is no host: give its name alone, such as cdn.example; subdomains count too")
+        # URLs are compared in Unicode, the form that people read.
+        return [host.encode().decode("idna") if "xn--" in host.lower() else host.lower() for host in hosts]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: list[str]) -> list[str]:
+        origins = [origin.rstrip("/").lower() for origin in origins]
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^/?#@*\s]+", origin):
+                raise ValueError(f"{origin!r} is no origin: give a scheme and a host, such as https://shop.example")
+        return origins
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public_address(cls, value: str | None) -> str | None:
+        if value is not None and (not urlsplit(value).hostname or re.search(r"[?#\s]", value)):
+            raise ValueError("it has to be the address of a page, without ? and #, such as https://ads.example")
+        return value
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the settings; InputError names each variable that is wrong."""
+        try:
+            settings = cls()
+        except ValidationError as error:
+            reasons = [
+                f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+            ]
+            raise InputError("; ".join(reasons)) from None
+        if "runware_api_key" in settings.model_fields_set:
+            settings.check_provider()
+        return settings
+
+    @property
+    def file_system_options(self) -> dict[str, Any]:
+        """Options of the storage's file system, secrets included."""
+        options: dict[str, Any] = json.loads(self.storage_options.get_secret_value())
+        return options
+
+    @property
+    def is_storage_of_process(self) -> bool:
+        """Whether the storage is another one for each process: in its memory, or relative to its folder."""
+        return self.storage.startswith("memory:") or not ("://" in self.storage or Path(self.storage).is_absolute())
+
+    @property
+    def absolute_storage(self) -> str:
+        """The storage, by a name that means the same in every folder."""
+        return str(Path(self.storage).absolute()) if self.is_storage_of_process else self.storage
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing can be spent: no key, so only a local Runware is spoken to."""
+        return self.runware_api_key is None
+
+    @property
+    def provider_url(self) -> str | None:
+        """The WebSocket address to use; None asks for the built-in local Runware."""
+        self.check_provider()
+        return self.runware_url if self.is_local else self.runware_url or RUNWARE_URL
+
+    def check_provider(self) -> None:
+        """Raise InputError if an address wants a key and there is none, or would get it in clear text."""
+        if not self.runware_url or is_loopback(self.runware_url):
+            return
+        if not self.runware_url.startswith("wss://"):
+            raise InputError(f"RUNWARE_URL is {self.runware_url}: only wss:// keeps the key secret on its way")
+        if self.is_local:
+            raise InputError(f"RUNWARE_URL is {self.runware_url}, but RUNWARE_API_KEY is not set: set both or none")
+
+    def openable(self, path: str | None) -> str | None:
+        """Return the address at which a browser opens a path of `adreel serve`, if that address is known."""
+        return f"{self.public_url.rstrip('/')}{path}" if self.public_url and path else None
+
+    def with_key(self, key: str, origin: str) -> "Settings":
+        """Return these settings with a key from elsewhere; InputError names the origin of an invalid key."""
+        try:
+            return self.model_copy(update={"runware_api_key": SecretStr(checked_key(key.strip()))})
+        except ValueError as error:
+            raise InputError(f"{origin}: {error}") from None
+
+    @property
+    def key(self) -> str:
+        """The key to authenticate with; the local Runware takes any."""
+        return self.runware_api_key.get_secret_value() if self.runware_api_key else "local"
+
+
+class _EnvFile(PydanticBaseSettingsSource):
+    """Settings source for `.env`, which also exports the variables of storage libraries."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError("all fields are read at once")
+
+    def __call__(self) -> dict[str, Any]:
+        variables = read_env_file()
+        share_with_storages(variables)
+        given = {name.upper(): value for name, value in variables.items()}
+        names = [field.alias or name for name, field in self.settings_cls.model_fields.items()]
+        return {name: given[name.upper()] for name in names if name.upper() in given}
+
+
+def checked_key(key: str) -> str:
+    """Validate a key of Runware; the ValueError does not repeat it."""
+    if not re.fullmatch(r"[!-~]+", key) or re.fullmatch(IN_QUOTES, key):
+        raise ValueError(
+            "it is empty, in quotes, or has a blank, a line break or a letter that no key has: copy it again"
+        )
+    return key
+
+
+def parse_api_keys(text: str) -> dict[str, str]:
+    """Read `name:key,name:key`; ValueError names what is wrong, and no key."""
+    pairs = [part.strip().partition(":") for part in text.split(",") if part.strip()]
+    names = [name.strip() for name, _, _ in pairs]
+    for name, (_, _, key) in zip(names, pairs, strict=True):
+        if not key:
+            raise ValueError("each key needs a name for the log: name:key, comma-separated")
+        if not re.fullmatch(ID_PATTERN, name) or names.count(name) > 1:
+            raise ValueError("each name is letters, digits, '-' and '_', and is given once")
+        if not re.fullmatch(r"[!-~]{16,}", key.strip()):
+            raise ValueError(f"the key of {name!r} needs at least 16 visible ASCII characters")
+    return {name: key.strip() for name, (_, _, key) in zip(names, pairs, strict=True)}
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine."""
+    return (urlsplit(url).hostname or "") in LOOPBACK
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0])
+    return name if name.isupper() else name.upper()

@@ -1,0 +1,27 @@
+"""JSON bodies of requests, where they need a stricter reading than FastAPI's."""
+
+import json
+from contextlib import suppress
+
+from fastapi import Request
+
+from adreel.errors import InputError
+from adreel.models.documents import doubled_key
+from adreel.web.problems import FieldProblem, Refusal
+
+WITH_BODY = {"POST", "PUT", "PATCH"}
+
+
+async def refuse_doubled_keys(request: Request) -> None:
+    """Raise Refusal if a JSON body has a key twice: the last value would silently be bought."""
+    if request.method not in WITH_BODY:
+        return
+    body = await request.body()
+    key = None
+    # A body that is no JSON is refused by FastAPI, where the route takes one at all.
+    with suppress(ValueError, RecursionError):
+        key = doubled_key(body.decode(json.detect_encoding(body), "surrogatepass"))
+    if key is not None:
+        detail = f"{key!r} is there twice: keep one of them"
+        blamed = FieldProblem(field=key, place="body", detail=detail)
+        raise Refusal(422, InputError.code, detail, errors=[blamed])

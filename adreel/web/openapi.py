@@ -1,0 +1,71 @@
+"""The description of the API: problem details and examples in their places, and who may call."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from adreel.web.problems import MEDIA_TYPE, ProblemDetails
+
+COSTS = (409, 503)
+ALWAYS = (400, 401, 403, 413, 421, 422, 429)
+MEANINGS = {
+    400: "The body ended before its length, or its last chunk: nothing was carried out",
+    401: "No key, or one that is not known",
+    403: "A request that another site's page made a browser send",
+    404: "Nothing has that id",
+    409: "It can't be done now: in flight, ended or taken",
+    413: "The body is too large",
+    416: "The file has no such range",
+    421: "Without keys the server answers to localhost only",
+    422: "Something in the request is wrong; `errors` names the fields",
+    429: "Too many requests with this key; `Retry-After` says when",
+    503: "Prefect or the storage can't be reached; `Retry-After` says when to ask again",
+}
+EXAMPLE = {
+    "type": "urn:adreel:problem:notFound",
+    "title": "Not Found",
+    "status": 404,
+    "detail": "no session 'abc-123': POST /api/sessions makes one",
+    "instance": "/api/videos/generate-scenes",
+    "request_id": "5f0c1d2e3b4a49788695a4b3c2d1e0f9",
+    "errors": [
+        {"field": "session_id", "place": "body", "detail": "no session 'abc-123': POST /api/sessions makes one"}
+    ],
+}
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the problems that a route may answer with, beside those that every route has."""
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    return {
+        status: {
+            "description": MEANINGS.get(status, HTTPStatus(status).phrase),
+            "content": {MEDIA_TYPE: {"schema": schema, "example": EXAMPLE} if status == 404 else {"schema": schema}},
+        }
+        for status in sorted({*ALWAYS, *statuses})
+    }
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of an app, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+            servers=app.servers,
+        )
+        parts = document.setdefault("components", {})
+        problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts.setdefault("schemas", {}).update(problem.pop("$defs"), ProblemDetails=problem)
+        parts["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "A key of ADREEL_API_KEYS"},
+            "cookie": {"type": "apiKey", "in": "cookie", "name": "adreel", "description": "Set by the sign-in form"},
+        }
+        document["security"] = [{"key": []}, {"cookie": []}]
+        app.openapi_schema = document
+    return app.openapi_schema

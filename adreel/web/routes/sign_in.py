@@ -1,0 +1,76 @@
+"""Signing in with a key, for people with a browser: the form, the cookie, and signing out."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from jinja2 import Environment, PackageLoader
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from adreel.web.form_fields import form_fields
+from adreel.web.guesses import GuessLimits, client_address
+from adreel.web.keys import COOKIE, COOKIE_SECONDS, Keys
+from adreel.web.middleware.auth import SIGN_IN
+from adreel.web.problems import Refusal
+from adreel.web.public_address import PublicAddress
+from adreel.web.sign_outs import SignOuts
+
+HOME = "/"
+router = APIRouter(include_in_schema=False)
+templates = Environment(loader=PackageLoader("adreel.web"), autoescape=True)
+
+
+@router.get(SIGN_IN)
+async def form(request: Request, target: Annotated[str, Query(alias="next")] = HOME) -> Response:
+    """Show the form."""
+    if not request.app.state.keys:
+        return RedirectResponse(local_target(target), 303)
+    return _page(local_target(target))
+
+
+@router.post(SIGN_IN)
+async def sign_in(request: Request) -> Response:
+    """Give the browser a cookie for a good key, and lead on to where it wanted to go."""
+    fields = await form_fields(request)
+    keys: Keys = request.app.state.keys
+    target = local_target(fields.get("next", HOME))
+    guesses: GuessLimits = request.app.state.guesses
+    try:
+        caller = guesses.judge(client_address(request.scope), keys.caller_of_key(fields.get("key", "").strip()))
+    except Refusal as refusal:
+        answer = _page(target, error="Too many wrong keys: please wait a moment.", status=refusal.status)
+        answer.headers.update(refusal.headers)
+        return answer
+    if caller is None:
+        return _page(target, error="This key is not known here.", status=403)
+    address: PublicAddress = request.app.state.address
+    response = RedirectResponse(target, 303)
+    response.set_cookie(
+        COOKIE,
+        keys.cookie(caller, time.time()),
+        max_age=COOKIE_SECONDS,
+        httponly=True,
+        samesite="strict",
+        secure=address.is_https(request.scope),
+    )
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request) -> Response:
+    """Revoke the cookie on every server, and delete it in the browser."""
+    sign_outs: SignOuts = request.app.state.sign_outs
+    await sign_outs.end(request.state.caller)
+    response = RedirectResponse(SIGN_IN, 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+def local_target(path: str) -> str:
+    """Return a path of this server; anything that could lead elsewhere becomes the first page."""
+    is_local = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
+    return path if is_local else HOME
+
+
+def _page(target: str, error: str = "", status: int = 200) -> Response:
+    return HTMLResponse(templates.get_template("sign-in.html").render(target=target, error=error), status)
