@@ -25,6 +25,8 @@ AdreelError
     └── BadRecord            a record that is truncated, foreign or too new
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from adreel.text import clean_text
@@ -193,3 +195,14 @@ class BadRecord(StorageError):
     """A record that can't be read: truncated, foreign, or written by a newer adreel."""
 
     code = "badRecord"
+
+
+@contextmanager
+def collect_errors(errors: list[AdreelError] | None) -> Iterator[None]:
+    """Append an AdreelError of the block to a list, so that one broken record does not hide others; None raises it."""
+    try:
+        yield
+    except AdreelError as error:
+        if errors is None:
+            raise
+        errors.append(error)

@@ -11,14 +11,14 @@ from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from adreel.errors import LONGEST_MESSAGE, AdreelError, InputError
+from adreel.errors import LONGEST_MESSAGE, AdreelError, InputError, collect_errors
 from adreel.flows.output import outlive_the_worker
 from adreel.models.runners import at_work
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
 from adreel.models.takes import Job
 from adreel.orchestration.liveness import at_work_elsewhere
-from adreel.purchase.jobs import collecting, end_job, open_scenes, resume_job, start_job
+from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import JobView, SceneView, job_view
 from adreel.service import store_new
@@ -75,7 +75,7 @@ def resume_jobs(target: str) -> Outcome:
             if job.job_id in busy:
                 get_run_logger().warning("job %s is left to run %s, which works on it", job.job_id, busy[job.job_id])
                 continue
-            with collecting(broken):
+            with collect_errors(broken):
                 work.append((patiently(partial(resume_job, records, settings, job, runner), delays), scenes))
         return _carry_out(records, settings, work, broken)
 
@@ -110,7 +110,7 @@ def _carry_out(
         _generate(settings, work)
     delays = iter(RETRY_DELAYS)
     for job, scenarios in work:
-        with collecting(broken):
+        with collect_errors(broken):
             patiently(partial(end_job, records, job), delays)
             view = patiently(partial(job_view, records, job.job_id), delays)
             _show_table(settings, view)

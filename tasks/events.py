@@ -23,7 +23,7 @@ def scene_stored(records: Records, take: Take) -> None:
         id=take.attempts[-1].uuid,
         payload={
             **_ids(take.session_id, take.scenario, take.job_id),
-            "take": take.handle,
+            "take": take.short_id,
             "video_url": video_url(take),
             "location": records.storage.location(clip.file) if clip else None,
             "duration": clip.duration if clip else None,

@@ -295,7 +295,7 @@ async def test_a_stranger_s_file_under_the_name_is_not_replaced(host: Host) -> N
     async with studio() as it:
         await left_rendered(it, host)
         take = it.take()
-        path = Path(it.records.storage.location(f"ad_hook_{take.handle}.aside.bin"))
+        path = Path(it.records.storage.location(f"ad_hook_{take.short_id}.aside.bin"))
         path.write_bytes(b"another")
         host.bodies = [bytes(5000)]
         with pytest.raises(StorageError, match="another file is at"):
@@ -403,10 +403,10 @@ async def test_the_command_line_shows_warnings_and_where_a_file_was_put(
         monkeypatch.setenv("ADREEL_STORAGE", it.settings.storage)
         show_takes("ad", None, as_json=False)
         out = capsys.readouterr().out
-        handle = it.take().handle
-        assert shown.replace("35f85e76", handle) in out
+        short_id = it.take().short_id
+        assert shown.replace("35f85e76", short_id) in out
         if it.take().aside:
-            assert f"ad_hook_{handle}.aside.webm" in out
+            assert f"ad_hook_{short_id}.aside.webm" in out
         show_status(JOB, as_json=False)
         assert shown.split(" ", maxsplit=1)[0] in capsys.readouterr().out or it.take().aside
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from adreel.runware.connection import Connection
 from adreel.runware.lookups import Lookups
 from adreel.runware.polls import LEAST, Polls
-from adreel.runware.replies import Underway
+from adreel.runware.replies import InProgress
 
 
 @given(st.integers(1, 3000), st.data())
@@ -80,7 +80,7 @@ async def comparisons_of_replies(open_tasks: int) -> int:
     await asyncio.sleep(0)
     Counted.comparisons = 0
     for uuid in uuids[-100:]:
-        lookups.hear(Underway(Counted(int=uuid.int)))
+        lookups.hear(InProgress(Counted(int=uuid.int)))
     answers = await asyncio.gather(*asking[-100:])
     assert [answer and answer.uuid for answer in answers] == uuids[-100:]
     counted = Counted.comparisons
@@ -102,6 +102,6 @@ async def test_of_two_who_ask_about_one_task_either_may_leave(closed: int) -> No
     await asyncio.sleep(0)
     asking.pop(closed).cancel()
     await asyncio.sleep(0)
-    lookups.hear(Underway(uuid))
-    assert await asking[0] == Underway(uuid)
+    lookups.hear(InProgress(uuid))
+    assert await asking[0] == InProgress(uuid)
     await lookups.close()

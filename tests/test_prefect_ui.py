@@ -206,7 +206,7 @@ def open_its_artifacts(page: Page, run: str, records: Records) -> None:
     poster = page.locator("img[src^='data:image/jpeg']")
     expect(poster).to_be_visible()
     assert poster.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-    expect(page.get_by_role("link", name=take.handle)).to_have_attribute("href", clip)
+    expect(page.get_by_role("link", name=take.short_id)).to_have_attribute("href", clip)
     keep(page, "poster")
 
     page.goto(run)

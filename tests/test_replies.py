@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adreel.runware.failures import error_of
-from adreel.runware.replies import Failure, Rendered, Reply, Underway, parse_replies
+from adreel.runware.replies import Failure, InProgress, Rendered, Reply, parse_replies
 from adreel.text import clean_text, is_clean
 
 TEXT = "8f14e45f-ceea-467f-a9b2-3c0d5f6e7a81"
@@ -74,7 +74,7 @@ def test_any_json_becomes_a_list_of_values_that_keep_their_promises(message: Any
     assert isinstance(replies, list)
     for reply in replies:
         match reply:
-            case Underway():
+            case InProgress():
                 assert reply.progress is None or 0 <= reply.progress <= 100
             case Rendered():
                 assert reply.url
@@ -119,7 +119,7 @@ def test_a_clip_is_rendered_if_and_only_if_a_good_item_of_its_task_has_an_addres
 
 @pytest.mark.parametrize("kind", [[], {}], ids=["list", "object"])
 def test_a_task_type_that_is_no_word_is_no_exception(kind: Any) -> None:
-    assert parse_replies(task(taskType=kind, status="processing")) == [Underway(TASK)]
+    assert parse_replies(task(taskType=kind, status="processing")) == [InProgress(TASK)]
 
 
 @given(st.lists(items, max_size=5))
@@ -132,17 +132,17 @@ def test_each_item_speaks_for_itself_whatever_comes_beside_it(several: list[dict
 @pytest.mark.parametrize(
     ("message", "replies"),
     [
-        pytest.param(task(), [Underway(TASK)], id="accepted"),
+        pytest.param(task(), [InProgress(TASK)], id="accepted"),
         pytest.param({"data": []}, [], id="accepted but empty, or an unknown task"),
-        pytest.param(task(status="processing"), [Underway(TASK)], id="running"),
-        pytest.param(task(status="processing", progress=40), [Underway(TASK, 40)], id="running with progress"),
+        pytest.param(task(status="processing"), [InProgress(TASK)], id="running"),
+        pytest.param(task(status="processing", progress=40), [InProgress(TASK, 40)], id="running with progress"),
         pytest.param(success(), [Rendered(TASK, URL, 0.11, 1259273673)], id="done"),
         pytest.param(task(videoURL=URL), [Rendered(TASK, URL)], id="done without a status"),
-        pytest.param(task(status="paused"), [Underway(TASK)], id="a status that nobody documented"),
-        pytest.param(task(status="paused", videoURL=URL), [Underway(TASK)], id="an unknown status with a URL"),
-        pytest.param(success(videoURL=""), [Underway(TASK)], id="done with an empty URL"),
-        pytest.param(success(videoURL=None), [Underway(TASK)], id="done with no URL"),
-        pytest.param(success(videoURL=[URL]), [Underway(TASK)], id="done with a list of URLs"),
+        pytest.param(task(status="paused"), [InProgress(TASK)], id="a status that nobody documented"),
+        pytest.param(task(status="paused", videoURL=URL), [InProgress(TASK)], id="an unknown status with a URL"),
+        pytest.param(success(videoURL=""), [InProgress(TASK)], id="done with an empty URL"),
+        pytest.param(success(videoURL=None), [InProgress(TASK)], id="done with no URL"),
+        pytest.param(success(videoURL=[URL]), [InProgress(TASK)], id="done with a list of URLs"),
         pytest.param({"data": [{"taskType": "authentication"}]}, [], id="authenticated"),
         pytest.param({"data": [{"taskType": "ping", "pong": True}]}, [], id="pong"),
         pytest.param({"data": [{"taskUUID": "no uuid", "status": "success"}]}, [], id="not a UUID"),
@@ -244,7 +244,7 @@ def test_a_message_with_results_and_errors_gives_all_of_them_in_order() -> None:
         "data": [*task(status="processing")["data"], *success()["data"]],
     }
     assert parse_replies(both) == [
-        Underway(TASK),
+        InProgress(TASK),
         Rendered(TASK, URL, 0.11, 1259273673),
         Failure(other, "taskFailed", "it broke"),
     ]
@@ -303,7 +303,7 @@ def test_a_cost_that_is_no_amount_of_money_is_unknown(written: str, cost: float 
     ids=["none", "all", "whole float", "negative", "over 100", "part", "NaN", "bool", "text", "huge"],
 )
 def test_progress_is_a_whole_percentage_or_nothing(progress: Any, read: int | None) -> None:
-    assert parse_replies(task(status="processing", progress=progress)) == [Underway(TASK, read)]
+    assert parse_replies(task(status="processing", progress=progress)) == [InProgress(TASK, read)]
 
 
 @pytest.mark.parametrize("seed", [None, True, "7", 7.5, float("inf"), 2**63, 1e300], ids=repr)

@@ -118,7 +118,7 @@ def test_a_clip_is_named_for_its_session_scenario_and_task() -> None:
     start = task_uuid("job-1", Scenario.CTA, 1).hex[:8]
     assert clip_name(take) == f"ad_cta_{start}.mp4"
     assert clip_name(take, ".jpg") == f"ad_cta_{start}.jpg"
-    assert take.handle == start
+    assert take.short_id == start
 
 
 def test_a_second_attempt_has_a_clip_and_a_uuid_of_its_own() -> None:
@@ -129,7 +129,7 @@ def test_a_second_attempt_has_a_clip_and_a_uuid_of_its_own() -> None:
 
 
 def test_a_take_without_an_attempt_has_the_handle_of_its_first() -> None:
-    assert make_take(None).handle == make_take(AttemptState.PLANNED).handle
+    assert make_take(None).short_id == make_take(AttemptState.PLANNED).short_id
 
 
 @pytest.mark.parametrize(

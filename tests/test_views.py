@@ -118,7 +118,7 @@ def test_a_take_is_chosen_by_any_of_its_names(records: Records, name: str) -> No
     older = good("job-1-abc", 1)
     for take in (older, good("other", 2)):
         records.save_take(take)
-    assert choose_take(records, "ad", HOOK, name.replace("HANDLE", older.handle)) == older
+    assert choose_take(records, "ad", HOOK, name.replace("HANDLE", older.short_id)) == older
     assert current_take(records.takes("ad", HOOK), records.choices("ad")) == older
 
 
@@ -137,7 +137,7 @@ def test_a_take_that_cannot_be_told_is_named_and_nothing_chosen(records: Records
     takes = [good("job-1", 1), good("job-2", 2)]
     for take in (*takes, failed("bad", 3)):
         records.save_take(take)
-    offered = ", ".join(take.handle for take in takes)
+    offered = ", ".join(take.short_id for take in takes)
     with pytest.raises(NotFound, match=rf"'{name}' .*{why}.* of ad hook: choose one of {offered}$"):
         choose_take(records, "ad", HOOK, name)
     assert records.choices("ad") == Choices(takes={})
@@ -212,8 +212,8 @@ def test_a_job_view_sums_up_what_its_scenes_are_and_cost(records: Records) -> No
     view = job_view(records, "job-1")
     hook, cta = view.scenes
     assert (view.session_id, view.overall_status, view.cost) == ("ad", GENERATING, 0.25)
-    assert hook.location == records.storage.location(f"ad_hook_{take.handle}.mp4")
-    assert (hook.duration, hook.cost, hook.seed, hook.take) == (5, 0.25, 42, take.handle)
+    assert hook.location == records.storage.location(f"ad_hook_{take.short_id}.mp4")
+    assert (hook.duration, hook.cost, hook.seed, hook.take) == (5, 0.25, 42, take.short_id)
     assert (cta.location, cta.duration, cta.cost, cta.seed, cta.take) == (None, None, None, None, "")
 
 
@@ -237,8 +237,8 @@ def test_a_session_shows_its_current_clips_and_what_all_takes_cost(records: Reco
     view = session_view(records, "ad")
     assert (view.state, view.cost, view.updated_at) == (COMPLETED, 0.5, newer.updated_at)
     assert [video.take for video in view.scene_videos] == ["job-2", "job-1", "job-1", "job-1"]
-    assert view.scene_videos[0].video_url == f"/outputs/ad_hook_{newer.handle}.mp4"
-    assert view.scene_videos[0].poster_url == f"/outputs/ad_hook_{newer.handle}.jpg"
+    assert view.scene_videos[0].video_url == f"/outputs/ad_hook_{newer.short_id}.mp4"
+    assert view.scene_videos[0].poster_url == f"/outputs/ad_hook_{newer.short_id}.jpg"
 
 
 def test_a_session_before_its_first_job_has_no_state(records: Records) -> None:

@@ -134,9 +134,9 @@ def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> 
     rows = [_take_row(take, is_current=take in current) for takes in every.values() for take in takes]
     print_table(("", "scene", "take", "state", "made", "cost", "seed", "what"), rows)
     for take in (take for takes in every.values() for take in takes):
-        _print_warnings([(f"{take.scenario} {take.handle}", take.warnings)])
+        _print_warnings([(f"{take.scenario} {take.short_id}", take.warnings)])
         if take.aside:
-            print_line(f"kept aside: {take.scenario} {take.handle}: {records.storage.location(take.aside.file)}")
+            print_line(f"kept aside: {take.scenario} {take.short_id}: {records.storage.location(take.aside.file)}")
 
 
 def show_findings(*, as_json: bool) -> int:
@@ -155,7 +155,7 @@ def show_findings(*, as_json: bool) -> int:
 def use_take(session_id: str, scenario: Scenario, name: str) -> None:
     """Choose an older take."""
     take = choose_take(open_records(Settings.load()), session_id, scenario, name)
-    print_line(f"{session_id} {scenario} now shows take {take.handle} of job {take.job_id}")
+    print_line(f"{session_id} {scenario} now shows take {take.short_id} of job {take.job_id}")
 
 
 def print_json(value: Any) -> None:
@@ -211,7 +211,7 @@ def _take_row(take: Take, *, is_current: bool) -> tuple[str, ...]:
     return (
         ">" if is_current else "",
         take.scenario,
-        take.handle,
+        take.short_id,
         take.state,
         take.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         money(take.cost),

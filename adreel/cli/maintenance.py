@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from adreel.cli.display import money, open_records, print_json, print_line, print_table, show_broken
-from adreel.errors import AdreelError
+from adreel.errors import AdreelError, collect_errors
 from adreel.models.takes import Take, utc_now
-from adreel.purchase.jobs import collecting
 from adreel.records import Records
 from adreel.records.export import fetch
 from adreel.records.pruning import parse_age, prunable, prune
@@ -41,7 +40,7 @@ def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: 
 def _pruned(records: Records, takes: list[Take], *, keep_current: bool, broken: list[AdreelError]) -> list[Take]:
     pruned = []
     for take in takes:
-        with collecting(broken):
+        with collect_errors(broken):
             if prune(records, take, keep_current=keep_current):
                 pruned.append(take)
     return pruned

@@ -14,7 +14,7 @@ from adreel.emulator.faults import Faults, Point
 from adreel.emulator.ledger import Entry, Ledger
 from adreel.emulator.oddities import odd_bytes, odd_clip
 from adreel.emulator.outcomes import SUCCESS
-from adreel.emulator.studio import Studio
+from adreel.emulator.renderer import Renderer
 
 ELSEWHERE = "https://elsewhere.invalid/clip.mp4"
 WEB_PAGE = b"<!doctype html><title>Sign in</title><h1>Please sign in to continue</h1>"
@@ -68,8 +68,8 @@ EFFECTS: dict[str, Callable[[Download], Download]] = {
 class Downloads:
     """Serves the clips of tasks that ended well."""
 
-    def __init__(self, ledger: Ledger, faults: Faults, studio: Studio, *, drip_seconds: float) -> None:
-        self._ledger, self._faults, self._studio = ledger, faults, studio
+    def __init__(self, ledger: Ledger, faults: Faults, renderer: Renderer, *, drip_seconds: float) -> None:
+        self._ledger, self._faults, self._renderer = ledger, faults, renderer
         self._drip_seconds = drip_seconds
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -92,7 +92,7 @@ class Downloads:
             # The fault is chosen before the first await: another request may arrive meanwhile.
             oddity = self._faults.strike(Point.CLIP, (entry.scenario,)) or ""
             self._ledger.note_clip(entry.uuid, oddity=oddity)
-        body = await self._studio.rendered(odd_clip(oddity, Clip.ordered(entry.request)))
+        body = await self._renderer.rendered(odd_clip(oddity, Clip.ordered(entry.request)))
         if oddity:
             body = await asyncio.to_thread(odd_bytes, oddity, body)
         if entry.sha256 is None:

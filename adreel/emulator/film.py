@@ -14,7 +14,7 @@ from adreel.emulator.card import Card
 from adreel.emulator.clip import Clip
 from adreel.emulator.picture import FORMAT
 
-# One thread each: the studio renders two at once, and the bytes must not depend on the number of cores.
+# One thread each: the renderer renders two at once, and the bytes must not depend on the number of cores.
 CODEC_OPTIONS = {"preset": "superfast", "crf": "19", "threads": "1", "tune": "animation"}
 
 

@@ -15,8 +15,8 @@ from adreel.emulator.downloads import Downloads
 from adreel.emulator.faults import Fault, Faults, Point
 from adreel.emulator.keys import Keys
 from adreel.emulator.ledger import Entry, Ledger
+from adreel.emulator.renderer import Renderer
 from adreel.emulator.rest import Rest
-from adreel.emulator.studio import Studio
 from adreel.emulator.websocket import Sockets
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -92,7 +92,7 @@ class LocalRunware:
         """Open the port, and go on with the tasks of the ledger."""
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self.ledger = Ledger(self._ledger_file)
-        self._studio = Studio(one_film=self._one_film)
+        self._renderer = Renderer(one_film=self._one_film)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
         try:
             await self._listen()
@@ -107,7 +107,7 @@ class LocalRunware:
         self._stopping.set()
         await self._sockets.drop(clean=True)
         await self._runner.cleanup()
-        await asyncio.to_thread(self._studio.close)
+        await asyncio.to_thread(self._renderer.close)
         self.ledger.close()
 
     async def __aenter__(self) -> "LocalRunware":
@@ -131,7 +131,7 @@ class LocalRunware:
         )
         self._sockets = Sockets(self._desk, self._keys, idle_seconds=self._idle_seconds, clock=self._clock)
         rest = Rest(self._desk, self._keys, stopping=self._stopping, idle_seconds=self._idle_seconds)
-        downloads = Downloads(self.ledger, self._faults, self._studio, drip_seconds=self._drip_seconds)
+        downloads = Downloads(self.ledger, self._faults, self._renderer, drip_seconds=self._drip_seconds)
         application = web.Application(client_max_size=LARGEST_MESSAGE)
         application.router.add_get("/v1", self._connected(self._sockets.serve), allow_head=False)
         application.router.add_post("/v1", self._connected(rest.serve))
@@ -150,7 +150,7 @@ class LocalRunware:
         return connect
 
     def _begin(self, entry: Entry) -> None:
-        self._studio.begin(Clip.ordered(entry.request))
+        self._renderer.begin(Clip.ordered(entry.request))
         if entry.due_at is not None:
             self._loop.call_later(max(0, entry.due_at - self._clock()) + TIMER_SLACK, self._desk.settle)
 

@@ -47,7 +47,7 @@ class SceneVideo(BaseModel):
     warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
 
 
-class Sent(BaseModel):
+class RequestBody(BaseModel):
     """Base of requests: refuses unknown fields, and control characters that databases or terminals can't take."""
 
     model_config = SENT
@@ -62,7 +62,7 @@ class Sent(BaseModel):
         return value
 
 
-class SentScene(Sent, SceneDescription):
+class SceneCreate(RequestBody, SceneDescription):
     """One scene in words."""
 
     model_config = SENT
@@ -71,7 +71,7 @@ class SentScene(Sent, SceneDescription):
     first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
 
 
-class SentChanges(Sent, SceneChanges):
+class ScenePatch(RequestBody, SceneChanges):
     """Changes of a scene. Omitted fields keep their values."""
 
     model_config = ConfigDict(
@@ -81,7 +81,7 @@ class SentChanges(Sent, SceneChanges):
     first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
 
 
-class SentSession(Sent, Session):
+class SessionCreate(RequestBody, Session):
     """A new session: product facts and one to four scenes in words."""
 
     model_config = ConfigDict(
@@ -103,10 +103,10 @@ class SentSession(Sent, Session):
         },
     )
 
-    scene_descriptions: list[SentScene] = Field(min_length=1, max_length=4)  # type: ignore[assignment]
+    scene_descriptions: list[SceneCreate] = Field(min_length=1, max_length=4)  # type: ignore[assignment]
 
 
-class VideoGenerationRequest(Sent):
+class VideoGenerationRequest(RequestBody):
     """Start a job for a stored session."""
 
     model_config = ConfigDict(**SENT, json_schema_extra={"examples": [{"session_id": "abc-123"}]})
@@ -115,7 +115,7 @@ class VideoGenerationRequest(Sent):
     scenarios: list[Scenario] | None = Field(None, min_length=1, description="A subset; all four if missing")
 
 
-class VideoRegenerateRequest(SentChanges):
+class VideoRegenerateRequest(ScenePatch):
     """Buy a new take of one scene, perhaps with some fields of its description changed."""
 
     model_config = ConfigDict(
@@ -134,7 +134,7 @@ class VideoRegenerateRequest(SentChanges):
         return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude={"session_id", "scenario"}))
 
 
-class TakeChoice(Sent):
+class TakeChoice(RequestBody):
     """Choose a take of a scene."""
 
     model_config = ConfigDict(**SENT, json_schema_extra={"examples": [{"take": "35f85e76"}]})

@@ -209,7 +209,7 @@ class Take(Record):
         return attempt.aside if attempt and attempt.state == AttemptState.FAILED else None
 
     @property
-    def handle(self) -> str:
+    def short_id(self) -> str:
         """The eight characters that name it in its clip's file name."""
         return random_part(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
 

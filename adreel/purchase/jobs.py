@@ -1,14 +1,14 @@
 """A job from its first record to its last: what it will buy, one scene at a time, and how it ended."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from adreel.errors import AdreelError, InputError, JobCancelled, NotFound
+from adreel.errors import AdreelError, InputError, JobCancelled, NotFound, collect_errors
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import INPUT_PATTERN, SceneChanges, SceneDescription, Session, check_words, is_local_file
@@ -88,22 +88,11 @@ def open_scenes(
     """
     found = []
     for job in _jobs_of(records, target, broken):
-        with collecting(broken):
+        with collect_errors(broken):
             scenes = _open_in(records, settings, job)
             if scenes:
                 found.append((job, scenes))
     return found
-
-
-@contextmanager
-def collecting(broken: list[AdreelError] | None) -> Iterator[None]:
-    """Put an error of the block into a list, so that one job's trouble is not another's; without a list, raise it."""
-    try:
-        yield
-    except AdreelError as error:
-        if broken is None:
-            raise
-        broken.append(error)
 
 
 def _open_in(records: Records, settings: Settings, job: Job) -> list[Scenario]:
@@ -119,7 +108,7 @@ def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) ->
         return [job]
     jobs = []
     for job_id in records.job_ids():
-        with collecting(broken):
+        with collect_errors(broken):
             job = records.job(job_id)
             if job and target in {ALL, job.session_id}:
                 jobs.append(job)

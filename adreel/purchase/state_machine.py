@@ -32,7 +32,7 @@ from adreel.purchase.delivery import Interrupted, bring_to, deliveries, publish,
 from adreel.purchase.download import DownloadRules
 from adreel.records import Records
 from adreel.records.inputs import display_name, first_frame_data
-from adreel.runware import Rendered, RunwareClient, Underway
+from adreel.runware import InProgress, Rendered, RunwareClient
 from adreel.settings import Settings
 from adreel.storage.crash_points import crash_point
 
@@ -181,7 +181,7 @@ class Purchase:
                 f" {self.take.scenario} --first-frame FILE`"
             ) from None
 
-    async def _found_again(self) -> Underway | Rendered | None:
+    async def _found_again(self) -> InProgress | Rendered | None:
         """Look a task up that an earlier run may have sent: how long Runware refuses its UUID twice is not known."""
         try:
             return await self._client.look_up(self._attempt.uuid) if self._came_back else None

@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from adreel.errors import AdreelError, ClipUnavailable, InputError
+from adreel.errors import AdreelError, ClipUnavailable, InputError, collect_errors
 from adreel.models.takes import AttemptState, Choices, Job, Take
-from adreel.purchase.jobs import collecting
 from adreel.records import Records
 from adreel.records.views import current_take
 
@@ -36,10 +35,10 @@ def prunable(
     Unreadable records are added to `broken`, and their scene or session is skipped. Without a list, they raise.
     """
     for session_id in records.session_ids():
-        with collecting(broken):
+        with collect_errors(broken):
             choices = records.choices(session_id)
             for scenario in records.session(session_id).scenarios:
-                with collecting(broken):
+                with collect_errors(broken):
                     takes = records.takes(session_id, scenario)
                     kept = current_take(takes, choices) if keep_current else None
                     yield from (take for take in takes if take != kept and _is_prunable(records, take, before))

@@ -145,7 +145,7 @@ class Records:
 
         def choose(latest: Take | None) -> Take | None:
             if latest is None and must_exist:
-                raise NotFound(f"the record of take {take.handle} was removed meanwhile, so nothing is bought for it")
+                raise NotFound(f"the record of take {take.short_id} was removed meanwhile, so nothing is bought for it")
             return None if latest is not None and yields_to(latest) else take
 
         return self._put(

@@ -118,7 +118,7 @@ def _scene_view(records: Records, scene: VideoSceneStatus, take: Take | None) ->
         duration=clip.duration if clip else None,
         cost=take.cost if take else None,
         seed=take.attempts[-1].seed if take and take.attempts else None,
-        take=take.handle if take else "",
+        take=take.short_id if take else "",
         error=scene.error,
         warnings=scene.warnings,
     )
@@ -214,11 +214,11 @@ def total_cost(takes: Iterable[Take]) -> float | None:
 def choose_take(records: Records, session_id: str, scenario: Scenario, name: str) -> Take:
     """Make an older take the current one; `name` is its job's id, the start of it, or its clip's eight characters."""
     stored = [take for take in records.takes(session_id, scenario) if take.is_stored]
-    matching = [take for take in stored if name in {take.job_id, take.handle}] or [
+    matching = [take for take in stored if name in {take.job_id, take.short_id}] or [
         take for take in stored if name and take.job_id.startswith(name)
     ]
     if len(matching) != 1:
-        offered = ", ".join(take.handle for take in stored) or "none is stored yet"
+        offered = ", ".join(take.short_id for take in stored) or "none is stored yet"
         why = "fits several takes" if matching else "is no stored take"
         raise NotFound(f"{name!r} {why} of {session_id} {scenario}: choose one of {offered}")
     [take] = matching

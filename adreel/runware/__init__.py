@@ -1,6 +1,6 @@
 """The Runware client: the SDK connects, authenticates and submits; the polling is ours, on the SDK's socket."""
 
 from adreel.runware.client import RunwareClient, Timing
-from adreel.runware.replies import Rendered, Underway
+from adreel.runware.replies import InProgress, Rendered
 
-__all__ = ["Rendered", "RunwareClient", "Timing", "Underway"]
+__all__ = ["InProgress", "Rendered", "RunwareClient", "Timing"]

@@ -14,7 +14,7 @@ from adreel.runware.connection import Connection
 from adreel.runware.failures import CONFLICT, error_of
 from adreel.runware.lookups import Lookups, task_object
 from adreel.runware.polls import Polls
-from adreel.runware.replies import Failure, Rendered, Reply, Underway
+from adreel.runware.replies import Failure, InProgress, Rendered, Reply
 
 SUBMITS = 32
 """Maximum number of submits awaiting acknowledgement. Without it, late ones would time out in the queue."""
@@ -50,9 +50,9 @@ class _Watch:
     on_progress: Callable[[int], None]
     result: "asyncio.Future[Rendered]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def settle(self, reply: Underway | Rendered) -> None:
+    def settle(self, reply: InProgress | Rendered) -> None:
         """Pass on what Runware says of the task."""
-        if isinstance(reply, Underway):
+        if isinstance(reply, InProgress):
             if reply.progress is not None:
                 self.on_progress(reply.progress)
         elif not self.result.done():
@@ -135,7 +135,7 @@ class RunwareClient:
             pass
         raise trouble
 
-    async def look_up(self, uuid: UUID) -> Underway | Rendered | None:
+    async def look_up(self, uuid: UUID) -> InProgress | Rendered | None:
         """Return what Runware says of a task, by a poll or from its archive; None if it knows no such task.
 
         Raises BadKey, or ProviderUnreachable if there was no answer at all.

@@ -13,12 +13,12 @@ from uuid import UUID
 
 from adreel.errors import AdreelError, ProviderUnreachable
 from adreel.runware.connection import Connection
-from adreel.runware.replies import Rendered, Underway
+from adreel.runware.replies import InProgress, Rendered
 
 LOOKS = 3
 AT_ONCE = 500
 """Maximum questions in one message; the others wait for its answers."""
-Answer = Underway | Rendered | None
+Answer = InProgress | Rendered | None
 
 
 @dataclass(eq=False)
@@ -58,7 +58,7 @@ class Lookups:
         finally:
             self._close(question)
 
-    def hear(self, reply: Underway | Rendered) -> None:
+    def hear(self, reply: InProgress | Rendered) -> None:
         """Take the first reply about a task as the answer."""
         for question in list(self._about.get(reply.uuid, [])):
             self._settle(question, reply)

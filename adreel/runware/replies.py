@@ -28,7 +28,7 @@ _structures.maxstring = _structures.maxother = 300
 
 
 @dataclass(frozen=True)
-class Underway:
+class InProgress:
     """A task that Runware knows and has not finished; `progress` is 0 to 100, or None."""
 
     uuid: UUID
@@ -57,7 +57,7 @@ class Failure:
     authenticating: bool = False
 
 
-Reply = Underway | Rendered | Failure
+Reply = InProgress | Rendered | Failure
 
 
 def parse_replies(message: object) -> list[Reply]:
@@ -102,7 +102,7 @@ def _result(item: dict[str, Any]) -> Reply | None:
     return _progress(item)
 
 
-def _progress(item: dict[str, Any]) -> Underway | Rendered | None:
+def _progress(item: dict[str, Any]) -> InProgress | Rendered | None:
     uuid = _uuid(item.get("taskUUID"))
     if uuid is None or item.get("taskType") in ("authentication", "ping"):
         return None
@@ -111,10 +111,10 @@ def _progress(item: dict[str, Any]) -> Underway | Rendered | None:
     if url and item.get("status", "success") == "success":
         return Rendered(uuid, url, _cost(item.get("cost")), _whole(item.get("seed")))
     progress = _whole(item.get("progress"))
-    return Underway(uuid, progress if progress is not None and 0 <= progress <= 100 else None)
+    return InProgress(uuid, progress if progress is not None and 0 <= progress <= 100 else None)
 
 
-def _archived(item: dict[str, Any]) -> Underway | Rendered | None:
+def _archived(item: dict[str, Any]) -> InProgress | Rendered | None:
     """Read the last response that the archive holds of a task; its failures are left to the polls."""
     response = item.get("response")
     answer = response.get("data", response) if isinstance(response, dict) else response

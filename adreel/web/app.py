@@ -15,8 +15,8 @@ from adreel.web.guesses import GuessLimits
 from adreel.web.idempotency import HEADER
 from adreel.web.json_bodies import refuse_doubled_keys
 from adreel.web.keys import Keys
-from adreel.web.middleware.access_log import Envelope
-from adreel.web.middleware.auth import Gate
+from adreel.web.middleware.access_log import AccessLogMiddleware
+from adreel.web.middleware.auth import AuthMiddleware
 from adreel.web.middleware.limits import BodyLimit, RequestLimits
 from adreel.web.openapi import describe
 from adreel.web.pages.router import add_pages
@@ -79,7 +79,7 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
     """Put the layers round the routes; the last one added is the outermost."""
     app.add_middleware(BodyLimit, most=settings.max_body_kb * 1024)
     app.add_middleware(
-        Gate,
+        AuthMiddleware,
         keys=app.state.keys,
         limits=RequestLimits(settings.requests_per_minute),
         guesses=app.state.guesses,
@@ -97,6 +97,6 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
         )
     backend: Backend = app.state.backend
     clips_from = outputs.signed_host(backend.records.storage) if settings.signed_seconds else None
-    app.add_middleware(Envelope, metrics=backend.metrics, address=app.state.address, clips_from=clips_from)
+    app.add_middleware(AccessLogMiddleware, metrics=backend.metrics, address=app.state.address, clips_from=clips_from)
     if app.state.address.root:
         app.add_middleware(SubPath, root=app.state.address.root)

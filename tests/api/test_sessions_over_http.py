@@ -182,7 +182,7 @@ def test_the_takes_of_a_scene_are_compared_and_one_is_chosen(api: httpx.Client, 
         ("job-3", False),
     ]
     assert takes[2]["error"] == "no credits"
-    chosen = api.put("/api/sessions/ad/scenes/hook/current", json={"take": old.handle})
+    chosen = api.put("/api/sessions/ad/scenes/hook/current", json={"take": old.short_id})
     assert (chosen.json()["job_id"], chosen.json()["is_current"]) == ("job-1", True)
     [video] = api.get("/api/sessions/ad").json()["scene_videos"]
     assert (video["take"], video["video_url"]) == ("job-1", f"/outputs/{old.clip.file if old.clip else ''}")

@@ -104,7 +104,7 @@ def test_two_servers_change_two_scenes(open_records: OpenRecords) -> None:
 def test_two_servers_patch_two_scenes_by_their_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from adreel.models.api import SentChanges
+    from adreel.models.api import ScenePatch
     from adreel.orchestration.runs import Runs
     from adreel.web.backend import Backend
     from adreel.web.routes.sessions import change_scene
@@ -115,7 +115,7 @@ def test_two_servers_patch_two_scenes_by_their_forms(tmp_path: Path, monkeypatch
     theirs.records.save_session(make_session())
 
     def patch(backend: Backend, scenario: Scenario, text: str) -> None:
-        change_scene("ad", scenario, SentChanges(visual_description=text), backend)
+        change_scene("ad", scenario, ScenePatch(visual_description=text), backend)
 
     interleaved(ours.records, "sessions/ad/session.json", lambda: patch(theirs, CTA, "theirs"))
     patch(ours, HOOK, "ours")

@@ -28,7 +28,7 @@ MOST_LOGGED = 300
 """Maximum characters of a path in the log. It bounds how much a caller without a key can write into it."""
 
 
-class Envelope:
+class AccessLogMiddleware:
     """The outermost layer: an error that nobody caught becomes an answer here."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, address: PublicAddress, clips_from: str | None = None) -> None:

@@ -43,7 +43,7 @@ class Limits(Protocol):
         ...
 
 
-class Gate:
+class AuthMiddleware:
     """Lets a request pass to the app with its caller in `request.state.caller`, or answers it."""
 
     def __init__(

@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from pydantic import ValidationError
 
 from adreel.errors import AdreelError
-from adreel.models.api import SentChanges, SentScene, SentSession
+from adreel.models.api import SceneCreate, ScenePatch, SessionCreate
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session
 from adreel.records.inputs import display_name
@@ -69,19 +69,19 @@ PRODUCT = (
     Input("website_url", "Website", Session),
     Input("session_id", "Id", Session, is_wide=True),
 )
-SEEN = Input("visual_description", "What one sees", SentScene, "area", is_wide=True)
+SEEN = Input("visual_description", "What one sees", SceneCreate, "area", is_wide=True)
 DETAILS = (
-    Input("camera_work", "Camera", SentScene),
-    Input("lighting", "Lighting", SentScene),
-    Input("audio_design", "Sound", SentScene),
-    Input("background_music", "Music", SentScene),
-    Input("sound_effects", "Sound effects", SentScene),
-    Input("dialog_narration", "Narration", SentScene),
-    Input("duration", "Seconds", SentScene, "number"),
-    Input("size", "Size", SentScene),
-    Input("model", "Model", SentScene),
-    Input("seed", "Seed", SentScene, "number"),
-    Input("first_frame", "First frame", SentScene, is_wide=True),
+    Input("camera_work", "Camera", SceneCreate),
+    Input("lighting", "Lighting", SceneCreate),
+    Input("audio_design", "Sound", SceneCreate),
+    Input("background_music", "Music", SceneCreate),
+    Input("sound_effects", "Sound effects", SceneCreate),
+    Input("dialog_narration", "Narration", SceneCreate),
+    Input("duration", "Seconds", SceneCreate, "number"),
+    Input("size", "Size", SceneCreate),
+    Input("model", "Model", SceneCreate),
+    Input("seed", "Seed", SceneCreate, "number"),
+    Input("first_frame", "First frame", SceneCreate, is_wide=True),
 )
 SCENE = (SEEN, *DETAILS)
 
@@ -116,26 +116,26 @@ def new_token() -> str:
     return uuid4().hex
 
 
-def session_of(fields: dict[str, str]) -> SentSession:
+def session_of(fields: dict[str, str]) -> SessionCreate:
     """Read the form of a new session, or raise ValidationError."""
     facts: dict[str, Any] = {each.name: fields.get(each.name, "") for each in PRODUCT}
     facts["brand_colors"] = [part.strip() for part in facts["brand_colors"].split(",") if part.strip()]
     if not facts["session_id"].strip():
         del facts["session_id"]
     scenes = [{"scenario": scenario, **_described(fields, f"{scenario}.")} for scenario in Scenario]
-    return SentSession.model_validate({**facts, "scene_descriptions": scenes})
+    return SessionCreate.model_validate({**facts, "scene_descriptions": scenes})
 
 
-def changes_of(fields: dict[str, str]) -> SentChanges:
+def changes_of(fields: dict[str, str]) -> ScenePatch:
     """Read the form of a scene, or raise ValidationError."""
-    return SentChanges.model_validate(_described(fields))
+    return ScenePatch.model_validate(_described(fields))
 
 
-def edited(asked: SentChanges, fields: dict[str, str]) -> SentChanges:
+def edited(asked: ScenePatch, fields: dict[str, str]) -> ScenePatch:
     """Return the fields whose text differs from the form as it was shown. The others may be newer in the records."""
     names = {name for name in asked.model_fields_set if fields.get(SHOWN + name, "").strip() != fields[name].strip()}
     unknown = {name for name in asked.model_fields_set if SHOWN + name not in fields}
-    return SentChanges.model_validate(asked.model_dump(include=names | unknown))
+    return ScenePatch.model_validate(asked.model_dump(include=names | unknown))
 
 
 def _described(fields: dict[str, str], prefix: str = "") -> dict[str, Any]:

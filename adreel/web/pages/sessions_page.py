@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import RedirectResponse
 
-from adreel.models.api import SentSession, SessionDetails, SessionSummary
+from adreel.models.api import SessionCreate, SessionDetails, SessionSummary
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.web.backend import Served
@@ -55,7 +55,7 @@ async def new(request: Request) -> Response:
 async def create(request: Request, backend: Served, fields: Fields) -> Response:
     """Store a new session and show it, or the form with what is wrong."""
 
-    async def store(asked: SentSession, key: str | None) -> SessionDetails:
+    async def store(asked: SessionCreate, key: str | None) -> SessionDetails:
         return await run_in_threadpool(create_session, asked, backend, key, Response())
 
     try:

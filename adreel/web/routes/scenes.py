@@ -40,7 +40,7 @@ def take_view(take: Take, *, is_current: bool) -> TakeView:
     """Return a take as the API shows it."""
     return TakeView(
         **scene_video(take).model_dump(exclude={"take"}),
-        take=take.handle,
+        take=take.short_id,
         job_id=take.job_id,
         progress=take.progress,
         is_current=is_current,

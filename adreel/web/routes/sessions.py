@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import ValidationError
 
 from adreel.errors import InputError, NotFound, StorageError
-from adreel.models.api import SentChanges, SentSession, SessionDetails, SessionPage, SessionSummary
+from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, SessionPage, SessionSummary
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, SceneDescription, Session
 from adreel.records.views import SessionView, session_view
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/sessions", tags=["sessions"], route_class=Blocki
 
 
 @router.post("", status_code=201, responses=answers(409, 503))
-def create_session(asked: SentSession, backend: Served, key: ScopedKey, response: Response) -> SessionDetails:
+def create_session(asked: SessionCreate, backend: Served, key: ScopedKey, response: Response) -> SessionDetails:
     """Store a new session; its id is made up if none is given. Nothing is bought yet."""
     session = Session.model_validate(asked.model_dump())
     made_by = None
@@ -68,7 +68,7 @@ def read_session(session_id: SessionId, backend: Served) -> SessionDetails:
 
 
 @router.patch("/{session_id}/scenes/{scenario}", responses=answers(404, 503))
-def change_scene(session_id: SessionId, scenario: Scenario, asked: SentChanges, backend: Served) -> SessionDetails:
+def change_scene(session_id: SessionId, scenario: Scenario, asked: ScenePatch, backend: Served) -> SessionDetails:
     """Change a scene's description for later jobs; what was bought stays. Null takes an optional field away."""
 
     def change(session: Session) -> Session:
@@ -118,7 +118,7 @@ def _create(backend: Backend, session: Session, made_by: str | None) -> None:
         raise another_body()
 
 
-def _changed(scene: SceneDescription, asked: SentChanges) -> SceneDescription:
+def _changed(scene: SceneDescription, asked: ScenePatch) -> SceneDescription:
     try:
         return SceneDescription.model_validate({**scene.model_dump(), **asked.model_dump(exclude_unset=True)})
     except ValidationError as error:

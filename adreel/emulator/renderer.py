@@ -1,4 +1,4 @@
-"""The studio: renders clips beside the event loop, two at once, and keeps them on disk.
+"""Renders clips beside the event loop, two at once, and keeps them on disk.
 
 A clip is begun when its task is accepted, so that it is there when the task ends; whoever downloads it earlier waits.
 With one film for all, only the first task of a size and length costs an encoding: thousands can end at once.
@@ -18,7 +18,7 @@ AT_ONCE = 2
 LONGEST_RENDER_SECONDS = 120.0
 
 
-class Studio:
+class Renderer:
     """Renders each clip once."""
 
     def __init__(self, *, one_film: bool = False) -> None:
