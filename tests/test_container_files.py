@@ -251,7 +251,7 @@ def test_only_the_ui_may_call_prefect_from_a_browser() -> None:
         assert "*" not in origins
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
+@pytest.mark.parametrize("page", ["docs/server.md", "docs/operations.md"])
 def test_the_pages_about_an_own_server_demand_credentials(page: str) -> None:
     text = (ROOT / page).read_text()
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"):
