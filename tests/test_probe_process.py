@@ -144,7 +144,7 @@ def test_it_ends_with_its_parent(clip: Path, how: str) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from adreel.probe import process
+from adreel.purchase.probe import process
 clip = Path({str(clip)!r})
 process._prober.look_into(clip, clip.with_suffix(".jpg"))
 print(process._prober._child._process.pid, flush=True)
@@ -162,7 +162,7 @@ def test_a_forked_process_leaves_its_parent_s_probe_alone(clip: Path) -> None:
     code = f"""
 import os
 from pathlib import Path
-from adreel.probe import process
+from adreel.purchase.probe import process
 clip = Path({str(clip)!r})
 look = lambda: process._prober.look_into(clip, clip.with_suffix(".jpg"))
 look()

@@ -252,12 +252,12 @@ async def test_a_clip_whose_poster_finds_the_disk_full_is_stored_without_one(
 BUY_WITH_SMALL_FILES = """
 import asyncio, resource, sys
 from adreel.errors import StorageError
-from adreel.jobs import produce_scene, start_job
+from adreel.purchase.jobs import produce_scene, start_job
 from adreel.records import Records
-from adreel.scenarios import Scenario
+from adreel.models.scenarios import Scenario
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.takes import AttemptState
+from adreel.models.takes import AttemptState
 
 settings = Settings.load()
 records = Records(Storage(settings.storage))

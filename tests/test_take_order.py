@@ -26,7 +26,7 @@ class Worker:
 
     def plan(self, job_id: str) -> None:
         self._now += timedelta(minutes=1)
-        with patch("adreel.jobs.utc_now", lambda: self._now):
+        with patch("adreel.purchase.jobs.utc_now", lambda: self._now):
             start_job(self._records, Settings(), job_id, "ad", scenarios=[HOOK])
 
     def buy(self, job_id: str) -> None:

@@ -12,7 +12,7 @@ from adreel.purchase.delivery import AT_ONCE
 
 LEFT_BEHIND = """
 import asyncio, threading
-from adreel.threads import LeavableThreads
+from adreel.orchestration.threads import LeavableThreads
 
 async def main():
     asyncio.get_running_loop().set_default_executor(LeavableThreads(0.1))

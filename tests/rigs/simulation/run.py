@@ -230,7 +230,7 @@ def _on_another_machine() -> Iterator[None]:
     with ExitStack() as stack:
         for target in (
             "adreel.purchase.request.check_image",
-            "adreel.jobs.read_image",
+            "adreel.purchase.jobs.read_image",
             "adreel.records.inputs.read_image",
         ):
             stack.enter_context(patch(target, refuse))
@@ -248,7 +248,7 @@ def _in_world(world: World) -> Iterator[None]:
             ("adreel.purchase.delivery.download", world.provider.download),
             ("adreel.purchase.delivery.probe", clips.probe),
             ("adreel.purchase.state_machine.utc_now", now),
-            ("adreel.jobs.utc_now", now),
+            ("adreel.purchase.jobs.utc_now", now),
             ("tempfile.tempdir", MEMORY),
         ):
             stack.enter_context(patch(target, stand_in))
