@@ -1,8 +1,11 @@
-# Every target makes its own .venv from the lock: a clone, Python >= 3.11 and make are enough.
+# Every target makes its own .venv from the locks: a clone, Python >= 3.11 and make are enough.
+# requirements.lock is what adreel needs to run, requirements-dev.lock adds the tools of development and documentation.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
+PIP_INSTALL := pip install --disable-pip-version-check --require-hashes --no-deps
 # The lock is resolved as of this day; later releases of Prefect's own dependencies broke it before.
 LOCK_DATE ?= 2026-10-08
 PEERS_HOME := benchmarks/peers
@@ -19,10 +22,10 @@ LARGE ?= adreel_peer adreel_sqlite gather
 
 .PHONY: demo up test simulate chaos bench bench-peers bench-peers-ready lint format lock lock-peers clean
 
-demo: $(READY)  ## four clips of an example ad, from the local Runware: costs nothing
+demo: $(INSTALLED)  ## four clips of an example ad, from the local Runware: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
 
-up: $(READY)  ## the whole studio: Prefect, a worker, the API and the storyboard; Ctrl-C ends it
+up: $(INSTALLED)  ## the whole studio: Prefect, a worker, the API and the storyboard; Ctrl-C ends it
 	$(BIN)/adreel up
 
 test: $(READY)
@@ -57,26 +60,37 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(READY)  ## resolve pyproject.toml into requirements.lock: versions and hashes only
+UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	--no-header --upgrade --quiet
+EXTRAS := --extra redis --extra s3 --extra sftp --extra up --group build
+
+lock: $(READY)  ## resolve pyproject.toml into the two locks: versions and hashes only
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --exclude-newer $(LOCK_DATE) \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file requirements.lock
+	$(UV_COMPILE) pyproject.toml $(EXTRAS) --group dev --group docs --exclude-newer $(LOCK_DATE) --output-file requirements-dev.lock
+	$(UV_COMPILE) pyproject.toml $(EXTRAS) --constraints requirements-dev.lock --exclude-newer $(LOCK_DATE) \
+		--output-file requirements.lock
 
 lock-peers: $(READY)  ## the same for the packages of the peers
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)
-	$(BIN)/uv pip compile $(PEERS_HOME)/requirements.txt --universal --python-version 3.11 --exclude-newer $(PEERS_LOCK_DATE) \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --quiet --output-file $(PEERS_HOME)/requirements.lock
+	$(UV_COMPILE) $(PEERS_HOME)/requirements.txt --exclude-newer $(PEERS_LOCK_DATE) \
+		--output-file $(PEERS_HOME)/requirements.lock
 
 $(PEERS_HOME)/.venv/.ready: $(PEERS_HOME)/requirements.lock
 	$(PYTHON) -m venv $(PEERS_HOME)/.venv
-	$(PEERS_HOME)/.venv/bin/pip install --disable-pip-version-check --quiet --require-hashes --no-deps -r $<
+	$(PEERS_HOME)/.venv/bin/$(PIP_INSTALL) -r $<
 	touch $@
 
-$(READY): requirements.lock pyproject.toml
+# Python compiles what it imports at the first run: compiling everything here takes longer.
+$(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "adreel needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV) || { echo "Python has no venv here: on Debian or Ubuntu, apt install python3-venv"; exit 1; }
-	$(BIN)/pip install --disable-pip-version-check --quiet --require-hashes --no-deps -r requirements.lock
+	$(BIN)/$(PIP_INSTALL) --no-compile -r requirements.lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(READY): requirements-dev.lock $(INSTALLED)
+	$(BIN)/$(PIP_INSTALL) --no-compile -r requirements-dev.lock
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 	touch $@
 
 clean:
