@@ -208,7 +208,7 @@ class TestByTheCommandLine:
 
     @pytest.mark.usefixtures("runware")
     def test_slices_are_handed_out_once_while_they_are_under_way(self, prefect: str, ads: Path) -> None:
-        deploy(prefect, Path())
+        deploy(prefect)
         first, second = (ran(ads, "--parts", "2") for _ in range(2))
         assert [(each["part"], each["is_new"]) for each in first] == [(1, True), (2, True)]
         assert second == [{**each, "is_new": False} for each in first]

@@ -14,7 +14,7 @@ from adreel.records import Records
 from adreel.storage import Storage
 from tests import workers
 from tests.factories import make_session
-from tests.workers import deploy, ended, start
+from tests.workers import deploy, deploy_by_prefect, ended, start
 
 pytestmark = pytest.mark.xdist_group("prefect")
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("prefect")
 def worker(prefect: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ADREEL_STORAGE", str(Path("outputs").absolute()))
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
-    deploy(prefect, Path())
+    deploy(prefect)
     with workers.worker():
         yield
 
@@ -32,7 +32,7 @@ def worker(prefect: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch)
 def test_a_worker_refuses_a_storage_that_ends_with_its_run(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ADREEL_STORAGE", raising=False)
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
-    deploy(prefect, Path())
+    deploy_by_prefect(prefect, Path())
     with workers.worker(plain=True):
         run = ended(start("generate-ad/generate-ad", session_id="ad"))
     assert run.state is not None

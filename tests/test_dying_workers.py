@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a server with all its services for this file, and what brings runs of dead workers back."""
     folder = tmp_path_factory.mktemp("prefect")
     with prefect_server(folder) as url:
-        deploy(url, tmp_path_factory.mktemp("checkout"))
+        deploy(url)
         with recovery(url, folder / "recovery.log"):
             yield url
 

@@ -58,7 +58,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         "ADREEL_STORAGE": str(tmp_path / "outputs"),
     }.items():
         monkeypatch.setenv(name, value)
-    deploy(url, tmp_path)
+    deploy(url)
     with temporary_settings({PREFECT_API_URL: url}), recovery(url, tmp_path / "recovery.log"):
         with get_client(sync_client=True) as client:
             client.upsert_global_concurrency_limit_by_name("runware", LIMIT)

@@ -35,7 +35,7 @@ GENERATE = "from adreel.flows.generate_ad import generate_ad; generate_ad('ad')"
 ASK = """
 import asyncio
 from adreel.errors import NoFreeSlot
-from tasks.slots import runware_slot
+from adreel.tasks.slots import runware_slot
 
 async def ask():
     async with runware_slot():

@@ -66,7 +66,7 @@ def ui(records: Records, runware: LocalRunware, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("ADREEL_SIZE", "640x360")
     with prefect_server(tmp_path / "server") as url:
         monkeypatch.setenv("PREFECT_API_URL", url)
-        deploy(url, tmp_path)
+        deploy(url)
         with worker():
             yield url.removesuffix("/api")
 

@@ -131,7 +131,7 @@ def test_a_trigger_of_a_deployment_that_was_made_anew_leads_to_the_new_one(clien
 
 
 def test_prefects_own_deploy_makes_the_same_trigger(server: str, client: SyncPrefectClient, tmp_path: Path) -> None:
-    workers.deploy(server, tmp_path)
+    workers.deploy_by_prefect(server, tmp_path)
     # Two of them would buy twice for each event.
     assert len(client.read_automations_by_name(TRIGGER)) == 1
     assert put(client)[f"trigger {TRIGGER}"] == "as it was"

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.xdist_group("prefect")
 def worker(prefect: str, runware: LocalRunware) -> Iterator[psutil.Process]:
     Records(Storage("outputs")).save_session(make_session(seconds=1))
     runware.inject("neverEnds:hookx*")
-    deploy(prefect, Path())
+    deploy(prefect)
     with workers.worker() as process:
         yield psutil.Process(process.pid)
 
@@ -108,7 +108,7 @@ def test_the_end_of_a_worker_is_the_end_of_all_that_it_started(worker: psutil.Pr
 def test_a_signal_ends_a_process_in_the_background_of_a_script(
     prefect: str, command: str, words: str, number: signal.Signals
 ) -> None:
-    deploy(prefect, Path())
+    deploy(prefect)
     Path("said").touch()
     # A shell without job control starts background processes with SIGINT ignored.
     script = f'"{ADREEL}" {command} > said 2>&1 & echo $!; wait'
@@ -202,7 +202,7 @@ def test_something_else_that_answers_for_a_while_ends_no_worker(
     prefect: str, runware: LocalRunware, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Records(Storage("outputs")).save_session(make_session(seconds=1))
-    deploy(prefect, Path())
+    deploy(prefect)
     port = urlsplit(prefect).port
     assert port
     with Door(port).opened() as door:

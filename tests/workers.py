@@ -16,6 +16,10 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from adreel.deployments import deploy as deploying
+from adreel.settings import Settings
 
 BIN = Path(sys.executable).parent
 PREFECT = BIN / "prefect"
@@ -44,8 +48,14 @@ def prefect_server(home: Path, port: int = 0, **settings: str) -> Iterator[str]:
         yield url
 
 
-def deploy(url: str, folder: Path) -> None:
-    """Make the work pool and the deployments of prefect.yaml on a server, as the README says."""
+def deploy(url: str) -> None:
+    """Create the work pool and the deployments on a server, as `adreel deploy` does."""
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        list(deploying.deploy(client, Settings()))
+
+
+def deploy_by_prefect(url: str, folder: Path) -> None:
+    """Create the work pool and the deployments with Prefect's own commands."""
     shutil.copy(PREFECT_YAML, folder)
     environment = {**os.environ, "PREFECT_API_URL": url}
     for command in (

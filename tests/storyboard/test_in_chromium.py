@@ -39,7 +39,7 @@ def address(prefect: str, runware: LocalRunware, tmp_path: Path, monkeypatch: py
     """Run a worker and `adreel serve` with a key, and give the pages' address."""
     monkeypatch.setenv("ADREEL_API_KEYS", f"studio:{KEY}")
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
-    deploy(prefect, tmp_path)
+    deploy(prefect)
     port, log = free_port(), tmp_path / "serve.log"
     with worker(), process("adreel", "serve", "--port", str(port), log=log, env=dict(os.environ)):
         until_answered(f"http://127.0.0.1:{port}/readyz", log)
