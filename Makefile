@@ -20,7 +20,7 @@ PEERS ?= --scenes 4 40 400
 # Of the other tools, those that can have thousands in flight.
 LARGE ?= adreel_peer adreel_sqlite gather
 
-.PHONY: demo up test simulate chaos bench bench-peers bench-peers-ready lint format lock lock-peers clean
+.PHONY: demo up test test-slow test-all simulate chaos bench bench-peers bench-peers-ready lint format lock lock-peers clean
 
 demo: $(INSTALLED)  ## four clips of an example ad, from the local Runware: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
@@ -28,8 +28,16 @@ demo: $(INSTALLED)  ## four clips of an example ad, from the local Runware: cost
 up: $(INSTALLED)  ## the whole studio: Prefect, a worker, the API and the storyboard; Ctrl-C ends it
 	$(BIN)/adreel up
 
-test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+# A file stays in one worker, whose tests share their servers.
+PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test: $(READY)  ## the fast tier: at most four minutes on two cores
+	$(PYTEST) -m "not slow"
+
+test-slow: $(READY)  ## the slow tier: kills, chaos, the machines of compose.yaml, the full sweep and simulation
+	$(PYTEST) -m slow
+
+test-all: test test-slow  ## everything
 
 simulate: $(READY)  ## the seeded simulation: SEEDS=n many, from FIRST=n; one alone is replayed with its story
 	$(BIN)/python -m tests.rigs.simulation --seeds $(SEEDS) --first $(FIRST)

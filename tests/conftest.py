@@ -19,6 +19,18 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two workers per core: most tests wait for servers, commands and renders. Each may start a Prefect server."""
+    return min(2 * (os.cpu_count() or 1), 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files that wait for Prefect or kill processes first, so that quick ones are left for the end."""
+    waiting = {item.path for item in items if "prefect" in getattr(item, "fixturenames", ())}
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, item.path not in waiting))
+
+
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
     # A command that runs in this process sets variables for its own, such as Prefect's log level.

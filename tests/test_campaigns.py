@@ -122,7 +122,6 @@ def tasks_of_the_last_run() -> list[TaskRun]:
         return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 class TestByTheCommandLine:
     def test_each_ad_is_a_job_and_a_second_run_buys_only_what_is_missing(
@@ -217,7 +216,6 @@ class TestByTheCommandLine:
                 client.delete_flow_run(UUID(each["run_id"]))
 
 
-@pytest.mark.xdist_group("s3")
 @pytest.mark.parametrize("end", ["", "/"])
 def test_the_root_of_a_bucket_is_a_source(s3: S3Server, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     bucket = s3.bucket()

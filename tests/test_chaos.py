@@ -1,6 +1,5 @@
 """The kill rig, ten rounds of it: a real Prefect server, workers and the local Runware, and SIGKILL to each in turn."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +8,7 @@ import pytest
 
 ROUNDS = 10
 
-pytestmark = [
-    pytest.mark.xdist_group("chaos"),
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        os.environ.get("CI") != "true", reason=f"takes minutes; run it with: make chaos ROUNDS={ROUNDS}, or set CI=true"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_ten_kills_break_no_promise() -> None:

@@ -67,7 +67,6 @@ def test_the_schema_names_every_field_of_a_session() -> None:
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_generate_regenerate_and_use_from_the_first_clip_to_the_choice(
     runware: LocalRunware, session_file: Path, tmp_path: Path
@@ -105,7 +104,6 @@ def test_generate_regenerate_and_use_from_the_first_clip_to_the_choice(
     assert "changed: " in ran.stdout
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_a_scene_told_to_fail_ends_the_command_with_1_and_three_clips(
     runware: LocalRunware, session_file: Path, tmp_path: Path
@@ -119,7 +117,6 @@ def test_a_scene_told_to_fail_ends_the_command_with_1_and_three_clips(
     assert len(list((tmp_path / "outputs").glob("*.mp4"))) == 3
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_each_scene_without_a_clip_gets_the_command_that_suits_it(runware: LocalRunware, session_file: Path) -> None:
     for fault in ("insufficientCredits:hook", "neverEnds:problem", "contentPolicy:solution"):
@@ -137,7 +134,6 @@ def test_each_scene_without_a_clip_gets_the_command_that_suits_it(runware: Local
     ]
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_generating_a_session_twice_takes_an_explicit_word(runware: LocalRunware, session_file: Path) -> None:
     first = answer("generate", session_file, "--scene", "hook")
@@ -150,7 +146,6 @@ def test_generating_a_session_twice_takes_an_explicit_word(runware: LocalRunware
     assert len(runware.ledger.entries) == 2
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_generate_ends_and_leaves_its_take_to_be_taken_up(
@@ -177,7 +172,6 @@ def test_an_interrupted_generate_ends_and_leaves_its_take_to_be_taken_up(
     assert "cancelled" in take["problem"]["message"]
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_a_killed_generate_is_resumed_without_buying_again(
     runware: LocalRunware, session_file: Path, tmp_path: Path
@@ -198,7 +192,6 @@ def test_a_killed_generate_is_resumed_without_buying_again(
     assert "nothing to resume" in adreel("resume", "--all").stdout
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect", "runware")
 def test_resume_all_brings_home_what_is_beside_a_broken_record_and_ends_with_1(tmp_path: Path) -> None:
     records = Records(Storage("outputs"))
@@ -213,7 +206,6 @@ def test_resume_all_brings_home_what_is_beside_a_broken_record_and_ends_with_1(t
     assert (tmp_path / "outputs/jobs/torn.json").read_text() == "{"
 
 
-@pytest.mark.xdist_group("prefect")
 def test_a_bad_key_is_one_clear_sentence(prefect: str, session_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with in_thread(keys=frozenset({"good"})) as server:
         monkeypatch.setenv("RUNWARE_URL", server.url)
@@ -231,7 +223,6 @@ def _free_slots() -> None:
     free_slots()
 
 
-@pytest.mark.xdist_group("prefect")
 def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file: Path, tmp_path: Path) -> None:
     environment = {
         "PREFECT_HOME": str(tmp_path / "prefect"),

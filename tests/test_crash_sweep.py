@@ -47,7 +47,6 @@ async def test_so_it_is_in_memory(fault: str) -> None:
     assert swept.points >= (STEPS if fault not in ASIDE else {"kept aside"})
 
 
-@pytest.mark.xdist_group("s3")
 async def test_so_it_is_on_s3(s3: S3Server) -> None:
     swept = await sweep("", s3.bucket(), s3.options)
     assert not swept.violations

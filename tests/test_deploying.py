@@ -15,8 +15,6 @@ from adreel.settings import Settings
 from tests.test_cli import adreel
 from tests.workers import PREFECT_YAML
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture
 def client(prefect: str) -> Iterator[SyncPrefectClient]:

@@ -16,8 +16,6 @@ from tests import workers
 from tests.factories import make_session
 from tests.workers import deploy, deploy_by_prefect, ended, start
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture
 def worker(prefect: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -22,8 +22,6 @@ from tests.storage.servers import Environment, S3Server
 from tests.test_cli import adreel
 from tests.workers import prefect_server, until, worker
 
-needs_prefect = pytest.mark.xdist_group("prefect")
-
 
 def findings() -> dict[str, Finding]:
     return {finding.what: finding for finding in examine(Settings())}
@@ -157,7 +155,6 @@ def test_a_server_with_credentials_and_origins_is_well(tmp_path: Path) -> None:
     assert not any("secret" in finding.found + finding.advice for finding in found.values())
 
 
-@needs_prefect
 def test_a_bare_server_wants_a_deploy_a_worker_and_leases_on_disk(prefect: str) -> None:
     with get_client(sync_client=True) as client:
         for deployment in client.read_deployments():
@@ -176,7 +173,6 @@ def test_a_bare_server_wants_a_deploy_a_worker_and_leases_on_disk(prefect: str) 
     assert [found[what].is_well for what in ("Prefect", "deployments", "limit", "workers")] == [True] * 4
 
 
-@needs_prefect
 def test_a_run_that_nobody_carries_on_wants_a_recovery(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LATE", Terms(pause=0))
     with get_client(sync_client=True) as client:
@@ -191,7 +187,6 @@ def test_a_run_that_nobody_carries_on_wants_a_recovery(prefect: str, monkeypatch
     assert "adreel recover" in recovery.advice
 
 
-@needs_prefect
 def test_the_command_exits_1_if_something_is_to_do(prefect: str) -> None:
     ran = adreel("doctor", "--json", PREFECT_API_URL=prefect)
     assert ran.returncode == 1

@@ -39,7 +39,7 @@ from tests.workers import (
     worker,
 )
 
-pytestmark = pytest.mark.xdist_group("kills")
+pytestmark = pytest.mark.slow
 
 # Slots that come back sooner were freed by the run, not by the end of their lease.
 SOONER_THAN_THE_LEASE = 40.0

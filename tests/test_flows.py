@@ -35,7 +35,7 @@ from tests.runs import retry, run
 from tests.slots import free_slots
 from tests.workers import until
 
-pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect")]
+pytestmark = pytest.mark.usefixtures("prefect")
 
 
 @pytest.fixture

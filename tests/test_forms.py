@@ -19,8 +19,6 @@ from tests.factories import make_session, scene_data, session_data
 from tests.runs import retry, run
 from tests.workers import read
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 FLOWS: list[Flow[..., Any]] = [generate_ad, regenerate_scene, resume]
 
 

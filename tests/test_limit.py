@@ -18,7 +18,7 @@ from adreel.storage import Storage
 from tests.factories import make_session
 from tests.workers import deploy, free_port, prefect_server, processes_of, recovery, start, state_name, until, worker
 
-pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LIMIT = 2
 ADS = ("ad-1", "ad-2", "ad-3")

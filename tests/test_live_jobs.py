@@ -104,7 +104,6 @@ def test_a_server_that_does_not_answer_says_no_more_than_none(
         assert at_work_elsewhere(records, [job]) == [job]
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_a_command_does_not_advise_to_buy_what_another_run_has_taken_up_meanwhile(
     records: Records,
@@ -125,7 +124,6 @@ def test_a_command_does_not_advise_to_buy_what_another_run_has_taken_up_meanwhil
     assert "adreel resume" not in said.out
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 class TestOnAServer:
     def far_run(self, state: object) -> UUID:

@@ -29,8 +29,6 @@ from adreel.tasks.slots import ensure_limit, runware_slot
 from tests.factories import make_session
 from tests.impostors import impostor
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 GENERATE = "from adreel.flows.generate_ad import generate_ad; generate_ad('ad')"
 ASK = """
 import asyncio

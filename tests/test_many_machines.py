@@ -21,7 +21,7 @@ from tests.rigs.invariants import check_at_rest
 from tests.workers import read, until
 
 pytestmark = [
-    pytest.mark.xdist_group("kills"),
+    pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(REDIS is None, reason="no redis-server"),
 ]

@@ -54,7 +54,6 @@ def any_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
     return Storage.of(Settings())
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_the_whole_way_of_an_ad_is_the_same_on_every_storage(
     runware: LocalRunware, any_storage: Storage, tmp_path: Path
@@ -83,7 +82,6 @@ def test_the_whole_way_of_an_ad_is_the_same_on_every_storage(
     )
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_an_ad_is_generated_killed_resumed_regenerated_and_verified_on_s3(
     runware: LocalRunware, s3: S3Server, bucket: str, tmp_path: Path

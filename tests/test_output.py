@@ -91,7 +91,6 @@ def stored(records: Records) -> Records:
     return records
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 class TestOfAPurchase:
     @pytest.mark.parametrize(
@@ -175,7 +174,6 @@ class TestTables:
         monkeypatch.setenv("ADREEL_STORAGE", str(folder))
         return folder
 
-    @pytest.mark.xdist_group("prefect")
     @pytest.mark.usefixtures("prefect", "runware")
     def test_paths_are_whole_in_pipes_and_on_narrow_terminals(self, far: Path, tmp_path: Path) -> None:
         (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1)))

@@ -204,7 +204,6 @@ async def test_a_huge_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None
                 await runs.find("key")
 
 
-@pytest.mark.xdist_group("prefect")
 def test_what_prefect_itself_does_not_know_is_to_be_deployed(prefect: str) -> None:
     with sync_client() as client:
         assert re.match(r"3\.", check_server(client))
@@ -214,7 +213,6 @@ def test_what_prefect_itself_does_not_know_is_to_be_deployed(prefect: str) -> No
         start_slices({"campaign": "spring"}, 2)
 
 
-@pytest.mark.xdist_group("prefect")
 async def test_a_run_is_unknown_only_if_prefect_says_so(prefect: str) -> None:
     unknown = "6a9a5a4f-3c0e-4c8e-9e0b-5d3c4a1b2c3d"
     async with Runs() as runs:

@@ -142,7 +142,6 @@ def test_another_type_of_proxy_is_named(name: str, url: str, monkeypatch: pytest
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_an_ad_is_generated_behind_a_proxy_that_refuses_loopback(
     runware: LocalRunware, proxy: str, tmp_path: Path

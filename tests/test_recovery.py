@@ -25,8 +25,6 @@ from tests.impostors import ANSWERS, answering, impostor
 from tests.test_lost_server import server_away
 from tests.workers import PREFECT_YAML, has_sent, until
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 TERMS = Terms(silence=90, start=120, pause=25, retries=2, every=10)
 
 

@@ -15,7 +15,7 @@ from tests.factories import make_session
 from tests.test_cli import ADREEL, adreel
 from tests.workers import prefect_server, until
 
-pytestmark = pytest.mark.xdist_group("kills")
+pytestmark = pytest.mark.slow
 
 
 def test_a_storage_that_was_copied_away_is_enough_to_bring_everything_home(

@@ -69,7 +69,6 @@ def test_an_unforeseen_error_is_told_in_words_that_a_database_can_keep() -> None
     assert told_cleanly(error) is error
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 class TestARun:
     @pytest.fixture

@@ -28,7 +28,7 @@ from tests.factories import make_session
 from tests.test_cli import ADREEL
 from tests.workers import until
 
-pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 PATIENCE = 240.0
 # What is killed, by a part of its command line; the run of the ad comes first, then all that stands below it.
@@ -135,6 +135,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_an_ad_comes_home_though_each_process_is_killed_in_turn(tmp_path: Path) -> None:
     folder = tmp_path / "studio"
     records = Records(Storage(str(tmp_path / "outputs")))

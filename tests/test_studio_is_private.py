@@ -16,7 +16,7 @@ from adreel.deployments.auth import API_AUTH, API_URL, auth_file
 from tests.test_cli import ADREEL
 from tests.test_studio import Up, up
 
-pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 EVIL = "http://evil.example"
 # Requests that a foreign page can send without a preflight.

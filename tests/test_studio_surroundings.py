@@ -26,7 +26,7 @@ from tests.test_cli import ADREEL
 from tests.test_studio import Up, up
 from tests.workers import free_port, until
 
-pytestmark = [pytest.mark.xdist_group("studio"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRAP = "raise SystemExit('a module of the user was imported in place of ours')\n"
 # Names of modules of this project, of Prefect's entry points, and of the standard library.

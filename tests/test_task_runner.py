@@ -22,7 +22,7 @@ outside_a_flow = pytest.mark.filterwarnings("ignore:Logger 'prefect.task_runs' a
 
 FINAL = TaskRunFilterState(type=TaskRunFilterStateType(any_=list(TERMINAL_STATES)))
 
-pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.usefixtures("prefect_server")]
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def ended(body: Callable[[], Any], cancel_timeout: float = 30) -> State[Any]:

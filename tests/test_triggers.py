@@ -26,10 +26,7 @@ from adreel.settings import Settings
 from tests import workers
 from tests.workers import prefect_server, until
 
-pytestmark = [
-    pytest.mark.xdist_group("kills"),
-    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is what these tests drive"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is what these tests drive")
 TRIGGER = "generate-ad on adreel.ad.requested"
 
 

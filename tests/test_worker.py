@@ -30,8 +30,6 @@ from tests.storage.servers import S3Server
 from tests.test_cli import ADREEL, adreel
 from tests.workers import deploy, ended, kill_run, processes_of, read, start, state_name, until
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture
 def worker(prefect: str, runware: LocalRunware) -> Iterator[psutil.Process]:

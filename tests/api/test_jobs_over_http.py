@@ -34,8 +34,6 @@ from tests.api import raw
 from tests.api.serving import served
 from tests.factories import make_session
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 FLOWS: dict[str, Flow[..., Any]] = {flow.name: flow for flow in (generate_ad, regenerate_scene, resume)}
 GENERATE, REGENERATE = "/api/videos/generate-scenes", "/api/videos/regenerate-scene"
 

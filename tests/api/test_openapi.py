@@ -23,8 +23,6 @@ from adreel.storage import Storage
 from tests.api.serving import served
 from tests.factories import make_session
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 

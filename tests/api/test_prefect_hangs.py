@@ -14,10 +14,7 @@ from tests.api.serving import served
 from tests.rigs.relay import Relay, relayed
 
 # This is the leak: the garbage collector closes a connection that a cancelled request left in httpcore.
-pytestmark = [
-    pytest.mark.xdist_group("prefect"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 OPEN_REQUESTS = 80
 

@@ -15,7 +15,7 @@ from adreel.models.scenarios import Scenario
 from tests.api.stack import PATIENCE, ROOT, Stack, made_stack
 from tests.factories import make_session
 
-pytestmark = pytest.mark.xdist_group("kills")
+pytestmark = pytest.mark.slow
 
 
 @dataclass

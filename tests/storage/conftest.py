@@ -11,7 +11,7 @@ from adreel.storage import Storage
 from tests.storage.servers import S3Server
 
 
-@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+@pytest.fixture(params=["local", "memory", "s3"])
 def open_records(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Records]:
     """Open the records of one storage anew at each call, as separate processes do."""
     match request.param:

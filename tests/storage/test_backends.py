@@ -28,7 +28,6 @@ class TestMemory(StorageContract):
             storage.fs.rm(storage.root, recursive=True)
 
 
-@pytest.mark.xdist_group("s3")
 class TestS3(StorageContract):
     @pytest.fixture
     def open_storage(self, s3: S3Server) -> OpenStorage:
@@ -36,7 +35,6 @@ class TestS3(StorageContract):
         return lambda: Storage(url, s3.options)
 
 
-@pytest.mark.xdist_group("s3")
 class TestS3UnderAPrefix(TestS3):
     large = 9_000_000
 
@@ -46,7 +44,6 @@ class TestS3UnderAPrefix(TestS3):
         return lambda: Storage(url, s3.options)
 
 
-@pytest.mark.xdist_group("sftp")
 class TestSftp(StorageContract):
     # Not by the standard: OpenSSH links, asyncssh's server looks and renames.
     exclusive = False

@@ -168,7 +168,6 @@ def test_a_fresh_process_says_that_a_storage_is_empty(tmp_path: Path) -> None:
     assert list((tmp_path / "outputs").iterdir()) == []
 
 
-@pytest.mark.xdist_group("s3")
 def test_the_marker_costs_one_request_for_each_process(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adreel.storage.marker.FRESH_SECONDS", 3600)
     bucket = s3.bucket()
@@ -182,7 +181,7 @@ def test_the_marker_costs_one_request_for_each_process(s3: S3Server, monkeypatch
     assert asked == []
 
 
-@pytest.mark.parametrize("kind", ["local", "memory", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+@pytest.mark.parametrize("kind", ["local", "memory", "s3"])
 def test_a_good_storage_passes_the_check_and_keeps_nothing_of_it(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -195,7 +194,6 @@ def test_a_good_storage_passes_the_check_and_keeps_nothing_of_it(
     assert storage.fs.find(storage.root) == []
 
 
-@pytest.mark.xdist_group("s3")
 @pytest.mark.parametrize(
     ("headers", "answer", "message"),
     [

@@ -19,7 +19,6 @@ from tests.factories import make_session
 from tests.storage.contract import finished
 from tests.storage.servers import Environment, S3Server
 
-pytestmark = pytest.mark.xdist_group("s3")
 AT_ONCE = {"config_kwargs": {"retries": {"max_attempts": 1}}}
 
 

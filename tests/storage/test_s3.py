@@ -16,7 +16,6 @@ from adreel.storage.s3 import PIECE
 from tests.storage.contract import finished
 from tests.storage.servers import KEY, Environment, S3Server
 
-pytestmark = pytest.mark.xdist_group("s3")
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 AT_ONCE = {"config_kwargs": {"signature_version": "s3v4", "retries": {"max_attempts": 1}}}
 

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from adreel.storage import Storage
 from tests.storage.servers import S3Server
 from tests.storage.streaming import clip_server
@@ -17,7 +15,6 @@ MOST = 150
 """MB, for as many clips of any size: whole, these would take 256 and more."""
 
 
-@pytest.mark.xdist_group("s3")
 def test_16_clips_at_once_take_little_memory_on_their_way_to_s3(s3: S3Server) -> None:
     url = s3.bucket()
     with clip_server(SIZE) as clip:
