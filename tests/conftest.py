@@ -15,8 +15,11 @@ from tests.storage.servers import S3Server, sftp_server
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what the tests start, also from a shell's background, whose jobs are told to ignore it."""
+    """Give the processes of the tests their signals, also below nohup or in the background of a script."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        # An ignored signal is inherited, a handled one is not.
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_xdist_auto_num_workers() -> int:

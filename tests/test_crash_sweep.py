@@ -1,6 +1,8 @@
 """The crash-point sweep under some faults, and the proof that it would see a broken promise."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -26,33 +28,40 @@ FAULTS = ["", "providerTimeoutx1", "dropReplyReset", "emptyAcceptance", "conflic
 ASIDE = ["webmBytes", "undecodableBytes"]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+def first_fast(values: Iterable[str]) -> list[Any]:
+    """Leave all but the first value to the slow tier."""
+    return [pytest.param(value, marks=[pytest.mark.slow] if index else []) for index, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("fault", first_fast(FAULTS))
 async def test_a_crash_at_any_point_costs_nothing_twice_and_loses_nothing(fault: str, tmp_path: Path) -> None:
     swept = await sweep(fault, tmp_path)
     assert not swept.violations
     assert swept.points >= STEPS | {"temporary written", "renamed", "linked"}
 
 
-@pytest.mark.parametrize("fault", ASIDE)
+@pytest.mark.parametrize("fault", first_fast(ASIDE))
 async def test_a_crash_at_any_point_loses_no_bytes_that_are_kept_aside(fault: str, tmp_path: Path) -> None:
     swept = await sweep(fault, tmp_path)
     assert not swept.violations
     assert swept.points >= STEPS - {"poster published", "clip published", *STORED} | {"kept aside", "linked"}
 
 
-@pytest.mark.parametrize("fault", ["", "gone404x1", "undecodableBytes"])
+@pytest.mark.parametrize("fault", first_fast(["", "gone404x1", "undecodableBytes"]))
 async def test_so_it_is_in_memory(fault: str) -> None:
     swept = await sweep(fault, f"memory://{uuid4().hex}")
     assert not swept.violations
     assert swept.points >= (STEPS if fault not in ASIDE else {"kept aside"})
 
 
+@pytest.mark.slow
 async def test_so_it_is_on_s3(s3: S3Server) -> None:
     swept = await sweep("", s3.bucket(), s3.options)
     assert not swept.violations
     assert swept.points >= STEPS
 
 
+@pytest.mark.slow
 async def test_the_sweep_sees_a_submit_without_a_record_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +83,7 @@ async def test_the_sweep_sees_a_conflict_that_is_not_read_as_an_acceptance(
     assert "I2" in await broken(tmp_path, "conflict")
 
 
+@pytest.mark.slow
 async def test_the_sweep_sees_a_record_that_is_not_replaced_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +97,7 @@ async def test_the_sweep_sees_a_record_that_is_not_replaced_whole(
     assert "I11" in await broken(tmp_path)
 
 
+@pytest.mark.slow
 async def test_the_sweep_sees_an_image_that_is_not_copied_into_the_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +105,7 @@ async def test_the_sweep_sees_an_image_that_is_not_copied_into_the_storage(
     assert {"I2", "I16"} <= await broken(tmp_path)
 
 
+@pytest.mark.slow
 async def test_the_sweep_sees_an_image_that_is_copied_after_its_job_was_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +120,7 @@ async def test_the_sweep_sees_an_image_that_is_copied_after_its_job_was_recorded
     assert await broken(tmp_path)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("mutation", first_fast(MUTATIONS))
 async def test_the_sweep_sees_a_paid_clip_that_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutation: str
 ) -> None:
