@@ -20,7 +20,7 @@ PEERS ?= --scenes 4 40 400
 # Of the other tools, those that can have thousands in flight.
 LARGE ?= adreel_peer adreel_sqlite gather
 
-.PHONY: demo up test test-slow test-all simulate chaos bench bench-peers bench-peers-ready lint format lock lock-peers clean
+.PHONY: demo up test test-slow test-all simulate chaos bench bench-peers bench-peers-ready lint docs format lock lock-peers clean
 
 demo: $(INSTALLED)  ## four clips of an example ad, from the local Runware: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
@@ -64,6 +64,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(READY)  ## the documentation as a web site in ./site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -102,4 +105,4 @@ $(READY): requirements-dev.lock $(INSTALLED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS_HOME)/.venv build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PEERS_HOME)/.venv build dist site .mypy_cache .ruff_cache .pytest_cache

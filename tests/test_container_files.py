@@ -299,7 +299,8 @@ def test_the_wheel_holds_what_runs_and_brings_the_deployments_with_it(tmp_path: 
     [wheel] = tmp_path.glob("*.whl")
     installed = tmp_path / "installed"
     shutil.unpack_archive(wheel, installed, "zip")
-    files = [file for name in ("deployments", "flows", "tasks") for file in (installed / name).rglob("*.*")]
+    files = [file for name in ("deployments", "flows", "tasks") for file in (installed / "adreel" / name).rglob("*.*")]
+    assert [path.name for path in installed.iterdir() if path.suffix != ".dist-info"] == ["adreel"]
     assert [file.name for file in files if file.suffix != ".py"] == ["prefect.yaml"]
     ask = "import json; from adreel.deployments.deploy import read_file; print(json.dumps(read_file()))"
     environment = {**os.environ, "PYTHONPATH": str(installed)}

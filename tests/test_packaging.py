@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 import yaml
 
 import adreel
-from tests.workers import BIN
 
+BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # The name at the beginning of a requirement: "moto[server]>=5.1,<6" is moto.

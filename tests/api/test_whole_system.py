@@ -13,9 +13,13 @@ import pytest
 from adreel.client import Client
 from adreel.models.scenarios import Scenario
 from tests.api.stack import PATIENCE, ROOT, Stack, made_stack
+from tests.documentation import PAGES, Example, examples
 from tests.factories import make_session
 
 pytestmark = pytest.mark.slow
+
+PROGRAMS = [example for page in PAGES for example in examples(page) if example.language == "python"]
+SERVER_PROGRAMS = [example for example in PROGRAMS if example.calls_the_server]
 
 
 @dataclass
@@ -51,6 +55,17 @@ def test_the_program_of_the_documentation_runs_as_it_stands(system: System) -> N
     assert lines[0] == "Overall: generating"
     assert lines[-5:] == ["Overall: completed", *(f"  {scenario}: completed (100%)" for scenario in Scenario)]
     assert bought(system.stack, "abc-123") == sorted(Scenario)
+
+
+# The first one is the test's above.
+@pytest.mark.parametrize("example", SERVER_PROGRAMS[1:], ids=str)
+def test_other_documented_programs_run_as_they_stand(system: System, example: Example) -> None:
+    system.stack.records.save_session(make_session(session_id="abc-123", seconds=1))
+    program = example.text.replace("localhost:8000", f"localhost:{system.stack.port}")
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 def test_prefect_restarted_midway_loses_nothing(system: System) -> None:
