@@ -66,7 +66,7 @@ def read_image(file: str) -> InputImage:
 
 def copy_input(storage: Storage, session_id: str, image: InputImage) -> str:
     """Copy an image into a session's folder, unless it is there, and return its reference."""
-    path = _path(session_id, image.reference)
+    path = input_path(session_id, image.reference)
     stands = storage.update(path, lambda earlier: image.content if earlier is None else None)
     if stands != image.content:
         raise _changed(storage, path)
@@ -95,12 +95,12 @@ def copy_inputs(storage: Storage, session: Session) -> Session:
 
 def has_input(storage: Storage, session_id: str, reference: str) -> bool:
     """Whether the copy of a reference is in the session's folder."""
-    return storage.exists(_path(session_id, reference))
+    return storage.exists(input_path(session_id, reference))
 
 
 def read_input(storage: Storage, session_id: str, reference: str) -> bytes:
     """Return the bytes of a copy; InputError if it is missing, StorageError if it was changed."""
-    path = _path(session_id, reference)
+    path = input_path(session_id, reference)
     try:
         content = storage.read(path)
     except FileNotFoundError:
@@ -124,7 +124,7 @@ def first_frame_data(storage: Storage, session_id: str, first_frame: str) -> str
         content, extension = image.content, image.extension
     else:
         content = read_input(storage, session_id, first_frame)
-        extension = _path(session_id, first_frame).rpartition(".")[2]
+        extension = input_path(session_id, first_frame).rpartition(".")[2]
     return f"data:{MEDIA_TYPES[extension]};base64,{base64.b64encode(content).decode()}"
 
 
@@ -133,7 +133,8 @@ def display_name(first_frame: str) -> str:
     return first_frame.partition("#")[2] if INPUT_PATTERN.fullmatch(first_frame) else first_frame
 
 
-def _path(session_id: str, reference: str) -> str:
+def input_path(session_id: str, reference: str) -> str:
+    """Return the path of a reference's copy in the storage."""
     return f"sessions/{session_id}/{reference.partition('#')[0]}"
 
 

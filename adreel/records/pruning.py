@@ -1,8 +1,9 @@
-"""Removes takes that nobody uses: only when asked, and in an order that a cut can't turn into a loss.
+"""Removes unused takes on request, in an order in which a crash loses nothing.
 
-The take is marked first, so that no runner goes on with it. Then the job forgets the scene, else a resume would buy it
-anew. Then the take's record goes, then its files. A cut leaves a marked take, which the next prune removes, or files
-without a record, which `adreel verify` names as orphans; never a record without its clip.
+The take is marked first, so that no runner continues it. Then the scene is removed from its job, otherwise a resume
+would buy it again. Then the take's record is removed, then its files. A crash leaves a marked take, which the next
+prune removes, or files without a record, which `adreel verify` reports as orphans. It never leaves a record without its
+clip.
 """
 
 import re
@@ -41,12 +42,12 @@ def prunable(
                 with collect_errors(broken):
                     takes = records.takes(session_id, scenario)
                     kept = current_take(takes, choices) if keep_current else None
-                    yield from (take for take in takes if take != kept and _is_prunable(records, take, before))
-
-
-def _is_prunable(records: Records, take: Take, before: datetime) -> bool:
-    is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
-    return take.updated_at < before and (is_over or _is_out_of_reach(records, take))
+                    for take in takes:
+                        if take == kept or take.updated_at >= before:
+                            continue
+                        is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
+                        if is_over or _is_out_of_reach(records, take):
+                            yield take
 
 
 def _is_out_of_reach(records: Records, take: Take) -> bool:
@@ -59,9 +60,27 @@ def _is_out_of_reach(records: Records, take: Take) -> bool:
 
 def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
     """Remove a take, its clip and its poster; False if it was chosen or resumed meanwhile and stays."""
-    if not _forget_choice(records, take, keep_current=keep_current) or not records.mark_pruned(take):
+    is_chosen = is_only_scene = False
+
+    def forget_choice(choices: Choices) -> Choices | None:
+        nonlocal is_chosen
+        is_chosen = choices.takes.get(take.scenario) == take.job_id
+        return choices.without_take(take) if is_chosen and not keep_current else None
+
+    def forget_scene(job: Job | None) -> Job | None:
+        nonlocal is_only_scene
+        is_only_scene = job is not None and job.scenarios == [take.scenario]
+        if job is None or is_only_scene or take.scenario not in job.scenarios:
+            return None
+        rest = [scenario for scenario in job.scenarios if scenario != take.scenario]
+        return job.model_copy(update={"scenarios": rest})
+
+    records.update_choices(take.session_id, forget_choice)
+    if (is_chosen and keep_current) or not records.mark_pruned(take):
         return False
-    _forget_scene(records, take)
+    records.update_job(take.job_id, forget_scene)
+    if is_only_scene:
+        records.remove_job(take.job_id)
     records.remove_take(take)
     asides = [attempt.aside.file for attempt in take.attempts if attempt.aside]
     clip = [take.clip.file, take.clip.poster] if take.clip else []
@@ -69,31 +88,3 @@ def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
         if file is not None:
             records.storage.remove(file)
     return True
-
-
-def _forget_choice(records: Records, take: Take, *, keep_current: bool) -> bool:
-    chosen = False
-
-    def forget(choices: Choices) -> Choices | None:
-        nonlocal chosen
-        chosen = choices.takes.get(take.scenario) == take.job_id
-        return choices.without_take(take) if chosen and not keep_current else None
-
-    records.update_choices(take.session_id, forget)
-    return not (chosen and keep_current)
-
-
-def _forget_scene(records: Records, take: Take) -> None:
-    last = False
-
-    def forget(job: Job | None) -> Job | None:
-        nonlocal last
-        last = job is not None and job.scenarios == [take.scenario]
-        if job is None or last or take.scenario not in job.scenarios:
-            return None
-        rest = [scenario for scenario in job.scenarios if scenario != take.scenario]
-        return job.model_copy(update={"scenarios": rest})
-
-    records.update_job(take.job_id, forget)
-    if last:
-        records.remove_job(take.job_id)

@@ -1,15 +1,15 @@
 """The records in storage: sessions, jobs, takes and choices, one JSON file each.
 
-They are the truth; Prefect only shows and drives. Every change is one conditional update: `change` gets the record as
-it lies in storage and returns the new one. No change of another process is lost, as far as the storage can. A record
-that can't be read is never replaced.
+They are the source of truth; Prefect only shows and drives. Every change is one conditional update: `change` gets the
+stored record and returns the new one. On a storage with conditional updates, no change of another process is lost. An
+unreadable record is never replaced.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -19,6 +19,7 @@ from adreel.models.migrations import NewerRecord, migrate
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.models.takes import Choices, Job, Record, Take, utc_now
+from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.storage.objects import RECORD_BYTES
 
@@ -26,19 +27,19 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class StoredSession(Session, Record):
-    """A session as it lies in storage."""
+    """A session as it is stored."""
 
 
 @dataclass(frozen=True)
 class _Kind(Generic[AnyRecord]):
-    """A kind of record: its name in the migrations, its model, and its path by the ids that it is found by."""
+    """A kind of record: its name in the migrations, its model, and the template of its path."""
 
     name: str
     model: type[AnyRecord]
-    form: str
+    template: str
 
     def path(self, ids: dict[str, str]) -> str:
-        return self.form.format(**{name: check_id(value, name) for name, value in ids.items()})
+        return self.template.format(**{name: check_id(value, name) for name, value in ids.items()})
 
     def parse(self, content: bytes, ids: dict[str, str]) -> AnyRecord:
         data = from_json(content, allow_inf_nan=False)
@@ -56,14 +57,19 @@ _CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
 
 
 class Records:
-    """Reads and writes the records of one storage; BadRecord names a file that is no good record of its kind."""
+    """Reads and writes the records of one storage; BadRecord names a file that is not a valid record."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         storage.watch_marker()
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Open the records in the storage of the settings."""
+        return cls(Storage.of(settings))
+
     def create_session(self, session: Session) -> tuple[Session, bool]:
-        """Store a new session; returns the stored session of its id, and whether it is the new one."""
+        """Store a new session unless its id is taken; return the stored session, and whether it is the new one."""
         created = False
 
         def create(earlier: StoredSession | None) -> StoredSession | None:
@@ -104,7 +110,7 @@ class Records:
 
     @property
     def place(self) -> str:
-        """Place of the records for messages about missing ones; says if the storage is new and empty."""
+        """The storage's URL for messages about missing records, with a hint if the storage is new and empty."""
         if self.storage.storage_id is None and not self.storage.names(""):
             return f"{self.storage.url} (which is new and empty: check ADREEL_STORAGE, and that its disk is mounted)"
         return self.storage.url
@@ -134,11 +140,11 @@ class Records:
         return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
     def save_take(self, take: Take) -> None:
-        """Store a take durably: when this returns, a crash can't undo it. One that has come further stays."""
+        """Store a take durably, unless the stored one has come further. A crash after the return can't undo it."""
         self.update_take(take, lambda latest: latest.position > take.position)
 
     def update_take(self, take: Take, yields_to: Callable[[Take], bool], *, must_exist: bool = False) -> Take:
-        """Store a take unless it yields to the one that lies there, and return which of them stands.
+        """Store a take unless `yields_to` holds for the stored one, and return the take that is stored now.
 
         With `must_exist`, NotFound if the record was removed meanwhile.
         """
@@ -148,22 +154,18 @@ class Records:
                 raise NotFound(f"the record of take {take.short_id} was removed meanwhile, so nothing is bought for it")
             return None if latest is not None and yields_to(latest) else take
 
-        return self._put(
-            _TAKE,
-            choose,
-            session_id=take.session_id,
-            scenario=take.scenario,
-            job_id=take.job_id,
-        )
+        return self._put(_TAKE, choose, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
 
     def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
-        """Return the take that a job bought for a scene, if it has begun."""
+        """Return the take of a job for a scene, or None if it has not begun."""
         return self._read(_TAKE, session_id=session_id, scenario=scenario, job_id=job_id)
 
     def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
         """Return all takes of a scene, the oldest first."""
+        job_ids = self._ids(_take_folder(session_id, scenario))
+        takes = [take for job_id in job_ids if (take := self.take(session_id, scenario, job_id))]
         # Clocks of machines differ, so takes are ordered by the takes that existed when each was planned.
-        return sorted(self._takes(session_id, scenario), key=lambda take: (take.number, take.created_at, take.job_id))
+        return sorted(takes, key=lambda take: (take.number, take.created_at, take.job_id))
 
     def next_take_number(self, session_id: str, scenario: Scenario) -> int:
         """Return the number of a new take, after all recorded takes, readable or not."""
@@ -187,7 +189,7 @@ class Records:
         return marked is None or marked.pruned_at is not None
 
     def remove_take(self, take: Take) -> None:
-        """Remove the record of a take; its files are somebody else's business."""
+        """Remove the record of a take, but not its files."""
         self.storage.remove(
             _TAKE.path({"session_id": take.session_id, "scenario": take.scenario, "job_id": take.job_id})
         )
@@ -197,18 +199,12 @@ class Records:
         self.storage.remove(_JOB.path({"job_id": job_id}))
 
     def choices(self, session_id: str) -> Choices:
-        """Return which takes a person has chosen; none at first."""
+        """Return the takes that a person has chosen; none at first."""
         return self._read(_CHOICES, session_id=session_id) or Choices(takes={})
 
     def update_choices(self, session_id: str, change: Callable[[Choices], Choices | None]) -> None:
         """Change the chosen takes; `change` may be called again, and returns None to change nothing."""
         self._change(_CHOICES, lambda choices: change(choices or Choices(takes={})), session_id=session_id)
-
-    def _takes(self, session_id: str, scenario: Scenario) -> Iterator[Take]:
-        for job_id in self._ids(_take_folder(session_id, scenario)):
-            take = self.take(session_id, scenario, job_id)
-            if take is not None:
-                yield take
 
     def _ids(self, folder: str) -> list[str]:
         names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))
@@ -218,7 +214,7 @@ class Records:
         self, kind: _Kind[AnyRecord], change: Callable[[AnyRecord | None], AnyRecord | None], **ids: str
     ) -> AnyRecord:
         record = self._change(kind, change, **ids)
-        assert record is not None  # noqa: S101 - `change` leaves only what is there
+        assert record is not None  # noqa: S101 - `change` returns None only for a stored record
         return record
 
     def _change(
@@ -229,28 +225,28 @@ class Records:
 
         def rewrite(content: bytes | None) -> bytes | None:
             nonlocal stands
-            # Read for its error alone, if nothing else: what can't be read may be all that is known of a paid clip.
-            with self._understanding(path):
+            # Parsed in any case: an unreadable record may be all that is known of a paid clip and must not be replaced.
+            with self._parsing(path):
                 stands = earlier = None if content is None else kind.parse(content, ids)
             if (record := change(earlier)) is None:
                 return None
             stands = record
             return record.model_dump_json(indent=2).encode() + b"\n"
 
-        with self._no_folder(path):
+        with self._refusing_folders(path):
             self.storage.update(path, rewrite)
         return stands
 
     def _read(self, kind: _Kind[AnyRecord], **ids: str) -> AnyRecord | None:
         path = kind.path(ids)
-        with self._no_folder(path), self._understanding(path):
+        with self._refusing_folders(path), self._parsing(path):
             try:
                 return kind.parse(self.storage.read(path, RECORD_BYTES), ids)
             except FileNotFoundError:
                 return None
 
     @contextmanager
-    def _no_folder(self, path: str) -> Iterator[None]:
+    def _refusing_folders(self, path: str) -> Iterator[None]:
         try:
             yield
         except StorageError as error:
@@ -260,7 +256,7 @@ class Records:
             raise
 
     @contextmanager
-    def _understanding(self, path: str) -> Iterator[None]:
+    def _parsing(self, path: str) -> Iterator[None]:
         where = self.storage.location(path)
         try:
             yield

@@ -1,7 +1,7 @@
-"""Walks a storage and reports what breaks its promises: each finding names the file and what is wrong with it."""
+"""Checks of a storage: each finding names a file and the promise that it breaks."""
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import INPUT_PATTERN, is_local_file
 from adreel.models.takes import AsideFile, Clip, Take, utc_now
 from adreel.records import Records
-from adreel.records.inputs import read_input
+from adreel.records.inputs import input_path, read_input
 from adreel.storage.media import sha256_of
 
 OURS = (".mp4", ".jpg")
@@ -21,7 +21,7 @@ ABANDONED = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Finding:
-    """A broken promise: where, which (a word for machines) and what about it (for people)."""
+    """A broken promise: the file, the kind (a word for machines), and a message for people."""
 
     path: str
     kind: str
@@ -29,76 +29,76 @@ class Finding:
 
 
 def verify(records: Records) -> list[Finding]:
-    """Return everything that is wrong in a storage; nothing, if it keeps its promises."""
-    takes: dict[str, Take] = {}
-    findings = [
-        *_unreadable_sessions(records),
-        *_unreadable_jobs(records),
-        *_collect_takes(records, takes),
-        *_wrong_choices(records, takes),
-    ]
+    """Check records, clips, input images and leftover files; an empty list means that all is well."""
+    storage = records.storage
+    takes, findings = _read_all(records)
     for path, take in takes.items():
-        findings += _wrong_take(records, path, take)
-    return [*findings, *_wrong_inputs(records, takes), *_orphans(records, takes), *_leftovers(records)]
+        clip = take.clip
+        if not storage.exists(f"jobs/{take.job_id}.json"):
+            message = f"job {take.job_id} has no record, so a resume can't find this take"
+            findings.append(Finding(path, "jobless", message))
+        if take.aside:
+            findings += _check_file(records, path, take.aside)
+        if take.is_stored and clip is None:
+            findings.append(Finding(path, "clipless", "the take says stored, but names no clip"))
+        if take.is_stored and clip:
+            if clip.poster and not storage.exists(clip.poster):
+                findings.append(Finding(clip.poster, "missing", f"the poster of {clip.file} is gone"))
+            findings += _check_file(records, path, clip)
+    findings += _check_inputs(records, takes)
+    clips = [take.clip for take in takes.values() if take.clip]
+    named = {clip.file for clip in clips} | {clip.poster for clip in clips}
+    named |= {attempt.aside.file for take in takes.values() for attempt in take.attempts if attempt.aside}
+    for name in storage.names(""):
+        if (name.endswith(OURS) or ASIDE in name) and name not in named:
+            findings.append(Finding(name, "orphan", "no take names this file"))
+    advice = "a killed run left it: once `adreel resume --all` finds nothing, delete it"
+    findings += [Finding(path, "leftover", advice) for path in storage.leftovers(utc_now() - ABANDONED)]
+    return findings
 
 
-def _unreadable_sessions(records: Records) -> Iterator[Finding]:
-    for session_id in records.session_ids():
-        yield from _unreadable(f"sessions/{session_id}/session.json", records.session, session_id)
+def _read_all(records: Records) -> tuple[dict[str, Take], list[Finding]]:
+    """Read every record; return the takes by path, and the findings about records and choices."""
+    takes: dict[str, Take] = {}
+    findings: list[Finding] = []
 
+    @contextmanager
+    def reading(path: str) -> Iterator[None]:
+        try:
+            yield
+        except NotFound:
+            findings.append(Finding(path, "missing", "the folder has no such record"))
+        except (StorageError, InputError) as error:
+            findings.append(Finding(path, "unreadable", str(error)))
 
-def _unreadable_jobs(records: Records) -> Iterator[Finding]:
+    session_ids = records.session_ids()
+    for session_id in session_ids:
+        with reading(f"sessions/{session_id}/session.json"):
+            records.session(session_id)
     for name in records.storage.names("jobs"):
-        yield from _unreadable(f"jobs/{name}", records.job, name.removesuffix(".json"))
-
-
-def _unreadable(path: str, read: Callable[[str], object], name: str) -> Iterator[Finding]:
-    try:
-        read(name)
-    except NotFound:
-        yield Finding(path, "missing", "the folder has no such record")
-    except (StorageError, InputError) as error:
-        yield Finding(path, "unreadable", str(error))
-
-
-def _collect_takes(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
-    for session_id in records.session_ids():
+        with reading(f"jobs/{name}"):
+            records.job(name.removesuffix(".json"))
+    for session_id in session_ids:
         for scenario in Scenario:
-            yield from _collect_of_scene(records, takes, session_id, scenario)
+            folder = f"sessions/{session_id}/takes/{scenario.value}"
+            with reading(folder):
+                for name in records.storage.names(folder):
+                    job_id = name.removesuffix(".json")
+                    with reading(f"{folder}/{name}"):
+                        if take := records.take(session_id, scenario, job_id):
+                            takes[f"{folder}/{job_id}.json"] = take
+    stored = {(take.session_id, take.scenario, take.job_id) for take in takes.values() if take.is_stored}
+    for session_id in session_ids:
+        path = f"sessions/{session_id}/current.json"
+        with reading(path):
+            for scenario, job_id in records.choices(session_id).takes.items():
+                if (session_id, scenario, job_id) not in stored:
+                    message = f"the take that was chosen for {scenario} is not stored: {job_id}"
+                    findings.append(Finding(path, "dangling", message))
+    return takes, findings
 
 
-def _collect_of_scene(
-    records: Records, takes: dict[str, Take], session_id: str, scenario: Scenario
-) -> Iterator[Finding]:
-    folder = f"sessions/{session_id}/takes/{scenario.value}"
-
-    def collect(job_id: str) -> None:
-        if take := records.take(session_id, scenario, job_id):
-            takes[f"{folder}/{job_id}.json"] = take
-
-    try:
-        for name in records.storage.names(folder):
-            yield from _unreadable(f"{folder}/{name}", collect, name.removesuffix(".json"))
-    except StorageError as error:
-        yield Finding(folder, "unreadable", str(error))
-
-
-def _wrong_take(records: Records, path: str, take: Take) -> Iterator[Finding]:
-    if not records.storage.exists(f"jobs/{take.job_id}.json"):
-        yield Finding(path, "jobless", f"job {take.job_id} has no record, so a resume can't find this take")
-    if take.aside:
-        yield from _wrong_file(records, path, take.aside)
-    if not take.is_stored:
-        return
-    if take.clip is None:
-        yield Finding(path, "clipless", "the take says stored, but names no clip")
-        return
-    if take.clip.poster and not records.storage.exists(take.clip.poster):
-        yield Finding(take.clip.poster, "missing", f"the poster of {take.clip.file} is gone")
-    yield from _wrong_file(records, path, take.clip)
-
-
-def _wrong_file(records: Records, path: str, file: Clip | AsideFile) -> Iterator[Finding]:
+def _check_file(records: Records, path: str, file: Clip | AsideFile) -> Iterator[Finding]:
     try:
         with records.storage.open(file.file) as stream:
             if sha256_of(stream) != file.sha256:
@@ -109,7 +109,7 @@ def _wrong_file(records: Records, path: str, file: Clip | AsideFile) -> Iterator
         yield Finding(file.file, "unreadable", str(error))
 
 
-def _wrong_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
+def _check_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
     """Check the images of open takes, and the images of sessions for new takes."""
     needed: dict[tuple[str, str], str] = {}
     for path, take in takes.items():
@@ -127,38 +127,10 @@ def _wrong_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]
     for (session_id, frame), path in needed.items():
         if not INPUT_PATTERN.fullmatch(frame):
             continue
-        copy = f"sessions/{session_id}/{frame.partition('#')[0]}"
+        copy = input_path(session_id, frame)
         try:
             read_input(records.storage, session_id, frame)
         except InputError:
             yield Finding(copy, "missing", f"{path} needs this image")
         except StorageError as error:
             yield Finding(copy, "changed", str(error))
-
-
-def _wrong_choices(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
-    stored = {(take.session_id, take.scenario, take.job_id) for take in takes.values() if take.is_stored}
-    for session_id in records.session_ids():
-        path = f"sessions/{session_id}/current.json"
-        try:
-            chosen = records.choices(session_id).takes
-        except StorageError as error:
-            yield Finding(path, "unreadable", str(error))
-            continue
-        for scenario, job_id in chosen.items():
-            if (session_id, scenario, job_id) not in stored:
-                yield Finding(path, "dangling", f"the take that was chosen for {scenario} is not stored: {job_id}")
-
-
-def _orphans(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
-    clips = [take.clip for take in takes.values() if take.clip]
-    named = {clip.file for clip in clips} | {clip.poster for clip in clips}
-    named |= {attempt.aside.file for take in takes.values() for attempt in take.attempts if attempt.aside}
-    for name in records.storage.names(""):
-        if (name.endswith(OURS) or ASIDE in name) and name not in named:
-            yield Finding(name, "orphan", "no take names this file")
-
-
-def _leftovers(records: Records) -> Iterator[Finding]:
-    for path in records.storage.leftovers(utc_now() - ABANDONED):
-        yield Finding(path, "leftover", "a killed run left it: once `adreel resume --all` finds nothing, delete it")
