@@ -84,6 +84,9 @@ def test_ci_covers_the_python_versions_of_the_metadata() -> None:
     supported = re.findall(r"Python :: (3\.\d+)", "\n".join(PYPROJECT["project"]["classifiers"]))
     assert jobs["test"]["strategy"]["matrix"]["python"] == supported
     assert all("timeout-minutes" in job for job in jobs.values())
+    commands = [step["run"].split() for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert all(program == "make" and target in targets for program, target in commands)
 
 
 def test_pre_commit_runs_the_locked_tools() -> None:
