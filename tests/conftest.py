@@ -27,11 +27,15 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(2 * (os.cpu_count() or 1), 8)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files that wait for Prefect or kill processes first, so that quick ones are left for the end."""
-    waiting = {item.path for item in items if "prefect" in getattr(item, "fixturenames", ())}
+    """Run the files that wait the longest first, so that quick ones fill the end."""
+    fixtures = {item.path: set[str]() for item in items}
+    for item in items:
+        fixtures[item.path].update(getattr(item, "fixturenames", ()))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path not in slow, item.path not in waiting))
+    servers = ("prefect_server", "s3_server")
+    items.sort(key=lambda item: (item.path not in slow, [server not in fixtures[item.path] for server in servers]))
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,7 @@ def test_a_peer_is_measured_by_the_ledger_and_by_what_is_on_disk(journal: Peer, 
     assert "| journal | 4 | 4 |" in markdown({"runs": [facts], "kills": []})
 
 
+@pytest.mark.slow
 def test_a_peer_that_was_killed_goes_on_where_it_was(journal: Peer, tmp_path: Path) -> None:
     facts = kill_peer(journal, tmp_path, moment="all ordered", scenes=4, deadline=DEADLINE, render_seconds=8)
     assert facts["end"] == "home"

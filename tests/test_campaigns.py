@@ -156,6 +156,7 @@ class TestByTheCommandLine:
         [tried] = tasks_of_the_last_run()
         assert (tried.name, tried.run_count) == ("ads-ad-1-to-ad-3", 2)
 
+    @pytest.mark.slow
     def test_what_another_job_has_bought_is_bought_again_only_if_that_is_said(
         self, runware: LocalRunware, ads: Path
     ) -> None:
@@ -166,6 +167,7 @@ class TestByTheCommandLine:
         assert ran(ads, "--name", "autumn", "--again")["state"] == "Completed"
         assert len(runware.ledger.entries) == 24
 
+    @pytest.mark.slow
     def test_one_that_is_killed_goes_on_by_the_same_command(self, runware: LocalRunware, ads: Path) -> None:
         runware.inject("dropReplySilent:hookx1")
         command: list[str | Path] = [ADREEL, "campaign", ads]
@@ -205,6 +207,7 @@ class TestByTheCommandLine:
         assert job_status(records, job_id).overall_status == State.PARTIAL
         assert len(runware.ledger.entries) == 12
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("runware")
     def test_slices_are_handed_out_once_while_they_are_under_way(self, prefect: str, ads: Path) -> None:
         deploy(prefect)

@@ -176,6 +176,7 @@ class SlowStorage(Storage):
         return super().update(path, change)
 
 
+@pytest.mark.slow
 async def test_sixty_scenes_record_their_cancel_without_holding_up_the_loop() -> None:
     async with studio(render_seconds=600) as it:
         storage = SlowStorage(it.settings.storage)

@@ -223,6 +223,7 @@ def _free_slots() -> None:
     free_slots()
 
 
+@pytest.mark.slow
 def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file: Path, tmp_path: Path) -> None:
     environment = {
         "PREFECT_HOME": str(tmp_path / "prefect"),

@@ -120,7 +120,7 @@ async def test_the_sweep_sees_an_image_that_is_copied_after_its_job_was_recorded
     assert await broken(tmp_path)
 
 
-@pytest.mark.parametrize("mutation", first_fast(MUTATIONS))
+@pytest.mark.parametrize("mutation", first_fast(reversed(MUTATIONS)))
 async def test_the_sweep_sees_a_paid_clip_that_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutation: str
 ) -> None:

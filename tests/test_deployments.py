@@ -26,6 +26,7 @@ def worker(prefect: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch)
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect", "runware")
 def test_a_worker_refuses_a_storage_that_ends_with_its_run(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ADREEL_STORAGE", raising=False)

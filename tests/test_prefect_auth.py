@@ -104,6 +104,7 @@ def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 def test_the_embedded_server_of_a_command_is_closed_too(runware: LocalRunware) -> None:
     runware.inject("neverEnds:hookx*")
     session = make_session(seconds=1)

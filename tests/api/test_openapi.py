@@ -46,6 +46,7 @@ def description(api: httpx.Client) -> Any:
 schema = schemathesis.pytest.from_fixture("description")
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_no_answer_is_undocumented(case: schemathesis.Case[Any]) -> None:

@@ -14,7 +14,10 @@ from tests.api.serving import served
 from tests.rigs.relay import Relay, relayed
 
 # This is the leak: the garbage collector closes a connection that a cancelled request left in httpcore.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 OPEN_REQUESTS = 80
 

@@ -135,7 +135,7 @@ class StorageContract:
         assert storage.read("clip.mp4") == b"first"
         assert storage.leftovers(datetime.now(UTC) + timedelta(days=1)) == []
 
-    @pytest.mark.parametrize("large", [False, True], ids=["0 B", "200 MB"])
+    @pytest.mark.parametrize("large", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["0 B", "200 MB"])
     def test_the_smallest_and_the_largest_file_come_back_as_they_were(
         self, storage: Storage, large: bool, tmp_path: Path
     ) -> None:
