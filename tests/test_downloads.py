@@ -10,12 +10,12 @@ import pytest
 from aiohttp import encode_basic_auth, web
 
 from adreel.errors import AccountError, ClipUnavailable, StorageError
-from adreel.purchase.download import REDIRECTS, Arrived, DownloadRules, download
+from adreel.purchase.download import MAX_REDIRECTS, Downloaded, DownloadRules, download
 from adreel.settings import Settings
 from adreel.storage.media import TEXT, file_type
 
 CLIP = bytes(range(256)) * 4096
-ARRIVED = Arrived(len(CLIP), hashlib.sha256(CLIP).hexdigest())
+WHOLE = Downloaded(len(CLIP), hashlib.sha256(CLIP).hexdigest())
 HTML = b"<!doctype html><html><body>This link has expired</body></html>"
 HERE = DownloadRules(hosts=frozenset({"runware.ai"}), plain_host="127.0.0.1")
 
@@ -94,9 +94,9 @@ async def server() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-@pytest.mark.parametrize("name", ["whole", "whole-gzip", "hop-0", f"hop-{REDIRECTS - 1}"])
+@pytest.mark.parametrize("name", ["whole", "whole-gzip", "hop-0", f"hop-{MAX_REDIRECTS - 1}"])
 async def test_a_clip_arrives_whole(server: str, tmp_path: Path, name: str) -> None:
-    assert await download(f"{server}/{name}", tmp_path / "clip.mp4", HERE) == ARRIVED
+    assert await download(f"{server}/{name}", tmp_path / "clip.mp4", HERE) == WHOLE
     assert (tmp_path / "clip.mp4").read_bytes() == CLIP
 
 
@@ -111,7 +111,7 @@ async def test_a_clip_arrives_whole(server: str, tmp_path: Path, name: str) -> N
         ("empty", "sent no bytes"),
         ("torn-length", "broke"),
         ("torn-chunks", "broke"),
-        (f"hop-{REDIRECTS}", "leads on more than 3 times"),
+        (f"hop-{MAX_REDIRECTS}", "leads on more than 3 times"),
     ],
 )
 async def test_what_is_not_the_whole_clip_is_unavailable(server: str, tmp_path: Path, name: str, why: str) -> None:
@@ -145,7 +145,7 @@ async def test_a_clip_that_is_too_large_is_left(server: str, tmp_path: Path, nam
 
 async def test_a_clip_as_large_as_allowed_is_taken(server: str, tmp_path: Path) -> None:
     rules = DownloadRules(hosts=HERE.hosts, plain_host=HERE.plain_host, max_bytes=len(CLIP))
-    assert await download(f"{server}/whole", tmp_path / "clip.mp4", rules) == ARRIVED
+    assert await download(f"{server}/whole", tmp_path / "clip.mp4", rules) == WHOLE
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ async def test_what_was_put_aside_before_the_record_said_so_is_found_again(
 
     content = NOISE
     async with studio() as it:
-        monkeypatch.setattr("adreel.purchase.delivery.crash_point", end)
+        monkeypatch.setattr("adreel.purchase.download.crash_point", end)
         with pytest.raises(Ended):
             await resumed(it, host, content)
         monkeypatch.undo()
@@ -327,7 +327,7 @@ async def test_the_clip_that_another_runner_published_is_taken_if_a_runner_named
 
 
 async def test_a_clip_without_a_poster_is_stored(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from adreel.purchase import delivery
+    from adreel.purchase import download
     from adreel.purchase.probe.process import probe
 
     async def without_poster(clip: Path, poster: Path) -> object:
@@ -335,7 +335,7 @@ async def test_a_clip_without_a_poster_is_stored(host: Host, tmp_path: Path, mon
         assert found.measures
         return replace(found, measures=replace(found.measures, has_poster=False))
 
-    monkeypatch.setattr(delivery, "probe", without_poster)
+    monkeypatch.setattr(download, "probe", without_poster)
     async with studio() as it:
         take = await resumed(it, host, odd_clips.film(tmp_path / "clip.mp4").read_bytes())
         assert warnings(take) == ["noPoster"]

@@ -241,7 +241,7 @@ async def test_a_clip_whose_poster_finds_the_disk_full_is_stored_without_one(
     # The probe process draws it: only a real device can refuse its bytes.
     full_disk = tmp_path / "poster.jpg"
     full_disk.symlink_to("/dev/full")
-    monkeypatch.setattr("adreel.purchase.delivery._poster_path", lambda _take, _path: full_disk)
+    monkeypatch.setattr("adreel.purchase.download._poster_path", lambda _take, _path: full_disk)
     async with studio(render_seconds=0) as it:
         clip = (await it.produce()).clip
         assert clip is not None

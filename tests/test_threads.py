@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from adreel.orchestration.threads import THREADS, LeavableThreads
-from adreel.purchase.delivery import AT_ONCE
+from adreel.purchase.download import MAX_DOWNLOADS
 
 LEFT_BEHIND = """
 import asyncio, threading
@@ -56,7 +56,7 @@ async def test_calls_one_after_the_other_share_a_thread() -> None:
 
 
 async def test_deliveries_leave_threads_for_records() -> None:
-    assert THREADS >= 2 * AT_ONCE
+    assert THREADS >= 2 * MAX_DOWNLOADS
 
 
 def test_a_short_call_that_was_cancelled_is_still_finished() -> None:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 THREADS = 64
 """Threads wait for the storage, so their number does not depend on the cores. Some 16 of them may be busy with the
-deliveries of a loop (adreel/purchase/delivery.py); the others are for records."""
+downloads of a loop (adreel/purchase/download.py); the others are for records."""
 
 
 class LeavableThreads(ThreadPoolExecutor):

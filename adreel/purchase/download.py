@@ -1,4 +1,7 @@
-"""Downloads of clips to a local file: from allowed hosts only, complete, and within limits."""
+"""Download of a rendered clip: transfer from an allowed host, probe of the local file, upload to the storage.
+
+A paid clip is never discarded. It is stored, stored with warnings, or kept aside for a person to decide.
+"""
 
 import asyncio
 import hashlib
@@ -8,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 from weakref import WeakKeyDictionary
@@ -18,19 +21,42 @@ import httpx
 from yarl import URL
 
 from adreel.errors import AccountError, ClipUnavailable, StorageError
+from adreel.models.api import ClipWarning
+from adreel.models.takes import AsideFile, Clip, ClipRequest, Take, clip_name
+from adreel.purchase.probe.findings import Findings, Measures
+from adreel.purchase.probe.process import probe
 from adreel.settings import LOOPBACK, Settings, is_loopback
+from adreel.storage import Storage
+from adreel.storage.crash_points import crash_point
+from adreel.storage.media import HEAD, MP4, PIECE, TEXT, UNKNOWN, file_type, sha256_of
 
-REDIRECTS = 3
-CHUNK = 1024 * 1024
+MAX_DOWNLOADS = 16
+MAX_REDIRECTS = 3
+MAX_PAGE_BYTES = 1024 * 1024
+"""A longer text is no error page: it may be a clip in an encoding of its own, so it is kept."""
+SHORTER_SECONDS = 0.5
+LONGER_SECONDS = 1.0
+OTHER_PIXELS = 16
+OTHER_SHARE = 0.02
+
+_limits: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+class Interrupted(ClipUnavailable):
+    """The downloaded file is truncated; `sha256` is the digest of the received bytes."""
+
+    def __init__(self, message: str, sha256: str = "") -> None:
+        super().__init__(message)
+        self.sha256 = sha256
 
 
 @dataclass(frozen=True)
 class DownloadRules:
-    """Where clips may come from (hosts with their subdomains), how large they may be and how long it may take."""
+    """Allowed hosts with their subdomains, and the limits of a download in bytes and seconds."""
 
     hosts: frozenset[str]
     plain_host: str | None = None
-    """The local Runware's host, which may serve plain http."""
+    """Host of the emulator, which may serve plain http."""
     max_bytes: int = 500_000_000
     seconds: float = 600
     stall: float = 30
@@ -45,8 +71,8 @@ class DownloadRules:
         )
 
     def check(self, url: str) -> None:
-        """Raise AccountError if a clip may not be fetched from there."""
-        parts = _parsed(url)
+        """Raise AccountError if clips must not be downloaded from the host of `url`."""
+        parts = _parse_url(url)
         host = parts.host or ""
         if parts.scheme == "https" and any(host == allowed or host.endswith(f".{allowed}") for allowed in self.hosts):
             return
@@ -59,7 +85,7 @@ class DownloadRules:
 
 
 @dataclass(frozen=True)
-class Arrived:
+class Downloaded:
     """Size in bytes and digest of a downloaded file; `has_length`: the server announced the size."""
 
     size: int
@@ -67,27 +93,71 @@ class Arrived:
     has_length: bool = True
 
 
-async def download(url: str, target: Path, rules: DownloadRules) -> Arrived:
-    """Write the clip at `url` to `target`, piece by piece.
+def download_limit() -> asyncio.Semaphore:
+    """Return the semaphore of this event loop's downloads, which need connections, disk and memory."""
+    return _limits.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_DOWNLOADS))
 
-    Raises ClipUnavailable if it did not come whole, AccountError if its host is not allowed.
+
+async def download_clip(folder: Path, take: Take, storage: Storage, rules: DownloadRules) -> Clip | AsideFile:
+    """Download the clip of a rendered take into a local folder, measure it and draw its poster.
+
+    A file that an earlier run has published is copied from the storage, because its address may have expired.
+    Raises ClipUnavailable if the file is truncated, or a web page instead of a clip.
+    """
+    attempt, path = take.attempts[-1], folder / clip_name(take)
+    poster = _poster_path(take, path)
+    if published := await asyncio.to_thread(_copy_published, storage, path):
+        # Two runners may have received different bytes. The first published file is the clip.
+        known = {take.clip.sha256, *attempt.published_sha256} if take.clip else {published.sha256}
+        found = await probe(path, poster) if published.sha256 in known else Findings()
+        if found.measures is None:
+            raise _name_conflict(storage, path.name)
+        return _clip(take, path, published, found, found.measures)
+    if aside := await asyncio.to_thread(_published_aside, storage, take):
+        return aside
+    downloaded = await download(attempt.url or "", path, rules)
+    crash_point("downloaded")
+    extension = await asyncio.to_thread(_file_type, path)
+    if extension == TEXT and downloaded.size <= MAX_PAGE_BYTES:
+        raise ClipUnavailable("the clip's address answers with a text or a web page instead of the clip")
+    found = Findings(reason=f"it is a .{extension} file, and no MP4")
+    if extension in {MP4, UNKNOWN}:
+        found = await probe(path, poster)
+    doubt = found.broken_off
+    if not (found.measures or downloaded.has_length):
+        # Neither the server nor the file tells its length: only a second download can confirm that it is complete.
+        doubt = doubt or "its length is unknown"
+    if doubt and attempt.interrupted_sha256 != downloaded.sha256:
+        raise Interrupted(f"the clip may not have come whole: {doubt}", downloaded.sha256)
+    if found.measures:
+        return _clip(take, path, downloaded, found, found.measures)
+    file = clip_name(take, f".aside.{extension}")
+    path.rename(folder / file)
+    reason = f"{found.reason}; {found.broken_off}" if found.broken_off else found.reason
+    return AsideFile(file=file, sha256=downloaded.sha256, size=downloaded.size, reason=reason)
+
+
+async def download(url: str, target: Path, rules: DownloadRules) -> Downloaded:
+    """Write the file at `url` to `target`.
+
+    Raises ClipUnavailable if it is incomplete, AccountError if its host is not allowed or the file is too large.
     """
     limits = aiohttp.ClientTimeout(sock_connect=rules.stall, sock_read=rules.stall)
     try:
         async with asyncio.timeout(rules.seconds), _shared_session() as session:
-            for _ in range(REDIRECTS + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 rules.check(url)
-                request = session.get(_parsed(url), allow_redirects=False, timeout=limits, **_proxy_of(url))
+                request = session.get(_parse_url(url), allow_redirects=False, timeout=limits, **_proxy_options(url))
                 async with request as response:
                     if not (300 <= response.status < 400 and "location" in response.headers):
-                        return await _save(response, target, rules)
-                    url = str(response.url.join(_parsed(response.headers["location"])))
-        raise ClipUnavailable(f"the clip's address leads on more than {REDIRECTS} times")
+                        return await _save_body(response, target, rules)
+                    url = str(response.url.join(_parse_url(response.headers["location"])))
+        raise ClipUnavailable(f"the clip's address leads on more than {MAX_REDIRECTS} times")
     except (aiohttp.InvalidURL, ValueError) as error:
         raise ClipUnavailable(f"the clip's address is no good URL: {error}") from None
     except aiohttp.ClientError as error:
         reason = str(error) or type(error).__name__
-        raise ClipUnavailable(f"the download from {_parsed(url).host} broke: {reason}") from error
+        raise ClipUnavailable(f"the download from {_parse_url(url).host} broke: {reason}") from error
     except TimeoutError:
         raise ClipUnavailable(f"the clip did not arrive within {rules.seconds:g} s") from None
     except OSError as error:
@@ -96,26 +166,126 @@ async def download(url: str, target: Path, rules: DownloadRules) -> Arrived:
         ) from error
 
 
-def _parsed(url: str) -> URL:
-    # As it is: whoever signed it, signed its letters. What is checked and what is asked is read by one parser.
+def publish(clip: Clip, folder: Path, storage: Storage) -> None:
+    """Upload a clip after its poster; StorageError if the storage has another file of its name."""
+    if clip.poster:
+        storage.publish(folder / clip.poster, clip.poster)
+        crash_point("poster published")
+    _upload(clip, folder, storage)
+
+
+def publish_aside(aside: AsideFile, folder: Path, storage: Storage) -> None:
+    """Upload a file that is not a playable MP4, unless an earlier run has."""
+    if (folder / aside.file).exists():
+        _upload(aside, folder, storage)
+    crash_point("kept aside")
+
+
+def _upload(file: Clip | AsideFile, folder: Path, storage: Storage) -> None:
+    if not storage.publish(folder / file.file, file.file):
+        _check_published(storage, file)
+
+
+def clip_warnings(measures: Measures, broken_off: str, request: ClipRequest) -> list[ClipWarning]:
+    """Return the differences between a clip and its request."""
+    warnings = []
+    if broken_off:
+        message = f"{broken_off}; a second download brought the same"
+        warnings.append(ClipWarning(code="brokenOff", message=message))
+    if not -SHORTER_SECONDS <= measures.duration - request.duration <= LONGER_SECONDS:
+        code = "shorterThanAsked" if measures.duration < request.duration else "longerThanAsked"
+        message = f"it lasts {measures.duration:.2f} s, {request.duration:g} s were asked for"
+        warnings.append(ClipWarning(code=code, message=message))
+    sides = ((measures.width, request.width), (measures.height, request.height))
+    if any(abs(side - wanted) > max(OTHER_PIXELS, wanted * OTHER_SHARE) for side, wanted in sides):
+        size, wanted_size = f"{measures.width}x{measures.height}", f"{request.width}x{request.height}"
+        warnings.append(ClipWarning(code="otherSize", message=f"it is {size}, {wanted_size} was asked for"))
+    if not measures.has_poster:
+        warnings.append(ClipWarning(code="noPoster", message="no picture could be drawn of it"))
+    return warnings
+
+
+def _copy_published(storage: Storage, path: Path) -> Downloaded | None:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with storage.open(path.name) as source, path.open("wb") as copy:
+            while chunk := source.read(PIECE):
+                digest.update(chunk)
+                size += copy.write(chunk)
+    except FileNotFoundError:
+        return None
+    return Downloaded(size, digest.hexdigest())
+
+
+def _published_aside(storage: Storage, take: Take) -> AsideFile | None:
+    aside = take.attempts[-1].aside
+    try:
+        if aside:
+            _check_published(storage, aside)
+    except FileNotFoundError:
+        return None
+    return aside
+
+
+def _check_published(storage: Storage, file: Clip | AsideFile) -> None:
+    with storage.open(file.file) as stream:
+        if sha256_of(stream) != file.sha256:
+            raise _name_conflict(storage, file.file)
+
+
+def _name_conflict(storage: Storage, file: str) -> StorageError:
+    return StorageError(f"another file is at {storage.location(file)}: move it away, then resume")
+
+
+def _file_type(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_type(stream.read(HEAD))
+
+
+def _poster_path(take: Take, path: Path) -> Path:
+    return path.with_name(clip_name(take, ".jpg"))
+
+
+def _clip(take: Take, path: Path, downloaded: Downloaded, found: Findings, measures: Measures) -> Clip:
+    return Clip(
+        file=path.name,
+        poster=clip_name(take, ".jpg") if measures.has_poster else None,
+        sha256=downloaded.sha256,
+        size=downloaded.size,
+        duration=round(measures.duration, 3),
+        width=measures.width,
+        height=measures.height,
+        warnings=clip_warnings(measures, found.broken_off, take.request),
+    )
+
+
+def _parse_url(url: str) -> URL:
+    # Re-encoding would break the signature of a signed URL. One parser serves the check and the request.
     return URL(url, encoded=True)
 
 
 @dataclass
-class _Shared:
-    """The session of an event loop, while somebody downloads: connections are used again, with their handshakes."""
+class _SharedSession:
+    """The HTTP session of an event loop while downloads run, so they share connections."""
 
     users: int = 0
     session: aiohttp.ClientSession | None = None
 
 
-_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedSession] = WeakKeyDictionary()
 
 
 @asynccontextmanager
 async def _shared_session() -> AsyncIterator[aiohttp.ClientSession]:
-    shared = _of_loop.setdefault(asyncio.get_running_loop(), _Shared())
-    session = shared.session = shared.session or _session()
+    shared = _sessions.setdefault(asyncio.get_running_loop(), _SharedSession())
+    # aiohttp needs a quarter of HTTPX's processor time, which was the largest part of a download after the probe.
+    session = shared.session = shared.session or aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=_ssl_context()),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=PIECE,
+        # Otherwise credentials of .netrc would be sent to the clip's host. The proxy is chosen for each address.
+        trust_env=False,
+    )
     shared.users += 1
     try:
         yield session
@@ -126,19 +296,14 @@ async def _shared_session() -> AsyncIterator[aiohttp.ClientSession]:
             await session.close()
 
 
-def _session() -> aiohttp.ClientSession:
-    # A quarter of the time that HTTPX takes: of a clip's way home, this was the dearest part after its pictures.
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=_trust()),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        read_bufsize=CHUNK,
-        # Otherwise credentials of .netrc would be sent to the clip's host. The proxy is chosen for each address.
-        trust_env=False,
-    )
+@cache
+def _ssl_context() -> ssl.SSLContext:
+    # Reading the certificates takes 10 ms and a megabyte.
+    return httpx.create_ssl_context()
 
 
-def _proxy_of(url: str) -> dict[str, Any]:
-    parts = _parsed(url)
+def _proxy_options(url: str) -> dict[str, Any]:
+    parts = _parse_url(url)
     found = getproxies_environment().get(parts.scheme)
     if found is None or proxy_bypass(parts.host or ""):
         return {}
@@ -150,37 +315,23 @@ def _proxy_of(url: str) -> dict[str, Any]:
     return {"proxy": proxy.with_user(None), "proxy_headers": {"Proxy-Authorization": credentials}}
 
 
-@cache
-def _trust() -> ssl.SSLContext:
-    # Reading the certificates takes a hundredth of a second and a megabyte.
-    return httpx.create_ssl_context()
-
-
-async def _save(response: aiohttp.ClientResponse, target: Path, rules: DownloadRules) -> Arrived:
-    host = response.url.host
+async def _save_body(response: aiohttp.ClientResponse, target: Path, rules: DownloadRules) -> Downloaded:
     if response.status != httpx.codes.OK:
-        raise ClipUnavailable(f"{host} answers HTTP {response.status} instead of the clip")
-    size, digest = 0, hashlib.sha256()
+        raise ClipUnavailable(f"{response.url.host} answers HTTP {response.status} instead of the clip")
+    size, digest, chunk = 0, hashlib.sha256(), b"start"
     with target.open("wb") as stream:
-        while chunk := await _chunk(response.content, min(CHUNK, rules.max_bytes + 1 - size)):
+        while chunk:
+            try:
+                chunk = await response.content.readexactly(min(PIECE, rules.max_bytes + 1 - size))
+            except asyncio.IncompleteReadError as end:
+                chunk = end.partial
             size += len(chunk)
             if size > rules.max_bytes:
                 raise AccountError(
                     f"the clip is larger than {rules.max_bytes / 1e6:g} MB: raise ADREEL_MAX_CLIP_MB, then resume"
                 )
-            await asyncio.to_thread(_keep, stream, digest, chunk)
+            await asyncio.to_thread(stream.write, chunk)
+            await asyncio.to_thread(digest.update, chunk)
     if size == 0:
-        raise ClipUnavailable(f"{host} sent no bytes")
-    return Arrived(size, digest.hexdigest(), has_length=response.content_length is not None)
-
-
-async def _chunk(content: aiohttp.StreamReader, most: int) -> bytes:
-    try:
-        return await content.readexactly(most)
-    except asyncio.IncompleteReadError as end:
-        return end.partial
-
-
-def _keep(stream: BinaryIO, digest: "hashlib._Hash", chunk: bytes) -> None:
-    stream.write(chunk)
-    digest.update(chunk)
+        raise ClipUnavailable(f"{response.url.host} sent no bytes")
+    return Downloaded(size, digest.hexdigest(), has_length=response.content_length is not None)

@@ -28,8 +28,14 @@ from adreel.errors import (
     TakeFailed,
 )
 from adreel.models.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
-from adreel.purchase.delivery import Interrupted, bring_to, deliveries, publish, publish_aside
-from adreel.purchase.download import DownloadRules
+from adreel.purchase.download import (
+    DownloadRules,
+    Interrupted,
+    download_clip,
+    download_limit,
+    publish,
+    publish_aside,
+)
 from adreel.records import Records
 from adreel.records.inputs import display_name, first_frame_data
 from adreel.runware import InProgress, Rendered, RunwareClient
@@ -258,9 +264,9 @@ class Purchase:
 
     async def _bring_home(self) -> None:
         storage = self._records.storage
-        async with deliveries():
+        async with download_limit():
             with storage.workspace() as folder:
-                found = await bring_to(folder, self.take, storage, self._rules)
+                found = await download_clip(folder, self.take, storage, self._rules)
                 if isinstance(found, AsideFile):
                     await self._keep_aside(found, folder)
                     return

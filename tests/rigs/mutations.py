@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adreel.errors import ClipUnavailable
-from adreel.purchase import delivery
+from adreel.purchase import download
 from adreel.storage import Storage
 from adreel.storage.media import TEXT
 
@@ -18,13 +18,13 @@ def discard_short(patch: pytest.MonkeyPatch) -> str:
     def refuse(*_: object) -> None:
         raise ClipUnavailable("it is shorter than what was asked for")
 
-    patch.setattr(delivery, "_warnings", _of_odd(refuse, delivery._warnings))
+    patch.setattr(download, "clip_warnings", _of_odd(refuse, download.clip_warnings))
     return "shorterVideo"
 
 
 def refuse_odd(patch: pytest.MonkeyPatch) -> str:
     """Treat a file of another format as a temporary page in the clip's place."""
-    patch.setattr(delivery, "_file_type", lambda _path: TEXT)
+    patch.setattr(download, "_file_type", lambda _path: TEXT)
     return "webmBytes"
 
 

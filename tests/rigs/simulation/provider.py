@@ -17,7 +17,7 @@ from adreel.emulator.ledger import Ledger
 from adreel.emulator.outcomes import SUCCESS
 from adreel.emulator.replies import Delivery, Reply, error
 from adreel.errors import AccountError, ClipUnavailable
-from adreel.purchase.download import Arrived, DownloadRules
+from adreel.purchase.download import Downloaded, DownloadRules
 from adreel.runware.connection import PING
 from tests.rigs.simulation.clips import clip_bytes
 from tests.rigs.simulation.clock import Clock, VirtualLoop
@@ -82,7 +82,7 @@ class Provider:
             case Delivery.MALFORMED | Delivery.SILENT:
                 pass
 
-    async def download(self, url: str, target: Path, rules: DownloadRules) -> Arrived:
+    async def download(self, url: str, target: Path, rules: DownloadRules) -> Downloaded:
         """Stand in for `adreel.purchase.download.download`, under the faults of the download point."""
         rules.check(url)
         await asyncio.sleep(self.latency() * 5)
@@ -99,7 +99,7 @@ class Provider:
         if fault != "html200":
             self.ledger.serve(entry.uuid, sha256=hashlib.sha256(body).hexdigest())
         target.write_bytes(body)
-        return Arrived(len(body), hashlib.sha256(body).hexdigest(), has_length=fault != "shortBodyNoLength")
+        return Downloaded(len(body), hashlib.sha256(body).hexdigest(), has_length=fault != "shortBodyNoLength")
 
     def _body(self, fault: str | None, whole: bytes) -> bytes:
         match fault:

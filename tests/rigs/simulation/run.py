@@ -245,8 +245,8 @@ def _in_world(world: World) -> Iterator[None]:
     with ExitStack() as stack:
         for target, stand_in in (
             ("runware.Runware", Socket),
-            ("adreel.purchase.delivery.download", world.provider.download),
-            ("adreel.purchase.delivery.probe", clips.probe),
+            ("adreel.purchase.download.download", world.provider.download),
+            ("adreel.purchase.download.probe", clips.probe),
             ("adreel.purchase.state_machine.utc_now", now),
             ("adreel.purchase.jobs.utc_now", now),
             ("tempfile.tempdir", MEMORY),
