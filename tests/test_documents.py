@@ -15,7 +15,7 @@ import yaml
 from adreel.campaigns import campaign_name, check_sessions, left_out, read_sessions
 from adreel.errors import InputError
 from adreel.flows.generate_ad import _unpacked
-from adreel.models.documents import DEEPEST, LARGEST, LONGEST_LINE, read_document, read_file, read_json
+from adreel.models.documents import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, read_document, read_file, read_json
 from adreel.models.sessions import Session, parse_session, read_session
 from adreel.records import Records
 from adreel.settings import Settings
@@ -102,11 +102,11 @@ REFUSED = {
     "Latin-1": ("a: b\nc: Größe".encode("latin-1"), "is no UTF-8 text: line 2 has the byte 0xf6; save it as UTF-8"),
     "a tab": (b"a:\n\t- b", "is no YAML: line 2, column 1: .*; indent with spaces, not with tabs"),
     "two documents": (b"a: 1\n---\nb: 1", "is no YAML: line 2, column 1: .*another document"),
-    "deep brackets": (b"[" * 100_000, f"nested too deeply: more than {DEEPEST} levels"),
+    "deep brackets": (b"[" * 100_000, f"nested too deeply: more than {MAX_DEPTH} levels"),
     "deep brackets of JSON": (b'{"a":' + b"[" * 90_000 + b"]" * 90_000 + b"}", "nested too deeply"),
     "a bit too deep for others": (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "nested too deeply"),
     "deep lines": ("\n".join(" " * n + "a:" for n in range(300)).encode(), "nested too deeply"),
-    "too large": (b"a" * (LARGEST + 1), "is larger than 16 MB: divide it, or use JSON Lines"),
+    "too large": (b"a" * (MAX_BYTES + 1), "is larger than 16 MB: divide it, or use JSON Lines"),
 }  # fmt: skip
 
 
@@ -201,7 +201,7 @@ class TestLines:
             (json.dumps(session_data(), indent=1), "line 1 is no JSON: column 2: .*`jq -c .` makes them"),
             ("\n" + yaml.safe_dump(session_data()), "line 2 is no JSON: column 1"),
             ('{"session_id": "a", "session_id": "b"}', "line 1: session_id is there twice"),
-            ('{"a": "' + "x" * LONGEST_LINE + '"}', "line 1 is longer than 1 MB"),
+            ('{"a": "' + "x" * MAX_LINE_BYTES + '"}', "line 1 is longer than 1 MB"),
             ("\n" + "[" * 50_000, "line 2 is no JSON: "),
         ],
     )  # fmt: skip
@@ -311,7 +311,7 @@ class TestFilesWithoutAnEnd:
         os.truncate("ad.yaml", 1 << 40)
         with pytest.raises(InputError, match=r"ad\.yaml is larger than 16 MB"):
             read_session(Path("ad.yaml"))
-        assert len(read_file(Path("ad.yaml"))) == LARGEST + 1
+        assert len(read_file(Path("ad.yaml"))) == MAX_BYTES + 1
 
     def test_a_pipe_of_the_shell_is_read(self, tmp_path: Path) -> None:
         reading, writing = os.pipe()

@@ -18,7 +18,7 @@ from adreel.campaigns.variants import each_ad
 from adreel.environment.paths import local_path
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.api import State
-from adreel.models.documents import LARGEST, read_document, read_lines
+from adreel.models.documents import MAX_BYTES, read_document, read_lines
 from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
 from adreel.purchase.request import clip_request
 from adreel.records.views import JobView
@@ -140,7 +140,7 @@ def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
 
 def _document(storage: Storage, name: str) -> Any:
     with _file(storage, name) as stream:
-        return read_document(stream.read(LARGEST + 1), name)
+        return read_document(stream.read(MAX_BYTES + 1), name)
 
 
 def _file(storage: Storage, name: str) -> BinaryIO:

@@ -1,7 +1,7 @@
-"""YAML, JSON and JSON Lines as people write them: one reader for files, campaigns and forms.
+"""Strict reading of YAML, JSON and JSON Lines, shared by session files, campaigns and forms.
 
-Values that YAML would silently change are refused with their line: implicit numbers, booleans and comments, duplicate
-keys, incomplete characters. Documents that would exhaust memory or time are refused as well.
+Values that YAML would silently change are refused with their line: implicit numbers, booleans, dates and comments,
+duplicate keys, incomplete characters. Documents that would exhaust memory or time are refused as well.
 """
 
 import codecs
@@ -10,7 +10,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,10 +19,10 @@ import yaml
 from adreel.errors import InputError
 from adreel.text import control_character
 
-LARGEST = 16 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 """Maximum bytes of a document, and maximum characters after the expansion of YAML aliases."""
-LONGEST_LINE = 1024 * 1024
-DEEPEST = 32
+MAX_LINE_BYTES = 1024 * 1024
+MAX_DEPTH = 32
 """Maximum depth of nested lists and mappings."""
 SIZE_ADVICE = "give WIDTHxHEIGHT, such as 1280x720 or 720x1280"
 
@@ -32,23 +32,23 @@ _WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)")
 _DECIMAL = re.compile(r"[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?")
 _COMMENT = re.compile(r"[ \t]+(#\w[^\r\n]*)")
 _COMMENT_IN_LIST = re.compile(r"[\[,][ \t]*#\w")
-_JSON_PIECES = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]')
+_JSON_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]')
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # The C parser is ten times as fast, but not every build of PyYAML has it.
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_file(path: Path, what: str = "file") -> bytes:
-    """Return the content of a local file, or of a pipe that the shell opened; InputError if it can't be read."""
+    """Read a local file, or a pipe that the shell opened; InputError if that fails."""
     try:
         # Without O_NONBLOCK, open() waits for the writer of a named pipe.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
             mode = os.fstat(stream.fileno()).st_mode
-            is_of_shell = stat.S_ISFIFO(mode) and os.path.realpath(path).startswith("/proc/")
-            if not (stat.S_ISREG(mode) or is_of_shell):
+            is_shell_pipe = stat.S_ISFIFO(mode) and os.path.realpath(path).startswith("/proc/")
+            if not (stat.S_ISREG(mode) or is_shell_pipe):
                 raise InputError(f"can't read the {what} {path}: it is no regular file")
             os.set_blocking(stream.fileno(), True)
-            content = stream.read(LARGEST + 1)
+            content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"can't read the {what} {path}: {reason}") from None
@@ -74,16 +74,12 @@ def read_document(content: bytes | str, name: str) -> Any:
 def read_json(content: bytes | str, name: str) -> Any:
     """Parse a JSON document; InputError names the document and the line."""
     text = _decoded(content, name)
-    is_doubled = False
 
-    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal is_doubled
-        found = dict(pairs)
-        is_doubled |= len(found) != len(pairs)
-        return found
+    def refuse_constant(word: str) -> None:
+        raise ValueError(f"{word} is no number")
 
     try:
-        data = json.loads(text, object_pairs_hook=mapping, parse_constant=_refuse_constant)
+        data, duplicate = _load_json(text, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         advice = "; name a YAML file .yaml" if error.pos == 0 and text else ""
@@ -92,34 +88,53 @@ def read_json(content: bytes | str, name: str) -> Any:
         raise _too_deep(name) from None
     except ValueError as error:
         raise InputError(f"{name} is no JSON: {error}") from None
-    if is_doubled:
-        key, line = _first_doubled(text)
+    if duplicate:
+        key, line = duplicate
         place = f"{name}, line {line}" if "\n" in text else name
         raise InputError(f"{place}: {key} is there twice: keep one of them")
-    _check_texts(data, name)
+    check_texts(data, name)
     return data
 
 
-def doubled_key(text: str) -> str | None:
-    """Return the first key that stands twice in one mapping of a JSON text, if any; ValueError if it is no JSON."""
-    is_doubled = False
+def duplicate_key(text: str) -> str | None:
+    """Return the first key that a mapping of a JSON text has twice, if any; ValueError for invalid JSON."""
+    _, duplicate = _load_json(text)
+    return duplicate[0] if duplicate else None
 
-    def mapping(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal is_doubled
-        is_doubled |= len({key for key, _ in pairs}) != len(pairs)
 
-    json.loads(text, object_pairs_hook=mapping)
-    return _first_doubled(text)[0] if is_doubled else None
+def _load_json(text: str, parse_constant: Callable[[str], Any] | None = None) -> tuple[Any, tuple[str, int] | None]:
+    """Parse JSON; return the data, and the first duplicate key with the line of its second occurrence."""
+    has_duplicate = False
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal has_duplicate
+        found = dict(pairs)
+        has_duplicate |= len(found) != len(pairs)
+        return found
+
+    data = json.loads(text, object_pairs_hook=mapping, parse_constant=parse_constant)
+    open_keys: list[set[str]] = []
+    for token in _JSON_TOKEN.finditer(text) if has_duplicate else ():
+        if token[0] in {"{", "["}:
+            open_keys.append(set())
+        elif token[0] in {"}", "]"}:
+            open_keys.pop()
+        elif token[2]:
+            key = json.loads(f'"{token[1]}"')
+            if key in open_keys[-1]:
+                return data, (key, text.count("\n", 0, token.start()) + 1)
+            open_keys[-1].add(key)
+    return data, None
 
 
 def read_lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the place and the mapping of each line of a JSON Lines file."""
     number = 0
-    while line := stream.readline(LONGEST_LINE + 1):
+    while line := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         place = f"{name}, line {number}"
-        if len(line) > LONGEST_LINE:
-            raise InputError(f"{place} is longer than {LONGEST_LINE // 1024**2} MB: {_shape_of_lines(name)}")
+        if len(line) > MAX_LINE_BYTES:
+            raise InputError(f"{place} is longer than {MAX_LINE_BYTES // 1024**2} MB: {_json_lines_advice(name)}")
         text = _decoded(line, place).strip()
         if not text:
             continue
@@ -127,33 +142,33 @@ def read_lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             reason = f"column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else error
-            raise InputError(f"{place} is no JSON: {reason}; {_shape_of_lines(name)}") from None
+            raise InputError(f"{place} is no JSON: {reason}; {_json_lines_advice(name)}") from None
         if not isinstance(data, dict):
-            raise InputError(f"{place} holds no mapping: {_shape_of_lines(name)}")
+            raise InputError(f"{place} holds no mapping: {_json_lines_advice(name)}")
         yield place, read_json(text, place)
 
 
-def _check_texts(data: Any, name: str) -> None:
+def check_texts(data: Any, name: str = "") -> None:
     """Refuse texts that can't be stored or sent, and nesting that other parsers can't read."""
+    prefix = f"{name}: " if name else ""
     seen: set[int] = set()
     waiting: list[tuple[Any, str, int]] = [(data, "", 0)]
     while waiting:
         value, place, depth = waiting.pop()
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             raise _too_deep(name)
         if isinstance(value, str):
             if character := control_character(value):
-                raise InputError(f"{name}: {place or 'it'} has the control character {character}: remove it")
+                raise InputError(f"{prefix}{place or 'it'} has the control character {character}: remove it")
         elif isinstance(value, dict | list) and id(value) not in seen:
             seen.add(id(value))
-            named = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, each in named:
+            for key, each in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(key, str) and (character := control_character(key)):
-                    raise InputError(f"{name}: a key has the control character {character}: remove it")
+                    raise InputError(f"{prefix}a key has the control character {character}: remove it")
                 waiting.append((each, f"{place}.{key}".lstrip("."), depth + 1))
 
 
-def _shape_of_lines(name: str) -> str:
+def _json_lines_advice(name: str) -> str:
     return (
         "JSON Lines have one whole {...} on each line and no comma behind it;"
         f" `jq -c .` makes them of pretty-printed JSON, `jq -c '.[]' {name}` of a list"
@@ -161,8 +176,8 @@ def _shape_of_lines(name: str) -> str:
 
 
 def _decoded(content: bytes | str, name: str) -> str:
-    if len(content) > LARGEST:
-        raise InputError(f"{name} is larger than {LARGEST // 1024**2} MB: divide it, or use JSON Lines (.jsonl)")
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{name} is larger than {MAX_BYTES // 1024**2} MB: divide it, or use JSON Lines (.jsonl)")
     if isinstance(content, str):
         return content.removeprefix("\ufeff")
     if content.startswith(_UTF_16) or b"\0" in content:
@@ -175,28 +190,8 @@ def _decoded(content: bytes | str, name: str) -> str:
         raise InputError(f"{name} is no UTF-8 text: {found}; save it as UTF-8") from None
 
 
-def _refuse_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
-
-
 def _too_deep(name: str) -> InputError:
-    return InputError(f"{name} is nested too deeply: more than {DEEPEST} levels of lists and mappings in each other")
-
-
-def _first_doubled(text: str) -> tuple[str, int]:
-    """Return the first duplicate key of valid JSON, and the line of its second occurrence."""
-    open_keys: list[set[str]] = []
-    for piece in _JSON_PIECES.finditer(text):
-        if piece[0] in {"{", "["}:
-            open_keys.append(set())
-        elif piece[0] in {"}", "]"}:
-            open_keys.pop()
-        elif piece[2]:
-            key = json.loads(f'"{piece[1]}"')
-            if key in open_keys[-1]:
-                return key, text.count("\n", 0, piece.start()) + 1
-            open_keys[-1].add(key)
-    raise ValueError("no key is there twice")
+    return InputError(f"{name} is nested too deeply: more than {MAX_DEPTH} levels of lists and mappings in each other")
 
 
 def _read_yaml(text: str, name: str) -> Any:
@@ -221,36 +216,38 @@ def _read_yaml(text: str, name: str) -> Any:
         raise InputError(f"{name} is no YAML: {place}{reason}{advice}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{name} is no YAML: {' '.join(str(error).split())}") from None
-    _check_texts(data, name)
+    check_texts(data, name)
     return data
 
 
 def _check_size(text: str, name: str) -> None:
     """Refuse a document whose expanded aliases are too large, before it is constructed."""
     sizes: dict[str, int] = {}
-    begun: list[tuple[str | None, int]] = []
-    whole = 0
+    open_collections: list[tuple[str | None, int]] = []
+    size = 0
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
-            if any(anchor == event.anchor for anchor, _ in begun):
+            if any(anchor == event.anchor for anchor, _ in open_collections):
                 raise InputError(f"{name}, line {line}: *{event.anchor} stands inside itself")
-            whole += sizes.get(event.anchor or "", 0)
+            size += sizes.get(event.anchor or "", 0)
         elif isinstance(event, yaml.ScalarEvent):
-            whole += 1 + len(event.value)
+            size += 1 + len(event.value)
             if event.anchor:
                 sizes[event.anchor] = 1 + len(event.value)
         elif isinstance(event, yaml.CollectionStartEvent):
-            begun.append((event.anchor, whole))
-            whole += 1
-            if len(begun) > DEEPEST:
+            open_collections.append((event.anchor, size))
+            size += 1
+            if len(open_collections) > MAX_DEPTH:
                 raise _too_deep(name)
         elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = begun.pop()
+            anchor, before = open_collections.pop()
             if anchor:
-                sizes[anchor] = whole - before
-        if whole > LARGEST:
-            raise InputError(f"{name}, line {line}: with its aliases written out it is larger than {LARGEST >> 20} MB")
+                sizes[anchor] = size - before
+        if size > MAX_BYTES:
+            raise InputError(
+                f"{name}, line {line}: with its aliases written out it is larger than {MAX_BYTES >> 20} MB"
+            )
 
 
 def _check_nodes(root: yaml.Node, text: str, name: str) -> None:
@@ -258,24 +255,34 @@ def _check_nodes(root: yaml.Node, text: str, name: str) -> None:
     seen: set[int] = set()
     waiting: list[tuple[yaml.Node, str]] = [(root, "")]
     while waiting:
-        node, key = waiting.pop()
+        node, field = waiting.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
-        place = f"{name}, line {node.start_mark.line + 1}: {key and f'{key}: '}"
+        place = f"{name}, line {node.start_mark.line + 1}: {field and f'{field}: '}"
         if node.tag.removeprefix(_TAG) not in _READ:
             raise InputError(f"{place}{node.tag.replace(_TAG, '!!')} is not read here: put plain text in quotes")
         if isinstance(node, yaml.ScalarNode):
-            _check_scalar(node, key, text, place)
+            found = _misreading(node)
+            if found and field == "size" and ":" in node.value:
+                raise InputError(f"{place}{node.value} is an aspect ratio, and YAML reads it as {found}: {SIZE_ADVICE}")
+            if found:
+                raise InputError(f"{place}YAML reads {node.value} as {found}: put it in quotes")
+            if not node.style and (comment := _COMMENT.match(text, node.end_mark.index)):
+                raise InputError(
+                    f"{place}YAML reads {comment[1].strip()} as a comment: put the value in quotes, or a blank behind"
+                    " the #"
+                )
         elif isinstance(node, yaml.SequenceNode):
-            waiting += [(each, key) for each in node.value]
+            waiting += [(each, field) for each in node.value]
         elif isinstance(node, yaml.MappingNode):
-            waiting += _fields(node, name)
+            _check_keys(node, name)
+            waiting += [(value, key.value) for key, value in node.value]
 
 
-def _fields(node: yaml.MappingNode, name: str) -> list[tuple[yaml.Node, str]]:
-    fields, keys = [], set()
-    for key, value in node.value:
+def _check_keys(node: yaml.MappingNode, name: str) -> None:
+    keys: set[str] = set()
+    for key, _ in node.value:
         place = f"{name}, line {key.start_mark.line + 1}: "
         if isinstance(key, yaml.ScalarNode) and (found := _misreading(key)):
             raise InputError(f"{place}YAML reads {key.value} as {found}: put it in quotes")
@@ -285,20 +292,6 @@ def _fields(node: yaml.MappingNode, name: str) -> list[tuple[yaml.Node, str]]:
         if key.tag == f"{_TAG}str" and key.value in keys:
             raise InputError(f"{place}{key.value} is there twice: keep one of them")
         keys.add(key.value)
-        fields.append((value, key.value))
-    return fields
-
-
-def _check_scalar(node: yaml.ScalarNode, key: str, text: str, place: str) -> None:
-    found = _misreading(node)
-    if found and key == "size" and ":" in node.value:
-        raise InputError(f"{place}{node.value} is an aspect ratio, and YAML reads it as {found}: {SIZE_ADVICE}")
-    if found:
-        raise InputError(f"{place}YAML reads {node.value} as {found}: put it in quotes")
-    if not node.style and (comment := _COMMENT.match(text, node.end_mark.index)):
-        raise InputError(
-            f"{place}YAML reads {comment[1].strip()} as a comment: put the value in quotes, or a blank behind the #"
-        )
 
 
 def _misreading(node: yaml.ScalarNode) -> str:

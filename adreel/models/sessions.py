@@ -1,30 +1,26 @@
-"""A session is one ad in the making: what is sold, to whom, and its four scenes in words.
+"""Sessions: the product facts of one ad, and the descriptions of its four scenes.
 
-People write it as YAML or JSON; `adreel schema` prints the schema of this model.
+People write them as YAML or JSON; `adreel schema` prints the schema of the model.
 """
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from adreel.errors import InputError
-from adreel.models.documents import SIZE_ADVICE, read_document, read_file
+from adreel.models.documents import SIZE_ADVICE, check_texts, read_document, read_file
 from adreel.models.scenarios import Scenario
-from adreel.text import control_character
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 SIZE_PATTERN = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
 INPUT_PATTERN = re.compile(r"inputs/[0-9a-f]{64}\.(png|jpg|webp)(#[^\0]*)?", re.DOTALL)
 """A reference to an image that was copied into the session's folder (adreel/records/inputs.py)."""
 
-# New data is checked for unknown fields (parse_session). Stored data keeps them, because a newer adreel may have
-# written them.
+# Unknown fields are refused in new data (parse_session) and kept in stored data: a newer adreel may have written them.
 OPEN_RECORD = ConfigDict(extra="allow", str_strip_whitespace=True, json_schema_extra={"additionalProperties": False})
 
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -32,7 +28,7 @@ Words = Annotated[str, Field(max_length=4000)]
 
 
 def check_id(value: str, kind: str = "id") -> str:
-    """Return `value` if it may become part of a path, else raise InputError."""
+    """Return an id that is safe as a part of a path; InputError for another value."""
     if not re.fullmatch(ID_PATTERN, value):
         raise InputError(f"{kind} {value!r} is not usable: 1 to 64 letters, digits, '-' and '_' are allowed")
     return value
@@ -130,7 +126,7 @@ class Session(BaseModel):
 
     @property
     def scenarios(self) -> list[Scenario]:
-        """The scenarios that are described, in the order of an ad."""
+        """The described scenarios, in the order of an ad."""
         given = {scene.scenario for scene in self.scene_descriptions}
         return [scenario for scenario in Scenario if scenario in given]
 
@@ -142,7 +138,7 @@ class Session(BaseModel):
         raise InputError(f"session {self.session_id!r} describes no scene {scenario!s}: add it to scene_descriptions")
 
     def choose(self, wanted: list[Scenario] | None) -> list[Scenario]:
-        """Return the scenarios to generate: those asked for, or all four, each of which must be described."""
+        """Return the wanted scenarios in the order of an ad, all four for None; InputError if one is not described."""
         if wanted == []:
             raise InputError("no scene was asked for: name at least one, or leave the choice out for all four")
         missing = [str(scenario) for scenario in wanted or Scenario if scenario not in self.scenarios]
@@ -157,21 +153,23 @@ class Session(BaseModel):
 def parse_session(data: Any, source: str = "session", *, folder: Path | None = None) -> Session:
     """Validate plain data as a Session; InputError lists every wrong field with its place.
 
-    `folder` is the folder of a local file. Its sessions may name local images relative to it. Without a folder the data
-    comes from elsewhere, and first frames must be https URLs: otherwise others could have local files sent.
+    `folder` is the folder of a local session file, which may name local images relative to it. Data from elsewhere has
+    no folder, and its first frames must be https URLs: otherwise a remote caller could have local files sent.
     """
     try:
         session = Session.model_validate(data, extra="forbid")
     except ValidationError as error:
         raise InputError(f"{source}: {describe(error)}") from None
-    check_words(session, f"{source}: ")
+    check_words(session, source)
     for scene in session.scene_descriptions:
         if scene.first_frame is None:
             continue
         if folder is None:
             refuse_local_file(scene.first_frame, f"{source}: scene {scene.scenario}")
         elif is_local_file(scene.first_frame):
-            scene.first_frame = _found_in(folder, scene.first_frame)
+            candidates = [folder / Path(scene.first_frame).expanduser(), Path.cwd() / scene.first_frame]
+            found = next((path for path in candidates if path.exists()), None)
+            scene.first_frame = str(found.absolute()) if found else scene.first_frame
     return session
 
 
@@ -181,7 +179,7 @@ def is_local_file(first_frame: str) -> bool:
 
 
 def refuse_local_file(first_frame: str | None, place: str) -> None:
-    """Raise InputError if a first frame that came from elsewhere names a local file."""
+    """Raise InputError if the first frame of a remote caller names a local file."""
     if first_frame and is_local_file(first_frame):
         raise InputError(
             f"{place}: first_frame {first_frame!r} is no https URL: an image file can be named only in a session"
@@ -189,26 +187,9 @@ def refuse_local_file(first_frame: str | None, place: str) -> None:
         )
 
 
-def _found_in(folder: Path, file: str) -> str:
-    """Return the path of a file in the folder, else in the current one; unchanged if neither has it."""
-    candidates = [folder / Path(file).expanduser(), Path.cwd() / file]
-    return next((str(path.absolute()) for path in candidates if path.exists()), file)
-
-
 def check_words(words: BaseModel, source: str = "") -> None:
     """Raise InputError for a control character in new text; stored sessions are read without this check."""
-    for place, text in _texts(words.model_dump(mode="python")):
-        if character := control_character(text):
-            raise InputError(f"{source}{place} has the control character {character}: remove it")
-
-
-def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for name, item in items:
-            yield from _texts(item, f"{place}.{name}" if place else str(name))
+    check_texts(words.model_dump(), source)
 
 
 def read_session(path: Path) -> Session:
@@ -223,19 +204,14 @@ def describe(error: ValidationError) -> str:
     """Return a validation error as one sentence that names each field."""
     parts = []
     for item in error.errors():
-        place = ".".join(str(step) for step in item["loc"])
-        reason = item["msg"].removeprefix("Value error, ") + _advice(item)
+        place, given = ".".join(str(step) for step in item["loc"]), item["input"]
+        advice = ""
+        if item["type"] == "string_type" and given is None:
+            advice = ", and this is empty: leave the field out, or put text in quotes"
+        elif item["type"] == "string_type" and isinstance(given, bool | int | float):
+            advice = f", and this is read as {json.dumps(given)}: put it in quotes"
+        elif item["loc"][-1:] == ("size",) and isinstance(given, str):
+            advice = f"; {given!r} is {'an aspect ratio' if ':' in given else 'no size'}: {SIZE_ADVICE}"
+        reason = item["msg"].removeprefix("Value error, ") + advice
         parts.append(f"{place}: {reason}" if place else reason)
     return "; ".join(parts)
-
-
-def _advice(item: ErrorDetails) -> str:
-    found = item["input"]
-    if item["type"] == "string_type" and found is None:
-        return ", and this is empty: leave the field out, or put text in quotes"
-    if item["type"] == "string_type" and isinstance(found, bool | int | float):
-        return f", and this is read as {json.dumps(found)}: put it in quotes"
-    if item["loc"][-1:] == ("size",) and isinstance(found, str):
-        what = "an aspect ratio" if ":" in found else "no size"
-        return f"; {found!r} is {what}: {SIZE_ADVICE}"
-    return ""

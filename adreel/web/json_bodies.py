@@ -6,7 +6,7 @@ from contextlib import suppress
 from fastapi import Request
 
 from adreel.errors import InputError
-from adreel.models.documents import doubled_key
+from adreel.models.documents import duplicate_key
 from adreel.web.problems import FieldProblem, Refusal
 
 WITH_BODY = {"POST", "PUT", "PATCH"}
@@ -20,7 +20,7 @@ async def refuse_doubled_keys(request: Request) -> None:
     key = None
     # A body that is no JSON is refused by FastAPI, where the route takes one at all.
     with suppress(ValueError, RecursionError):
-        key = doubled_key(body.decode(json.detect_encoding(body), "surrogatepass"))
+        key = duplicate_key(body.decode(json.detect_encoding(body), "surrogatepass"))
     if key is not None:
         detail = f"{key!r} is there twice: keep one of them"
         blamed = FieldProblem(field=key, place="body", detail=detail)
