@@ -10,7 +10,7 @@ from rich.text import Text
 
 from adreel.cli.output import printable
 from adreel.errors import AdreelError, NotFound
-from adreel.models.api import ClipWarning, State
+from adreel.models.api import ClipWarning, SessionSummary, State
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Take
 from adreel.records import Records
@@ -39,7 +39,7 @@ def show_status(name: str, *, as_json: bool) -> None:
     except NotFound:
         raise NotFound(f"{name!r} is neither a job nor a session in {records.place}") from None
     if as_json:
-        print_json(view)
+        print_json(_time_last(view))
         return
     rows = [
         (video.scenario, video.status, money(video.cost), video.take, location(records, video.video_url))
@@ -105,7 +105,7 @@ def show_sessions(*, as_json: bool) -> int:
     records = open_records(Settings.load())
     views, broken = session_views(records)
     if as_json:
-        print_json(views)
+        print_json([_time_last(view) for view in views])
     elif not views and not broken:
         print_line(f"no sessions in {records.place}")
     else:
@@ -199,6 +199,11 @@ def money(cost: float | None) -> str:
 def location(records: Records, video_url: str | None) -> str:
     """Return where a served clip lies in storage."""
     return records.storage.location(video_url.removeprefix("/outputs/")) if video_url else ""
+
+
+def _time_last(summary: SessionSummary) -> dict[str, Any]:
+    # The HTTP API has another order of keys; programs may compare the output of earlier versions by its bytes.
+    return {**summary.model_dump(exclude={"updated_at"}), "updated_at": summary.updated_at}
 
 
 def _print_warnings(found: Iterable[tuple[str, list[ClipWarning]]]) -> None:

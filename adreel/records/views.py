@@ -1,11 +1,17 @@
-"""Views derived from the records: current takes, states of scenes, jobs and sessions. Views are not stored."""
+"""Views of sessions, jobs and scenes, derived from the records and never stored."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from adreel.errors import AdreelError, NotFound, StorageError
-from adreel.models.api import ClipWarning, SceneVideo, State, VideoSceneStatus, VideoStatusResponse
+from adreel.models.api import (
+    ClipWarning,
+    SceneVideo,
+    SessionSummary,
+    State,
+    VideoSceneStatus,
+    VideoStatusResponse,
+)
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import LONGEST_PROBLEM, Choices, Job, Take
 from adreel.records import Records
@@ -13,20 +19,8 @@ from adreel.text import clean_text
 
 
 @dataclass(frozen=True)
-class SessionView:
-    """A session as a list shows it; `state` is None before its first job."""
-
-    session_id: str
-    product_name: str
-    state: State | None
-    cost: float | None
-    scene_videos: list[SceneVideo]
-    updated_at: datetime | None
-
-
-@dataclass(frozen=True)
 class SceneView:
-    """A scene of a job, with all that a summary shows; `location` is where its clip lies in storage."""
+    """The status of a scene with its clip and cost; `location` is the clip's place in storage, `take` its short id."""
 
     scenario: Scenario
     status: State
@@ -43,7 +37,7 @@ class SceneView:
 
 @dataclass(frozen=True)
 class JobView:
-    """A job with its scenes and what they cost, in USD; null is unknown."""
+    """The status of a job with its cost in USD; None is unknown."""
 
     job_id: str
     session_id: str
@@ -53,7 +47,7 @@ class JobView:
 
 
 def combine(states: Iterable[State | None]) -> State:
-    """Derive the state of a whole from those of its scenes; None is a scene that was never tried."""
+    """Derive the state of a job or session from those of its scenes; None is a scene without takes."""
     all_states = list(states)
     if State.GENERATING in all_states:
         return State.GENERATING
@@ -70,15 +64,26 @@ def job_status(records: Records, job_id: str) -> VideoStatusResponse:
 
 
 def job_view(records: Records, job_id: str) -> JobView:
-    """Return a job with all that a summary shows, or raise NotFound."""
+    """Return the status of a job with clips and costs, or raise NotFound."""
     found = _scenes(records, job_id)
-    scenes = [_scene_view(records, scene_status(job, take, scenario), take) for job, take, scenario in found]
+    views = []
+    for job, take, scenario in found:
+        clip = take.clip if take and take.is_stored else None
+        view = SceneView(
+            **dict(scene_status(job, take, scenario)),
+            location=records.storage.location(clip.file) if clip else None,
+            duration=clip.duration if clip else None,
+            cost=take.cost if take else None,
+            seed=take.attempts[-1].seed if take and take.attempts else None,
+            take=take.short_id if take else "",
+        )
+        views.append(view)
     return JobView(
         job_id=job_id,
         session_id=found[0][0].session_id,
-        overall_status=combine(scene.status for scene in scenes),
+        overall_status=combine(view.status for view in views),
         cost=total_cost(take for _, take, _ in found if take),
-        scenes=scenes,
+        scenes=views,
     )
 
 
@@ -90,12 +95,12 @@ def _scenes(records: Records, job_id: str) -> list[tuple[Job, Take | None, Scena
 
 
 def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:
-    """Return the status of one scene of a job, whose take may not have been recorded yet."""
+    """Return the status of one scene of a job; the take is None until it is recorded."""
     state = take.state if take else State.GENERATING
     # Records of earlier versions have unfiltered messages of the provider.
     error = clean_text(take.problem.message, LONGEST_PROBLEM) if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
-        # A job that ended without a word about this scene must not look busy for ever.
+        # Without this, a scene that its ended job left open would stay busy for ever.
         state, error = State.FAILED, "its job ended before this scene did: `adreel resume` takes it up"
     return VideoSceneStatus(
         scenario=scenario,
@@ -107,47 +112,35 @@ def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneS
     )
 
 
-def _scene_view(records: Records, scene: VideoSceneStatus, take: Take | None) -> SceneView:
-    clip = take.clip if take and take.is_stored else None
-    return SceneView(
-        scenario=scene.scenario,
-        status=scene.status,
-        progress=scene.progress,
-        video_url=scene.video_url,
-        location=records.storage.location(clip.file) if clip else None,
-        duration=clip.duration if clip else None,
-        cost=take.cost if take else None,
-        seed=take.attempts[-1].seed if take and take.attempts else None,
-        take=take.short_id if take else "",
-        error=scene.error,
-        warnings=scene.warnings,
-    )
-
-
-def session_view(records: Records, session_id: str) -> SessionView:
+def session_view(records: Records, session_id: str) -> SessionSummary:
     """Return a session with the current clips of its scenes, or raise NotFound."""
     session = records.session(session_id)
     choices = records.choices(session_id)
-    takes = {scenario: records.takes(session_id, scenario) for scenario in session.scenarios}
-    states = {scenario: _state_in_session(records, of_scene) for scenario, of_scene in takes.items()}
-    every = [take for of_scene in takes.values() for take in of_scene]
-    return SessionView(
+    every: list[Take] = []
+    states: list[State | None] = []
+    videos: list[SceneVideo] = []
+    for scenario in session.scenarios:
+        takes = records.takes(session_id, scenario)
+        state = scene_state(takes)
+        if state == State.GENERATING and (job := records.job(takes[-1].job_id)) and job.ended_at is not None:
+            state = scene_state(takes[:-1]) or State.FAILED
+        if takes:
+            videos.append(scene_video(current_take(takes, choices) or takes[-1], state))
+        every += takes
+        states.append(state)
+    return SessionSummary(
         session_id=session_id,
         product_name=session.product_name,
-        state=combine(states.values()) if every else None,
+        state=combine(states) if every else None,
         cost=total_cost(every),
-        scene_videos=[
-            scene_video(take, states[scenario])
-            for scenario, of_scene in takes.items()
-            if (take := current_take(of_scene, choices) or (of_scene[-1] if of_scene else None))
-        ],
         updated_at=max((take.updated_at for take in every), default=None),
+        scene_videos=videos,
     )
 
 
-def session_views(records: Records) -> tuple[list[SessionView], list[AdreelError]]:
-    """Return all sessions, and why others can't be shown: one broken record hides no other session."""
-    views: list[SessionView] = []
+def session_views(records: Records) -> tuple[list[SessionSummary], list[AdreelError]]:
+    """Return all sessions, and the errors of unreadable ones."""
+    views: list[SessionSummary] = []
     broken: list[AdreelError] = []
     for session_id in records.session_ids():
         try:
@@ -160,22 +153,15 @@ def session_views(records: Records) -> tuple[list[SessionView], list[AdreelError
 
 
 def current_take(takes: list[Take], choices: Choices) -> Take | None:
-    """Return the take that a person has chosen, else the newest stored one, of one scene's takes."""
+    """Return the take of a scene that a person has chosen, else the newest stored one."""
     stored = [take for take in takes if take.is_stored]
     chosen = [take for take in stored if choices.takes.get(take.scenario) == take.job_id]
     candidates = chosen or stored
     return candidates[-1] if candidates else None
 
 
-def _state_in_session(records: Records, takes: list[Take]) -> State | None:
-    state = scene_state(takes)
-    if state == State.GENERATING and (job := records.job(takes[-1].job_id)) and job.ended_at is not None:
-        return scene_state(takes[:-1]) or State.FAILED
-    return state
-
-
 def scene_state(takes: list[Take]) -> State | None:
-    """Return the state of a scene: busy while its newest take is, good if any take is stored."""
+    """Return the state of a scene: generating while its newest take is, completed if any take is stored."""
     if not takes:
         return None
     if takes[-1].state == State.GENERATING:
@@ -184,7 +170,7 @@ def scene_state(takes: list[Take]) -> State | None:
 
 
 def scene_video(take: Take, status: State | None = None) -> SceneVideo:
-    """Return a take as people and pages need it."""
+    """Return the clip of a take for the API and the pages."""
     return SceneVideo(
         scenario=take.scenario,
         video_url=video_url(take),
@@ -200,12 +186,12 @@ def scene_video(take: Take, status: State | None = None) -> SceneVideo:
 
 
 def video_url(take: Take) -> str | None:
-    """Return where the server serves a take's clip, once it is stored."""
+    """Return the URL path of a take's clip, once it is stored."""
     return f"/outputs/{take.clip.file}" if take.is_stored and take.clip else None
 
 
 def total_cost(takes: Iterable[Take]) -> float | None:
-    """Return the sum of takes in USD, 0 if nothing was sent; None without takes or with an unknown cost."""
+    """Return the cost of takes in USD, 0 if nothing was sent; None without takes or with an unknown cost."""
     costs = [take.cost if any(each.state != "planned" for each in take.attempts) else 0.0 for take in takes]
     known = [cost for cost in costs if cost is not None]
     return round(sum(known), 6) if known and len(known) == len(costs) else None

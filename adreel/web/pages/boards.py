@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from adreel.errors import AdreelError, NotFound
-from adreel.models.api import State, VideoSceneStatus, VideoStatusResponse
+from adreel.models.api import SessionSummary, State, VideoSceneStatus, VideoStatusResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session
 from adreel.models.takes import AttemptState, Job, Take
 from adreel.orchestration.runs import PrefectUnreachable
 from adreel.purchase.jobs import open_scenes
 from adreel.records.suggestions import Effect, SuggestedAction, suggest_action
-from adreel.records.views import SessionView, combine, current_take, scene_status, session_view
+from adreel.records.views import combine, current_take, scene_status, session_view
 from adreel.web.backend import Backend
 from adreel.web.problems import refusal_of
 from adreel.web.starting import stored_session
@@ -92,7 +92,7 @@ class Board:
     """A session as its page shows it."""
 
     session: Session
-    view: SessionView
+    view: SessionSummary
     scenes: list[SceneBoard]
     orders: Orders
 
@@ -185,7 +185,7 @@ def _board(backend: Backend, session_id: str, orders: Orders) -> Board:
 class _Reader:
     """Reads the scenes of one session; each job's record once."""
 
-    def __init__(self, backend: Backend, session: Session, view: SessionView, orders: Orders) -> None:
+    def __init__(self, backend: Backend, session: Session, view: SessionSummary, orders: Orders) -> None:
         self._backend, self._session, self._orders = backend, session, orders
         self._choices = backend.records.choices(session.session_id)
         self._states = {video.scenario: video.status for video in view.scene_videos}

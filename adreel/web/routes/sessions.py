@@ -6,10 +6,10 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import ValidationError
 
 from adreel.errors import InputError, NotFound, StorageError
-from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, SessionPage, SessionSummary
+from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, SessionPage
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, SceneDescription, Session
-from adreel.records.views import SessionView, session_view
+from adreel.records.views import session_view
 from adreel.web.backend import Backend, Served
 from adreel.web.idempotency import ScopedKey, another_body, fingerprint
 from adreel.web.openapi import answers
@@ -55,7 +55,7 @@ def list_sessions(
     summaries = []
     for session_id in page:
         try:
-            summaries.append(_summary(session_view(backend.records, session_id)))
+            summaries.append(session_view(backend.records, session_id))
         except (NotFound, StorageError) as error:
             unreadable.append(str(error))
     return SessionPage(sessions=summaries, next=page[-1] if len(ids) > limit else None, unreadable=unreadable)
@@ -96,12 +96,8 @@ def described(session: Session, scenario: Scenario) -> SceneDescription:
 def details(backend: Backend, session_id: str) -> SessionDetails:
     """Return a session as the API shows it."""
     session = stored_session(backend, session_id, "path")
-    view = session_view(backend.records, session_id)
-    return SessionDetails.model_validate({**session.model_dump(), **_summary(view).model_dump()})
-
-
-def _summary(view: SessionView) -> SessionSummary:
-    return SessionSummary.model_validate(view, from_attributes=True)
+    summary = session_view(backend.records, session_id)
+    return SessionDetails.model_validate({**session.model_dump(), **summary.model_dump()})
 
 
 def _create(backend: Backend, session: Session, made_by: str | None) -> None:
