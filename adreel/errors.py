@@ -2,7 +2,13 @@
 
 AdreelError
 ├── InputError               the request is wrong: change it
-│   └── NotFound             no such session, job, scene or take
+│   ├── NotFound             no such session, job, scene or take
+│   ├── Conflict             the request is fine, but not in the present state of its session or job
+│   │   ├── SessionExists
+│   │   ├── JobEnded
+│   │   ├── NothingOpen
+│   │   └── RequestInFlight  the first request with the same idempotency key is not answered yet
+│   └── KeyReused            the idempotency key was used for another request
 ├── AccountError             the key, the credits or the settings: a person has to act
 │   ├── BadKey
 │   └── NoCredits
@@ -25,7 +31,7 @@ AdreelError
     └── BadRecord            a record that is truncated, foreign or too new
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -54,11 +60,53 @@ class InputError(AdreelError):
 
     code = "input"
 
+    def __init__(self, message: str = "", fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.fields = dict(fields or {})
+        """The reasons by field of the request, where an answer can name them."""
+
 
 class NotFound(InputError):
     """No session, job, scene or take has that name."""
 
     code = "notFound"
+
+
+class Conflict(InputError):
+    """The request is fine, but not in the present state of its session or job."""
+
+    code = "conflict"
+
+
+class SessionExists(Conflict):
+    """Another session has this id."""
+
+    code = "taken"
+
+
+class JobEnded(Conflict):
+    """The job has ended, so it can't be cancelled."""
+
+    code = "ended"
+
+
+class NothingOpen(Conflict):
+    """The job has no scene that a resume could continue."""
+
+    code = "nothingOpen"
+
+
+class RequestInFlight(Conflict):
+    """The first request with the same idempotency key is not answered yet: ask again."""
+
+    code = "inFlight"
+    retryable = True
+
+
+class KeyReused(InputError):
+    """The idempotency key was used for another request."""
+
+    code = "keyReused"
 
 
 class AccountError(AdreelError):

@@ -1,41 +1,395 @@
-"""A session that comes as a whole, from a file or a form: it is stored, unless that leads to paying twice."""
+"""The use cases: create and change sessions, start, resume and cancel jobs, read their status, choose takes.
 
-from adreel.errors import InputError
-from adreel.models.api import State
+The HTTP API and the storyboard call them through `Service`; its synchronous methods block on the storage.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from adreel.errors import (
+    InputError,
+    JobEnded,
+    KeyReused,
+    NotFound,
+    NothingOpen,
+    RequestInFlight,
+    SessionExists,
+    StorageError,
+)
+from adreel.models.api import (
+    ScenePatch,
+    SessionCreate,
+    SessionDetails,
+    SessionPage,
+    State,
+    TakeView,
+    VideoGenerationRequest,
+    VideoRegenerateRequest,
+    VideoSceneStatus,
+    VideoStatusResponse,
+)
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Session
+from adreel.models.sessions import SceneChanges, SceneDescription, Session
+from adreel.models.takes import Take
+from adreel.orchestration.thread_pools import run_in_threadpool
+from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
 from adreel.purchase.request import clip_request
 from adreel.records import Records
 from adreel.records.inputs import copy_inputs
+from adreel.records.views import choose_take, current_take, job_status, scene_video, session_view
 from adreel.settings import Settings
+from adreel.storage import Storage
+
+if TYPE_CHECKING:
+    # Prefect takes seconds to import, and most commands do without it.
+    from adreel.orchestration.runs import Run, Runs
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+FINGERPRINT = "adreel.request"
+"""Label of a flow run: the fingerprint of the request that started it."""
+
+MADE_BY = "made_by_request"
+"""Field of a stored session: the fingerprint of the request that created it under an idempotency key."""
 
 
 def store_new(
     records: Records, settings: Settings, session: Session, scenarios: list[Scenario] | None, *, all_anew: str | None
 ) -> list[Scenario]:
-    """Store a session whose scenes are to be bought, in place of an earlier version, and return their scenarios.
+    """Store a complete session whose scenes are to be bought, in place of an earlier version.
 
-    InputError, before anything is written, if a scene can't be bought as it is described, or has been bought already.
-    The latter names `all_anew`, the way to buy all of them again; None allows it.
+    Returns the scenarios to buy. Raises InputError before anything is written if a scene can't be bought as described
+    or has been bought before. `all_anew` tells a person how to buy all scenes again; None skips that check.
     """
     chosen = session.choose(scenarios)
     for scenario in chosen:
         clip_request(session, session.scene(scenario), settings)
-    if all_anew is not None:
-        _refuse_to_pay_twice(records, session, chosen, all_anew)
-    records.save_session(copy_inputs(records.storage, session))
-    return chosen
-
-
-def _refuse_to_pay_twice(records: Records, session: Session, chosen: list[Scenario], all_anew: str) -> None:
     taken = [
         str(scenario)
         for scenario in chosen
         if any(take.state != State.FAILED or take.is_open for take in records.takes(session.session_id, scenario))
     ]
-    if taken:
+    if taken and all_anew is not None:
         raise InputError(
             f"session {session.session_id!r} has takes of {', '.join(taken)} already (adreel status"
-            f" {session.session_id}): take up what is open with `adreel resume {session.session_id}`, buy one scene"
-            f" anew with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {all_anew}"
+            f" {session.session_id}): resume what is open with `adreel resume {session.session_id}`, buy one scene"
+            f" again with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {all_anew}"
         )
+    records.save_session(copy_inputs(records.storage, session))
+    return chosen
+
+
+@dataclass(frozen=True)
+class Service:
+    """The use cases of one storage and one Prefect server. It keeps no state that can't be lost.
+
+    `key` is an idempotency key: a repeated request with the same key gets the first result and buys nothing. It is the
+    idempotency key of the flow run in Prefect, so it holds on every server, for as long as Prefect keeps the run.
+    """
+
+    records: Records
+    settings: Settings
+    runs: "Runs"
+    _in_flight: set[str] = field(default_factory=set)
+    """Keys whose first request this server is working on."""
+
+    @classmethod
+    def of(cls, settings: Settings, runs: "Runs") -> "Service":
+        """Open the storage of the settings."""
+        return cls(Records(Storage.of(settings)), settings, runs)
+
+    # Sessions
+
+    def create_session(self, new: SessionCreate, *, key: str | None = None) -> SessionDetails:
+        """Store a new session; its id is generated if none is given. Raises SessionExists or KeyReused."""
+        values = new.model_dump()
+        made_by = None
+        if key is not None:
+            has_id = "session_id" in new.model_fields_set
+            made_by = _fingerprint(new.model_dump(mode="json", exclude=None if has_id else {"session_id"}))
+            if not has_id:
+                values["session_id"] = f"ad-{key.removeprefix('api-')[:16]}"
+            values[MADE_BY] = made_by
+        session = Session.model_validate(values)
+        for scene in session.scene_descriptions:
+            with _errors_of_field(f"scene_descriptions.{scene.scenario}"):
+                self._check_scene(session, scene)
+        stored, is_new = self.records.create_session(session)
+        earlier = (stored.model_extra or {}).get(MADE_BY)
+        if not is_new and (made_by is None or earlier is None):
+            detail = f"session {session.session_id!r} exists already: choose another id, or change its scenes by PATCH"
+            raise SessionExists(detail, {"session_id": detail})
+        if not is_new and earlier != made_by:
+            raise _key_reused()
+        return self.session_details(session.session_id)
+
+    def list_sessions(self, limit: int, after: str | None = None) -> SessionPage:
+        """Return the first sessions by their ids, or those after an id."""
+        ids = [session_id for session_id in self.records.session_ids() if after is None or session_id > after]
+        page = SessionPage(sessions=[], next=ids[limit - 1] if len(ids) > limit else None, unreadable=[])
+        for session_id in ids[:limit]:
+            try:
+                page.sessions.append(session_view(self.records, session_id))
+            except (NotFound, StorageError) as error:
+                page.unreadable.append(str(error))
+        return page
+
+    def session(self, session_id: str) -> Session:
+        """Return a stored session, or raise NotFound."""
+        with _errors_of_field("session_id"):
+            try:
+                return self.records.session(session_id)
+            except NotFound:
+                raise NotFound(f"no session {session_id!r}: POST /api/sessions makes one") from None
+
+    def session_details(self, session_id: str) -> SessionDetails:
+        """Return a session with its current clips, states and cost."""
+        session = self.session(session_id)
+        summary = session_view(self.records, session_id)
+        return SessionDetails.model_validate({**session.model_dump(), **summary.model_dump()})
+
+    def change_scene(self, session_id: str, scenario: Scenario, patch: ScenePatch) -> SessionDetails:
+        """Change a scene's description for later jobs. Null removes an optional field."""
+
+        def change(session: Session) -> Session:
+            before = _scene_of(session, scenario)
+            try:
+                scene = SceneDescription.model_validate({**before.model_dump(), **patch.model_dump(exclude_unset=True)})
+            except ValidationError as error:
+                fields = {".".join(map(str, item["loc"])): item["msg"] for item in error.errors()}
+                raise InputError("; ".join(f"{name}: {why}" for name, why in fields.items()), fields) from None
+            with _errors_of_field(str(scenario)):
+                self._check_scene(session, scene)
+            scenes = [scene if each.scenario == scenario else each for each in session.scene_descriptions]
+            return session.model_copy(update={"scene_descriptions": scenes})
+
+        self.session(session_id)
+        self.records.update_session(session_id, change)
+        return self.session_details(session_id)
+
+    # Takes
+
+    def list_takes(self, session_id: str, scenario: Scenario) -> list[TakeView]:
+        """Return every take of a scene, the oldest first."""
+        _scene_of(self.session(session_id), scenario)
+        takes = self.records.takes(session_id, scenario)
+        current = current_take(takes, self.records.choices(session_id))
+        return [_take_view(take, is_current=take == current) for take in takes]
+
+    def choose_take(self, session_id: str, scenario: Scenario, name: str) -> TakeView:
+        """Make a stored take the current one of its scene."""
+        _scene_of(self.session(session_id), scenario)
+        with _errors_of_field("take"):
+            return _take_view(choose_take(self.records, session_id, scenario, name), is_current=True)
+
+    # Jobs
+
+    async def generate(self, request: VideoGenerationRequest, *, key: str | None = None) -> "Run":
+        """Start a job for a stored session."""
+        parameters = request.model_dump(mode="json", exclude_none=True)
+
+        def check() -> None:
+            self._check_scenes(request.session_id, request.scenarios, "scenarios", SceneChanges())
+
+        return await self._start("generate-ad/generate-ad", parameters, key, check)
+
+    async def regenerate(self, request: VideoRegenerateRequest, *, key: str | None = None) -> "Run":
+        """Start a job that buys a new take of one scene."""
+        changes = request.changes
+        parameters: dict[str, Any] = {"session_id": request.session_id, "scenario": request.scenario.value}
+        if given := changes.model_dump(mode="json", exclude_none=True):
+            parameters["changes"] = given
+
+        def check() -> None:
+            self._check_scenes(request.session_id, [request.scenario], "scenario", changes)
+
+        return await self._start("regenerate-scene/regenerate-scene", parameters, key, check)
+
+    async def resume(self, job_id: str, *, key: str | None = None) -> "Run":
+        """Start a resume of a job. Raises NothingOpen if all its scenes are settled."""
+
+        def check() -> None:
+            if self.records.job(job_id) is None:
+                raise NotFound(f"no job {job_id!r}")
+            if not open_scenes(self.records, self.settings, job_id):
+                raise NothingOpen(f"job {job_id} has left nothing open: regenerate a scene to buy it anew")
+
+        return await self._start("resume/resume", {"target": job_id}, key, check)
+
+    async def cancel(self, job_id: str) -> bool:
+        """Cancel a job, or all jobs of a run; returns whether the job's run continues with other jobs.
+
+        Raises JobEnded. Clips that Runware has accepted stay open for a resume.
+        """
+        job = await run_in_threadpool(self.records.job, job_id)
+        if job is not None and job.ended_at is not None:
+            raise JobEnded(f"job {job_id} has ended already")
+        run = await self.runs.read(job.run_id if job else job_id)
+        # The run may be over or unknown to Prefect. The record of the job can still be ended.
+        is_running = run is not None and not run.is_final
+        is_cancelled = False
+        if run is not None and is_running:
+            is_cancelled = job is None or job_id in {run.run_id, run.parameters.get("target")}
+            if is_cancelled:
+                await self.runs.cancel(run.run_id)
+        if job is not None:
+            await run_in_threadpool(end_job, self.records, job, cancelled=True)
+        elif run is None:
+            raise NotFound(f"no job {job_id!r}")
+        elif not is_running:
+            raise JobEnded(f"job {job_id} has ended already")
+        else:
+            # The killed process can't write the end of its jobs. Without it they would stay busy for ever.
+            target = run.parameters.get("target") or run.run_id
+            await run_in_threadpool(end_jobs_of_run, self.records, run.run_id, target)
+        return is_running and not is_cancelled
+
+    async def status(self, job_id: str) -> VideoStatusResponse:
+        """Return the status of a job, or raise NotFound or PrefectUnreachable.
+
+        A job's record is written when its run begins. Prefect is asked only before that, and for the run of a resume,
+        which has no record of its own.
+        """
+        if recorded := await run_in_threadpool(self._recorded_status, job_id):
+            return recorded
+        run = await self.runs.read(job_id)
+        if run is None:
+            raise NotFound(f"no job {job_id!r}")
+        if isinstance(target := run.parameters.get("target"), str):
+            return await run_in_threadpool(self._status_of_resume, run, target)
+        # The run may have written its record and ended since the first read.
+        if run.is_final and (recorded := await run_in_threadpool(self._recorded_status, job_id)):
+            return recorded
+        return _status_of_run(run)
+
+    async def is_run_of(self, run_id: str, session_id: str) -> bool:
+        """Whether a run that has not recorded a job is about a session."""
+        run = await self.runs.read(run_id)
+        if run is None:
+            return False
+        if isinstance(target := run.parameters.get("target"), str):
+            resumed = await run_in_threadpool(self.records.job, target)
+            return resumed is not None and resumed.session_id == session_id
+        return run.parameters.get("session_id") == session_id
+
+    async def _start(
+        self, deployment: str, parameters: dict[str, Any], key: str | None, check: Callable[[], None]
+    ) -> "Run":
+        """Start a run, or return the run that was started before under the same key.
+
+        `check` raises if the run would fail. It runs in a thread, before anything is started.
+        """
+        if key in self._in_flight:
+            # On another server the second request goes through: Prefect gives both the same run.
+            raise RequestInFlight("the first request with this key is still in flight: ask again")
+        fingerprint = _fingerprint(parameters)
+        try:
+            if key is not None:
+                self._in_flight.add(key)
+            # A repeated request gets its first answer even if the session has changed since.
+            run = await self.runs.find(key) if key is not None else None
+            if run is None:
+                await run_in_threadpool(check)
+                # Prefect's client repeats a request whose answer is lost: without a key that would start two runs.
+                run_key = key or f"api-{uuid4()}"
+                labels = {FINGERPRINT: fingerprint}
+                run = await self.runs.start(deployment, parameters, key=run_key, labels=labels)
+        finally:
+            if key is not None:
+                self._in_flight.discard(key)
+        if run.labels.get(FINGERPRINT) != fingerprint:
+            raise _key_reused()
+        return run
+
+    def _check_scenes(
+        self, session_id: str, scenarios: list[Scenario] | None, field_name: str, changes: SceneChanges
+    ) -> None:
+        session = self.session(session_id)
+        with _errors_of_field(field_name):
+            for scenario in session.choose(scenarios):
+                self._check_scene(session, changes.applied_to(session.scene(scenario)))
+
+    def _check_scene(self, session: Session, scene: SceneDescription) -> None:
+        """Raise InputError if a scene can't be bought as described.
+
+        Its first frame is not checked: it may be a file that only the machine of the worker can read.
+        """
+        clip_request(session, scene.model_copy(update={"first_frame": None}), self.settings)
+
+    def _recorded_status(self, job_id: str) -> VideoStatusResponse | None:
+        try:
+            return job_status(self.records, job_id)
+        except NotFound:
+            return None
+
+    def _status_of_resume(self, run: "Run", target: str) -> VideoStatusResponse:
+        if target == ALL or (status := self._recorded_status(target)) is None:
+            raise NotFound(f"{run.run_id} is the resume of {target!r}, which is no single job")
+        if run.is_final:
+            return status.model_copy(update={"job_id": run.run_id})
+        busy = {scenario for _, scenes in open_scenes(self.records, self.settings, target) for scenario in scenes}
+        resumed = {"status": State.GENERATING, "error": None}
+        scenes = [scene.model_copy(update=resumed) if scene.scenario in busy else scene for scene in status.scenes]
+        return VideoStatusResponse(job_id=run.run_id, overall_status=State.GENERATING, scenes=scenes)
+
+
+@contextmanager
+def _errors_of_field(name: str) -> Iterator[None]:
+    """Name a field of the request in the InputErrors of the block that name none."""
+    try:
+        yield
+    except InputError as error:
+        error.fields = error.fields or {name: str(error)}
+        raise
+
+
+def _scene_of(session: Session, scenario: Scenario) -> SceneDescription:
+    try:
+        return session.scene(scenario)
+    except InputError as error:
+        raise NotFound(str(error), {"scenario": str(error)}) from None
+
+
+def _take_view(take: Take, *, is_current: bool) -> TakeView:
+    return TakeView(
+        **scene_video(take).model_dump(exclude={"take"}),
+        take=take.short_id,
+        job_id=take.job_id,
+        progress=take.progress,
+        is_current=is_current,
+        updated_at=take.updated_at,
+        error=take.problem.message if take.problem else None,
+        aside_url=f"/outputs/{take.aside.file}" if take.aside else None,
+        scene=take.scene,
+    )
+
+
+def _status_of_run(run: "Run") -> VideoStatusResponse:
+    """Return the status of a run that has written nothing (yet)."""
+    if not (run.parameters.get("session_id") or run.parameters.get("session")):
+        raise NotFound(f"{run.run_id} is a flow run, but no job")
+    state, error = State.GENERATING, None
+    if run.is_final:
+        state = State.FAILED
+        error = f"its run ended as {run.state} before it began to buy" + (f": {run.message}" if run.message else "")
+        if run.state == "Completed":
+            error = "its run ended, but nothing is in this storage: do the worker and the server share ADREEL_STORAGE?"
+    asked = run.parameters.get("scenarios") or [run.parameters.get("scenario")]
+    scenarios = [scenario for scenario in Scenario if scenario.value in asked] or list(Scenario)
+    scenes = [VideoSceneStatus(scenario=scenario, status=state, progress=0, error=error) for scenario in scenarios]
+    return VideoStatusResponse(job_id=run.run_id, overall_status=state, scenes=scenes)
+
+
+def _key_reused() -> KeyReused:
+    detail = "this key was sent before, with another body: take a new key for a new request"
+    return KeyReused(detail, {IDEMPOTENCY_KEY: detail})
+
+
+def _fingerprint(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from starlette.types import Scope
 
 from adreel.web.keys import Caller
-from adreel.web.problems import Refusal
+from adreel.web.problems import HTTPProblem
 
 AT_ONCE = 30
 SECONDS_EACH = 2.0
@@ -37,7 +37,7 @@ class GuessLimits:
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def judge(self, address: str, caller: Caller | None) -> Caller | None:
-        """Return the caller of a key, None for a wrong key; Refusal after too many wrong keys from the address."""
+        """Return the caller of a key, None for a wrong key; HTTPProblem after too many wrong keys from the address."""
         place = _place(address)
         if caller is not None and (place, caller.name) in self._known:
             return caller
@@ -47,7 +47,7 @@ class GuessLimits:
         if left < 1:
             wait = str(max(1, round((1 - left) * SECONDS_EACH)))
             detail = "too many wrong keys came from this address: wait a moment"
-            raise Refusal(429, "guesses", detail, headers={"Retry-After": wait})
+            raise HTTPProblem(429, "guesses", detail, headers={"Retry-After": wait})
         if caller is None:
             self._left[place] = (left - 1, now)
             self._left.move_to_end(place)

@@ -7,13 +7,13 @@ from fastapi import Request
 
 from adreel.errors import InputError
 from adreel.models.documents import duplicate_key
-from adreel.web.problems import FieldProblem, Refusal
+from adreel.web.problems import FieldProblem, HTTPProblem
 
 WITH_BODY = {"POST", "PUT", "PATCH"}
 
 
 async def refuse_doubled_keys(request: Request) -> None:
-    """Raise Refusal if a JSON body has a key twice: the last value would silently be bought."""
+    """Raise HTTPProblem if a JSON body has a key twice: the last value would silently be bought."""
     if request.method not in WITH_BODY:
         return
     body = await request.body()
@@ -24,4 +24,4 @@ async def refuse_doubled_keys(request: Request) -> None:
     if key is not None:
         detail = f"{key!r} is there twice: keep one of them"
         blamed = FieldProblem(field=key, place="body", detail=detail)
-        raise Refusal(422, InputError.code, detail, errors=[blamed])
+        raise HTTPProblem(422, InputError.code, detail, errors=[blamed])

@@ -1,8 +1,7 @@
-"""Everything that goes wrong, told as RFC 9457 problem details that name the field."""
+"""Errors as RFC 9457 problem details that name the fields."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,8 +11,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from adreel.errors import AdreelError, InputError, NotFound, StorageError
-from adreel.orchestration.runs import PrefectUnreachable
+from adreel.errors import AdreelError, Conflict, InputError, NotFound, PrefectUnreachable, RequestInFlight, StorageError
+from adreel.service import IDEMPOTENCY_KEY
 from adreel.web.request_ids import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -21,6 +20,7 @@ RETRY_SECONDS = 5
 
 STATUSES: dict[type[AdreelError], int] = {
     NotFound: 404,
+    Conflict: 409,
     InputError: 422,
     PrefectUnreachable: 503,
     StorageError: 503,
@@ -50,8 +50,8 @@ class ProblemDetails(BaseModel):
     errors: list[FieldProblem] = Field(default_factory=list)
 
 
-class Refusal(Exception):
-    """Ends a request with a problem; headers as HTTP needs them with its status."""
+class HTTPProblem(Exception):
+    """Ends a request with problem details."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Refusal(Exception):
         self.status, self.code, self.detail = status, code, detail
         self.errors, self.headers = list(errors), headers or {}
 
-    def answer(self, path: str) -> Response:
-        """Return the answer to a request for a path."""
+    def response(self, path: str) -> Response:
+        """Return the response to a request for a path."""
         details = ProblemDetails(
             type=f"urn:adreel:problem:{self.code}",
             title=HTTPStatus(self.status).phrase,
@@ -80,51 +80,50 @@ class Refusal(Exception):
         return JSONResponse(details.model_dump(), self.status, self.headers, MEDIA_TYPE)
 
 
-@contextmanager
-def naming(field: str, place: str = "body") -> Iterator[None]:
-    """Name the field that is to blame for an InputError of the block."""
-    try:
-        yield
-    except InputError as error:
-        status = 404 if isinstance(error, NotFound) else 422
-        blamed = FieldProblem(field=field, place=place, detail=str(error))
-        raise Refusal(status, error.code, str(error), errors=[blamed]) from error
+def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
+    """Convert any error to a problem; `request` tells which fields were in its path.
 
-
-def refusal_of(error: Exception) -> Refusal:
-    """Return how an error is told; what nobody foresaw is told without its words."""
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, RequestValidationError):
-        return _invalid(error.errors())
-    if isinstance(error, HTTPException):
-        return _of_http(error)
-    if not isinstance(error, AdreelError):
-        return Refusal(500, "unexpected", "something went wrong here; the log has it under this request_id")
-    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    # Addresses and replies of the storage and Prefect belong in the log, not into answers.
+    Unexpected errors, and addresses and replies of the storage and Prefect, are for the log only.
+    """
+    match error:
+        case HTTPProblem():
+            return error
+        case RequestValidationError():
+            errors = [_field_problem(item) for item in error.errors()]
+            detail = "; ".join(f"{each.field}: {each.detail}" if each.field else each.detail for each in errors)
+            return HTTPProblem(422, InputError.code, detail, errors=errors)
+        case HTTPException(status_code=HTTPStatus.BAD_REQUEST):
+            return HTTPProblem(422, InputError.code, "the body can't be read as JSON")
+        case HTTPException():
+            phrase = HTTPStatus(error.status_code).phrase
+            return HTTPProblem(error.status_code, "http", phrase, headers=dict(error.headers or {}))
+        case AdreelError():
+            status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
+        case _:
+            detail = "something went wrong here; the log has it under this request_id"
+            return HTTPProblem(500, "unexpected", detail)
+    code, detail, headers = error.code, str(error), {}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(error, RequestInFlight):
+        headers["Retry-After"] = "1"
     if isinstance(error, PrefectUnreachable):
-        detail = "Prefect gives no usable answer: the log says why"
-        return Refusal(status, PrefectUnreachable.code, detail, headers=headers)
-    detail = "the storage can't be used: the log says why" if isinstance(error, StorageError) else str(error)
-    return Refusal(status, error.code, detail, headers=headers)
+        code, detail = PrefectUnreachable.code, "Prefect gives no usable answer: the log says why"
+    elif isinstance(error, StorageError):
+        detail = "the storage can't be used: the log says why"
+    in_path = request.path_params if request else {}
+    errors = [
+        FieldProblem(
+            field=name,
+            place="header" if name == IDEMPOTENCY_KEY else "path" if name in in_path else "body",
+            detail=reason,
+        )
+        for name, reason in (error.fields if isinstance(error, InputError) else {}).items()
+    ]
+    return HTTPProblem(status, code, detail, errors=errors, headers=headers)
 
 
-def _of_http(error: HTTPException) -> Refusal:
-    if error.status_code == HTTPStatus.BAD_REQUEST:
-        return Refusal(422, "input", "the body can't be read as JSON")
-    phrase = HTTPStatus(error.status_code).phrase
-    return Refusal(error.status_code, "http", phrase, headers=dict(error.headers or {}))
-
-
-def _invalid(errors: Sequence[Any]) -> Refusal:
-    found = [_field(item) for item in errors]
-    detail = "; ".join(f"{each.field}: {each.detail}" if each.field else each.detail for each in found)
-    return Refusal(422, InputError.code, detail, errors=found)
-
-
-def _field(item: Any) -> FieldProblem:
+def _field_problem(item: Any) -> FieldProblem:
     place, *steps = item["loc"]
     if item["type"] == "json_invalid":
         return FieldProblem(field="", place="body", detail=f"no JSON: {item['ctx']['error']} at character {steps[0]}")
@@ -136,17 +135,17 @@ def _field(item: Any) -> FieldProblem:
     )
 
 
-async def told(request: Request, error: Exception) -> Response:
-    """Answer a request with an error; a dependency may also end one well, without a body."""
+async def handle_error(request: Request, error: Exception) -> Response:
+    """Answer a request with problem details; a dependency may also end a request with success and no body."""
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.BAD_REQUEST:
         return Response(status_code=error.status_code)
-    refusal = refusal_of(error)
-    if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    problem = problem_of(error, request)
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s", error, exc_info=None if isinstance(error, AdreelError) else error)
-    return refusal.answer(request.scope["path"])
+    return problem.response(request.scope["path"])
 
 
-def tell_problems(app: FastAPI) -> None:
+def add_problem_handlers(app: FastAPI) -> None:
     """Make an app answer every error with problem details."""
-    for kind in (Refusal, RequestValidationError, AdreelError, HTTPException):
-        app.add_exception_handler(kind, told)
+    for kind in (HTTPProblem, RequestValidationError, AdreelError, HTTPException):
+        app.add_exception_handler(kind, handle_error)

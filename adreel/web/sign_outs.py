@@ -12,9 +12,9 @@ import time
 from contextlib import suppress
 
 from adreel.errors import StorageError
+from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.storage import Storage
 from adreel.web.keys import Caller
-from adreel.web.threads import run_in_threadpool
 
 FOLDER = "sign-outs"
 REFRESH_SECONDS = 15.0

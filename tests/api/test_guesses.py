@@ -9,7 +9,7 @@ import pytest
 
 from adreel.web.guesses import AT_ONCE, MOST_ADDRESSES, SECONDS_EACH, GuessLimits, client_address
 from adreel.web.keys import Caller
-from adreel.web.problems import Refusal
+from adreel.web.problems import HTTPProblem
 from tests.api import raw
 from tests.api.serving import BEARER, OTHER_KEY
 from tests.api.test_security import sign_in
@@ -46,7 +46,7 @@ def test_another_address_may_go_on_and_time_mends(guarded: httpx.Client) -> None
     now = [0.0]
     limits = GuessLimits(lambda: now[0])
     assert [limits.judge("198.51.100.7", None) for _ in range(AT_ONCE)] == [None] * AT_ONCE
-    with pytest.raises(Refusal):
+    with pytest.raises(HTTPProblem):
         limits.judge("198.51.100.7", SHOP)
     now[0] += SECONDS_EACH
     assert limits.judge("198.51.100.7", SHOP) == SHOP
@@ -56,7 +56,7 @@ def test_a_network_of_ipv6_is_one_address_and_memory_is_bounded() -> None:
     limits = GuessLimits(lambda: 0.0)
     for number in range(AT_ONCE):
         limits.judge(f"2001:db8::{number:x}", None)
-    with pytest.raises(Refusal):
+    with pytest.raises(HTTPProblem):
         limits.judge("2001:db8::ffff", None)
     limits.judge("2001:db8:0:1::1", None)
     for number in range(MOST_ADDRESSES + 100):

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from adreel.storage import Storage
-from adreel.web.problems import Refusal
+from adreel.web.problems import HTTPProblem
 from adreel.web.routes.outputs import Part, choose_part
 from tests.api.serving import served
 
@@ -58,7 +58,7 @@ def test_a_range_that_is_none_gets_the_whole_file(asked: str) -> None:
 
 @pytest.mark.parametrize("asked", ["bytes=100-", "bytes=100-200", "bytes=-0"])
 def test_a_range_behind_the_end_is_refused(asked: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HTTPProblem) as caught:
         choose_part(asked, 100)
     assert (caught.value.status, caught.value.headers) == (416, {"Content-Range": "bytes */100"})
 

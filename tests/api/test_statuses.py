@@ -12,6 +12,7 @@ from adreel.errors import NotFound
 from adreel.orchestration.runs import Run, Runs
 from adreel.purchase.jobs import start_job
 from adreel.records import Records
+from adreel.service import Service
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.web.statuses import Statuses
@@ -54,13 +55,13 @@ def statuses(storage: CountingStorage) -> Statuses:
     records.save_session(make_session())
     start_job(records, Settings(), "job-1", "ad")
     storage.reads.clear()
-    return Statuses(records, Settings(), cast(Runs, CountingRuns()))
+    return Statuses(Service(records, Settings(), cast(Runs, CountingRuns())))
 
 
 async def test_a_status_reads_the_job_and_its_four_takes(statuses: Statuses, storage: CountingStorage) -> None:
     await statuses.read("job-1")
     assert storage.reads.total() == 5
-    assert cast(CountingRuns, statuses._runs).questions == 0
+    assert cast(CountingRuns, statuses._service.runs).questions == 0
 
 
 async def test_all_who_ask_at_once_share_one_reading(statuses: Statuses, storage: CountingStorage) -> None:
@@ -89,7 +90,7 @@ async def test_a_job_that_nobody_knows_is_asked_for_anew_each_time(statuses: Sta
     for _ in range(2):
         with pytest.raises(NotFound):
             await statuses.recent("job-2", 60)
-    assert cast(CountingRuns, statuses._runs).questions == 2
+    assert cast(CountingRuns, statuses._service.runs).questions == 2
 
 
 @pytest.mark.parametrize("given", [{"session_id": "ad", "session": {}}, {"session_id": "", "session": {"a": 1}}])
@@ -97,7 +98,7 @@ async def test_a_run_that_a_form_has_started_is_known_before_it_begins(
     statuses: Statuses, given: dict[str, Any]
 ) -> None:
     run = Run("job-3", {**given, "scenarios": ["hook"]}, {}, "Scheduled", "", is_final=False)
-    cast(CountingRuns, statuses._runs).run = run
+    cast(CountingRuns, statuses._service.runs).run = run
     status = await statuses.read("job-3")
     assert [(scene.scenario, scene.status) for scene in status.scenes] == [("hook", "generating")]
 

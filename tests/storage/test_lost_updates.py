@@ -106,16 +106,15 @@ def test_two_servers_patch_two_scenes_by_their_forms(tmp_path: Path, monkeypatch
 
     from adreel.models.api import ScenePatch
     from adreel.orchestration.runs import Runs
-    from adreel.web.backend import Backend
-    from adreel.web.routes.sessions import change_scene
+    from adreel.service import Service
 
     monkeypatch.setenv("ADREEL_STORAGE", str(tmp_path / "outputs"))
     with temporary_settings(updates={PREFECT_API_URL: "http://127.0.0.1:1/api"}):
-        ours, theirs = (Backend.of(Settings(), Runs()) for _ in range(2))
+        ours, theirs = (Service.of(Settings(), Runs()) for _ in range(2))
     theirs.records.save_session(make_session())
 
-    def patch(backend: Backend, scenario: Scenario, text: str) -> None:
-        change_scene("ad", scenario, ScenePatch(visual_description=text), backend)
+    def patch(service: Service, scenario: Scenario, text: str) -> None:
+        service.change_scene("ad", scenario, ScenePatch(visual_description=text))
 
     interleaved(ours.records, "sessions/ad/session.json", lambda: patch(theirs, CTA, "theirs"))
     patch(ours, HOOK, "ours")

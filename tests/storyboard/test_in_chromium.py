@@ -103,7 +103,7 @@ def make_session(page: Page) -> None:
     for scenario in Scenario:
         page.locator(f"#{scenario}-visual_description").fill(f"a lamp in the {scenario}")
         page.locator(f"#{scenario}-duration").evaluate("field => field.value = '1'")
-    page.get_by_role("button", name="Make the session").click()
+    page.get_by_role("button", name="Create session").click()
     expect(page.get_by_role("heading", name="Lamp", level=1)).to_be_visible()
 
 
@@ -134,7 +134,7 @@ def play(page: Page, video: Locator) -> None:
 def regenerate_hook(page: Page, words: str) -> None:
     page.locator("#hook-visual_description").fill(words)
     page.locator("#hook").get_by_role("button", name="Regenerate").dblclick()
-    expect(page.locator("#hook-state")).to_contain_text("Take 1 stays until the new one is stored")
+    expect(page.locator("#hook-state")).to_contain_text("Take 1 stays the current one until the new take is stored")
     expect(page.locator("#hook-state")).to_contain_text("Take 2")
     expect(page.locator("#hook-state")).to_contain_text("Completed")
     expect(page.locator("#hook-visual_description")).to_have_value(words)
@@ -143,4 +143,4 @@ def regenerate_hook(page: Page, words: str) -> None:
 def choose_first_take(page: Page) -> None:
     page.get_by_text("2 takes").click()
     page.get_by_role("button", name="Use take 1").click()
-    expect(page.get_by_text("This take is the current one now.")).to_be_visible()
+    expect(page.get_by_text("This take is now the current one.")).to_be_visible()

@@ -54,11 +54,11 @@ def test_the_sessions_are_paged(visitor: Visitor, records: Records) -> None:
 
 
 def test_a_new_session_is_made_once_however_often_the_form_is_sent(visitor: Visitor, records: Records) -> None:
-    form = visitor.read("/new").form("/new", "Make the session")
+    form = visitor.read("/new").form("/new", "Create session")
     words = {f"{each}.visual_description": f"a {each}\r\nin two lines" for each in Scenario}
     typed = {"product_name": "Tent", "brand_colors": "red, #fff", "hook.seed": "7", **words}
     for _ in range(2):
-        page = visitor.press(form, "Make the session", **typed)
+        page = visitor.press(form, "Create session", **typed)
     made = [each for each in records.session_ids() if each != "ad"]
     assert len(made) == 1
     session = records.session(made[0])
@@ -68,10 +68,10 @@ def test_a_new_session_is_made_once_however_often_the_form_is_sent(visitor: Visi
 
 
 def test_a_wrong_form_comes_back_with_its_words_and_the_errors_beside_their_fields(visitor: Visitor) -> None:
-    form = visitor.read("/new").form("/new", "Make the session")
+    form = visitor.read("/new").form("/new", "Create session")
     typed = {"category": "kept", "session_id": "no/good", "hook.duration": "x", "hook.seed": "1.5", "cta.size": "big"}
-    page = visitor.press(form, "Make the session", 422, **typed)
-    sent = page.form("/new", "Make the session").fields
+    page = visitor.press(form, "Create session", 422, **typed)
+    sent = page.form("/new", "Create session").fields
     assert {name: sent[name] for name in typed} == typed
     wrong = {each["id"]: each["aria-describedby"].split()[0] for each in page.all("input") if "aria-invalid" in each}
     assert wrong == {
@@ -82,17 +82,17 @@ def test_a_wrong_form_comes_back_with_its_words_and_the_errors_beside_their_fiel
 
 
 def test_what_a_model_does_not_offer_is_told_at_its_scene(visitor: Visitor) -> None:
-    form = visitor.read("/new").form("/new", "Make the session")
+    form = visitor.read("/new").form("/new", "Create session")
     typed = {f"{each}.visual_description": "a lamp" for each in Scenario}
-    page = visitor.press(form, "Make the session", 422, product_name="Lamp", **typed, **{"solution.duration": "7"})
+    page = visitor.press(form, "Create session", 422, product_name="Lamp", **typed, **{"solution.duration": "7"})
     assert "aria-invalid" in page.by_id("solution-visual_description")
     assert "duration 7 is not offered by Kling" in page.text
 
 
 def test_an_id_that_is_taken_is_told_at_its_field(visitor: Visitor) -> None:
-    form = visitor.read("/new").form("/new", "Make the session")
+    form = visitor.read("/new").form("/new", "Create session")
     typed = {f"{each}.visual_description": "a lamp" for each in Scenario}
-    page = visitor.press(form, "Make the session", 409, product_name="Lamp", session_id="ad", **typed)
+    page = visitor.press(form, "Create session", 409, product_name="Lamp", session_id="ad", **typed)
     assert "exists already" in page.text
     assert "aria-invalid" in page.by_id("session_id")
 
@@ -145,7 +145,7 @@ def test_every_field_has_a_label_and_every_id_is_used_once(visitor: Visitor, rec
 
 def test_a_session_that_does_not_exist_has_a_page_that_says_so(visitor: Visitor) -> None:
     assert "no session 'nothing'" in visitor.read("/sessions/nothing", 404).text
-    assert "That can't be done" in visitor.read("/sessions/no.id", 422).text
+    assert "Not possible" in visitor.read("/sessions/no.id", 422).text
 
 
 def test_forged_forms_are_refused(records: Records, orders: Orders) -> None:

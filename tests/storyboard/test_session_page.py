@@ -25,7 +25,7 @@ def test_a_new_session_is_generated_once_from_however_many_pages(visitor: Visito
         form = visitor.read(AD).form(f"{AD}/generate", "Generate the 4 clips")
         page = visitor.press(form, "Generate the 4 clips")
     assert orders.parameters == [{"session_id": "ad", "scenarios": list(Scenario)}]
-    assert page.text.count("Waiting to begin") == 4
+    assert page.text.count("Waiting to start") == 4
     assert page.by_id("jobs")["data-jobs"] == next(iter(orders.runs.values())).run_id
 
 
@@ -54,7 +54,7 @@ def test_the_job_of_another_session_is_not_shown(visitor: Visitor, records: Reco
     page = visitor.press(
         visitor.read("/sessions/other").form("/sessions/other/generate", "Generate the 4 clips"), "Generate the 4 clips"
     )
-    assert "Waiting to begin" not in visitor.read(f"{AD}?job={page.by_id('jobs')['data-jobs']}").text
+    assert "Waiting to start" not in visitor.read(f"{AD}?job={page.by_id('jobs')['data-jobs']}").text
 
 
 def test_each_scene_shows_its_progress_in_words(visitor: Visitor, records: Records) -> None:
@@ -67,8 +67,8 @@ def test_each_scene_shows_its_progress_in_words(visitor: Visitor, records: Recor
     for words in (
         "Sent to Runware",
         "Rendering",
-        "Rendered, being fetched",
-        "Waiting to begin",
+        "Rendered, being downloaded",
+        "Waiting to start",
         "Refresh",
         "Cost unknown",
     ):
@@ -127,7 +127,7 @@ def test_a_failed_scene_says_why_and_can_be_resumed_once(visitor: Visitor, recor
     assert job is not None
     end_job(records, job)
     page = visitor.read(AD)
-    assert page.text.count("The newest take has failed: no credits left") == 4
+    assert page.text.count("The newest take failed: no credits left") == 4
     assert "Nothing was bought yet: this buys the clip. It also buys problem, solution and call to action." in page.text
     for _ in range(2):
         visitor.press(page.form(f"{AD}/jobs/job-2/resume", "Resume"), "Resume")
@@ -325,7 +325,7 @@ def test_a_page_outlives_prefect(
     stored(records, Scenario.HOOK)
     orders.is_away = True
     page = visitor.read(f"{AD}?job=job-9")
-    assert "What was ordered last may be missing here: Prefect gives no usable answer" in page.text
+    assert "Your last orders may be missing here: Prefect gives no usable answer" in page.text
     # Where Prefect is and what it says is for the log alone.
     assert AWAY not in page.text
     assert AWAY in caplog.text

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adreel.web.guesses import client_address
 from adreel.web.metrics import Metrics
-from adreel.web.problems import Refusal, refusal_of
+from adreel.web.problems import HTTPProblem, problem_of
 from adreel.web.public_address import PublicAddress
 from adreel.web.request_ids import begin
 
@@ -57,9 +57,9 @@ class AccessLogMiddleware:
             if status:
                 log.exception("unexpected")
                 raise
-            if not isinstance(error, Refusal):
+            if not isinstance(error, HTTPProblem):
                 log.exception("unexpected")
-            await refusal_of(error).answer(scope["path"])(scope, receive, send_with_headers)
+            await problem_of(error).response(scope["path"])(scope, receive, send_with_headers)
         finally:
             self._leave_trace(scope, status, time.perf_counter() - began)
 
@@ -95,7 +95,7 @@ def check_framing(headers: Headers) -> None:
     """Refuse a request with two framings, which a proxy and this server could read differently (request smuggling)."""
     if "transfer-encoding" in headers and "content-length" in headers:
         detail = "a request has a Content-Length or a Transfer-Encoding, not both"
-        raise Refusal(400, "framing", detail, headers={"Connection": "close"})
+        raise HTTPProblem(400, "framing", detail, headers={"Connection": "close"})
 
 
 def content_policy(clips_from: str | None) -> str:

@@ -23,7 +23,7 @@ from adreel.errors import AdreelError
 from adreel.settings import LOOPBACK
 from adreel.web.guesses import GuessLimits, client_address
 from adreel.web.keys import COOKIE, Caller, Keys
-from adreel.web.problems import Refusal, refusal_of
+from adreel.web.problems import HTTPProblem, problem_of
 from adreel.web.public_address import PublicAddress
 from adreel.web.sign_outs import SignOuts
 
@@ -70,9 +70,9 @@ class AuthMiddleware:
         request = Request(scope)
         try:
             caller = await self._admit(request)
-        except (Refusal, AdreelError) as error:
-            refusal = refusal_of(error)
-            answer = refusal.answer(scope["path"])
+        except (HTTPProblem, AdreelError) as error:
+            refusal = problem_of(error)
+            answer = refusal.response(scope["path"])
             if refusal.status == 401 and _is_person(request):
                 answer = RedirectResponse(f"{SIGN_IN}?{urlencode({'next': _target(request)})}", 303)
             await answer(scope, receive, send)
@@ -89,13 +89,13 @@ class AuthMiddleware:
             caller = None
         if caller is None and not is_open(path):
             detail = "send a key of ADREEL_API_KEYS as `Authorization: Bearer KEY`, or sign in at /sign-in"
-            raise Refusal(401, "noKey", detail, headers={"WWW-Authenticate": "Bearer"})
+            raise HTTPProblem(401, "noKey", detail, headers={"WWW-Authenticate": "Bearer"})
         if request.method not in SAFE_METHODS and (caller is None or caller == LOCAL_CALLER or caller.by_cookie):
             self._check_origin(headers, by_browser=caller is not None and caller.by_cookie)
         caller = caller or Caller("nobody")
         if not is_open(path) and (wait := self._limits.wait(caller.name)):
             detail = "too many requests: see ADREEL_REQUESTS_PER_MINUTE"
-            raise Refusal(429, "tooMany", detail, headers={"Retry-After": str(max(1, round(wait)))})
+            raise HTTPProblem(429, "tooMany", detail, headers={"Retry-After": str(max(1, round(wait)))})
         return caller
 
     def _caller(self, headers: Headers, address: str) -> Caller | None:
@@ -124,7 +124,7 @@ class AuthMiddleware:
             return
         if site is None and origin is None and not by_browser:
             return
-        raise Refusal(403, "forged", _why_forged(headers) if site is None and origin else FORGED)
+        raise HTTPProblem(403, "forged", _why_forged(headers) if site is None and origin else FORGED)
 
 
 def _why_forged(headers: Headers) -> str:
@@ -151,7 +151,7 @@ def _check_host(headers: Headers) -> None:
             f"without ADREEL_API_KEYS this server answers to localhost only, not as {headers.get('host', '')[:200]!r}: "
             "set keys before you put it behind a proxy or a name"
         )
-        raise Refusal(421, "host", detail)
+        raise HTTPProblem(421, "host", detail)
 
 
 def _cookie(headers: Headers) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adreel.web.problems import Refusal
+from adreel.web.problems import HTTPProblem
 
 
 class RequestLimits:
@@ -46,8 +46,8 @@ class BodyLimit:
             return
         try:
             body = await self._read(Headers(scope=scope), receive)
-        except Refusal as refusal:
-            await refusal.answer(scope["path"])(scope, receive, send)
+        except HTTPProblem as refusal:
+            await refusal.response(scope["path"])(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
@@ -57,12 +57,14 @@ class BodyLimit:
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                raise Refusal(400, "incomplete", "the connection ended before the body did: nothing was carried out")
+                raise HTTPProblem(
+                    400, "incomplete", "the connection ended before the body did: nothing was carried out"
+                )
             body += message.get("body", b"")
             more = message.get("more_body", False) and len(body) <= self._most
         if max(len(body), _length(headers)) > self._most:
             detail = f"the body is larger than {self._most // 1024} KB: see ADREEL_MAX_BODY_KB"
-            raise Refusal(413, "tooLarge", detail, headers={"Connection": "close"})
+            raise HTTPProblem(413, "tooLarge", detail, headers={"Connection": "close"})
         return bytes(body)
 
 

@@ -1,5 +1,4 @@
-"""The storyboard: the pages where a person sees an ad's clips side by side, plays them and asks for others.
+"""The storyboard: pages where people compare an ad's clips, play them and order others.
 
-The pages call the functions behind the API's routes and add no rule of their own. They work without script; script
-only brings what has changed to a page that is open.
+The pages call the same service as the API. They work without JavaScript; a script only refreshes an open page.
 """

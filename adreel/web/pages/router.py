@@ -1,13 +1,14 @@
-"""Puts the pages into the app of the API, behind its gate."""
+"""Adds the storyboard to the app."""
 
 from fastapi import FastAPI
 
 from adreel.web.pages.session_page import router as session_router
 from adreel.web.pages.sessions_page import router as sessions_router
-from adreel.web.pages.static_files import router as static_router
+from adreel.web.pages.static_files import VersionedStaticFiles
 
 
 def add_pages(app: FastAPI) -> None:
-    """Add the storyboard to an app that `adreel.web.app.build_app` is making."""
-    for router in (sessions_router, session_router, static_router):
-        app.include_router(router)
+    """Add the pages and their static files."""
+    app.include_router(sessions_router)
+    app.include_router(session_router)
+    app.mount("/static", VersionedStaticFiles())

@@ -1,4 +1,4 @@
-"""The page of a session: its four scenes side by side, and the orders that a person gives there."""
+"""The page of a session: its four scenes side by side, and the forms that change them and order takes."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -10,182 +10,186 @@ from starlette.responses import RedirectResponse
 from adreel.models.api import TakeChoice, VideoGenerationRequest, VideoRegenerateRequest
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
-from adreel.web.backend import Backend, Served
+from adreel.orchestration.thread_pools import run_in_threadpool
+from adreel.service import Service
+from adreel.web.dependencies import ServiceDep, StatusesDep
 from adreel.web.idempotency import scoped_key
 from adreel.web.pages.boards import read_board
 from adreel.web.pages.forms import (
+    DESCRIPTION,
     DETAILS,
-    SEEN,
-    SHOWN,
-    WRONG,
-    Entered,
+    FORM_ERRORS,
+    ORIGINAL,
     Fields,
-    changes_of,
-    edited,
-    filled,
-    first_answer,
+    FormState,
+    initial_fields,
     new_token,
-    refused,
+    only_edited,
+    patch_of,
+    wait_if_in_flight,
+    with_errors,
 )
 from adreel.web.pages.rendering import PageRoute, page
-from adreel.web.problems import Refusal
-from adreel.web.routes.scenes import choose
-from adreel.web.routes.sessions import SessionId, change_scene
-from adreel.web.routes.videos import JobId, cancel, generate_scenes, regenerate_scene, resume
-from adreel.web.threads import run_in_threadpool
+from adreel.web.problems import HTTPProblem
+from adreel.web.routes.sessions import SessionId
+from adreel.web.routes.videos import JobId
+from adreel.web.statuses import Statuses
 
-SAID = {
-    "saved": "Saved. The next take will be made from this description.",
-    "chosen": "This take is the current one now.",
-    "cancelled": "Cancelled. Nothing more is bought. What Runware has accepted can still be fetched.",
+NOTICES = {
+    "saved": "Saved. The next take will use this description.",
+    "chosen": "This take is now the current one.",
+    "cancelled": "Cancelled. Nothing more is bought. Clips that Runware has accepted can still be fetched.",
 }
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
-Jobs = Annotated[list[Annotated[str, Query(pattern=ID_PATTERN)]], Query(default_factory=list, alias="job")]
+JobIds = Annotated[list[Annotated[str, Query(pattern=ID_PATTERN)]], Query(default_factory=list, alias="job")]
 
 
 @dataclass(frozen=True)
-class Visit:
-    """A request about one session; `jobs` are what was ordered and may not be in the records yet."""
+class PageContext:
+    """A request for the page of one session; `job_ids` were started from it and may not have a record yet."""
 
     request: Request
     session_id: str
-    backend: Backend
-    jobs: list[str]
+    service: Service
+    statuses: Statuses
+    job_ids: list[str]
 
     def key(self, fields: dict[str, str]) -> str | None:
         """Return the idempotency key of a form."""
         if not fields.get("token"):
-            raise Refusal(422, "noToken", "this form has lost its token: load the page again")
+            raise HTTPProblem(422, "noToken", "this form has lost its token: load the page again")
         return scoped_key(self.request, fields["token"])
 
-    def done(self, *, job_id: str = "", said: str = "", place: str = "") -> Response:
-        """Lead back to the page, to follow what was ordered."""
-        jobs = dict.fromkeys([*self.jobs, *([job_id] if job_id else [])])
-        query = urlencode([*(("job", each) for each in jobs), *([("said", said)] if said else [])])
-        fragment = f"#{place}" if place in set(Scenario) else ""
+    def redirect(self, *, job_id: str = "", notice: str = "", scene: str = "") -> Response:
+        """Redirect to the page, which also follows a job that was started."""
+        jobs = dict.fromkeys([*self.job_ids, *([job_id] if job_id else [])])
+        query = urlencode([*(("job", each) for each in jobs), *([("said", notice)] if notice else [])])
+        fragment = f"#{scene}" if scene in set(Scenario) else ""
         return RedirectResponse(f"/sessions/{self.session_id}{'?' if query else ''}{query}{fragment}", 303)
 
     async def show(
-        self, *, said: str = "", problem: Entered | None = None, sent: dict[Scenario, Entered] | None = None
+        self, *, notice: str = "", error: Exception | None = None, submitted: dict[Scenario, FormState] | None = None
     ) -> Response:
-        """Answer with the page; `sent` are forms that come back as they were sent."""
-        board = await read_board(self.backend, self.session_id, self.jobs)
-        forms = {scene.scenario: Entered(filled(scene.description)) for scene in board.scenes} | (sent or {})
-        refusal = problem or next(iter((sent or {}).values()), Entered({}))
-        query = urlencode([("job", job_id) for job_id in board.orders.ids])
-        answer = page(
+        """Render the page, with an error at its top or with forms as they were submitted."""
+        problem = FormState({}) if error is None else with_errors({}, error)
+        board = await read_board(self.service, self.statuses, self.session_id, self.job_ids)
+        forms = {scene.scenario: FormState(initial_fields(scene.description)) for scene in board.scenes}
+        tokens = {scenario: new_token() for scenario in forms}
+        for scenario, form in (submitted or {}).items():
+            forms[scenario] = problem = form
+            # After a 503 the order may have arrived: it keeps its key.
+            tokens[scenario] = (form.fields.get("token") if form.status == 503 else "") or new_token()
+        query = urlencode([("job", status.job_id) for status in board.followed.running])
+        response = page(
             self.request,
             "session.html",
-            refusal.status,
+            problem.status,
             board=board,
             session=board.session,
             path=f"/sessions/{self.session_id}",
             forms=forms,
-            problem=next(iter(problem.errors.values())) if problem else "",
-            said=said,
-            seen=SEEN,
-            shown=SHOWN,
+            problem="" if error is None else next(iter(problem.errors.values())),
+            notice=notice,
+            description=DESCRIPTION,
+            original=ORIGINAL,
             details=DETAILS,
-            tokens={scenario: _token(form) for scenario, form in forms.items()},
+            tokens=tokens,
             query=f"?{query}" if query else "",
         )
-        answer.headers.update(refusal.headers)
-        return answer
+        response.headers.update(problem.headers)
+        return response
+
+    async def regenerate(self, scenario: Scenario, fields: dict[str, str], changes: dict[str, Any]) -> str:
+        """Start a new take of a scene and return its job's id."""
+        order = VideoRegenerateRequest.model_validate({**changes, "session_id": self.session_id, "scenario": scenario})
+        key = self.key(fields)
+        return (await wait_if_in_flight(lambda: self.service.regenerate(order, key=key))).run_id
 
 
-async def _visit(request: Request, session_id: SessionId, backend: Served, jobs: Jobs) -> Visit:
-    return Visit(request, session_id, backend, jobs)
+async def get_page(
+    request: Request, session_id: SessionId, service: ServiceDep, statuses: StatusesDep, job_ids: JobIds
+) -> PageContext:
+    """Collect what every request of the page has."""
+    return PageContext(request, session_id, service, statuses, job_ids)
 
 
-Visited = Annotated[Visit, Depends(_visit)]
+Page = Annotated[PageContext, Depends(get_page)]
 
 
 @router.get("/sessions/{session_id}")
-async def session(visit: Visited, said: str = "") -> Response:
+async def show_session(page: Page, said: str = "") -> Response:
     """Show a session."""
-    return await visit.show(said=SAID.get(said, ""))
+    return await page.show(notice=NOTICES.get(said, ""))
 
 
 @router.post("/sessions/{session_id}/generate")
-async def generate(visit: Visited, fields: Fields) -> Response:
+async def generate(page: Page, fields: Fields) -> Response:
     """Order the first clips of scenes."""
     try:
-        asked = VideoGenerationRequest.model_validate(
-            {"session_id": visit.session_id, "scenarios": fields.get("scenarios", "").split()}
-        )
-        key = visit.key(fields)
-        started = await first_answer(lambda: generate_scenes(asked, visit.backend, key))
-    except WRONG as error:
-        return await visit.show(problem=refused({}, error))
-    return visit.done(job_id=started.job_id)
+        scenarios = fields.get("scenarios", "").split()
+        order = VideoGenerationRequest.model_validate({"session_id": page.session_id, "scenarios": scenarios})
+        key = page.key(fields)
+        run = await wait_if_in_flight(lambda: page.service.generate(order, key=key))
+    except FORM_ERRORS as error:
+        return await page.show(error=error)
+    return page.redirect(job_id=run.run_id)
 
 
 @router.post("/sessions/{session_id}/jobs/{job_id}/resume")
-async def resume_job(visit: Visited, job_id: JobId, fields: Fields) -> Response:
+async def resume_job(page: Page, job_id: JobId, fields: Fields) -> Response:
     """Resume a job."""
     try:
-        key = visit.key(fields)
-        started = await first_answer(lambda: resume(job_id, visit.backend, key))
-    except WRONG as error:
-        return await visit.show(problem=refused({}, error))
-    return visit.done(job_id=started.job_id, place=fields.get("scenario", ""))
+        key = page.key(fields)
+        run = await wait_if_in_flight(lambda: page.service.resume(job_id, key=key))
+    except FORM_ERRORS as error:
+        return await page.show(error=error)
+    return page.redirect(job_id=run.run_id, scene=fields.get("scenario", ""))
 
 
 @router.post("/sessions/{session_id}/jobs/{job_id}/cancel")
-async def cancel_job(visit: Visited, job_id: JobId) -> Response:
-    """End a job."""
+async def cancel_job(page: Page, job_id: JobId) -> Response:
+    """Cancel a job."""
     try:
-        await cancel(job_id, visit.backend)
-    except WRONG as error:
-        return await visit.show(problem=refused({}, error))
-    return visit.done(said="cancelled")
+        await page.service.cancel(job_id)
+    except FORM_ERRORS as error:
+        return await page.show(error=error)
+    return page.redirect(notice="cancelled")
 
 
 @router.post("/sessions/{session_id}/scenes/{scenario}")
-async def change(visit: Visited, scenario: Scenario, fields: Fields) -> Response:
+async def change_scene(page: Page, scenario: Scenario, fields: Fields) -> Response:
     """Save a scene's description, and order a take of it if `action` is `regenerate`."""
     try:
-        asked = changes_of(fields)
-        await run_in_threadpool(change_scene, visit.session_id, scenario, edited(asked, fields), visit.backend)
+        patch = patch_of(fields)
+        edited = only_edited(patch, fields)
+        await run_in_threadpool(page.service.change_scene, page.session_id, scenario, edited)
         if fields.get("action") != "regenerate":
-            return visit.done(said="saved", place=scenario)
-        # The words go along: the same form with other words must not pass for a second click.
-        job_id = await _regenerate(visit, scenario, fields, asked.model_dump(exclude_unset=True, exclude_none=True))
-    except WRONG as error:
-        return await visit.show(sent={scenario: refused(fields, error)})
-    return visit.done(job_id=job_id, place=scenario)
+            return page.redirect(notice="saved", scene=scenario)
+        # The order includes the description: the same form with other words must not count as a second click.
+        job_id = await page.regenerate(scenario, fields, patch.model_dump(exclude_unset=True, exclude_none=True))
+    except FORM_ERRORS as error:
+        return await page.show(submitted={scenario: with_errors(fields, error)})
+    return page.redirect(job_id=job_id, scene=scenario)
 
 
 @router.post("/sessions/{session_id}/scenes/{scenario}/retry")
-async def retry(visit: Visited, scenario: Scenario, fields: Fields) -> Response:
+async def retry(page: Page, scenario: Scenario, fields: Fields) -> Response:
     """Order another take of a scene as it is described."""
     try:
-        job_id = await _regenerate(visit, scenario, fields, {})
-    except WRONG as error:
-        return await visit.show(problem=refused({}, error))
-    return visit.done(job_id=job_id, place=scenario)
+        job_id = await page.regenerate(scenario, fields, {})
+    except FORM_ERRORS as error:
+        return await page.show(error=error)
+    return page.redirect(job_id=job_id, scene=scenario)
 
 
 @router.post("/sessions/{session_id}/scenes/{scenario}/current")
-async def use(visit: Visited, scenario: Scenario, fields: Fields) -> Response:
+async def choose_take(page: Page, scenario: Scenario, fields: Fields) -> Response:
     """Make an older take the current one."""
     try:
-        chosen = TakeChoice.model_validate({"take": fields.get("take", "")})
-        await run_in_threadpool(choose, visit.session_id, scenario, chosen, visit.backend)
-    except WRONG as error:
-        return await visit.show(problem=refused({}, error))
-    return visit.done(said="chosen", place=scenario)
-
-
-async def _regenerate(visit: Visit, scenario: Scenario, fields: dict[str, str], changes: dict[str, Any]) -> str:
-    order = VideoRegenerateRequest.model_validate({**changes, "session_id": visit.session_id, "scenario": scenario})
-    key = visit.key(fields)
-    started = await first_answer(lambda: regenerate_scene(order, visit.backend, key, visit.request, Response()))
-    return started.job_id
-
-
-def _token(form: Entered) -> str:
-    """Return the token of a form: after a 503 its own, as that order may have arrived, else a new one."""
-    return (form.fields.get("token") if form.status == 503 else "") or new_token()
+        take = TakeChoice.model_validate({"take": fields.get("take", "")}).take
+        await run_in_threadpool(page.service.choose_take, page.session_id, scenario, take)
+    except FORM_ERRORS as error:
+        return await page.show(error=error)
+    return page.redirect(notice="chosen", scene=scenario)

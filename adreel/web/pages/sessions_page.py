@@ -1,32 +1,30 @@
-"""All sessions with the posters of their clips, and the form for a new one."""
+"""All sessions with the posters of their clips, and the form of a new session."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import RedirectResponse
 
-from adreel.models.api import SessionCreate, SessionDetails, SessionSummary
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
-from adreel.web.backend import Served
+from adreel.orchestration.thread_pools import run_in_threadpool
+from adreel.web.dependencies import ServiceDep
 from adreel.web.idempotency import scoped_key
 from adreel.web.pages.forms import (
+    DESCRIPTION,
     DETAILS,
+    FORM_ERRORS,
     PRODUCT,
     SCENE,
-    SEEN,
-    WRONG,
-    Entered,
     Fields,
-    first_answer,
+    FormState,
     label_of,
     new_token,
-    refused,
     session_of,
+    wait_if_in_flight,
+    with_errors,
 )
 from adreel.web.pages.rendering import PageRoute, page
-from adreel.web.routes.sessions import create_session, list_sessions
-from adreel.web.threads import run_in_threadpool
 
 PER_PAGE = 12
 
@@ -35,58 +33,43 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 @router.get("/")
 async def sessions(
-    request: Request, backend: Served, after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None
+    request: Request, service: ServiceDep, after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None
 ) -> Response:
     """Show the sessions, by their ids."""
-    found = await run_in_threadpool(list_sessions, backend, PER_PAGE, after)
-    return page(request, "sessions.html", found=found, after=after, cells=_cells)
+    found = await run_in_threadpool(service.list_sessions, PER_PAGE, after)
+    return page(request, "sessions.html", found=found, after=after, scenarios=list(Scenario))
 
 
 @router.get("/new")
 async def new(request: Request) -> Response:
     """Show the form of a new session."""
-    empty = {each.name: "" for each in PRODUCT}
+    product = {each.name: "" for each in PRODUCT}
     scenes = {f"{scenario}.{each.name}": "" for scenario in Scenario for each in SCENE}
-    lengths = {f"{scenario}.duration": "5" for scenario in Scenario}
-    return _form(request, Entered(empty | scenes | lengths))
+    durations = {f"{scenario}.duration": "5" for scenario in Scenario}
+    return _form(request, FormState(product | scenes | durations))
 
 
 @router.post("/new")
-async def create(request: Request, backend: Served, fields: Fields) -> Response:
-    """Store a new session and show it, or the form with what is wrong."""
-
-    async def store(asked: SessionCreate, key: str | None) -> SessionDetails:
-        return await run_in_threadpool(create_session, asked, backend, key, Response())
-
+async def create(request: Request, service: ServiceDep, fields: Fields) -> Response:
+    """Store a new session and redirect to it, or show the form with its errors."""
     try:
-        asked, key = session_of(fields), scoped_key(request, fields.get("token") or None)
-        made = await first_answer(lambda: store(asked, key))
-    except WRONG as error:
-        return _form(request, refused(fields, error))
-    return RedirectResponse(f"/sessions/{made.session_id}", 303)
+        new_session, key = session_of(fields), scoped_key(request, fields.get("token") or None)
+        created = await wait_if_in_flight(lambda: run_in_threadpool(service.create_session, new_session, key=key))
+    except FORM_ERRORS as error:
+        return _form(request, with_errors(fields, error))
+    return RedirectResponse(f"/sessions/{created.session_id}", 303)
 
 
-def _form(request: Request, entered: Entered) -> Response:
+def _form(request: Request, form: FormState) -> Response:
     return page(
         request,
         "new.html",
-        entered.status,
-        entered=entered,
+        form.status,
+        form=form,
         product=PRODUCT,
-        seen=SEEN,
+        description=DESCRIPTION,
         details=DETAILS,
         scenarios=list(Scenario),
         token=new_token(),
         label_of=label_of,
     )
-
-
-def _cells(summary: SessionSummary) -> list[tuple[Scenario, str | None, str]]:
-    """Return scene, poster and state of each cell of a session's strip."""
-    videos = {video.scenario: video for video in summary.scene_videos}
-    return [
-        (scenario, videos[scenario].poster_url, str(videos[scenario].status))
-        if scenario in videos
-        else (scenario, None, "")
-        for scenario in Scenario
-    ]

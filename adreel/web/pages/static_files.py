@@ -1,53 +1,39 @@
-"""The stylesheet, the script and the icon, each under an address that changes with its content."""
+"""The stylesheet, the script and the icon. Pages link to them by a URL with a version of their content."""
 
 import hashlib
-from dataclasses import dataclass
+import mimetypes
 from functools import cache
+from os import PathLike, stat_result
 from pathlib import Path
-from typing import Annotated
+from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Header, Response
-
-from adreel.errors import NotFound
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 FOLDER = Path(__file__).with_name("static")
-TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-router = APIRouter(include_in_schema=False)
-
-
-@dataclass(frozen=True)
-class StaticFile:
-    """A file of the pages, as it is when it is first asked for."""
-
-    content: bytes
-    kind: str
-    version: str
+# The host's table of types may say otherwise, and browsers would refuse the script.
+mimetypes.add_type("text/javascript", ".js")
 
 
 @cache
-def static_files() -> dict[str, StaticFile]:
-    """Return all of them by their names."""
-    paths = [path for path in FOLDER.iterdir() if path.suffix in TYPES]
-    return {
-        path.name: StaticFile(path.read_bytes(), TYPES[path.suffix], hashlib.sha256(path.read_bytes()).hexdigest()[:12])
-        for path in paths
-    }
+def static_url(name: str) -> str:
+    """Return the URL of a file, with its version."""
+    return f"/static/{name}?v={hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()[:12]}"
 
 
-def address(name: str) -> str:
-    """Return where a file is served, as it is now."""
-    return f"/static/{name}?v={static_files()[name].version}"
+class VersionedStaticFiles(StaticFiles):
+    """Static files that browsers may cache for ever if they were requested by their version."""
 
+    def __init__(self) -> None:
+        super().__init__(directory=FOLDER)
 
-@router.get("/static/{name}")
-async def static(name: str, v: str = "", if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """Serve a file; what was asked for by its version may be kept for ever."""
-    file = static_files().get(name)
-    if file is None:
-        raise NotFound("no such file")
-    kept = "public, max-age=31536000, immutable" if v == file.version else "no-cache"
-    headers = {"ETag": f'"{file.version}"', "Cache-Control": kept}
-    if if_none_match == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(file.content, headers=headers, media_type=file.kind)
+    def file_response(
+        self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Return the response for a file, with its Cache-Control."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        version = parse_qs(scope["query_string"].decode("latin-1")).get("v", [""])[0]
+        is_versioned = static_url(Path(full_path).name).endswith(f"?v={version}")
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if is_versioned else "no-cache"
+        return response

@@ -1,7 +1,7 @@
 """Server-sent events: each change of a job's status, until it ends.
 
-An event's id is a digest of the status that it tells. So a client that reconnects, to this server or another, hears
-what it has missed and nothing twice; and one whose last event was the end is told by 204 not to come back.
+The id of an event is a digest of its status. A client that reconnects, to this server or another, gets what it has
+missed and nothing twice. A client whose last event was the end gets 204, so that it does not reconnect.
 """
 
 import asyncio
@@ -14,14 +14,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, HTTPException, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from adreel.errors import StorageError
+from adreel.errors import PrefectUnreachable, StorageError
 from adreel.models.api import State, VideoStatusResponse
-from adreel.orchestration.runs import PrefectUnreachable
-from adreel.web.backend import Backend, Served
+from adreel.web.dependencies import StatusesDep
 from adreel.web.openapi import answers
 from adreel.web.routes.videos import JobId
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 log = logging.getLogger("adreel.api")
 
 router = APIRouter(prefix="/api/videos", tags=["videos"])
@@ -29,10 +28,10 @@ router = APIRouter(prefix="/api/videos", tags=["videos"])
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="The id of the last event received")]
 
 
-async def _first(job_id: JobId, backend: Served, last_event_id: LastEventId = None) -> VideoStatusResponse:
+async def first_status(job_id: JobId, statuses: StatusesDep, last_event_id: LastEventId = None) -> VideoStatusResponse:
     """Read the status before the stream begins, while the answer can still be a 404."""
-    status = await backend.statuses.recent(job_id, LOOK_SECONDS)
-    if _has_ended(status) and event_id(status) == last_event_id:
+    status = await statuses.recent(job_id, POLL_SECONDS)
+    if status.overall_status != State.GENERATING and event_id(status) == last_event_id:
         raise HTTPException(204)
     return status
 
@@ -45,38 +44,29 @@ async def _first(job_id: JobId, backend: Served, last_event_id: LastEventId = No
 async def events(
     job_id: JobId,
     request: Request,
-    backend: Served,
-    first: Annotated[VideoStatusResponse, Depends(_first)],
+    statuses: StatusesDep,
+    first: Annotated[VideoStatusResponse, Depends(first_status)],
     last_event_id: LastEventId = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Tell each change of a job as `event: status` with the same JSON as its status; `event: end` is the last."""
-    told, status = last_event_id, first
+    """Stream each change of a job as `event: status`, with the JSON of its status. `event: end` is the last event."""
+    sent, status = last_event_id, first
     stopping: asyncio.Event = request.app.state.stopping
     while not stopping.is_set():
         identity = event_id(status)
-        if identity != told:
+        if identity != sent:
             yield ServerSentEvent(event="status", data=status, id=identity)
-            told = identity
-        if _has_ended(status):
+            sent = identity
+        if status.overall_status != State.GENERATING:
             yield ServerSentEvent(event="end", data=status, id=identity)
             return
-        status = await _next(backend, status, stopping)
-
-
-async def _next(backend: Backend, status: VideoStatusResponse, stopping: asyncio.Event) -> VideoStatusResponse:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
-    try:
-        return await backend.statuses.recent(status.job_id, LOOK_SECONDS)
-    except (PrefectUnreachable, StorageError) as error:
-        log.warning("the events of job %s wait: %s", status.job_id, error)
-        return status
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
+        try:
+            status = await statuses.recent(job_id, POLL_SECONDS)
+        except (PrefectUnreachable, StorageError) as error:
+            log.warning("the events of job %s are delayed: %s", job_id, error)
 
 
 def event_id(status: VideoStatusResponse) -> str:
-    """Return the id of the event that tells a status."""
+    """Return the id of the event with a status."""
     return hashlib.sha256(status.model_dump_json().encode()).hexdigest()[:16]
-
-
-def _has_ended(status: VideoStatusResponse) -> bool:
-    return status.overall_status != State.GENERATING

@@ -15,11 +15,12 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from adreel.errors import NotFound, StorageError
 from adreel.models.scenarios import Scenario
+from adreel.orchestration.thread_pools import CLIPS, run_in, run_later
+from adreel.service import Service
 from adreel.storage import Storage
-from adreel.web.backend import Backend, Served
+from adreel.web.dependencies import ServiceDep
 from adreel.web.openapi import answers
-from adreel.web.problems import Refusal
-from adreel.web.threads import CLIPS, run_in, run_later
+from adreel.web.problems import HTTPProblem
 
 TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
 # Nothing but clips and posters: no record, no folder, no way out of the storage.
@@ -60,7 +61,7 @@ class Part:
 async def output(
     file: Annotated[str, Path(max_length=120, examples=["abc-123_hook_35f85e76.mp4"])],
     request: Request,
-    backend: Served,
+    service: ServiceDep,
     *,
     requested: Annotated[str | None, Header(alias="Range", examples=["bytes=0-1023"])] = None,
     if_range: Annotated[str | None, Header()] = None,
@@ -70,9 +71,9 @@ async def output(
 
     With ADREEL_SIGNED_SECONDS it leads to the object store's own URL, if that has any.
     """
-    if url := await run_in(CLIPS, partial(_signed, backend, file)):
+    if url := await run_in(CLIPS, partial(_signed, service, file)):
         return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
-    stream, size = await run_in(CLIPS, partial(_open, backend, file))
+    stream, size = await run_in(CLIPS, partial(_open, service, file))
     etag = f'"{file}-{size}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
     if if_none_match and _matches(if_none_match, etag):
@@ -80,7 +81,7 @@ async def output(
         return Response(status_code=304, headers=headers)
     try:
         part = choose_part(requested if if_range in {None, etag} else None, size)
-    except Refusal:
+    except HTTPProblem:
         stream.close()
         raise
     headers["Content-Length"] = str(part.length)
@@ -111,7 +112,7 @@ def choose_part(requested: str | None, size: int) -> Part:
             return whole
     if first > last:
         detail = f"the file has {size} bytes"
-        raise Refusal(416, "range", detail, headers={"Content-Range": f"bytes */{size}"})
+        raise HTTPProblem(416, "range", detail, headers={"Content-Range": f"bytes */{size}"})
     return Part(first, last, 206)
 
 
@@ -121,19 +122,19 @@ def signed_host(storage: Storage) -> str | None:
     return "{0.scheme}://{0.netloc}".format(urlsplit(url)) if url else None
 
 
-def _signed(backend: Backend, file: str) -> str | None:
-    seconds, storage = backend.settings.signed_seconds, backend.records.storage
+def _signed(service: Service, file: str) -> str | None:
+    seconds, storage = service.settings.signed_seconds, service.records.storage
     # A store's own URL would let a browser open a file that was kept aside.
     if not seconds or ASIDE in file or not re.fullmatch(FILE_PATTERN, file) or not storage.exists(file):
         return None
     return storage.sign(file, seconds)
 
 
-def _open(backend: Backend, file: str) -> tuple[BinaryIO, int]:
+def _open(service: Service, file: str) -> tuple[BinaryIO, int]:
     """Open a file and return it with its size."""
     if re.fullmatch(FILE_PATTERN, file):
         try:
-            stream = backend.records.storage.open(file)
+            stream = service.records.storage.open(file)
             try:
                 return stream, stream.seek(0, 2)
             except BaseException:

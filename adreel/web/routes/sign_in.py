@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Request
 from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from adreel.web.form_fields import form_fields
+from adreel.web.form_fields import read_form
 from adreel.web.guesses import GuessLimits, client_address
 from adreel.web.keys import COOKIE, COOKIE_SECONDS, Keys
 from adreel.web.middleware.auth import SIGN_IN
-from adreel.web.problems import Refusal
+from adreel.web.problems import HTTPProblem
 from adreel.web.public_address import PublicAddress
 from adreel.web.sign_outs import SignOuts
 
@@ -31,13 +31,13 @@ async def form(request: Request, target: Annotated[str, Query(alias="next")] = H
 @router.post(SIGN_IN)
 async def sign_in(request: Request) -> Response:
     """Give the browser a cookie for a good key, and lead on to where it wanted to go."""
-    fields = await form_fields(request)
+    fields = await read_form(request)
     keys: Keys = request.app.state.keys
     target = local_target(fields.get("next", HOME))
     guesses: GuessLimits = request.app.state.guesses
     try:
         caller = guesses.judge(client_address(request.scope), keys.caller_of_key(fields.get("key", "").strip()))
-    except Refusal as refusal:
+    except HTTPProblem as refusal:
         answer = _page(target, error="Too many wrong keys: please wait a moment.", status=refusal.status)
         answer.headers.update(refusal.headers)
         return answer

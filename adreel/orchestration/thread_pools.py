@@ -6,16 +6,14 @@ the deadline. Its thread stays busy until the call returns, so a pool that hangs
 
 import asyncio
 import contextvars
-import inspect
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from anyio.lowlevel import RunVar
-from fastapi.routing import APIRoute
 
 from adreel.errors import StorageError
 from adreel.orchestration.threads import LeavableThreads
@@ -128,21 +126,3 @@ def _threads(pool: Pool) -> _Threads:
         opened[pool] = _Threads(pool)
         _OPEN.set(opened)
     return opened[pool]
-
-
-class BlockingRoute(APIRoute):
-    """A route whose sync function runs in the threads for records instead of FastAPI's shared pool."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
-        super().__init__(path, _awaited(endpoint), **kwargs)
-
-
-def _awaited(endpoint: Callable[..., T]) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(endpoint):
-        return endpoint
-
-    @wraps(endpoint)
-    async def awaited(*args: Any, **kwargs: Any) -> T:
-        return await run_in_threadpool(endpoint, *args, **kwargs)
-
-    return awaited
