@@ -1,4 +1,4 @@
-"""Everything that can be set, read from the environment and a `.env` file."""
+"""The settings of a process, read from the environment and a `.env` file."""
 
 import json
 import re
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from adreel.environment.env_file import read_env_file, share_with_storages
 from adreel.environment.paths import storage_place
+from adreel.environment.proxies import LOOPBACK_HOSTS
 from adreel.errors import InputError
 from adreel.models.documents import SIZE_ADVICE, read_json
 from adreel.models.sessions import ID_PATTERN, SIZE_PATTERN
@@ -21,11 +22,11 @@ RUNWARE_URL = "wss://ws-api.runware.ai/v1"
 KEPT_EMPTY = {"runware_api_key", "ADREEL_STORAGE"}
 IN_QUOTES = re.compile(r"""(["']).*\1""", re.DOTALL)
 HOST_PATTERN = re.compile(r"[\w-]+(\.[\w-]+)*")
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = frozenset(LOOPBACK_HOSTS)
 
 
 class Settings(BaseSettings):
-    """The settings of one process; `Settings.load()` turns a wrong one into an InputError."""
+    """All settings; `Settings.load()` raises InputError for an invalid one."""
 
     model_config = SettingsConfigDict(extra="ignore")
 
@@ -35,7 +36,7 @@ class Settings(BaseSettings):
     runware_url: str | None = Field(
         None, pattern=r"^wss?://", description=f"WebSocket address of the provider; with a key {RUNWARE_URL}"
     )
-    storage: str = Field(
+    storage: Annotated[str, AfterValidator(storage_place)] = Field(
         "./outputs", alias="ADREEL_STORAGE", description="Where clips and records live: a folder, or any fsspec URL"
     )
     storage_options: SecretStr = Field(
@@ -163,11 +164,6 @@ class Settings(BaseSettings):
             checked_key(value.get_secret_value())
         return value
 
-    @field_validator("storage")
-    @classmethod
-    def _names_a_place(cls, value: str) -> str:
-        return storage_place(value)
-
     @field_validator("size")
     @classmethod
     def _is_size(cls, value: str) -> str:
@@ -247,12 +243,13 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> "Settings":
-        """Read the settings; InputError names each variable that is wrong."""
+        """Read the settings; InputError names each invalid variable."""
         try:
             settings = cls()
         except ValidationError as error:
+            # A location is the alias of a field, else its name.
             reasons = [
-                f"{_variable(item['loc'])}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+                f"{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
             ]
             raise InputError("; ".join(reasons)) from None
         if "runware_api_key" in settings.model_fields_set:
@@ -267,17 +264,17 @@ class Settings(BaseSettings):
 
     @property
     def is_storage_of_process(self) -> bool:
-        """Whether the storage is another one for each process: in its memory, or relative to its folder."""
+        """Whether the storage differs between processes: in memory, or relative to the current folder."""
         return self.storage.startswith("memory:") or not ("://" in self.storage or Path(self.storage).is_absolute())
 
     @property
     def absolute_storage(self) -> str:
-        """The storage, by a name that means the same in every folder."""
+        """The storage with a local path made absolute."""
         return str(Path(self.storage).absolute()) if self.is_storage_of_process else self.storage
 
     @property
     def is_local(self) -> bool:
-        """Whether nothing can be spent: no key, so only a local Runware is spoken to."""
+        """Whether nothing can be spent: without a key, only a local Runware is used."""
         return self.runware_api_key is None
 
     @property
@@ -287,7 +284,7 @@ class Settings(BaseSettings):
         return self.runware_url if self.is_local else self.runware_url or RUNWARE_URL
 
     def check_provider(self) -> None:
-        """Raise InputError if an address wants a key and there is none, or would get it in clear text."""
+        """Raise InputError if the provider's address needs a key and there is none, or would get it unencrypted."""
         if not self.runware_url or is_loopback(self.runware_url):
             return
         if not self.runware_url.startswith("wss://"):
@@ -296,7 +293,7 @@ class Settings(BaseSettings):
             raise InputError(f"RUNWARE_URL is {self.runware_url}, but RUNWARE_API_KEY is not set: set both or none")
 
     def openable(self, path: str | None) -> str | None:
-        """Return the address at which a browser opens a path of `adreel serve`, if that address is known."""
+        """Return the public URL of a path of `adreel serve`, if ADREEL_PUBLIC_URL is set."""
         return f"{self.public_url.rstrip('/')}{path}" if self.public_url and path else None
 
     def with_key(self, key: str, origin: str) -> "Settings":
@@ -308,7 +305,7 @@ class Settings(BaseSettings):
 
     @property
     def key(self) -> str:
-        """The key to authenticate with; the local Runware takes any."""
+        """The key to authenticate with; the local Runware accepts any."""
         return self.runware_api_key.get_secret_value() if self.runware_api_key else "local"
 
 
@@ -336,24 +333,20 @@ def checked_key(key: str) -> str:
 
 
 def parse_api_keys(text: str) -> dict[str, str]:
-    """Read `name:key,name:key`; ValueError names what is wrong, and no key."""
-    pairs = [part.strip().partition(":") for part in text.split(",") if part.strip()]
-    names = [name.strip() for name, _, _ in pairs]
-    for name, (_, _, key) in zip(names, pairs, strict=True):
+    """Parse `name:key,name:key`; the ValueError repeats no key."""
+    keys: dict[str, str] = {}
+    for part in filter(str.strip, text.split(",")):
+        name, _, key = (each.strip() for each in part.partition(":"))
         if not key:
             raise ValueError("each key needs a name for the log: name:key, comma-separated")
-        if not re.fullmatch(ID_PATTERN, name) or names.count(name) > 1:
+        if not re.fullmatch(ID_PATTERN, name) or name in keys:
             raise ValueError("each name is letters, digits, '-' and '_', and is given once")
-        if not re.fullmatch(r"[!-~]{16,}", key.strip()):
+        if not re.fullmatch(r"[!-~]{16,}", key):
             raise ValueError(f"the key of {name!r} needs at least 16 visible ASCII characters")
-    return {name: key.strip() for name, (_, _, key) in zip(names, pairs, strict=True)}
+        keys[name] = key
+    return keys
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine."""
+    """Whether a URL points to this machine."""
     return (urlsplit(url).hostname or "") in LOOPBACK
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    name = str(location[0])
-    return name if name.isupper() else name.upper()
