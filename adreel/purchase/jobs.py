@@ -16,7 +16,7 @@ from adreel.models.takes import ClipRequest, Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
 from adreel.purchase.request import clip_request
 from adreel.purchase.shared_client import shared_client
-from adreel.purchase.state_machine import Purchase, Report, Slot
+from adreel.purchase.state_machine import AcquireSlot, Purchase, ReportProgress
 from adreel.records import Records
 from adreel.records.inputs import copy_input, display_name, has_input, read_image
 from adreel.settings import Settings
@@ -165,8 +165,8 @@ async def produce_scene(
     job: Job,
     scenario: Scenario,
     *,
-    slot: Slot = nullcontext,
-    report: Report = lambda _take, _text: None,
+    slot: AcquireSlot = nullcontext,
+    report: ReportProgress = lambda _take, _text: None,
 ) -> Take:
     """Buy and store one scene of a started job; a stored take is returned at once.
 

@@ -81,7 +81,7 @@ class RunwareClient:
         self._polled: tuple[Connection, float] | None = None
         self._poller: asyncio.Task[None] | None = None
         self._failures = 0
-        self.trouble: AdreelError | None = None
+        self.last_error: AdreelError | None = None
         """Why the provider could not be asked last time, if it could not."""
 
     @property
@@ -115,14 +115,14 @@ class RunwareClient:
         Raises what the provider refuses it for, or ProviderBusy or ProviderUnreachable after the time limit:
         then the task may have been accepted, and only the same UUID may be sent again.
         """
-        trouble: AdreelError = ProviderUnreachable(f"Runware did not acknowledge {uuid}")
+        last_error: AdreelError = ProviderUnreachable(f"Runware did not acknowledge {uuid}")
         try:
             async with self._submitting, asyncio.timeout(self._timing.submit):
                 for attempt in count():
                     try:
                         return await self._submit_once(uuid, request, image)
                     except (ProviderUnreachable, ProviderBusy) as error:
-                        trouble = error
+                        last_error = error
                         await asyncio.sleep(self._pause(attempt))
                     except BadKey:
                         raise
@@ -133,7 +133,7 @@ class RunwareClient:
                         raise
         except TimeoutError:
             pass
-        raise trouble
+        raise last_error
 
     async def look_up(self, uuid: UUID) -> InProgress | Rendered | None:
         """Return what Runware says of a task, by a poll or from its archive; None if it knows no such task.
@@ -193,7 +193,7 @@ class RunwareClient:
             except AccountError as error:
                 self._fail_all(error)
             except ProviderUnreachable as error:
-                self.trouble = error
+                self.last_error = error
                 self._failures += 1
             await asyncio.sleep(self._tick())
 
@@ -238,13 +238,13 @@ class RunwareClient:
                 continue
             self._lookups.hear(reply)
             for watch in self._watching(reply.uuid):
-                self._failures, self.trouble = 0, None
+                self._failures, self.last_error = 0, None
                 watch.settle(reply)
 
     def _route_failure(self, failure: Failure) -> None:
         error = error_of(failure)
         if isinstance(error, ProviderBusy):
-            self.trouble = error
+            self.last_error = error
             self._failures += 1
             if failure.uuid is None and self._connection and self._connection.is_submitting:
                 # The error names no task, so all submits awaiting acknowledgement are retried later.
