@@ -16,7 +16,7 @@ from tests.factories import session_data
 ASK = """
 import httpx
 from prefect.client.orchestration import get_client
-from adreel.embedded_server import start_embedded_server
+from adreel.orchestration.embedded_server import start_embedded_server
 
 start_embedded_server()
 start_embedded_server()
