@@ -91,14 +91,14 @@ def test_without_a_server_a_far_run_is_at_work_while_its_records_are_fresh(
     job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert at_work_elsewhere(records, [job]) == [job]
-        monkeypatch.setattr(liveness, "FRESH", timedelta(0))
+        monkeypatch.setattr(liveness, "RECORD_AGE", timedelta(0))
         assert at_work_elsewhere(records, [job]) == []
 
 
 def test_a_server_that_does_not_answer_says_no_more_than_none(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liveness, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(liveness, "REQUEST_TIMEOUT", 1.0)
     job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         assert at_work_elsewhere(records, [job]) == [job]
@@ -144,7 +144,7 @@ class TestOnAServer:
     async def test_a_far_run_is_at_work_while_its_heart_beats(
         self, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(liveness, "BEGINNING", timedelta(0))
+        monkeypatch.setattr(liveness, "STARTUP_GRACE", timedelta(0))
         run_id = await to_thread(self.far_run, Running())
         job = self.far_job(records, run_id)
         assert await to_thread(at_work_elsewhere, records, [job]) == []

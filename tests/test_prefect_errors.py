@@ -185,7 +185,7 @@ def test_a_server_that_hangs_is_named() -> None:
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefect_client, "MOST_SECONDS", 0.3)
+    monkeypatch.setattr(prefect_client, "MAX_SECONDS", 0.3)
     with (
         answering(200, "application/json", b" ", chunks=1000, pause=0.05),
         sync_client() as client,
@@ -195,7 +195,7 @@ def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_a_huge_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefect_client, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(prefect_client, "MAX_BYTES", 1_000_000)
     with answering(200, "application/json", b" " * 100_000, chunks=1000):
         with sync_client() as client, pytest.raises(PrefectMisconfigured, match="larger than 1 MB"):
             check_server(client)

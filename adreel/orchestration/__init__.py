@@ -1,1 +1,1 @@
-"""What knows Prefect and is neither flow nor task: clients, runs, the task runner and liveness."""
+"""Code that knows Prefect and is neither flow nor task: clients, errors, runs, the task runner and liveness."""

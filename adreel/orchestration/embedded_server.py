@@ -1,4 +1,4 @@
-"""Prefect's embedded server, started with credentials of its own and with a reason for each failure.
+"""Start of Prefect's embedded server with credentials, and with a reason for each failure.
 
 Prefect's own start leaves the API open to every web page in a browser on this machine, restarts a server with an
 unusable database again and again, and hides its output.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from typing import BinaryIO
 
 import httpx
@@ -27,53 +28,32 @@ from prefect.settings import (
 
 from adreel.errors import PrefectMisconfigured, PrefectUnreachable
 
-LOOK_SECONDS = 0.1
-LEAST_SECONDS = 60.0
+POLL_SECONDS = 0.1
+MIN_STARTUP_TIMEOUT = 60.0
 """The first migration of a database takes 10 s, longer on a busy machine."""
-LAST_LINES = 8
-LONGEST_LINE = 300
+MAX_LINES = 8
+MAX_LINE_LENGTH = 300
 
 
 def start_embedded_server() -> None:
-    """Start the server that Prefect's clients use where PREFECT_API_URL is not set; once for this process.
+    """Start the server that Prefect's clients use if PREFECT_API_URL is not set; once per process.
 
-    Raises PrefectUnreachable with the end of its output if it does not start.
+    PrefectUnreachable, with the end of the server's output, if it does not start.
     """
     from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415 - takes seconds
 
     server = SubprocessASGIServer()
     if server.running:
         return
-    _require_credentials()
-    server.port = _free_port()
-    with tempfile.TemporaryFile() as output:
-        server.server_process = process = _start(server.port, output)
-        server.running = True
-        atexit.register(server.stop)
-        try:
-            _wait(f"{server.api_url}/health", process, output)
-        except BaseException:
-            server.stop()
-            raise
-
-
-def _require_credentials() -> None:
     # Web pages in a browser on this machine can send requests to loopback.
     credentials = PREFECT_API_AUTH_STRING.value() or f"adreel:{secrets.token_urlsafe(32)}"
     os.environ["PREFECT_API_AUTH_STRING"] = os.environ["PREFECT_SERVER_API_AUTH_STRING"] = credentials
     refresh_global_settings_context()
-
-
-def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _start(port: int, output: BinaryIO) -> "subprocess.Popen[bytes]":
-    folder = str(prefect.__module_path__.parent)
-    app = ["--app-dir", folder, "--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
-    address = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+        server.port = probe.getsockname()[1]
+    app = ["--app-dir", str(prefect.__module_path__.parent), "--factory", "prefect.server.api.server:create_app"]
+    address = ["--host", "127.0.0.1", "--port", str(server.port), "--log-level", "error"]
     environment = {
         **os.environ,
         "PREFECT_UI_ENABLED": "0",
@@ -83,37 +63,43 @@ def _start(port: int, output: BinaryIO) -> "subprocess.Popen[bytes]":
         # The output is not printed. Its end becomes the reason if the server does not start.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
     }
-    return subprocess.Popen(  # noqa: S603 - Prefect's own server
-        # -P keeps modules of the current folder out of the server.
-        [sys.executable, "-P", "-m", "uvicorn", *app, *address],
-        env=environment,
-        stdout=output,
-        stderr=output,
-    )
+    with tempfile.TemporaryFile() as output:
+        server.server_process = process = subprocess.Popen(  # noqa: S603 - Prefect's own server
+            # -P keeps modules of the current folder out of the server.
+            [sys.executable, "-P", "-m", "uvicorn", *app, "--lifespan", "on", *address],
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+        server.running = True
+        atexit.register(server.stop)
+        try:
+            _wait_until_healthy(f"{server.api_url}/health", process, output)
+        except BaseException:
+            server.stop()
+            raise
 
 
-def _wait(url: str, process: "subprocess.Popen[bytes]", output: BinaryIO) -> None:
-    seconds = max(LEAST_SECONDS, float(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()))
-    deadline = time.monotonic() + seconds
+def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", output: BinaryIO) -> None:
+    timeout = max(MIN_STARTUP_TIMEOUT, float(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()))
+    deadline = time.monotonic() + timeout
     with httpx.Client(trust_env=False, timeout=5) as client:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise _failure(f"ended with exit code {process.returncode}", output)
-            try:
+            with suppress(httpx.HTTPError):
                 if client.get(url).is_success:
                     return
-            except httpx.HTTPError:
-                pass
-            time.sleep(LOOK_SECONDS)
-    raise _failure(f"did not answer within {seconds:g} s", output)
+            time.sleep(POLL_SECONDS)
+    raise _failure(f"did not answer within {timeout:g} s", output)
 
 
 def _failure(what: str, output: BinaryIO) -> PrefectUnreachable:
     output.seek(0)
     text = output.read().decode(errors="replace")
-    lines = [line.rstrip()[:LONGEST_LINE] for line in text.splitlines() if line.strip()][-LAST_LINES:]
+    lines = [line.rstrip()[:MAX_LINE_LENGTH] for line in text.splitlines() if line.strip()][-MAX_LINES:]
     reason = f"Prefect's embedded server {what}"
-    end = "\n  ".join(["the end of its output:", *lines]) if lines else "it has said nothing"
+    end = "\n  ".join(["the end of its output:", *lines]) if lines else "it printed nothing"
     home = PREFECT_HOME.value()
     if re.search(r"Can't locate revision|No such revision", text):
         advice = f"{home} is of a newer Prefect: set PREFECT_HOME to another folder, or install that version"

@@ -1,4 +1,4 @@
-"""Conversion of all errors of Prefect's client to PrefectUnreachable or PrefectMisconfigured, with advice.
+"""Conversion of errors of Prefect's client to PrefectUnreachable or PrefectMisconfigured, with advice.
 
 Prefect's client raises errors of httpx, pydantic and json, its own errors and plain RuntimeErrors. This module does not
 import Prefect at its top, because that import fails if one of Prefect's settings is wrong.
@@ -48,7 +48,7 @@ def explain(error: Exception) -> PrefectUnreachable | None:
     if isinstance(error, PrefectUnreachable):
         found = error
     elif isinstance(error, httpx.HTTPStatusError):
-        found = _refused(error.response)
+        found = _from_response(error.response)
     elif isinstance(error, json.JSONDecodeError):
         found = _not_prefect(error.doc)
     elif isinstance(error, RecursionError):
@@ -96,7 +96,7 @@ def address() -> str:
     return re.sub(r"//[^/@]*@", "//***@", url)
 
 
-def _refused(response: httpx.Response) -> PrefectUnreachable:
+def _from_response(response: httpx.Response) -> PrefectUnreachable:
     status, said = response.status_code, _said(response)
     kind: type[PrefectUnreachable] = PrefectMisconfigured
     what = f"Prefect at {address()}"
@@ -181,7 +181,11 @@ def _unreachable(error: Exception) -> PrefectUnreachable:
     reason = _shown(str(error)) or type(error).__name__
     if isinstance(error, httpx.TimeoutException | TimeoutError):
         return PrefectUnreachable(f"Prefect at {address()} does not answer in time ({type(error).__name__})", START_IT)
-    if tls := _tls_error(error):
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        tls = _shown(str(cause.reason or cause))
         advice = "name its authority in PREFECT_API_SSL_CERT_FILE, or correct PREFECT_API_URL"
         if "CERTIFICATE" not in tls:
             advice = "if it is plain http, begin PREFECT_API_URL with http://"
@@ -189,14 +193,6 @@ def _unreachable(error: Exception) -> PrefectUnreachable:
     if isinstance(error, httpx.TooManyRedirects | httpx.DecodingError):
         return PrefectMisconfigured(f"{address()} answers, but not as Prefect's API does ({reason})", USE_THE_API)
     return PrefectUnreachable(f"Prefect at {address()} does not answer ({reason})", START_IT)
-
-
-def _tls_error(error: BaseException | None) -> str:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return _shown(str(error.reason or error))
-        error = error.__cause__ or error.__context__
-    return ""
 
 
 def _title(page: str) -> str:

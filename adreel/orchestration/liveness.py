@@ -1,4 +1,4 @@
-"""Detection of jobs with a live run. A second run beside it would only double the polls."""
+"""Detection of jobs with a live run. A second run of a job would only double the polls."""
 
 import asyncio
 import logging
@@ -9,12 +9,13 @@ from adreel.errors import AdreelError
 from adreel.models.takes import Job, utc_now
 from adreel.records import Records
 
-FRESH = timedelta(seconds=60)
-SILENCE = timedelta(seconds=90)
-"""Three heartbeats: a run without a sign of life for so long counts as dead."""
-BEGINNING = timedelta(seconds=90)
-"""Grace period of a new run before its first heartbeat."""
-PATIENCE_SECONDS = 10.0
+RECORD_AGE = timedelta(seconds=60)
+"""Without Prefect, a run counts as live for so long after its last write."""
+HEARTBEAT_AGE = timedelta(seconds=90)
+"""Three heartbeats. A run without one for so long counts as dead."""
+STARTUP_GRACE = timedelta(seconds=90)
+"""Time of a new run before its first heartbeat."""
+REQUEST_TIMEOUT = 10.0
 
 log = logging.getLogger("adreel.jobs")
 
@@ -23,23 +24,19 @@ def at_work_elsewhere(records: Records, jobs: list[Job], own_run: str = "") -> l
     """Return the jobs with a live run, judged by its process or its heartbeats; in doubt a job counts as free."""
     others = [job for job in jobs if job.runner and job.ended_at is None and job.run_id != own_run]
     alive = {job.job_id: job.runner.is_alive for job in others if job.runner}
-    far = [job for job in others if alive[job.job_id] is None]
-    if far:
-        alive |= _alive_far_away(records, far)
+    if remote := [job for job in others if alive[job.job_id] is None]:
+        try:
+            live = asyncio.run(_live_runs({job.run_id for job in remote}))
+        except Exception as error:
+            log.info("can't ask Prefect which runs are alive: %s", error or type(error).__name__)
+            live = None
+        for job in remote:
+            alive[job.job_id] = _is_fresh(records, job) if live is None else job.run_id in live
     return [job for job in others if alive[job.job_id]]
 
 
-def _alive_far_away(records: Records, jobs: list[Job]) -> dict[str, bool]:
-    try:
-        live = asyncio.run(_live_runs({job.run_id for job in jobs}))
-    except Exception as error:
-        log.info("Prefect can't be asked which runs are alive: %s", error or type(error).__name__)
-        live = None
-    return {job.job_id: _is_fresh(records, job) if live is None else job.run_id in live for job in jobs}
-
-
 async def _live_runs(run_ids: set[str]) -> set[str] | None:
-    """Return the runs with a recent sign of life; None without a Prefect server."""
+    """Return the runs with a recent heartbeat or start; None without a Prefect server."""
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - seconds, and rarely needed
     from prefect.client.schemas.filters import (  # noqa: PLC0415
         FlowRunFilter,
@@ -52,25 +49,25 @@ async def _live_runs(run_ids: set[str]) -> set[str] | None:
 
     if not PREFECT_API_URL.value():
         return None
-    # Clocks of workers may be fast.
-    since, until = utc_now() - SILENCE, utc_now() + SILENCE
+    # The clocks of workers may be fast.
+    since, until = utc_now() - HEARTBEAT_AGE, utc_now() + HEARTBEAT_AGE
     heartbeats = {
         "occurred": {"since": since.isoformat(), "until": until.isoformat()},
         "event": {"name": ["prefect.flow-run.heartbeat"]},
         "resource": {"id": [f"prefect.flow-run.{run_id}" for run_id in run_ids]},
     }
-    async with asyncio.timeout(PATIENCE_SECONDS), get_client() as client:
-        answer = await client.request(
+    async with asyncio.timeout(REQUEST_TIMEOUT), get_client() as client:
+        response = await client.request(
             "POST", "/events/count-by/{countable}", path_params={"countable": "resource"}, json={"filter": heartbeats}
         )
-        heard = {count["value"].rpartition(".")[2] for count in answer.json()}
-        at_work = FlowRunFilter(
+        with_heartbeat = {count["value"].rpartition(".")[2] for count in response.json()}
+        running = FlowRunFilter(
             id=FlowRunFilterId(any_=[UUID(run_id) for run_id in run_ids]),
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])),
         )
-        runs = await client.read_flow_runs(flow_run_filter=at_work)
-    began_lately = {str(run.id) for run in runs if run.state and run.state.timestamp > utc_now() - BEGINNING}
-    return {str(run.id) for run in runs} & (heard | began_lately)
+        runs = await client.read_flow_runs(flow_run_filter=running)
+    new = {str(run.id) for run in runs if run.state and run.state.timestamp > utc_now() - STARTUP_GRACE}
+    return {str(run.id) for run in runs} & (with_heartbeat | new)
 
 
 def _is_fresh(records: Records, job: Job) -> bool:
@@ -79,4 +76,4 @@ def _is_fresh(records: Records, job: Job) -> bool:
         takes = [records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios]
     except AdreelError:
         return False
-    return any(take.updated_at > utc_now() - FRESH for take in takes if take)
+    return any(take.updated_at > utc_now() - RECORD_AGE for take in takes if take)

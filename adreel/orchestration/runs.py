@@ -1,4 +1,4 @@
-"""Starts runs through Prefect's API: in this process, or of a deployment, for a worker to carry out.
+"""Starts flow runs through Prefect's API: in this process, or as runs of a deployment for a worker.
 
 Either way the run has its id before it begins.
 """
@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Self
 from uuid import UUID
 
@@ -22,20 +21,19 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, Pending
 
 from adreel.errors import InputError, PrefectUnreachable
-from adreel.orchestration.client import sync_client
+from adreel.orchestration.client import RenewingClient, sync_client
 from adreel.orchestration.embedded_server import start_embedded_server
 from adreel.orchestration.errors import check_server, is_missing, prefect_errors
-from adreel.orchestration.renewed_client import RenewedClient
 
 __all__ = ["PrefectUnreachable", "Run", "Runs", "Slice", "run_here", "start_slices"]
 
-PATIENCE = 10.0
-"""Seconds for one question to Prefect, with the repeats that its client makes."""
+REQUEST_TIMEOUT = 10.0
+"""Seconds for one request to Prefect, including the retries of its client."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A flow run, as far as Prefect is asked for it."""
+    """The state and parameters of a flow run."""
 
     run_id: str
     parameters: dict[str, Any]
@@ -46,7 +44,7 @@ class Run:
 
     @classmethod
     def of(cls, run: FlowRun) -> Self:
-        """Read one from Prefect's answer."""
+        """Convert a response of Prefect."""
         state = run.state
         return cls(
             run_id=str(run.id),
@@ -61,13 +59,13 @@ class Run:
 class Runs:
     """Starts, reads and cancels the runs of the deployments, on the server at PREFECT_API_URL.
 
-    Every question ends within PATIENCE seconds: PrefectUnreachable then, or if Prefect's answer is of no use.
+    Raises PrefectUnreachable if a response is late or can't be used.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, timeout: float = REQUEST_TIMEOUT) -> None:
         if not PREFECT_API_URL.value():
             raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers carry the jobs out")
-        self._client = RenewedClient(patience)
+        self._client = RenewingClient(timeout)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -77,7 +75,7 @@ class Runs:
         await self._client.__aexit__(*error)
 
     async def start(self, deployment: str, parameters: dict[str, Any], *, key: str, labels: dict[str, str]) -> Run:
-        """Create a run of a deployment; an earlier one of the same key is returned as it is."""
+        """Create a run of a deployment, or return the earlier run with the same idempotency key."""
 
         async def create(client: PrefectClient) -> FlowRun:
             found = await client.read_deployment_by_name(deployment)
@@ -89,41 +87,45 @@ class Runs:
             )
 
         with prefect_errors(f"start {deployment}"):
-            return Run.of(await self._client.ask(create))
+            return Run.of(await self._client.request(create))
 
     async def find(self, key: str) -> Run | None:
-        """Return the run that was created under a key."""
+        """Return the run with an idempotency key."""
         of_key = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
         with prefect_errors("find a run"):
-            found = await self._client.ask(lambda client: client.read_flow_runs(flow_run_filter=of_key, limit=1))
+            found = await self._client.request(lambda client: client.read_flow_runs(flow_run_filter=of_key, limit=1))
         return Run.of(found[0]) if found else None
 
     async def read(self, run_id: str) -> Run | None:
         """Return a run, or None if Prefect knows none of that id."""
-        if (uuid := _uuid(run_id)) is None:
+        try:
+            uuid = UUID(run_id)
+        except ValueError:
+            return None
+        if str(uuid) != run_id:
             return None
         with prefect_errors("read a run"):
             try:
-                return Run.of(await self._client.ask(lambda client: client.read_flow_run(uuid)))
+                return Run.of(await self._client.request(lambda client: client.read_flow_run(uuid)))
             except ObjectNotFound as error:
                 if is_missing(error):
                     return None
                 raise
 
     async def cancel(self, run_id: str) -> None:
-        """Ask Prefect to end a run; its worker does so, unless it was never begun."""
+        """Ask Prefect to cancel a run. The worker ends a run that has begun."""
         with prefect_errors("cancel a run"):
-            await self._client.ask(lambda client: client.set_flow_run_state(UUID(run_id), Cancelling()))
+            await self._client.request(lambda client: client.set_flow_run_state(UUID(run_id), Cancelling()))
 
     async def check(self) -> None:
         """Raise PrefectUnreachable unless Prefect answers."""
         with prefect_errors("tell whether Prefect is well"):
-            (await self._client.ask(lambda client: client.hello())).json()
+            (await self._client.request(lambda client: client.hello())).json()
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The run that makes a part of a campaign."""
+    """The run of one part of a campaign."""
 
     part: int
     run_id: str
@@ -131,7 +133,7 @@ class Slice:
 
 
 def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
-    """Start a run of `generate-campaign` for each part of a campaign, but for those that have not ended yet."""
+    """Start a run of `generate-campaign` for each part of a campaign, except parts whose run has not ended yet."""
     if not PREFECT_API_URL.value():
         raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers make the slices")
     tag = f"campaign:{parameters['campaign']}"
@@ -149,20 +151,12 @@ def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
     return slices
 
 
-def _uuid(text: str) -> UUID | None:
-    try:
-        uuid = UUID(text)
-    except ValueError:
-        return None
-    return uuid if str(uuid) == text else None
-
-
 def run_here(
     flow: Flow[..., Any], parameters: dict[str, Any], watch: Callable[[str], AbstractContextManager[None]]
 ) -> State[Any]:
-    """Run a flow in this process and return its final state; `watch` is entered with its id for that time.
+    """Run a flow in this process and return its final state; `watch` is entered with the run's id meanwhile.
 
-    Uses the server at PREFECT_API_URL, else Prefect's embedded one.
+    Uses the server at PREFECT_API_URL, or Prefect's embedded server.
     """
     with prefect_errors(), _shielded_server(), get_client(sync_client=True) as client:
         check_server(client)
@@ -174,10 +168,10 @@ def run_here(
 
 @contextmanager
 def _shielded_server() -> Iterator[None]:
-    """Start the embedded server so that it outlives Ctrl-C and does not outlive this process.
+    """Start the embedded server so that it survives Ctrl-C and does not outlive this process.
 
-    A terminal sends Ctrl-C to every process of the group, and a server killed that way keeps the run waiting for
-    it for a minute; a SIGTERM would end this process before it has ended the server.
+    A terminal sends Ctrl-C to every process of the group. If it killed the server, the run would wait for the server
+    for a minute. A SIGTERM would end this process before it has ended the server.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -185,12 +179,8 @@ def _shielded_server() -> Iterator[None]:
             start_embedded_server()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    earlier = signal.signal(signal.SIGTERM, _leave)
+    earlier = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, earlier)
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)

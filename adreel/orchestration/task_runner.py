@@ -1,9 +1,8 @@
-"""A Prefect task runner that keeps every task of a flow on one event loop.
+"""A Prefect task runner that runs all tasks of a flow on one event loop.
 
-Prefect's own thread pool gives each async task a thread, an event loop and an API client of its own, so that no
-connection can be shared, and cancelling waits for the threads. Here one background thread runs one loop with one API
-client open on it, and every task is a plain `asyncio.Task`: many are cheap, and cancelling raises `CancelledError`
-inside each.
+Prefect's own thread pool gives each async task a thread, an event loop and an API client, so tasks can't share a
+connection, and cancelling waits for the threads. Here one background thread runs one loop with one API client. Each
+task is a plain `asyncio.Task`: many are cheap, and cancelling raises `CancelledError` inside each.
 """
 
 import asyncio
@@ -25,8 +24,8 @@ from prefect.utilities.collections import visit_collection
 from adreel.orchestration.threads import LeavableThreads
 
 OPENING_SECONDS = 120.0
-# A cancelled run has to be over within 10 s. Prefect's worker looks for its end every 3 s and needs 2 s more to report
-# it: gone after 3 + 2 s is seen after 6 and told after 8. A scene writes its record and frees its slot in under one.
+# A cancelled run has to end within 10 s. Prefect's worker polls for its end every 3 s and needs 2 s more to report it:
+# an end after 3 + 2 s is seen after 6 s and reported after 8 s. A scene writes its record and frees its slot in 1 s.
 CANCEL_SECONDS = 3.0
 CLOSING_SECONDS = 2.0
 
@@ -34,7 +33,7 @@ CLOSING_SECONDS = 2.0
 class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
     """Run async tasks together on the event loop of one background thread.
 
-    Leaving the runner cancels the tasks that still run and gives them `cancel_timeout` seconds to clean up.
+    At exit the remaining tasks are cancelled, with `cancel_timeout` seconds to clean up.
     """
 
     def __init__(self, cancel_timeout: float = CANCEL_SECONDS) -> None:
@@ -43,7 +42,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         self._running: set[asyncio.Task[Any]] = set()
 
     def duplicate(self) -> Self:
-        """Return a new runner with the same time limit."""
+        """Return a new runner with the same timeout."""
         return type(self)(self._cancel_timeout)
 
     def submit(
@@ -53,7 +52,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         wait_for: Iterable[PrefectFuture[Any]] | None = None,
         dependencies: dict[str, set[RunInput]] | None = None,
     ) -> PrefectConcurrentFuture[Any]:
-        """Start an async task on the loop; from a task that runs there already, await the other task instead."""
+        """Start an async task on the loop. A task that runs there already awaits another task instead."""
         if not self._started:
             raise RuntimeError("The task runner must be started before submitting work.")
         if not task.isasync or task.isgenerator:
@@ -78,9 +77,18 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         running.add_done_callback(self._running.discard)
         # A context model is entered once: each task enters a copy, which holds the same client.
         with self._client.model_copy():
-            # The task engine waits for futures by blocking its thread, here the loop that is to finish them.
-            for upstream in _futures_in((call["parameters"], call["wait_for"])):
-                await _finished(upstream)
+            # The task engine waits for futures by blocking its thread, which here runs the loop that completes them.
+            upstream: list[PrefectFuture[Any]] = []
+
+            def collect(value: Any, context: dict[str, Any]) -> Any:
+                if isinstance(value, PrefectFuture):
+                    upstream.append(value)
+                return value
+
+            inputs = (call["parameters"], call["wait_for"])
+            visit_collection(inputs, visit_fn=collect, return_data=False, max_depth=-1, context={})
+            for future in upstream:
+                await _completed(future)
             return await run_task_async(**call, return_type="state")
 
     def __enter__(self) -> Self:
@@ -103,18 +111,15 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
             async with AsyncClientContext() as client:
                 opened.set_result(client)
                 await self._closing.wait()
-                await self._cancel_running()
+                for task in self._running:
+                    task.cancel()
+                if self._running:
+                    await asyncio.wait(self._running, timeout=self._cancel_timeout)
         except Exception as error:
             if opened.done():
                 self.logger.exception("The API client of the tasks did not close.")
             else:
                 opened.set_exception(error)
-
-    async def _cancel_running(self) -> None:
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running, timeout=self._cancel_timeout)
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         self._loop.call_soon_threadsafe(self._closing.set)
@@ -133,23 +138,11 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         return hash(self._cancel_timeout)
 
 
-async def _finished(upstream: PrefectFuture[Any]) -> None:
+async def _completed(future: PrefectFuture[Any]) -> None:
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
-    def finish(_: PrefectFuture[Any]) -> None:
+    def wake(_: PrefectFuture[Any]) -> None:
         loop.call_soon_threadsafe(done.set)
 
-    upstream.add_done_callback(finish)
+    future.add_done_callback(wake)
     await done.wait()
-
-
-def _futures_in(inputs: Any) -> list[PrefectFuture[Any]]:
-    found: list[PrefectFuture[Any]] = []
-
-    def collect(value: Any, context: dict[str, Any]) -> Any:
-        if isinstance(value, PrefectFuture):
-            found.append(value)
-        return value
-
-    visit_collection(inputs, visit_fn=collect, return_data=False, max_depth=-1, context={})
-    return found

@@ -31,7 +31,7 @@ def relay(prefect: str) -> Iterator[tuple[Relay, str]]:
 
 def test_after_a_hang_under_many_requests_prefect_is_reached_again(records: Records, relay: tuple[Relay, str]) -> None:
     switch, url = relay
-    with patch("adreel.web.app.Runs", lambda: Runs(patience=3)), served(prefect=url) as api:
+    with patch("adreel.web.app.Runs", lambda: Runs(timeout=3)), served(prefect=url) as api:
         address = str(api.base_url).rstrip("/")
         assert api.get("/readyz").status_code == 200
         for _ in range(2):
