@@ -106,7 +106,7 @@ def test_the_ui_links_to_the_clips_where_browsers_find_them(
 def test_a_scene_that_waits_for_a_slot_says_so_until_it_has_one(
     runware: LocalRunware, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adreel.tasks.slots.TELL_SECONDS", 0.1)
+    monkeypatch.setattr("adreel.tasks.slots.NOTICE_SECONDS", 0.1)
     with get_client(sync_client=True) as client:
         client.update_global_concurrency_limit("runware", GlobalConcurrencyLimitUpdate(active_slots=4))
     waits = "Scene hook: waits for a slot of 'runware'"

@@ -83,7 +83,7 @@ async def test_slots_that_could_not_be_given_back_are_once_the_server_is_there_a
 ) -> None:
     ensure_limit(4)
     away = True
-    monkeypatch.setattr(slots, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(slots, "RETRY_SECONDS", 0.1)
 
     def client_of_a_restarting_server() -> PrefectClient:
         if away:
@@ -98,7 +98,7 @@ async def test_slots_that_could_not_be_given_back_are_once_the_server_is_there_a
         monkeypatch.setattr(slots, "get_client", client_of_a_restarting_server)
     assert await taken() == 2
     away = False
-    returning = slots._slots[asyncio.get_running_loop()][1]._returning
+    returning = slots._pools[asyncio.get_running_loop()][1]._releasing
     assert returning
     await asyncio.wait_for(returning, 60)
     assert await taken() == 0
@@ -125,7 +125,7 @@ async def test_the_slot_of_a_killed_run_is_taken_over_and_once_given_back_is_gon
 @pytest.mark.usefixtures("prefect")
 async def test_a_server_that_is_silent_does_not_hold_a_rendered_scene_up(monkeypatch: pytest.MonkeyPatch) -> None:
     # Prefect's client asks on for more than a minute, and the clip waited for it.
-    monkeypatch.setattr(slots, "GIVE_BACK_SECONDS", 0.1)
+    monkeypatch.setattr(slots, "RELEASE_TIMEOUT", 0.1)
     held = AsyncExitStack()
     await held.enter_async_context(runware_slot())
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -140,7 +140,7 @@ async def test_a_slot_that_is_granted_to_a_scene_that_is_being_cancelled_is_give
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ensure_limit(4)
-    granted, ask = asyncio.Event(), slots._ask
+    granted, ask = asyncio.Event(), slots._request_slots
 
     async def answered_late(size: int) -> UUID | None:
         lease = await ask(size)
@@ -152,7 +152,7 @@ async def test_a_slot_that_is_granted_to_a_scene_that_is_being_cancelled_is_give
         async with runware_slot():
             pass
 
-    monkeypatch.setattr(slots, "_ask", answered_late)
+    monkeypatch.setattr(slots, "_request_slots", answered_late)
     asking = asyncio.create_task(scene())
     async with asyncio.timeout(60):
         await granted.wait()
@@ -214,7 +214,7 @@ async def test_a_lease_that_the_server_has_forgotten_is_replaced(
         async with asyncio.timeout(60):
             while await active_slots() != 1:  # noqa: ASYNC110 - the server wakes nobody
                 await asyncio.sleep(0.05)
-        assert lease not in slots._slots[asyncio.get_running_loop()][block]._leases
+        assert lease not in slots._pools[asyncio.get_running_loop()][block]._leases
     assert await active_slots() == 0
 
 
