@@ -134,10 +134,12 @@ def _authentication(url: str) -> Finding:
 
 def _what_is_deployed(client: SyncPrefectClient) -> Iterator[Finding]:
     described = read_file()
-    there = {deployment.name for deployment in client.read_deployments()}
-    missing = [deployment["name"] for deployment in described if deployment["name"] not in there]
-    found = f"missing: {', '.join(missing)}" if missing else f"{len(described)} are there"
-    yield Finding("deployments", found, "adreel deploy" if missing else "")
+    there = {deployment.name: deployment.entrypoint for deployment in client.read_deployments()}
+    wrong = [f"{each['name']} is missing" for each in described if each["name"] not in there]
+    # Earlier versions had their flows outside the package, where an installed worker does not find them.
+    old = {each["entrypoint"].removeprefix("adreel.") for each in described}
+    wrong += [f"{name} has the entrypoint of an earlier version" for name in there if there[name] in old]
+    yield Finding("deployments", ", ".join(wrong) or f"{len(described)} are there", "adreel deploy" if wrong else "")
     try:
         limit = client.read_global_concurrency_limit_by_name(LIMIT)
         yield Finding("limit", f"{LIMIT} has {limit.limit} slots, {limit.active_slots} of them taken")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed, Pending
 
@@ -171,6 +172,17 @@ def test_a_bare_server_wants_a_deploy_a_worker_and_leases_on_disk(prefect: str) 
         found = findings()
         assert found["recovery"].is_well
     assert [found[what].is_well for what in ("Prefect", "deployments", "limit", "workers")] == [True] * 4
+
+
+def test_a_deployment_of_an_earlier_version_wants_a_deploy(prefect: str) -> None:
+    with get_client(sync_client=True) as client:
+        list(deploy(client, Settings()))
+        resume = client.read_deployment_by_name("resume/resume")
+        client.update_deployment(resume.id, DeploymentUpdate(entrypoint="flows.resume.resume"))
+        found = findings()["deployments"]
+        assert (found.found, found.advice) == ("resume has the entrypoint of an earlier version", "adreel deploy")
+        list(deploy(client, Settings()))
+        assert findings()["deployments"].is_well
 
 
 def test_a_run_that_nobody_carries_on_wants_a_recovery(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
