@@ -2,5 +2,5 @@
 
 from adreel.environment.proxies import bypass_loopback
 
-# A flow may also be called by a Python program, or run by Prefect's own worker.
+# A Python program or Prefect's own worker may call a flow too.
 bypass_loopback()

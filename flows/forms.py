@@ -1,8 +1,8 @@
-"""How parameters are shown in the forms of Prefect's UI.
+"""Schemas for the parameter forms of Prefect's UI.
 
-For a field that may be None a form first asks which of both it is to be, and shows the field after that. Here such a
-field is shown at once, and left empty for None. A plain dict is a field to paste JSON into; a model is one field for
-each of its own, which suits a few changes, and no whole session.
+For a field that may be None, a form first asks whether it is None, and shows the field only after that. Here such a
+field is shown at once, and an empty field means None. A plain dict becomes a field for JSON. A model becomes one field
+for each of its own, which suits a few changes but no whole session.
 """
 
 from typing import Annotated, Any, TypeVar
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class LeftEmpty:
-    """Marks a type whose form has no choice of None, nor have its fields."""
+    """Removes the choice of None from the form of a type and of its fields."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Return the schema that the form is made of."""
+        """Return the schema of the form."""
         schema = dict(handler.resolve_ref_schema(_without_none(handler(core))))
         if "properties" in schema:
             schema["properties"] = {name: _without_none(field) for name, field in schema["properties"].items()}
@@ -32,5 +32,5 @@ def _without_none(field: dict[str, Any]) -> dict[str, Any]:
     return kind | {name: value for name, value in field.items() if name not in {"anyOf", "default"}}
 
 
-# The form sends what it shows as the default, and the server would refuse null.
+# The form sends the default that it shows, and the server would refuse null.
 MayBeEmpty = Annotated[T | None, LeftEmpty(), Field(json_schema_extra={"default": {}})]

@@ -1,18 +1,19 @@
-"""The flow that generates an ad: the scenes of a session, side by side."""
+"""The flow that generates the scenes of an ad."""
 
 from typing import Annotated, Any
 
-from prefect import flow
+from prefect import flow, unmapped
+from prefect.futures import wait
 from prefect.runtime import flow_run
 
 from adreel.errors import InputError
-from adreel.flows.cancelling import end_cancelled, end_crashed
 from adreel.flows.forms import LeftEmpty, MayBeEmpty
-from adreel.flows.jobs import Outcome, run_job
+from adreel.flows.jobs import Outcome, job_run
+from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.documents import read_json
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
-from adreel.orchestration.task_runner import OneLoopTaskRunner
+from adreel.tasks.generate_scene import generate_scene
 
 ALL_FOUR = list(Scenario)
 
@@ -26,14 +27,7 @@ def _run_name() -> str:
         return str(flow_run.name)
 
 
-@flow(
-    name="generate-ad",
-    flow_run_name=_run_name,
-    task_runner=OneLoopTaskRunner(),
-    persist_result=False,
-    on_cancellation=[end_cancelled],
-    on_crashed=[end_crashed],
-)
+@flow(name="generate-ad", flow_run_name=_run_name, **FLOW_OPTIONS)
 def generate_ad(
     session_id: str = "",
     session: MayBeEmpty[dict[str, Any]] = None,
@@ -42,24 +36,29 @@ def generate_ad(
     """Generate the clips of an ad.
 
     Args:
-        session_id: The id of a stored session. Leave it empty to give a new one below.
-        session: A new session, whole, as JSON in place of {}; the command "adreel schema" explains its fields.
-        scenarios: The scenes to generate; all four if none is chosen.
+        session_id: The id of a stored session. Leave it empty to give a new session below.
+        session: A new session as JSON, in place of {}. The command "adreel schema" explains its fields.
+        scenarios: The scenes to generate. All four if none is chosen.
     """
     session_id, given = session_id.strip(), _unpacked(session)
     if bool(session_id) == bool(given):
         raise InputError("give either session_id, that of a stored session, or session, a new one as JSON: not both")
     new = parse_session(_with_id(given)) if given else None
-    return run_job(new.session_id if new else session_id, scenarios or None, new=new)
+    with job_run() as run:
+        job = run.start_job(new.session_id if new else session_id, scenarios or None, new=new)
+        with run.scenes_in_flight():
+            # `wait` returns when all scenes have ended. `result` would raise at the first failure.
+            wait(generate_scene.map(unmapped(job), job.scenarios))
+        return run.finish([(job, job.scenarios)])
 
 
 def _with_id(session: dict[str, Any]) -> dict[str, Any]:
-    # The same one whenever the run comes back.
+    # A retried run derives the same id.
     return {"session_id": f"ad-{str(flow_run.id)[-12:]}", **session}
 
 
 def _unpacked(session: dict[str, Any] | None) -> dict[str, Any]:
-    # A schedule keeps JSON as its form has sent it; only for a run that starts at once Prefect unpacks it.
+    # A schedule stores JSON as its form has sent it. Prefect unpacks it only for a run that starts at once.
     if not session or session.get("__prefect_kind") != "json":
         return session or {}
     found = read_json(session.get("value") or "{}", "session")

@@ -1,46 +1,42 @@
-"""The flow that generates many ads in one run, with a window of scenes in flight; each ad is a job of its own."""
+"""The flow that generates many ads in one run, with a window of scenes in flight. Each ad is a job of its own."""
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 from threading import BoundedSemaphore
 from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import Field
 
 from adreel.campaigns import Tally, campaign_name, check_sessions, left_out, read_sessions
 from adreel.errors import LONGEST_MESSAGE
-from adreel.flows.cancelling import end_cancelled, end_crashed
 from adreel.flows.jobs import open_records
+from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.api import State as AdState
 from adreel.models.runners import Runner, at_work
 from adreel.models.scenarios import Scenario
-from adreel.orchestration.task_runner import OneLoopTaskRunner
+from adreel.tasks.artifacts import show_table
 from adreel.tasks.campaign_ads import Batch, Campaign, campaign_ads
-from adreel.tasks.crash_reporter import last_will
+from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.credentials import load_settings
 from adreel.tasks.slots import ensure_limit
 from adreel.text import clean_text
 
 WINDOW = 200
-ADS_IN_A_TASK = 8
-"""Prefect's part of an ad, here and in its server, is shared by so many."""
-WAITING = 1 / 16
-"""Of a window: no more may wait for the rest of their task to find a place."""
-TELL_SECONDS = 10.0
+ADS_PER_TASK = 8
+"""Prefect's overhead for a task is shared by so many ads."""
+TASK_SHARE = 1 / 16
+"""Largest part of the window that one task may take."""
+REPORT_SECONDS = 10.0
 
 tallies: dict[str, Tally] = {}
-"""What has become of the campaigns that run in this process, by flow run."""
+"""Totals of the campaigns that run in this process, by flow run."""
 
 
 def _run_name() -> str:
@@ -49,14 +45,7 @@ def _run_name() -> str:
     return f"campaign-{campaign_name(given['source'], given.get('campaign') or '')}{part}"
 
 
-@flow(
-    name="generate-campaign",
-    flow_run_name=_run_name,
-    task_runner=OneLoopTaskRunner(),
-    persist_result=False,
-    on_cancellation=[end_cancelled],
-    on_crashed=[end_crashed],
-)
+@flow(name="generate-campaign", flow_run_name=_run_name, **FLOW_OPTIONS)
 def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     source: str,
     campaign: str = "",
@@ -70,9 +59,9 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     Args:
         source: A JSON Lines file of sessions (.jsonl), a folder of session files, or one file of products and
             variants: a path or URL for the worker.
-        campaign: What tells this campaign from another of the same sessions; the name of the source if empty.
-        window: How many scenes may be in flight at once; the slots of the limit "runware" bound it as well.
-        again: Buy anew what other jobs have bought of these sessions already.
+        campaign: The name that separates this campaign from others of the same sessions. Empty for the source's name.
+        window: Maximum number of scenes in flight. The slots of the limit "runware" bound it as well.
+        again: Also buy clips that other jobs have already bought for these sessions.
         part: Which slice of the sessions this run makes, from 1.
         parts: Into how many slices they are cut.
     """
@@ -80,95 +69,77 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     settings = asyncio.run(load_settings())
     tally = Tally(check_sessions(settings, source, part, parts))
     if others := left_out(settings, source):
-        get_run_logger().warning("not read, for these are no session files: %s", others)
+        get_run_logger().warning("ignored, because these are no session files: %s", others)
     run_id = str(flow_run.id)
-    made = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id))
+    shared = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id))
     ensure_limit(settings.concurrency)
-    with at_work(run_id), last_will(run_id, flow_run.run_count), _told(made) as tell:
+    with at_work(run_id), crash_reporter(run_id, flow_run.run_count):
+        tallies[run_id] = tally
+        progress = CampaignProgress(shared)
         gate = BoundedSemaphore(window)
         sessions = read_sessions(settings, source, part, parts)
-        while together := list(islice(sessions, _ads_in_a_task(window))):
+        ads_per_task = max(1, min(ADS_PER_TASK, int(window * TASK_SHARE / len(Scenario))))
+        while together := list(islice(sessions, ads_per_task)):
             for session in together:
-                _enter(gate, len(session.scenarios), tell)
-            batch = Batch(made, together, gate.release)
-            campaign_ads.submit(batch.name, batch.make).add_done_callback(partial(_end, batch))
-        _enter(gate, window, tell)
-    return _outcome(made)
+                _enter(gate, len(session.scenarios), progress)
+            batch = Batch(shared, together, gate.release)
+            campaign_ads.submit(batch.name, batch.make).add_done_callback(batch.end)
+        # The whole window is free once all tasks have ended.
+        _enter(gate, window, progress)
+        progress.report()
+    return _sum_up(shared)
 
 
-def _enter(gate: BoundedSemaphore, width: int, tell: "_Teller") -> None:
-    for _ in range(width):
-        while not gate.acquire(timeout=TELL_SECONDS):
-            tell()
-        tell()
+def _enter(gate: BoundedSemaphore, scenes: int, progress: "CampaignProgress") -> None:
+    for _ in range(scenes):
+        while not gate.acquire(timeout=REPORT_SECONDS):
+            progress.report_if_due()
+        progress.report_if_due()
 
 
-def _end(batch: Batch, _future: PrefectFuture[Any]) -> None:
-    batch.end()
+class CampaignProgress:
+    """Logs the totals of a campaign and shows them as a progress artifact, every few seconds."""
 
-
-def _ads_in_a_task(window: int) -> int:
-    return max(1, min(ADS_IN_A_TASK, int(window * WAITING / len(Scenario))))
-
-
-class _Teller:
-    """Logs how far a campaign is and shows it as a progress artifact, every few seconds."""
-
-    def __init__(self, made: Campaign) -> None:
-        self._made = made
+    def __init__(self, campaign: Campaign) -> None:
+        self._campaign = campaign
         self._artifact: UUID | None = None
-        self._told_at = time.monotonic()
+        self.report()
 
-    def __call__(self, *, now: bool = False) -> None:
-        """Tell, if it is time or has to be now."""
-        if not now and time.monotonic() - self._told_at < TELL_SECONDS:
-            return
-        self._told_at = time.monotonic()
-        tally = self._made.tally
+    def report_if_due(self) -> None:
+        """Report, unless that was done a moment ago."""
+        if time.monotonic() - self._reported_at >= REPORT_SECONDS:
+            self.report()
+
+    def report(self) -> None:
+        """Log the totals and update the artifact."""
+        self._reported_at = time.monotonic()
+        tally = self._campaign.tally
         get_run_logger().info("%s", tally)
+        percent = 100 * tally.done / max(tally.ads, 1)
         try:
-            self._show(100 * tally.done / max(tally.ads, 1))
+            if self._artifact is None:
+                description = f"Campaign {self._campaign.name}"
+                created = create_progress_artifact(percent, key="campaign-progress", description=description)
+                self._artifact = created if isinstance(created, UUID) else None
+            else:
+                update_progress_artifact(self._artifact, progress=percent)
         except Exception as error:
             get_run_logger().warning("progress can't be shown: %s", error)
 
-    def _show(self, percent: float) -> None:
-        if self._artifact is None:
-            description = f"Campaign {self._made.name}"
-            created = create_progress_artifact(percent, key="campaign-progress", description=description)
-            self._artifact = created if isinstance(created, UUID) else None
-        else:
-            update_progress_artifact(self._artifact, progress=percent)
 
-
-@contextmanager
-def _told(made: Campaign) -> Iterator[_Teller]:
-    tell = _Teller(made)
-    tallies[str(flow_run.id)] = made.tally
-    tell(now=True)
-    yield tell
-    tell(now=True)
-
-
-def _show_summary(made: Campaign, totals: dict[str, Any]) -> None:
-    rows = [{"what": name, "value": value} for name, value in totals.items()]
-    rows += [{"what": "failed", "value": failure} for failure in made.tally.failures]
-    try:
-        create_table_artifact(rows, key="campaign-summary", description=f"Campaign {made.name}: {made.tally}")
-    except Exception as error:
-        get_run_logger().warning("the summary can't be shown: %s", error)
-
-
-def _outcome(made: Campaign) -> dict[str, Any] | State[Any]:
-    tally = made.tally
+def _sum_up(campaign: Campaign) -> dict[str, Any] | State[Any]:
+    tally = campaign.tally
     totals = {
         "ads": tally.ads,
         **{f"ads {state}": tally.states[state] for state in AdState if tally.states[state]},
         **{f"scenes {state}": tally.scenes[state] for state in AdState if tally.scenes[state]},
         "cost": tally.money,
     }
-    _show_summary(made, totals)
+    rows = [{"what": name, "value": value} for name, value in totals.items()]
+    rows += [{"what": "failed", "value": failure} for failure in tally.failures]
+    description = f"Campaign {campaign.name}: {tally}"
+    show_table("campaign-summary", description, rows)
     if tally.states[AdState.COMPLETED] == tally.ads:
         return totals
     name = "Partial" if tally.scenes[AdState.COMPLETED] else "Failed"
-    message = "\n".join([f"Campaign {made.name}: {tally}", *tally.failures])
-    return Failed(name=name, message=clean_text(message, LONGEST_MESSAGE))
+    return Failed(name=name, message=clean_text("\n".join([description, *tally.failures]), LONGEST_MESSAGE))

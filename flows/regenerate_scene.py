@@ -1,31 +1,29 @@
-"""The flow that buys one scene anew; the other scenes and the earlier takes stay as they are."""
+"""The flow that buys a new take of one scene. Other scenes and earlier takes stay as they are."""
 
-from prefect import flow
+from prefect import flow, unmapped
+from prefect.futures import wait
 
-from adreel.flows.cancelling import end_cancelled, end_crashed
 from adreel.flows.forms import MayBeEmpty
-from adreel.flows.jobs import Outcome, run_job
+from adreel.flows.jobs import Outcome, job_run
+from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, refuse_local_file
-from adreel.orchestration.task_runner import OneLoopTaskRunner
+from adreel.tasks.generate_scene import generate_scene
 
 
-@flow(
-    name="regenerate-scene",
-    flow_run_name="ad-{session_id}-{scenario}",
-    task_runner=OneLoopTaskRunner(),
-    persist_result=False,
-    on_cancellation=[end_cancelled],
-    on_crashed=[end_crashed],
-)
+@flow(name="regenerate-scene", flow_run_name="ad-{session_id}-{scenario}", **FLOW_OPTIONS)
 def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[SceneChanges] = None) -> Outcome:
     """Buy a new take of one scene.
 
     Args:
         session_id: The id of a stored session.
-        scenario: The scene to buy anew.
-        changes: What this take shall have otherwise; an empty field stays as it is described, and so does the session.
+        scenario: The scene to buy again.
+        changes: Overrides for the new take. Empty fields keep the session's values, and the session does not change.
     """
     if changes is not None:
         refuse_local_file(changes.first_frame, f"scene {scenario}")
-    return run_job(session_id, [scenario], changes)
+    with job_run() as run:
+        job = run.start_job(session_id, [scenario], changes)
+        with run.scenes_in_flight():
+            wait(generate_scene.map(unmapped(job), job.scenarios))
+        return run.finish([(job, job.scenarios)])

@@ -1,25 +1,26 @@
 """The flow that resumes the open scenes of earlier jobs."""
 
 from prefect import flow
+from prefect.futures import wait
 
-from adreel.flows.cancelling import end_cancelled, end_crashed
-from adreel.flows.jobs import Outcome, resume_jobs
-from adreel.orchestration.task_runner import OneLoopTaskRunner
+from adreel.errors import AdreelError
+from adreel.flows.jobs import Outcome, job_run
+from adreel.flows.options import FLOW_OPTIONS
 from adreel.purchase.jobs import ALL
+from adreel.tasks.generate_scene import generate_scene
 
 
-@flow(
-    name="resume",
-    flow_run_name="resume-{target}",
-    task_runner=OneLoopTaskRunner(),
-    persist_result=False,
-    on_cancellation=[end_cancelled],
-    on_crashed=[end_crashed],
-)
+@flow(name="resume", flow_run_name="resume-{target}", **FLOW_OPTIONS)
 def resume(target: str = ALL) -> Outcome:
-    """Fetch what Runware has accepted, buy what it has not; failed attempts are repeated within ADREEL_ATTEMPTS.
+    """Download what Runware has accepted and buy what it has not. Failed attempts are repeated within ADREEL_ATTEMPTS.
 
     Args:
-        target: The id of a session or of a job, which is its run's id; all resumes everything that is open.
+        target: The id of a session, or of a job, which is its run's id. "all" resumes everything that is open.
     """
-    return resume_jobs(target)
+    broken: list[AdreelError] = []
+    with job_run() as run:
+        work = run.resume_jobs(target, broken)
+        if scenes := [(job, scenario) for job, scenarios in work for scenario in scenarios]:
+            with run.scenes_in_flight():
+                wait([generate_scene.submit(job, scenario) for job, scenario in scenes])
+        return run.finish(work, broken)

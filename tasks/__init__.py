@@ -1,1 +1,1 @@
-"""The Prefect tasks: retries, slots, names and artifacts round a plain call into adreel."""
+"""The Prefect tasks: retries, slots, names and artifacts around plain calls into adreel."""

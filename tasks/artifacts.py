@@ -1,4 +1,4 @@
-"""What a scene shows in Prefect's UI: a log line and a progress bar for each step, and its poster."""
+"""Artifacts in Prefect's UI: the progress and the poster of a scene, and the summary of a job."""
 
 import asyncio
 import base64
@@ -7,37 +7,43 @@ from logging import Logger, LoggerAdapter
 from typing import Any
 from uuid import UUID
 
-from prefect.artifacts import acreate_image_artifact, acreate_progress_artifact, aupdate_progress_artifact
+from prefect import get_run_logger
+from prefect.artifacts import (
+    acreate_image_artifact,
+    acreate_progress_artifact,
+    aupdate_progress_artifact,
+    create_table_artifact,
+)
 
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Take
-from adreel.records.views import video_url
+from adreel.records.views import JobView, video_url
 from adreel.settings import Settings
 from adreel.storage import Storage
 
 
 class SceneProgress:
-    """Logs each step at once, and keeps a progress artifact current without holding the scene up."""
+    """Logs each step of a scene and updates its progress artifact in the background."""
 
     def __init__(self, logger: "Logger | LoggerAdapter[Any]", scenario: Scenario) -> None:
         self._logger = logger
         self._scenario = scenario
-        self._latest: Take | None = None
-        self._waits_for = ""
+        self._take: Take | None = None
+        self._waiting_for = ""
         self._shown = (-1, "")
         self._artifact: UUID | None = None
         self._updating: asyncio.Task[None] | None = None
 
     def __call__(self, take: Take, text: str) -> None:
-        """Tell of a step."""
+        """Report a step."""
         self._logger.info("%s: %s (%d %%)", take.scenario, text, take.progress)
-        self._latest, self._waits_for = take, ""
+        self._take, self._waiting_for = take, ""
         self._start_update()
 
     def waits(self, what: str) -> None:
-        """Tell what the scene waits for, until its next step."""
+        """Report what the scene waits for until its next step."""
         self._logger.info("%s: waits for %s", self._scenario, what)
-        self._waits_for = what
+        self._waiting_for = what
         self._start_update()
 
     async def close(self) -> None:
@@ -50,26 +56,23 @@ class SceneProgress:
             self._updating = asyncio.create_task(self._update())
 
     async def _update(self) -> None:
-        while self._latest is not None and (wanted := (self._latest.progress, self._waits_for)) != self._shown:
-            take, self._shown = self._latest, wanted
+        while self._take and (latest := (self._take.progress, self._waiting_for)) != self._shown:
+            take, self._shown = self._take, latest
+            progress, waiting_for = latest
+            description = f"Scene {take.scenario}" + (f": waits for {waiting_for}" if waiting_for else "")
             try:
-                await self._show(take, *wanted)
+                if self._artifact is None:
+                    key = artifact_key(take, "progress")
+                    created = await acreate_progress_artifact(progress, key=key, description=description)
+                    self._artifact = created if isinstance(created, UUID) else None
+                else:
+                    await aupdate_progress_artifact(self._artifact, progress=progress, description=description)
             except Exception as error:
                 self._logger.warning("progress can't be shown: %s", error)
 
-    async def _show(self, take: Take, progress: int, waits_for: str) -> None:
-        description = f"Scene {take.scenario}" + (f": waits for {waits_for}" if waits_for else "")
-        if self._artifact is None:
-            created = await acreate_progress_artifact(
-                progress=progress, key=artifact_key(take, "progress"), description=description
-            )
-            self._artifact = created if isinstance(created, UUID) else None
-        else:
-            await aupdate_progress_artifact(artifact_id=self._artifact, progress=progress, description=description)
-
 
 async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
-    """Show a stored take's poster; the picture travels in the artifact, so no server has to be up to see it."""
+    """Show a stored take's poster. The artifact contains the picture, so no server is needed to view it."""
     if take.clip is None or take.clip.poster is None:
         return
     picture = await asyncio.to_thread(storage.read, take.clip.poster)
@@ -83,5 +86,40 @@ async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
 
 
 def artifact_key(take: Take, kind: str) -> str:
-    """Return an artifact's key: lower case, digits and dashes, as Prefect wants it."""
+    """Return an artifact's key of lower case, digits and dashes, as Prefect requires."""
     return re.sub(r"[^a-z0-9]+", "-", f"{kind}-{take.session_id}-{take.scenario}".lower()).strip("-")
+
+
+def show_table(key: str, description: str, rows: list[dict[str, Any]]) -> None:
+    """Show a table artifact of a flow run. A failure is logged: the records hold the same facts."""
+    try:
+        create_table_artifact(rows, key=key, description=description)
+    except Exception as error:
+        get_run_logger().warning("the summary can't be shown: %s", error)
+
+
+def show_job_summary(settings: Settings, view: JobView) -> None:
+    """Show a job's scenes and cost as a table, with links to the clips."""
+    urls = {scene.scenario: settings.openable(scene.video_url) for scene in view.scenes}
+    rows = [
+        {
+            "scene": scene.scenario.value,
+            "state": scene.status.value,
+            "seconds": scene.duration,
+            "cost": _money(scene.cost),
+            "take": scene.take,
+            "error": scene.error or "",
+            "clip": urls[scene.scenario] or scene.location or "",
+        }
+        for scene in view.scenes
+    ]
+    known = [scene.cost for scene in view.scenes if scene.cost is not None]
+    cost = f"at least {_money(sum(known))}" if view.cost is None and known else _money(view.cost)
+    # Prefect's UI renders links in a description; in table cells only its older version does.
+    links = ", ".join(f"[{scenario}]({url})" for scenario, url in urls.items() if url)
+    clips = f". Clips: {links}" if links else ""
+    show_table("job-summary", f"Session {view.session_id}: {view.overall_status}, {cost}{clips}", rows)
+
+
+def _money(cost: float | None) -> str:
+    return "cost unknown" if cost is None else f"USD {cost:.2f}"

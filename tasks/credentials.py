@@ -1,4 +1,4 @@
-"""The settings as a run sees them: the key may also lie in a Prefect Secret block."""
+"""The settings of a run, whose key may be in a Prefect Secret block."""
 
 from prefect.blocks.system import Secret
 
@@ -8,9 +8,9 @@ BLOCK = "runware-api-key"
 
 
 async def load_settings() -> Settings:
-    """Read the settings, and the key from the block `runware-api-key` if the environment does not mention one.
+    """Load the settings, with the key of the block `runware-api-key` if RUNWARE_API_KEY is not set.
 
-    A RUNWARE_API_KEY that is set but empty means "no key": the local Runware, and no look at the block.
+    An empty RUNWARE_API_KEY means "no key": the emulator renders, and the block is not read.
     """
     settings = Settings.load()
     if "runware_api_key" in settings.model_fields_set:

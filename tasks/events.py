@@ -1,6 +1,6 @@
-"""What Prefect's events tell other systems: a scene is stored or has failed, a job has finished.
+"""Prefect events for other systems: a scene is stored or has failed, a job has finished.
 
-An event is a notice: nothing waits for it, and nothing is lost with it, since the records say the same.
+An event is a notification. Nothing waits for it, and the records hold the same facts.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from adreel.records.views import JobView, video_url
 
 
 def scene_stored(records: Records, take: Take) -> None:
-    """Tell that a clip is home: where it is, how long it is, what it cost."""
+    """Emit `adreel.scene.stored` with the clip's location, duration and cost."""
     clip = take.clip
     emit_event(
         "adreel.scene.stored",
-        _scene(take.session_id, take.scenario),
-        # Told once, however often a run comes back to a stored take.
+        _resource(take.session_id, take.scenario),
+        # The same id each time, so that a resumed run does not repeat the event.
         id=take.attempts[-1].uuid,
         payload={
             **_ids(take.session_id, take.scenario, take.job_id),
@@ -33,14 +33,14 @@ def scene_stored(records: Records, take: Take) -> None:
 
 
 def scene_failed(job: Job, scenario: Scenario, error: BaseException) -> None:
-    """Tell that a job has ended without a scene, and why."""
+    """Emit `adreel.scene.failed` with the reason."""
     problem = Problem.of(error)
     payload = {**_ids(job.session_id, scenario, job.job_id), "code": problem.code, "error": problem.message}
-    emit_event("adreel.scene.failed", _scene(job.session_id, scenario), payload=payload)
+    emit_event("adreel.scene.failed", _resource(job.session_id, scenario), payload=payload)
 
 
 def job_finished(view: JobView) -> None:
-    """Tell how a job has ended, with its scenes and its cost."""
+    """Emit `adreel.job.finished` with the state of each scene and the cost."""
     scenes = [
         {"scenario": scene.scenario, "status": scene.status, "video_url": scene.video_url, "error": scene.error}
         for scene in view.scenes
@@ -50,7 +50,7 @@ def job_finished(view: JobView) -> None:
     emit_event("adreel.job.finished", resource, payload={**payload, "cost": view.cost, "scenes": scenes})
 
 
-def _scene(session_id: str, scenario: Scenario) -> dict[str, str]:
+def _resource(session_id: str, scenario: Scenario) -> dict[str, str]:
     return {"prefect.resource.id": f"adreel.scene.{session_id}.{scenario.value}", "adreel.session": session_id}
 
 

@@ -1,4 +1,4 @@
-"""Retry policy of tasks, shared by scenes and the ads of a campaign."""
+"""Retry policy of the tasks and of the flows' own calls."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ T = TypeVar("T")
 logger = get_logger("adreel.retries")
 
 RETRY_DELAYS: list[float] = [2, 4, 8, 16, 30, 60]
-"""Two minutes in all, enough for a restart of a provider, a store or Prefect."""
+"""Two minutes in total, enough for a restart of a provider, a store or Prefect."""
 
 
 def may_pass(error: object) -> bool:
@@ -33,24 +33,31 @@ def is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> 
     return may_pass(state.data)
 
 
+TASK_OPTIONS: dict[str, Any] = {
+    "retries": len(RETRY_DELAYS),
+    "retry_delay_seconds": RETRY_DELAYS,
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": is_worth_retrying,
+    # The records are the truth. A cached result could only disagree with them.
+    "persist_result": False,
+}
+"""Options of each task that buys clips."""
+
+
 def is_last_try(error: Exception) -> bool:
     """Whether the task is not retried after this error."""
-    if not may_pass(error):
-        return True
     context = TaskRunContext.get()
-    return context is None or context.task_run.run_count > context.task.retries
+    return not may_pass(error) or context is None or context.task_run.run_count > context.task.retries
 
 
 def told_cleanly(error: Exception) -> Exception:
-    """Return an error with a clean text. PostgreSQL refuses states with a NUL, and Prefect retries for minutes."""
+    """Return an error with a clean message. PostgreSQL refuses states with a NUL, and Prefect retries for minutes."""
     text = str(error)
-    if is_clean(text):
-        return error
-    return AdreelError(f"{type(error).__name__}: {clean_text(text)}")
+    return error if is_clean(text) else AdreelError(f"{type(error).__name__}: {clean_text(text)}")
 
 
 def patiently(call: Callable[[], T], delays: Iterator[float]) -> T:
-    """Call a function of a flow, and retry it after each remaining delay while the storage is unavailable."""
+    """Call a function, and retry it after each remaining delay while the storage is unavailable."""
     for delay in delays:
         try:
             return call()
@@ -58,11 +65,3 @@ def patiently(call: Callable[[], T], delays: Iterator[float]) -> T:
             logger.warning("%s; again in %g s", error, delay)
             time.sleep(delay)
     return call()
-
-
-RETRIES: dict[str, Any] = {
-    "retries": len(RETRY_DELAYS),
-    "retry_delay_seconds": RETRY_DELAYS,
-    "retry_jitter_factor": 0.5,
-    "retry_condition_fn": is_worth_retrying,
-}

@@ -13,9 +13,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
 from adreel.errors import JobCancelled
-from adreel.flows.cancelling import end_cancelled
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.generate_campaign import generate_campaign
+from adreel.flows.options import end_cancelled
 from adreel.flows.resume import resume
 from adreel.models.api import State
 from adreel.models.runners import Runner

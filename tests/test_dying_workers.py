@@ -210,7 +210,7 @@ def test_sigterm_to_a_worker_leaves_its_slots_to_the_next_worker_which_carries_t
             until(lambda: active_slots() == 2, "the slot of what is rendered to be given back")
             first.send_signal(signal.SIGTERM)
             until(lambda: not processes_of(run_id), "the end of the run's processes")
-            # Its last will has said so, long before somebody misses its heartbeats.
+            # The crash reporter has said so, long before its heartbeats are missed.
             assert "The process of this run was killed." in messages(run_id)
         assert steps(records, run_id) == STEPS
         # What Runware has been sent is in flight still.

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LIMIT = 2
 ADS = ("ad-1", "ad-2", "ad-3")
-# A last will takes some seconds to act: what a killed run has sent has to be in flight by then.
+# The crash reporter takes some seconds. The clips of a killed run have to be in flight by then.
 RENDER_SECONDS = 12.0
 
 
@@ -101,7 +101,7 @@ def active_slots() -> int:
 
 
 def kill(run_id: UUID) -> None:
-    """Kill a run as `prefect worker` does at a SIGTERM: its last will is left to act."""
+    """Kill a run as `prefect worker` does at a SIGTERM: its crash reporter lives on."""
     for process in processes_of(run_id):
         with suppress(OSError):
             if b"adreel.tasks.crash_reporter" not in Path(f"/proc/{process}/cmdline").read_bytes():
