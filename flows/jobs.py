@@ -27,7 +27,6 @@ from adreel.records import Records
 from adreel.records.views import SceneView, job_view
 from adreel.service import store_new
 from adreel.settings import Settings
-from adreel.storage import Storage
 from adreel.tasks.artifacts import show_job_summary
 from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.events import job_finished
@@ -53,7 +52,7 @@ def open_records() -> tuple[Settings, Records]:
             f"ADREEL_STORAGE is {settings.storage!r}, which ends with a worker's run: give the worker an absolute path,"
             " such as $PWD/outputs, or a URL"
         )
-    return settings, Records(Storage.of(settings))
+    return settings, Records.of(settings)
 
 
 def survive_broken_output() -> None:

@@ -12,7 +12,6 @@ from adreel.orchestration.task_runner import OneLoopTaskRunner
 from adreel.purchase.jobs import ALL, end_jobs_of_run
 from adreel.records import Records
 from adreel.settings import Settings
-from adreel.storage import Storage
 
 FLOWS_OF_OTHER_JOBS = {"generate-campaign", "resume"}
 """Their jobs have ids of their own. The job of any other flow has the id of its run."""
@@ -23,7 +22,7 @@ def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) ->
     """End the jobs of a cancelled run. A job whose tasks had not started would look busy for ever."""
     run_id = str(flow_run.id)
     target = str((flow_run.parameters or {}).get("target", ALL)) if flow.name in FLOWS_OF_OTHER_JOBS else run_id
-    end_jobs_of_run(Records(Storage.of(Settings.load())), run_id, target)
+    end_jobs_of_run(Records.of(Settings.load()), run_id, target)
 
 
 def end_crashed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -12,7 +12,6 @@ from adreel.models.takes import Job
 from adreel.purchase.jobs import give_up, produce_scene
 from adreel.records import Records
 from adreel.records.views import scene_video
-from adreel.storage import Storage
 from adreel.tasks.artifacts import SceneProgress, show_poster
 from adreel.tasks.credentials import load_settings
 from adreel.tasks.events import scene_failed, scene_stored
@@ -24,7 +23,7 @@ from adreel.tasks.slots import runware_slot
 async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     """Buy one scene of a started job and store its clip; a stored take is returned at once."""
     logger, settings = get_run_logger(), await load_settings()
-    records = Records(Storage.of(settings))
+    records = Records.of(settings)
     progress = SceneProgress(logger, scenario)
     slot = partial(runware_slot, waits=progress.waits)
     try:

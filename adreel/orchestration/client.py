@@ -41,7 +41,7 @@ def async_client(**httpx_settings: Any) -> PrefectClient:
     """Return an asynchronous client of the server at PREFECT_API_URL with bounded responses."""
 
     async def bound(response: httpx.Response) -> None:
-        response.stream = _BoundedAsyncStream(response)
+        response.stream = _BoundedStream(response)
 
     return get_client(sync_client=False, httpx_settings=_with_hook(bound, httpx_settings))
 
@@ -51,11 +51,13 @@ def _with_hook(hook: Any, httpx_settings: dict[str, Any]) -> dict[str, Any]:
     return {"headers": {"Accept-Encoding": "identity"}, "event_hooks": {"response": [hook]}, **httpx_settings}
 
 
-class _Bounds:
+class _BoundedStream(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise httpx.DecodingError("it is compressed, which was not asked for", request=response.request)
-        self._request, self._stream = response.request, response.stream
+        # A stream of either kind, as the client is.
+        self._stream: Any = response.stream
+        self._request = response.request
         self._bytes, self._deadline = 0, time.monotonic() + MAX_SECONDS
 
     def _count(self, chunk: bytes) -> bytes:
@@ -66,26 +68,17 @@ class _Bounds:
             raise httpx.DecodingError(f"it does not end within {MAX_SECONDS:g} s", request=self._request)
         return chunk
 
-
-class _BoundedStream(_Bounds, httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
-        assert isinstance(self._stream, httpx.SyncByteStream)  # noqa: S101 - of a client that is not asynchronous
-        for chunk in self._stream:
-            yield self._count(chunk)
+        return map(self._count, self._stream)
 
-    def close(self) -> None:
-        assert isinstance(self._stream, httpx.SyncByteStream)  # noqa: S101
-        self._stream.close()
-
-
-class _BoundedAsyncStream(_Bounds, httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        assert isinstance(self._stream, httpx.AsyncByteStream)  # noqa: S101 - of an asynchronous client
         async for chunk in self._stream:
             yield self._count(chunk)
 
+    def close(self) -> None:
+        self._stream.close()
+
     async def aclose(self) -> None:
-        assert isinstance(self._stream, httpx.AsyncByteStream)  # noqa: S101
         await self._stream.aclose()
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from datetime import timedelta
-from uuid import UUID
 
 from adreel.errors import AdreelError
 from adreel.models.takes import Job, utc_now
@@ -38,13 +37,7 @@ def at_work_elsewhere(records: Records, jobs: list[Job], own_run: str = "") -> l
 async def _live_runs(run_ids: set[str]) -> set[str] | None:
     """Return the runs with a recent heartbeat or start; None without a Prefect server."""
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - seconds, and rarely needed
-    from prefect.client.schemas.filters import (  # noqa: PLC0415
-        FlowRunFilter,
-        FlowRunFilterId,
-        FlowRunFilterState,
-        FlowRunFilterStateType,
-    )
-    from prefect.client.schemas.objects import StateType  # noqa: PLC0415
+    from prefect.client.schemas.filters import FlowRunFilter  # noqa: PLC0415
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
     if not PREFECT_API_URL.value():
@@ -61,11 +54,8 @@ async def _live_runs(run_ids: set[str]) -> set[str] | None:
             "POST", "/events/count-by/{countable}", path_params={"countable": "resource"}, json={"filter": heartbeats}
         )
         with_heartbeat = {count["value"].rpartition(".")[2] for count in response.json()}
-        running = FlowRunFilter(
-            id=FlowRunFilterId(any_=[UUID(run_id) for run_id in run_ids]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])),
-        )
-        runs = await client.read_flow_runs(flow_run_filter=running)
+        running = {"id": {"any_": list(run_ids)}, "state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}}
+        runs = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(running))
     new = {str(run.id) for run in runs if run.state and run.state.timestamp > utc_now() - STARTUP_GRACE}
     return {str(run.id) for run in runs} & (with_heartbeat | new)
 

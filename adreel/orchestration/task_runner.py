@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from threading import Thread, current_thread
 from typing import Any, Self
+from uuid import UUID
 
 from prefect._internal.uuid7 import uuid7
 from prefect.client.schemas.objects import RunInput
@@ -60,17 +61,11 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         if current_thread() is self._thread:
             raise RuntimeError(f"Task {task.name!r} was submitted from a task on the same loop: await it instead.")
         task_run_id = uuid7()
-        call: dict[str, Any] = {
-            "task": task,
-            "task_run_id": task_run_id,
-            "parameters": parameters,
-            "wait_for": wait_for,
-            "dependencies": dependencies,
-        }
-        future = asyncio.run_coroutine_threadsafe(self._run(call), self._loop)
+        running = self._run(task, task_run_id, parameters=parameters, wait_for=wait_for, dependencies=dependencies)
+        future = asyncio.run_coroutine_threadsafe(running, self._loop)
         return PrefectConcurrentFuture(task_run_id=task_run_id, wrapped_future=future)
 
-    async def _run(self, call: dict[str, Any]) -> Any:
+    async def _run(self, task: Task[..., Any], task_run_id: UUID, **inputs: Any) -> Any:
         running = asyncio.current_task()
         assert running is not None  # noqa: S101 - a coroutine on a loop is in a task
         self._running.add(running)
@@ -85,11 +80,11 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
                     upstream.append(value)
                 return value
 
-            inputs = (call["parameters"], call["wait_for"])
-            visit_collection(inputs, visit_fn=collect, return_data=False, max_depth=-1, context={})
+            values = (inputs["parameters"], inputs["wait_for"])
+            visit_collection(values, visit_fn=collect, return_data=False, max_depth=-1, context={})
             for future in upstream:
                 await _completed(future)
-            return await run_task_async(**call, return_type="state")
+            return await run_task_async(task, task_run_id, **inputs, return_type="state")
 
     def __enter__(self) -> Self:
         super().__enter__()
