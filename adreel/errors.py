@@ -25,7 +25,7 @@ AdreelError
 │   ├── UnknownFailure       failed with a code that nobody has explained; a person decides
 │   └── TakeFailed           failed, and the attempts that the settings allow are used up
 ├── PrefectUnreachable       no usable answer of Prefect's server: trying again helps
-│   └── PrefectMisconfigured it wants other credentials, or PREFECT_API_URL leads to something else: a person has to act
+│   └── PrefectMisconfigured it rejects the credentials, or PREFECT_API_URL leads to something else: a person has to act
 └── StorageError             the storage can't be read or written
     ├── StorageUnavailable   the storage, for now: trying again helps and costs nothing
     └── BadRecord            a record that is truncated, foreign or too new

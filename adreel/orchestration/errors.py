@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 START_IT = "start it (prefect server start, or adreel up), or correct PREFECT_API_URL"
 USE_THE_API = "set PREFECT_API_URL to the address of Prefect's API, which ends in /api: http://localhost:4200/api"
+USE_THE_API_OF_SAME_VERSION = f"{USE_THE_API}; if it is one, install the same version of Prefect on both sides"
 SIGN_IN = "set PREFECT_API_AUTH_STRING to what the server has as PREFECT_SERVER_API_AUTH_STRING"
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def explain(error: Exception) -> PrefectUnreachable | None:
     elif isinstance(error, pydantic.ValidationError):
         found = _wrong_shape(error)
     elif isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        found = PrefectMisconfigured(f"PREFECT_API_URL is {address()!r}, no http:// or https:// URL", USE_THE_API)
+        found = PrefectMisconfigured(f"PREFECT_API_URL is {address()!r}, not an http:// or https:// URL", USE_THE_API)
     elif isinstance(error, httpx.HTTPError | TimeoutError):
         found = _unreachable(error)
     elif str(error).startswith("Failed to reach API") and isinstance(error.__cause__, Exception):
@@ -97,46 +98,36 @@ def address() -> str:
 
 
 def _from_response(response: httpx.Response) -> PrefectUnreachable:
-    status, said = response.status_code, _said(response)
-    kind: type[PrefectUnreachable] = PrefectMisconfigured
-    what = f"Prefect at {address()}"
+    server, status = f"Prefect at {address()}", response.status_code
+    said = f"(HTTP {status}{_said(response)})"
     if status == httpx.codes.UNAUTHORIZED:
-        reason, advice = f"{what} wants other credentials (HTTP 401)", SIGN_IN
-    elif status == httpx.codes.FORBIDDEN:
-        reason = f"{what}, or a proxy before it, refuses access (HTTP 403{said})"
+        return PrefectMisconfigured(f"{server} rejects the credentials (HTTP 401)", SIGN_IN)
+    if status == httpx.codes.FORBIDDEN:
         advice = f"{SIGN_IN}; for a proxy, PREFECT_CLIENT_CUSTOM_HEADERS"
-    elif status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
-        reason, advice = (
-            f"the proxy before {address()} wants a sign-in (HTTP 407)",
-            "correct HTTP_PROXY and HTTPS_PROXY",
-        )
-    elif status == httpx.codes.NOT_FOUND and not _is_of_prefect(response):
-        return _no_route(response)
-    elif status == httpx.codes.NOT_FOUND:
-        kind, reason = PrefectUnreachable, f"{what} has no such object (HTTP 404{said})"
-        advice = "adreel deploy makes what is missing"
-    elif status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        kind, reason = PrefectUnreachable, f"{what}, or a proxy before it, failed (HTTP {status}{said})"
-        advice = "look into its log"
-    else:
-        kind, reason = PrefectUnreachable, f"{what} refused {response.request.url.path} (HTTP {status}{said})"
-        advice = "install the same version of Prefect on both sides, if they differ"
-    return kind(reason, advice)
+        return PrefectMisconfigured(f"{server}, or a proxy before it, refuses access {said}", advice)
+    if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        advice = "correct HTTP_PROXY and HTTPS_PROXY"
+        return PrefectMisconfigured(f"the proxy before {address()} wants a sign-in (HTTP 407)", advice)
+    if status == httpx.codes.NOT_FOUND:
+        missing = PrefectUnreachable(f"{server} has no such object {said}", "adreel deploy creates what is missing")
+        return missing if _is_of_prefect(response) else _no_route(response)
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return PrefectUnreachable(f"{server}, or a proxy before it, failed {said}", "look into its log")
+    advice = "install the same version of Prefect on both sides, if they differ"
+    return PrefectUnreachable(f"{server} refused {response.request.url.path} {said}", advice)
 
 
 def _no_route(response: httpx.Response) -> PrefectMisconfigured:
     return PrefectMisconfigured(
-        f"{address()} knows no {response.request.url.path} (HTTP 404{_said(response)}), so it is no API of Prefect",
-        f"{USE_THE_API}; if it is one, install the same version of Prefect on both sides",
+        f"{address()} has no {response.request.url.path} (HTTP 404{_said(response)}), so it is not Prefect's API",
+        USE_THE_API_OF_SAME_VERSION,
     )
 
 
 def _is_of_prefect(response: httpx.Response) -> bool:
     # Unknown paths of Prefect's API get "Not Found", as on every server built on Starlette.
     body = _json(response)
-    return (
-        isinstance(body, dict) and (body.get("exception_message") or body.get("detail") or "Not Found") != "Not Found"
-    )
+    return isinstance(body, dict) and _reason(body, "Not Found") != "Not Found"
 
 
 def _json(response: httpx.Response) -> Any:
@@ -146,34 +137,34 @@ def _json(response: httpx.Response) -> Any:
         return None
 
 
+def _reason(body: dict[str, Any], default: object) -> object:
+    return body.get("exception_message") or body.get("detail") or default
+
+
 def _said(response: httpx.Response) -> str:
     """Return the reason in a response, after a colon."""
     if isinstance(body := _json(response), dict):
-        return f": {_shown(str(body.get('exception_message') or body.get('detail') or body))}"
+        return f": {_shown(str(_reason(body, body)))}"
     return f": {_title(text)}" if (text := response.text).lstrip().startswith("<") else ""
 
 
 def _not_prefect(content: str) -> PrefectMisconfigured:
     if content.lstrip().startswith("<"):
         return PrefectMisconfigured(
-            f"{address()} answers with a web page ({_title(content)}) in the place of Prefect's API",
+            f"{address()} answers with a web page ({_title(content)}) instead of Prefect's API",
             f"{USE_THE_API}; for a sign-in page before it, PREFECT_CLIENT_CUSTOM_HEADERS",
         )
-    return PrefectMisconfigured(f"{address()} answers, but not as Prefect's API does ({_shown(content)})", USE_THE_API)
+    return PrefectMisconfigured(f"{address()} answers, but not like Prefect's API ({_shown(content)})", USE_THE_API)
 
 
 def _wrong_shape(error: pydantic.ValidationError) -> PrefectMisconfigured:
-    what = "; ".join(
-        f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)[:3]
-    )
+    wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)[:3]]
+    what = _shown("; ".join(wrong))
     if error.title.endswith("Settings"):
-        return PrefectMisconfigured(
-            f"a setting of Prefect is wrong ({_shown(what)})",
-            "correct the variable PREFECT_..., or the profile in ~/.prefect/profiles.toml",
-        )
+        advice = "correct the variable PREFECT_..., or the profile in ~/.prefect/profiles.toml"
+        return PrefectMisconfigured(f"a setting of Prefect is wrong ({what})", advice)
     return PrefectMisconfigured(
-        f"{address()} answers, but not as Prefect's API does (no {error.title}: {_shown(what)})",
-        f"{USE_THE_API}; if it is one, install the same version of Prefect on both sides",
+        f"{address()} answers, but not like Prefect's API (no {error.title}: {what})", USE_THE_API_OF_SAME_VERSION
     )
 
 
@@ -191,7 +182,7 @@ def _unreachable(error: Exception) -> PrefectUnreachable:
             advice = "if it is plain http, begin PREFECT_API_URL with http://"
         return PrefectMisconfigured(f"no TLS connection to Prefect at {address()} ({tls})", advice)
     if isinstance(error, httpx.TooManyRedirects | httpx.DecodingError):
-        return PrefectMisconfigured(f"{address()} answers, but not as Prefect's API does ({reason})", USE_THE_API)
+        return PrefectMisconfigured(f"{address()} answers, but not like Prefect's API ({reason})", USE_THE_API)
     return PrefectUnreachable(f"Prefect at {address()} does not answer ({reason})", START_IT)
 
 
@@ -202,6 +193,5 @@ def _title(page: str) -> str:
 
 def _shown(text: str) -> str:
     """Return a foreign text as one short line without control characters."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text[: 4 * MOST_SHOWN]).split())[
-        :MOST_SHOWN
-    ]
+    printable = "".join(each if each.isprintable() else " " for each in text[: 4 * MAX_SHOWN])
+    return " ".join(printable.split())[:MAX_SHOWN]

@@ -64,7 +64,7 @@ class Runs:
 
     def __init__(self, timeout: float = REQUEST_TIMEOUT) -> None:
         if not PREFECT_API_URL.value():
-            raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers carry the jobs out")
+            raise InputError("PREFECT_API_URL is not set: set it to the Prefect server whose workers run the jobs")
         self._client = RenewingClient(timeout)
 
     async def __aenter__(self) -> Self:
@@ -119,7 +119,7 @@ class Runs:
 
     async def check(self) -> None:
         """Raise PrefectUnreachable unless Prefect answers."""
-        with prefect_errors("tell whether Prefect is well"):
+        with prefect_errors("check Prefect"):
             (await self._client.request(lambda client: client.hello())).json()
 
 
@@ -135,9 +135,9 @@ class Slice:
 def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
     """Start a run of `generate-campaign` for each part of a campaign, except parts whose run has not ended yet."""
     if not PREFECT_API_URL.value():
-        raise InputError("PREFECT_API_URL is not set: name the Prefect server whose workers make the slices")
+        raise InputError("PREFECT_API_URL is not set: set it to the Prefect server whose workers run the parts")
     tag = f"campaign:{parameters['campaign']}"
-    with prefect_errors("hand the campaign out"), sync_client() as client:
+    with prefect_errors("start the parts of the campaign"), sync_client() as client:
         check_server(client)
         deployment = client.read_deployment_by_name("generate-campaign/generate-campaign")
         tagged = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
