@@ -89,14 +89,16 @@ class Up:
 
 
 @contextmanager
-def up(folder: Path, *options: str, ends_well: bool = True, before: Sequence[str] = ()) -> Iterator[Up]:
+def up(
+    folder: Path, *options: str, ends_well: bool = True, before: Sequence[str] = (), program: Path = ADREEL
+) -> Iterator[Up]:
     """Run a studio, optionally under another command; later options override earlier ones."""
     output = folder.with_suffix(".txt")
     output.unlink(missing_ok=True)
     with output.open("wb") as stream:
         command: list[str | Path] = [
             *before,
-            ADREEL,
+            program,
             "up",
             "--folder",
             folder,

@@ -176,12 +176,12 @@ def open_to_others(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
 
 
-def assert_a_killed_run_is_reported(home: Path, studio: Up) -> None:
+def assert_a_killed_run_is_reported(home: Path, studio: Up, program: Path = ADREEL) -> None:
     """Kill the run of a command, and assert that the process beside it reports the crash to Prefect at once."""
     kept = kept_by(studio)
     environment = {**os.environ, API_URL: kept[API_URL], "RUNWARE_API_KEY": "", "ADREEL_LOCAL_RENDER_SECONDS": "60"}
     with subprocess.Popen(
-        [ADREEL, "regenerate", "ad", "hook"],
+        [program, "regenerate", "ad", "hook"],
         cwd=home,
         env=environment,
         stdout=subprocess.DEVNULL,
