@@ -114,10 +114,18 @@ def prefect(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
     """Run Prefect's server for all tests of a worker and return its address."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_SERVER_ANALYTICS_ENABLED,
+        temporary_settings,
+    )
     from prefect.testing.utilities import prefect_test_harness
 
-    # At its end a flow waits up to a second for the thread of its heartbeat.
-    without_heartbeat = temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with without_heartbeat, prefect_test_harness(server_startup_timeout=120):
+    settings = {
+        # At its end a flow waits up to a second for the thread of its heartbeat.
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_SERVER_ANALYTICS_ENABLED: False,
+    }
+    with temporary_settings(updates=settings), prefect_test_harness(server_startup_timeout=120):
         yield str(PREFECT_API_URL.value())

@@ -115,7 +115,6 @@ def test_programs_import_what_exists(example: Example) -> None:
 
 # Those that call the server are run by tests/api/test_whole_system.py.
 @pytest.mark.slow
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.parametrize("example", [example for example in PYTHON if not example.calls_the_server], ids=str)
 def test_programs_run(example: Example, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

@@ -140,6 +140,7 @@ def test_something_else_that_answers_is_named(kind: str, advice: str) -> None:
     assert "start it" not in found["Prefect"].advice
 
 
+@pytest.mark.slow
 def test_a_server_with_credentials_and_origins_is_well(tmp_path: Path) -> None:
     server = prefect_server(
         tmp_path / "prefect",

@@ -94,7 +94,13 @@ def stored(records: Records) -> Records:
 @pytest.mark.usefixtures("prefect")
 class TestOfAPurchase:
     @pytest.mark.parametrize(
-        ("into", "as_json"), [(full_disk, ""), (full_disk, "--json"), (pipe_without_reader, ""), (closed, "")]
+        ("into", "as_json"),
+        [
+            (full_disk, ""),
+            pytest.param(full_disk, "--json", marks=pytest.mark.slow),
+            pytest.param(pipe_without_reader, "", marks=pytest.mark.slow),
+            pytest.param(closed, "", marks=pytest.mark.slow),
+        ],
     )
     def test_output_that_is_lost_changes_no_exit_code(
         self, runware: LocalRunware, tmp_path: Path, into: Callable[[], IO[bytes] | None], as_json: str

@@ -79,12 +79,14 @@ def test_a_run_that_is_cancelled_is_cancelled(worker: psutil.Process) -> None:
     assert child_of(worker, "adreel.deployments.fork_server").children() == []
 
 
+@pytest.mark.slow
 def test_runs_start_cold_when_the_warm_process_is_dead(worker: psutil.Process) -> None:
     child_of(worker, "adreel.deployments.fork_server").kill()
     run_id = begun()
     assert "prefect.engine" in commands_of(run_id)
 
 
+@pytest.mark.slow
 def test_the_end_of_a_worker_is_the_end_of_all_that_it_started(worker: psutil.Process) -> None:
     warm = child_of(worker, "adreel.deployments.fork_server")
     begun()
@@ -97,10 +99,10 @@ def test_the_end_of_a_worker_is_the_end_of_all_that_it_started(worker: psutil.Pr
 @pytest.mark.parametrize(
     ("command", "words", "number"),
     [
-        ("worker", "started!", signal.SIGTERM),
-        ("worker", "started!", signal.SIGHUP),
+        pytest.param("worker", "started!", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("worker", "started!", signal.SIGHUP, marks=pytest.mark.slow),
         ("recover", "Watching the runs", signal.SIGTERM),
-        ("serve --port 0", "", signal.SIGTERM),
+        pytest.param("serve --port 0", "", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_a_process_in_the_background_of_a_script(
@@ -128,6 +130,7 @@ def test_a_signal_ends_a_process_in_the_background_of_a_script(
     assert "Traceback" not in Path("said").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_retried_before_its_process_has_ended_leaves_the_worker_alive(worker: psutil.Process) -> None:
     run_id = start("generate-ad/generate-ad", session_id="nobody")
     for _ in range(3):
@@ -195,6 +198,7 @@ def test_a_storage_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         environment_of_runs(Settings.load(), os.environ)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a web page", "other credentials"])
 def test_something_else_that_answers_for_a_while_ends_no_worker(
     prefect: str, runware: LocalRunware, kind: str, monkeypatch: pytest.MonkeyPatch
