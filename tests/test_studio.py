@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(600)
 PATIENCE = 240.0
 # What is killed, by a part of its command line; the run of the ad comes first, then all that stands below it.
 PROCESSES = [
-    "launch.py",
+    "launcher.py",
     "adreel.deployments.fork_server",
     "adreel worker",
     "server start",

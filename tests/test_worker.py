@@ -64,7 +64,7 @@ def test_a_run_is_forked_off_the_warm_process_and_dies_with_its_launcher(worker:
     warm = child_of(worker, "adreel.deployments.fork_server")
     run_id = begun()
     (run,) = warm.children()
-    assert "launch.py" in commands_of(run_id)
+    assert "launcher.py" in commands_of(run_id)
     kill_run(run_id)
     psutil.wait_procs([run], timeout=20)
     assert not run.is_running()
