@@ -67,7 +67,7 @@ async def check_that_it_ends_well(it: Studio) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adreel.storage.PAUSES", (0, 0, 0, 0))
+    monkeypatch.setattr("adreel.storage.RETRY_PAUSES", (0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("fault", PASSING)

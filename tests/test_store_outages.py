@@ -76,7 +76,7 @@ class TestARun:
         bucket, options = s3.bucket(), {**s3.options, **AT_ONCE}
         monkeypatch.setenv("ADREEL_STORAGE", bucket)
         monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", json.dumps(options))
-        monkeypatch.setattr("adreel.storage.PAUSES", (0, 0))
+        monkeypatch.setattr("adreel.storage.RETRY_PAUSES", (0, 0))
         # Tasks keep the delays of their definition. This changes the delays of the flow.
         monkeypatch.setattr("adreel.flows.jobs.RETRY_DELAYS", [0.2] * 6)
         records = Records(Storage.of(Settings.load()))

@@ -1,7 +1,7 @@
-"""Where clips and records live: any fsspec URL, named here by intent.
+"""The storage of clips and records on any fsspec URL.
 
-Whole or not at all, on every backend; what else each of them promises is in docs/storage.md. Nothing else in the
-project touches fsspec.
+Each write is complete or has no effect. The other guarantees of each backend are in docs/storage.md. No other package
+uses fsspec.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from uuid import uuid4
 from adreel.errors import AdreelError, StorageError, StorageUnavailable
 from adreel.settings import Settings
 from adreel.storage.check import check
-from adreel.storage.connecting import connect, secrets, without, without_password
+from adreel.storage.connecting import connect, hide_password, reason_of, secrets_of
 from adreel.storage.local import WORKSPACE, LocalDisk, make_folder
 from adreel.storage.marker import MARKER, Marker
 from adreel.storage.outages import is_outage
@@ -26,18 +26,18 @@ from adreel.storage.outages import is_outage
 __all__ = ["Storage"]
 
 T = TypeVar("T")
-PAUSES = (0.2, 0.5, 1.0, 2.0)
+RETRY_PAUSES = (0.2, 0.5, 1.0, 2.0)
 """Pauses in seconds between tries of an operation while the storage is unavailable; the task retries for longer."""
-PATIENCE = 10.0
-"""Seconds after which an operation is not retried in place."""
-_dice = Random()  # noqa: S311 - jitter, not a secret
+RETRY_SECONDS = 10.0
+"""Seconds after which an operation is not retried here."""
+_random = Random()  # noqa: S311 - jitter, not a secret
 
 
 class Storage:
-    """A folder on some file system; paths are relative to it, with '/' between their parts.
+    """A folder on some file system; paths are relative to it, separated by '/'.
 
-    `options` go to the file system as they are: address, region, keys. `storage_id` is the id that its marker has to
-    have. `sleep` waits between the tries of an operation.
+    `options` are passed to the file system: endpoint, region, keys. `storage_id` is the ID that its marker must have.
+    `sleep` waits between the tries of an operation.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Storage:
     ) -> None:
         self._files, self.root = connect(url, options or {})
         self.fs = self._files.fs
-        self.url = without_password(url)
-        self._hidden = secrets(url, options or {})
+        self.url = hide_password(url)
+        self._secrets = secrets_of(url, options or {})
         self.is_local = isinstance(self._files, LocalDisk)
         self._expected_id = storage_id
         self._sleep = sleep
-        self._watches = False
+        self._watches_marker = False
 
     @classmethod
     def of(cls, settings: Settings) -> "Storage":
@@ -68,197 +68,192 @@ class Storage:
         return self._files.conditional
 
     @property
-    def piece(self) -> int:
-        """Bytes of a clip in one upload request; 0 if a clip is always one request."""
-        return self._files.piece
+    def part_size(self) -> int:
+        """Bytes above which a clip is a multipart upload; 0 for never."""
+        return self._files.part_size
 
     @property
     def storage_id(self) -> str | None:
-        """The id of its marker, as last seen by this process; None for a new storage."""
+        """The ID of its marker, as last seen by this process; None for a new storage."""
         return marker.storage_id if (marker := self._marker()) else None
 
     def watch_marker(self) -> None:
         """From now on, detect a lost storage by its marker, which the first update creates."""
-        self._watches = True
+        self._watches_marker = True
 
     def check(self) -> None:
-        """Check each guarantee that adreel relies on with small files; StorageError names the first broken one."""
+        """Check each guarantee that adreel needs, with small files; StorageError names the first broken one."""
         check(self)
 
     def location(self, path: str) -> str:
-        """Return where a path is, for people: a file name on a local disk, else a URL."""
+        """Return a path as people know it: a file name on a local disk, else a URL."""
         full = self._full(path)
-        if self.is_local or not self.url.startswith(("sftp://", "ssh://")):
-            return full if self.is_local else str(self.fs.unstrip_protocol(full))
-        return f"{self.url.rstrip('/')}/{path}" if path else self.url
+        if self.is_local:
+            return full
+        if self.url.startswith(("sftp://", "ssh://")):
+            return f"{self.url.rstrip('/')}/{path}" if path else self.url
+        return str(self.fs.unstrip_protocol(full))
 
     def read(self, path: str, most: int | None = None) -> bytes:
-        """Return the content of a small file of bounded size; FileNotFoundError if it is missing."""
-        return self._retried("read", path, lambda: self._files.read(self._full(path), most))
+        """Return the content of a file, at most so many bytes; FileNotFoundError if it is missing."""
+        return self._retry("read", path, lambda: self._files.read(self._full(path), most))
 
     def write(self, path: str, content: bytes) -> None:
-        """Put a small file in place, whole or not at all, replacing an earlier one."""
-        self._retried("write", path, lambda: self._files.write(self._full(path), content), finding=False)
+        """Create or replace a small file."""
+        self._retry("write", path, lambda: self._files.write(self._full(path), content), finding=False)
 
     def update(self, path: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
-        """Replace a small file by what `change` makes of it (None: there is none) and return what stands then.
+        """Replace the content of a small file by `change(content)` and return the new content.
 
-        Where the backend can, nobody else's write is lost: `change` may be called again. It returns None to leave
-        the file as it is; what it raises is raised, and nothing is written.
+        `change` gets None for a missing file, and is called again if another writer was faster. If it returns None, the
+        file keeps its content. If it raises, nothing is written. No other writer's update is lost, if the backend
+        supports that.
         """
         failure: Exception | None = None
         sent: bytes | None = None
-        lost: bytes | None = None
+        unconfirmed: bytes | None = None
 
         def guarded(content: bytes | None) -> bytes | None:
             nonlocal failure, sent
-            if lost is not None and content == lost:
+            if unconfirmed is not None and content == unconfirmed:
                 return None
             if content is None:
-                self._nothing(None)
+                self._confirm_missing(None)
             try:
                 sent = change(content)
             except Exception as error:
                 failure = error
                 raise
             if sent is not None and (marker := self._marker()):
-                marker.make()
+                marker.create()
             return sent
 
         def update() -> bytes | None:
-            nonlocal lost
+            nonlocal unconfirmed
             try:
                 return self._files.update(self._full(path), guarded)
             except Exception as error:
-                # The answer was lost. The next try finds out whether the write succeeded.
-                lost = sent if is_outage(error) else None
+                # The response was lost. The next try finds out whether the write succeeded.
+                unconfirmed = sent if is_outage(error) else None
                 raise
 
         try:
-            return self._retried("write", path, update, finding=False)
+            return self._retry("write", path, update, finding=False)
         except StorageError:
             if failure is not None:
                 raise failure from failure.__cause__
             raise
 
     def publish(self, source: Path, path: str) -> bool:
-        """Publish a local file; False if the name is taken, whose content stays.
+        """Upload a local file; False if the path exists, whose content stays.
 
-        After a lost answer the existing content may be the file itself: compare it.
+        After a lost response the existing content may be that of the file itself: compare it.
         """
-        return self._retried("write", path, lambda: self._files.publish(source, self._full(path)), finding=False)
+        return self._retry("write", path, lambda: self._files.publish(source, self._full(path)), finding=False)
 
     def exists(self, path: str) -> bool:
-        """Whether something is stored there."""
-        return self._retried("read", path, lambda: self._files.exists(self._full(path)) or self._nothing(False))
+        """Whether a path is a file or a folder."""
+        return self._retry("read", path, lambda: self._files.exists(self._full(path)) or self._confirm_missing(False))
 
     def size(self, path: str) -> int:
-        """Return how many bytes a file has; FileNotFoundError if there is none."""
-        return self._retried("read", path, lambda: self._files.size(self._full(path)))
+        """Return the size of a file in bytes; FileNotFoundError if it is missing."""
+        return self._retry("read", path, lambda: self._files.size(self._full(path)))
 
     def open(self, path: str) -> BinaryIO:
-        """Open a stored file for reading, with seek: what is not asked for is not fetched, but for 4 MiB."""
-        return self._retried("read", path, lambda: self._files.open(self._full(path)))
+        """Open a file for reading, with seek. At most 4 MiB are fetched beyond what is read."""
+        return self._retry("read", path, lambda: self._files.open(self._full(path)))
 
     def names(self, folder: str) -> list[str]:
-        """Return the sorted names in a folder, uncached; none without such a folder.
+        """Return the sorted names in a folder, uncached; none if the folder is missing.
 
         The marker and hidden files are left out.
         """
         full = self._full(folder).rstrip("/") or "/"
         try:
-            entries = self._retried("list", folder, lambda: self._files.names(full) or self._nothing([]))
+            entries = self._retry("list", folder, lambda: self._files.names(full) or self._confirm_missing([]))
         except FileNotFoundError:
             return []
         names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry.rstrip("/") != full}
         return sorted(name for name in names - {MARKER} if name and not name.startswith("."))
 
     def remove(self, path: str) -> None:
-        """Remove a file; what is gone already is fine."""
+        """Remove a file, if it exists."""
         with suppress(FileNotFoundError):
-            self._retried("remove", path, lambda: self._files.remove(self._full(path)))
+            self._retry("remove", path, lambda: self._files.remove(self._full(path)))
 
     def sign(self, path: str, seconds: int) -> str | None:
-        """Return a URL by which anybody can read a file for so many seconds; None if the backend has no such thing."""
-        with self._trouble("sign", path):
+        """Return a URL by which anybody can read the file for so many seconds; None if that is not supported."""
+        with self._storage_errors("sign", path):
             return self._files.sign(self._full(path), seconds)
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
-        """Lend a temporary local folder, on the storage's own disk where that makes publishing a rename.
+        """Create a temporary local folder, on the storage's own disk if it is local, so that publishing is a rename.
 
-        Trouble of its disk, whoever meets it there, is a StorageError that names it.
+        Errors of the folder's disk, in the body as well, are StorageErrors that name the file.
         """
         try:
-            with self._temporary_folder() as folder:
+            if not self.is_local:
+                with tempfile.TemporaryDirectory(prefix="adreel-", ignore_cleanup_errors=True) as temporary:
+                    yield Path(temporary)
+                return
+            folder = Path(self._full(WORKSPACE)) / uuid4().hex
+            self._retry("write", WORKSPACE, lambda: make_folder(folder), finding=False)
+            try:
                 yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
             place = error.filename or (self.location(WORKSPACE) if self.is_local else tempfile.gettempdir())
             raise StorageError(f"can't use {place}: {error.strerror or error}; check its disk, then resume") from error
 
-    @contextmanager
-    def _temporary_folder(self) -> Iterator[Path]:
-        if not self.is_local:
-            with tempfile.TemporaryDirectory(prefix="adreel-", ignore_cleanup_errors=True) as folder:
-                yield Path(folder)
-            return
-        local = Path(self._full(WORKSPACE)) / uuid4().hex
-        self._retried("write", WORKSPACE, lambda: make_folder(local), finding=False)
-        try:
-            yield local
-        finally:
-            shutil.rmtree(local, ignore_errors=True)
-
     def leftovers(self, before: datetime) -> list[str]:
-        """Return, sorted, what killed writers left and nobody touched since then: temporary files, unended uploads."""
-        with self._trouble("list", ""):
+        """Return the sorted temporary files and unfinished uploads of killed writers, last changed before a time."""
+        with self._storage_errors("list", ""):
             return sorted(self._files.leftovers(self.root, before))
 
     def _full(self, path: str) -> str:
         return f"{self.root.rstrip('/')}/{path}" if path else self.root
 
     def _marker(self) -> Marker | None:
-        if not self._watches:
+        if not self._watches_marker:
             return None
         return Marker(self._files, self.root, self.url, is_local=self.is_local, expected=self._expected_id)
 
-    def _nothing(self, answer: T) -> T:
-        """Return a "missing" answer after a check that the storage itself is there."""
+    def _confirm_missing(self, answer: T) -> T:
+        """Return the answer for a missing file, once it is sure that the storage itself is not missing."""
         if marker := self._marker():
             marker.confirm()
         return answer
 
-    def _enter(self) -> None:
-        if marker := self._marker():
-            marker.enter()
-
-    def _retried(self, verb: str, path: str, act: Callable[[], T], *, finding: bool = True) -> T:
-        """Run a repeatable operation, and retry it while the storage is unavailable."""
-        end = time.monotonic() + PATIENCE
-        for pause in PAUSES:
+    def _retry(self, verb: str, path: str, operation: Callable[[], T], *, finding: bool = True) -> T:
+        """Run an idempotent operation, and retry it while the storage is unavailable."""
+        end = time.monotonic() + RETRY_SECONDS
+        for pause in RETRY_PAUSES:
             try:
-                return self._tried(verb, path, act, finding=finding)
+                return self._run(verb, path, operation, finding=finding)
             except StorageUnavailable as error:
-                # A lost mount (an error without a cause: the marker is missing) is not back within seconds.
+                # A missing marker is an error without a cause: a lost mount is not back within seconds.
                 if error.__cause__ is None or time.monotonic() + pause > end:
                     raise
-                self._sleep(pause * _dice.uniform(0.5, 1.5))
-        return self._tried(verb, path, act, finding=finding)
+                self._sleep(pause * _random.uniform(0.5, 1.5))
+        return self._run(verb, path, operation, finding=finding)
 
-    def _tried(self, verb: str, path: str, act: Callable[[], T], *, finding: bool) -> T:
-        with self._trouble(verb, path, finding=False):
-            self._enter()
+    def _run(self, verb: str, path: str, operation: Callable[[], T], *, finding: bool) -> T:
+        with self._storage_errors(verb, path, finding=False):
+            if marker := self._marker():
+                marker.enter()
         try:
-            with self._trouble(verb, path, finding=finding):
-                return act()
+            with self._storage_errors(verb, path, finding=finding):
+                return operation()
         except FileNotFoundError:
-            with self._trouble(verb, path, finding=False):
-                self._nothing(None)
+            with self._storage_errors(verb, path, finding=False):
+                self._confirm_missing(None)
             raise
 
     @contextmanager
-    def _trouble(self, verb: str, path: str, *, finding: bool = True) -> Iterator[None]:
-        """Turn whatever a file system raises into a StorageError; that nothing is there only if it was not asked."""
+    def _storage_errors(self, verb: str, path: str, *, finding: bool = True) -> Iterator[None]:
+        """Convert errors of the file system to StorageError. With `finding`, FileNotFoundError passes through."""
         try:
             yield
         except AdreelError:
@@ -266,7 +261,7 @@ class Storage:
         except Exception as error:
             if finding and isinstance(error, FileNotFoundError):
                 raise
-            place, reason = self.location(path), without(self._hidden, error) or type(error).__name__
+            place, reason = self.location(path), reason_of(error, self._secrets) or type(error).__name__
             if is_outage(error):
                 advice = "trying again costs nothing; if it lasts, check the store and ADREEL_STORAGE"
                 raise StorageUnavailable(f"can't {verb} {place}: {reason}; {advice}") from error

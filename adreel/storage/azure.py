@@ -1,26 +1,29 @@
 """Azure Blob Storage: conditional puts by ETag."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
-from adreel.storage.objects import Change, Objects
+from adreel.storage.objects import RECORD_BYTES, Change, Objects
 
-TRIES = 100
+MAX_TRIES = 100
 
 
 class Azure(Objects):
-    """One container's blobs."""
+    """The blobs of a container."""
 
     conditional = True
 
     def update(self, path: str, change: Change) -> bytes | None:
-        """Read, change and put, and do so again if somebody else has put meanwhile."""
-        for _ in range(TRIES):
-            # The tag comes first: content that is newer than its tag is refused, never the other way round.
+        for _ in range(MAX_TRIES):
+            # The ETag is read first: if the content is newer, the put is refused.
             tag = self.fs.info(path)["etag"] if self.fs.exists(path) else None
-            old = self._content(path) if tag else None
+            old = None
+            if tag:
+                with suppress(FileNotFoundError):
+                    old = self.read(path, RECORD_BYTES)
             new = change(old)
             if new is None:
                 return old
@@ -32,10 +35,9 @@ class Azure(Objects):
             except (ResourceModifiedError, ResourceNotFoundError, FileExistsError):
                 continue
             return new
-        raise BlockingIOError("others change it all the time")
+        raise BlockingIOError("other writers kept changing it")
 
     def publish(self, source: Path, path: str) -> bool:
-        """Put a file under a name that nobody else has, in blocks."""
         try:
             self.fs.put_file(str(source), path, mode="create", max_concurrency=1)
         except FileExistsError:

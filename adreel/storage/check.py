@@ -1,7 +1,6 @@
-"""Check of the guarantees of a store that adreel relies on, with small files that are removed again."""
+"""Check of the guarantees that adreel needs of a store, with small files that are removed again."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -11,33 +10,40 @@ if TYPE_CHECKING:
     from adreel.storage import Storage
 
 NEEDED = (
-    "adreel needs conditional writes (If-None-Match and If-Match on PUT), or two writers overwrite each other's"
-    " records: use a store that has them (docs/storage.md)"
+    "adreel needs conditional writes (If-None-Match and If-Match on PUT), otherwise two writers overwrite each other's"
+    " records: use a store that supports them (docs/storage.md)"
 )
 
 
 def check(storage: "Storage") -> None:
-    """Raise StorageError with the first guarantee that a store breaks."""
+    """Raise StorageError for the first guarantee that the store breaks."""
     folder = f".check-{uuid4().hex}"
     record, new = f"{folder}/record.json", f"{folder}/new.json"
-    # Clips larger than one piece are uploaded by other requests.
-    clips = {f"{folder}/{size}.mp4": size for size in (16, storage.piece + 1) if size > 1}
+    # A clip above the part size is a multipart upload, whose conditions are other requests.
+    clips = {f"{folder}/{size}.mp4": size for size in (16, storage.part_size + 1) if size > 1}
     try:
         storage.write(record, b"0")
-        with _refusing(storage):
+        try:
             for clip, size in clips.items():
                 _check_publish(storage, clip, size)
             for path in (record, new):
                 _check_update(storage, path)
+        except StorageUnavailable:
+            raise
+        except StorageError as error:
+            # The plain write before has succeeded.
+            if error.__cause__ is None or not storage.is_conditional:
+                raise
+            raise StorageError(f"{storage.url} refuses a conditional write ({error.__cause__}); {NEEDED}") from error
         if len(storage.names(folder)) != len(clips) + 2:
-            raise StorageError(f"{storage.url} does not list what was written: do not use it")
+            raise StorageError(f"{storage.url} does not list files that were written: do not use it")
     finally:
         for path in (record, new, *clips):
             storage.remove(path)
         with suppress(Exception):
             storage.fs.rmdir(f"{storage.root.rstrip('/')}/{folder}")
     if storage.exists(record):
-        raise StorageError(f"{storage.url} keeps what was removed: do not use it")
+        raise StorageError(f"{storage.url} keeps a file that was removed: do not use it")
 
 
 def _check_update(storage: "Storage", path: str) -> None:
@@ -61,7 +67,7 @@ def _check_publish(storage: "Storage", path: str, size: int) -> None:
         for source, letter in zip(sources, (b"1", b"2"), strict=True):
             source.write_bytes(letter * size)
         if not storage.publish(sources[0], path):
-            raise StorageError(f"{storage.url} takes a new name for one that is taken: do not use it")
+            raise StorageError(f"{storage.url} reports a new name as taken: do not use it")
         if storage.publish(sources[1], path):
             raise StorageError(f"{storage.url} overwrites a file that is there: it ignores If-None-Match; {NEEDED}")
     _check_content(storage, path, b"1" * size)
@@ -69,17 +75,4 @@ def _check_publish(storage: "Storage", path: str, size: int) -> None:
 
 def _check_content(storage: "Storage", path: str, content: bytes) -> None:
     if storage.read(path) != content:
-        raise StorageError(f"{storage.url} gives back something else than was written: do not use it")
-
-
-@contextmanager
-def _refusing(storage: "Storage") -> Iterator[None]:
-    try:
-        yield
-    except StorageUnavailable:
-        raise
-    except StorageError as error:
-        # A plain write has just succeeded.
-        if error.__cause__ is None or not storage.is_conditional:
-            raise
-        raise StorageError(f"{storage.url} refuses a conditional write ({error.__cause__}); {NEEDED}") from error
+        raise StorageError(f"{storage.url} returns other content than was written: do not use it")

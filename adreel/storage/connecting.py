@@ -1,4 +1,4 @@
-"""From a URL and its options to a file system and what is known of its kind."""
+"""Opening the file system of a URL, with defaults for its kind, and hiding the secrets in URLs and options."""
 
 import re
 from collections.abc import Iterator
@@ -15,18 +15,17 @@ from adreel.storage.objects import Objects
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 EXTRAS |= {"sftp": "sftp", "ssh": "sftp"}
-_KINDS = {
+_BACKENDS = {
     "file": "local:LocalDisk",
     "memory": "memory:Memory",
     "s3": "s3:S3",
-    "gs": "gcs:Gcs",
-    "abfs": "azure:Azure",
+    "gcs": "gcs:Gcs",
+    "azure": "azure:Azure",
     "sftp": "sftp:Sftp",
 }
-_ALIASES = {"local": "file", "s3a": "s3", "gcs": "gs", "az": "abfs", "abfss": "abfs", "ssh": "sftp"}
 # Changes of other writers must be visible at once, so listings are not cached.
-_USUAL: dict[str, dict[str, Any]] = {name: {"use_listings_cache": False} for name in ("s3", "gcs", "azure")}
-_USUAL["s3"]["config_kwargs"] = {
+_DEFAULTS: dict[str, dict[str, Any]] = {name: {"use_listings_cache": False} for name in ("s3", "gcs", "azure")}
+_DEFAULTS["s3"]["config_kwargs"] = {
     # By default botocore signs URLs with the old version, which many regions and other vendors' servers refuse.
     "signature_version": "s3v4",
     # Many vendors' servers also refuse the trailing checksums that botocore adds.
@@ -39,63 +38,61 @@ _SECRET = re.compile(r"secret|passw|token|key|credential|connection_string|accou
 
 
 def connect(url: str, options: dict[str, Any]) -> tuple[Objects, str]:
-    """Open the file system of a URL; returns it and the root in it. StorageError says what to install or to mend."""
-    shown, extra = without_password(url), EXTRAS.get(url.partition("://")[0])
+    """Open the backend of a URL; return it and the root path in it."""
+    shown, extra = hide_password(url), EXTRAS.get(url.partition("://")[0])
     try:
         if (path := local_path(url)) is not None:
             # fsspec would read a::b as a chain of file systems, and would not decode %20.
-            return _kind_of(fsspec.filesystem("file", **options)), str(Path(path).absolute())
-        fs, root = fsspec.core.url_to_fs(url, **_merged(_USUAL.get(extra or "", {}), options))
-        return _kind_of(fs), root
+            fs, root = fsspec.filesystem("file", **options), str(Path(path).absolute())
+        else:
+            fs, root = fsspec.core.url_to_fs(url, **_merge(_DEFAULTS.get(extra or "", {}), options))
+        for protocol in [fs.protocol] if isinstance(fs.protocol, str) else fs.protocol:
+            name = "file" if protocol == "local" else EXTRAS.get(protocol, protocol)
+            if name in _BACKENDS:
+                module, class_name = _BACKENDS[name].split(":")
+                return getattr(import_module(f"adreel.storage.{module}"), class_name)(fs), root
+        return Objects(fs), root
     except ImportError as error:
         if extra is None:
             raise StorageError(f"ADREEL_STORAGE is {shown!r}: {error}") from error
         raise StorageError(f"ADREEL_STORAGE is {shown!r}: for that, pip install 'adreel[{extra}]'") from error
     except Exception as error:
-        raise StorageError(f"ADREEL_STORAGE is {shown!r}: {without(secrets(url, options), error)}") from error
+        raise StorageError(f"ADREEL_STORAGE is {shown!r}: {reason_of(error, secrets_of(url, options))}") from error
 
 
-def _merged(usual: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options merged with the defaults; nested dictionaries are merged as well."""
-    both = {
-        name: _merged(usual[name], value) if isinstance(value, dict) and isinstance(usual.get(name), dict) else value
-        for name, value in given.items()
+def _merge(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with the defaults, merging nested dictionaries as well."""
+    merged = {
+        name: _merge(defaults[name], value)
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+        else value
+        for name, value in options.items()
     }
-    return {**usual, **both}
+    return {**defaults, **merged}
 
 
-def _kind_of(fs: Any) -> Objects:
-    protocols = [fs.protocol] if isinstance(fs.protocol, str) else list(fs.protocol)
-    for protocol in protocols:
-        if kind := _KINDS.get(_ALIASES.get(protocol, protocol)):
-            module, name = kind.split(":")
-            found: Objects = getattr(import_module(f"adreel.storage.{module}"), name)(fs)
-            return found
-    return Objects(fs)
-
-
-def without_password(url: str) -> str:
-    """Return a URL as it may be shown."""
+def hide_password(url: str) -> str:
+    """Return a URL with its password replaced by asterisks."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
 
 
-def secrets(url: str, options: dict[str, Any]) -> list[str]:
-    """Return what must not be shown."""
-    found = [value for name, value in _leaves(options) if _SECRET.search(name)]
+def secrets_of(url: str, options: dict[str, Any]) -> list[str]:
+    """Return the secrets in a URL and its options."""
+    found = [value for name, value in _strings_in(options) if _SECRET.search(name)]
     return [text for text in [*found, urlsplit(url).password] if text]
 
 
-def without(hidden: list[str], error: BaseException) -> str:
-    """Return the reason of an error, with its secrets struck out."""
+def reason_of(error: BaseException, secrets: list[str]) -> str:
+    """Return the text of an error, with secrets replaced by asterisks."""
     reason = str(getattr(error, "strerror", None) or error or type(error).__name__)
-    for secret in hidden:
+    for secret in secrets:
         reason = reason.replace(secret, "***")
     return reason
 
 
-def _leaves(options: dict[str, Any], name: str = "") -> Iterator[tuple[str, str]]:
+def _strings_in(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in options.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{name}{key}.")
+            yield from _strings_in(value, f"{prefix}{key}.")
         elif isinstance(value, str):
-            yield f"{name}{key}", value
+            yield f"{prefix}{key}", value

@@ -1,4 +1,4 @@
-"""Google Cloud Storage: every put names the generation that it replaces."""
+"""Google Cloud Storage: conditional puts by generation."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,12 +10,12 @@ from google.cloud.storage import Client
 
 from adreel.storage.objects import Change, Objects
 
-PIECE = 8 * 1024 * 1024
-TRIES = 100
+CHUNK_BYTES = 8 * 1024 * 1024
+MAX_TRIES = 100
 
 
 class Gcs(Objects):
-    """One bucket's objects, read through gcsfs and written by Google's own client, which knows generations."""
+    """The objects of a bucket. gcsfs reads them; Google's client, which supports generations, writes them."""
 
     conditional = True
 
@@ -28,8 +28,7 @@ class Gcs(Objects):
         )
 
     def update(self, path: str, change: Change) -> bytes | None:
-        """Read, change and put, and do so again if somebody else has put meanwhile."""
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             blob = self._blob(path)
             try:
                 old: bytes | None = blob.download_as_bytes()
@@ -43,22 +42,20 @@ class Gcs(Objects):
             except PreconditionFailed:
                 continue
             return new
-        raise BlockingIOError("others change it all the time")
+        raise BlockingIOError("other writers kept changing it")
 
     def publish(self, source: Path, path: str) -> bool:
-        """Put a file under a name that nobody else has, in pieces."""
         try:
-            self._blob(path, chunk_size=PIECE).upload_from_filename(str(source), if_generation_match=0)
+            self._blob(path, chunk_size=CHUNK_BYTES).upload_from_filename(str(source), if_generation_match=0)
         except PreconditionFailed:
             return False
         return True
 
     def sign(self, path: str, seconds: int) -> str | None:
-        """Return a signed URL; None if the credentials have no key to sign with."""
         try:
             return str(self._blob(path).generate_signed_url(version="v4", expiration=timedelta(seconds=seconds)))
         except AttributeError:
-            return None
+            return None  # The credentials have no key to sign with.
 
     def _blob(self, path: str, **options: Any) -> Any:
         bucket, key, _ = self.fs.split_path(path)

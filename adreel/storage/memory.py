@@ -1,4 +1,4 @@
-"""Files in the memory of one process, gone with it: for tests and for trying things out."""
+"""Files in the memory of the process, for tests and first steps."""
 
 import io
 from pathlib import Path
@@ -11,15 +11,14 @@ _LOCK = RLock()
 
 
 class Memory(Objects):
-    """As exclusive as a lock that all threads share."""
+    """fsspec's memory file system, with atomic updates."""
 
     def update(self, path: str, change: Change) -> bytes | None:
-        """Read, change and write a file while no other thread does."""
         with _LOCK:
             return super().update(path, change)
 
     def publish(self, source: Path, path: str) -> bool:
-        """Put a file in place at once: fsspec's own way shows it while it grows."""
+        # fsspec's put_file would show the file while it grows.
         content = source.read_bytes()
         with _LOCK:
             if self.fs.exists(path):
@@ -28,5 +27,5 @@ class Memory(Objects):
             return True
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file: fsspec's own is one stream that all its readers share."""
+        # fsspec's open returns one stream that all readers share.
         return io.BytesIO(self.read(path))

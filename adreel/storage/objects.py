@@ -1,6 +1,6 @@
-"""Operations that a storage needs of a file system, and their base implementation: whole files through fsspec.
+"""Base class of the storage backends: whole files through fsspec.
 
-Each backend overrides what it can promise better. Paths are those of the file system, from its root.
+A backend overrides the operations for which it can promise more. Paths are those of the file system, from its root.
 """
 
 import errno
@@ -14,10 +14,8 @@ from adreel.errors import StorageUnavailable
 
 Change = Callable[[bytes | None], bytes | None]
 
-BLOCK = 4 * 1024 * 1024
-"""How much more than it was asked for an open file may fetch, in bytes."""
-
-
+READ_AHEAD = 4 * 1024 * 1024
+"""Maximum bytes that an open file fetches beyond what is read."""
 RECORD_BYTES = 16 * 1024 * 1024
 """Maximum size of a record in bytes."""
 
@@ -27,32 +25,41 @@ def too_large(most: int) -> OSError:
     return OSError(errno.EFBIG, f"it is larger than {most // 2**20} MiB")
 
 
+def check_unchanged(read: int, size: int) -> None:
+    """Raise OSError if another number of bytes was read than the source file had before."""
+    if read != size:
+        raise OSError(f"the file to publish has changed: {read} of {size} bytes were read")
+
+
 class Objects:
-    """Files that are put in place by one request; a look before it is all that keeps an earlier one."""
+    """Files that are written by one request. Not overwriting an earlier one relies on a check before it."""
 
     conditional: ClassVar[bool] = False
     """Whether an update is a conditional put, which the server must support."""
-    piece: ClassVar[int] = 0
-    """Bytes above which a clip is uploaded in pieces; 0 for never."""
-    opening: dict[str, Any] = {"block_size": BLOCK, "cache_type": "readahead"}  # noqa: RUF012 - never changed
+    part_size: ClassVar[int] = 0
+    """Bytes above which a clip is a multipart upload; 0 for never."""
+    open_options: dict[str, Any] = {"block_size": READ_AHEAD, "cache_type": "readahead"}  # noqa: RUF012 - constant
 
     def __init__(self, fs: Any) -> None:
         self.fs = fs
 
     def read(self, path: str, most: int | None = None) -> bytes:
-        """Return the content of bounded size; FileNotFoundError if it is missing."""
+        """Return the content, at most so many bytes; FileNotFoundError if the file is missing."""
         content = bytes(self.fs.cat_file(path))
         if most is not None and len(content) > most:
             raise too_large(most)
         return content
 
     def write(self, path: str, content: bytes) -> None:
-        """Put a small file in place."""
+        """Create or replace a small file."""
         self.fs.pipe_file(path, content)
 
     def update(self, path: str, change: Change) -> bytes | None:
-        """Write what `change` makes of the content (None: leave it); returns what stands then."""
-        old = self._content(path)
+        """Replace the content by `change(content)` and return the new content; None from `change` keeps the old."""
+        try:
+            old = self.read(path, RECORD_BYTES)
+        except FileNotFoundError:
+            old = None
         new = change(old)
         if new is None:
             return old
@@ -60,53 +67,47 @@ class Objects:
         return new
 
     def publish(self, source: Path, path: str) -> bool:
-        """Put a local file in place, unless something is there."""
+        """Upload a local file; False if the path exists."""
         if self.fs.exists(path):
             return False
         self.fs.put_file(str(source), path)
         return True
 
     def open(self, path: str) -> BinaryIO:
-        """Open for reading, with seek."""
-        return cast(BinaryIO, _Reading(self.fs.open(path, "rb", **self.opening)))
+        """Open a file for reading, with seek."""
+        return cast(BinaryIO, _RemoteFile(self.fs.open(path, "rb", **self.open_options)))
 
     def names(self, path: str) -> list[str]:
-        """Return the full names in a folder."""
+        """Return the full names in a folder, uncached."""
         self.fs.invalidate_cache()
         return [str(name) for name in self.fs.ls(path, detail=False)]
 
     def exists(self, path: str) -> bool:
-        """Whether a file or a folder is there."""
+        """Whether a path is a file or a folder."""
         return bool(self.fs.exists(path))
 
     def size(self, path: str) -> int:
-        """Return the bytes of a file; FileNotFoundError if it is missing."""
+        """Return the size of a file in bytes; FileNotFoundError if it is missing."""
         return int(self.fs.size(path))
 
     def remove(self, path: str) -> None:
-        """Remove a file; FileNotFoundError if there is none."""
+        """Remove a file; FileNotFoundError if it is missing."""
         self.fs.rm_file(path)
 
     def sign(self, path: str, seconds: int) -> str | None:
-        """Return a URL that lets anybody read the file for so long; None where there is no such thing."""
+        """Return a URL by which anybody can read the file for so many seconds; None if that is not supported."""
         try:
             return str(self.fs.sign(path, expiration=seconds))
         except NotImplementedError:
             return None
 
     def leftovers(self, _root: str, _before: datetime) -> list[str]:
-        """Return what killed writers left before a moment, by paths from the root."""
+        """Return the temporary files of killed writers, last changed before a time, as paths from the root."""
         return []
 
-    def _content(self, path: str) -> bytes | None:
-        try:
-            return self.read(path, RECORD_BYTES)
-        except FileNotFoundError:
-            return None
 
-
-class _Reading(io.RawIOBase):
-    """A file of another machine: whatever breaks while it is read is trouble of the storage."""
+class _RemoteFile(io.RawIOBase):
+    """An open file whose read errors are StorageUnavailable."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__()
@@ -120,11 +121,11 @@ class _Reading(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            piece = self._stream.read(len(buffer))
+            chunk = self._stream.read(len(buffer))
         except Exception as error:
             raise StorageUnavailable(f"the storage broke off while a file was read: {error}") from error
-        buffer[: len(piece)] = piece
-        return len(piece)
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         return int(self._stream.seek(offset, whence))

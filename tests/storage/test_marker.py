@@ -26,7 +26,7 @@ from tests.storage.servers import S3Server
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adreel.storage.PAUSES", ())
+    monkeypatch.setattr("adreel.storage.RETRY_PAUSES", ())
     monkeypatch.setattr("adreel.storage.marker.FRESH_SECONDS", -1)
 
 
@@ -126,7 +126,7 @@ def test_another_storage_in_the_same_place_is_an_error(tmp_path: Path) -> None:
         Records(Storage(str(tmp_path / name))).save_session(make_session())
     shutil.rmtree(tmp_path / "outputs")
     (tmp_path / "other").rename(tmp_path / "outputs")
-    with pytest.raises(StorageError, match="another storage lies at") as caught:
+    with pytest.raises(StorageError, match="another storage is at") as caught:
         Records(Storage(str(tmp_path / "outputs"))).session("ad")
     assert not caught.value.retryable
 
@@ -151,7 +151,7 @@ def test_a_process_that_starts_on_a_lost_mount_knows_by_its_setting(
 def test_a_marker_that_can_t_be_read_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / MARKER).write_text(content)
-    with pytest.raises(StorageError, match=r"adreel-storage\.json is no marker of a storage"):
+    with pytest.raises(StorageError, match=r"adreel-storage\.json is not a valid marker"):
         Records(Storage(str(tmp_path / "outputs"))).session_ids()
 
 

@@ -24,7 +24,7 @@ AT_ONCE = {"config_kwargs": {"retries": {"max_attempts": 1}}}
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adreel.storage.PAUSES", (0, 0))
+    monkeypatch.setattr("adreel.storage.RETRY_PAUSES", (0, 0))
 
 
 @pytest.fixture
@@ -149,16 +149,16 @@ def test_a_page_of_another_server_is_no_proof_of_a_write(
     storage: Storage, s3: S3Server, tmp_path: Path, operation: str
 ) -> None:
     s3.answers = answering("PUT", "200 OK", b"<html>please sign in</html>")
-    with pytest.raises(StorageError, match="not that of an S3 server"):
+    with pytest.raises(StorageError, match="not come from an S3 server"):
         OPERATIONS[operation](storage, tmp_path)
 
 
 def test_a_page_of_another_server_is_no_record_and_no_listing(storage: Storage, s3: S3Server) -> None:
     s3.answers = answering("GET", "200 OK", b"<html>please sign in</html>")
     for look in (storage.names, storage.exists):
-        with pytest.raises(StorageError, match="no listing"):
+        with pytest.raises(StorageError, match="not a listing"):
             look("sessions")
-    with pytest.raises(StorageError, match="not that of an S3 server"):
+    with pytest.raises(StorageError, match="not come from an S3 server"):
         Records(storage).session("ad")
 
 
@@ -184,7 +184,7 @@ def test_a_listing_that_repeats_itself_ends(storage: Storage, s3: S3Server) -> N
 def test_a_listing_of_new_names_without_an_end_ends(
     storage: Storage, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_module, "PAGES", 5)
+    monkeypatch.setattr(s3_module, "MAX_PAGES", 5)
     page = (
         "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>next</NextContinuationToken>"
         "<Contents><Key>ads/jobs/{}.json</Key></Contents></ListBucketResult>"
@@ -196,10 +196,10 @@ def test_a_listing_of_new_names_without_an_end_ends(
 
 
 def test_an_etag_that_never_fits_ends(storage: Storage, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_module, "TRIES", 5)
+    monkeypatch.setattr(s3_module, "MAX_TRIES", 5)
     storage.write("a.json", b"1")
     s3.answers = answering("PUT", "412 Precondition Failed", error_of("PreconditionFailed"))
-    with pytest.raises(StorageError, match="others change it"):
+    with pytest.raises(StorageError, match="other writers kept changing it"):
         storage.update("a.json", lambda _: b"2")
 
 
@@ -219,9 +219,9 @@ def test_a_server_that_hangs_ends_each_operation(
 ) -> None:
     over = Event()
     storage.write("a.json", b"1")
-    monkeypatch.setattr(s3_module, "SECONDS", 0.3)
-    monkeypatch.setattr(s3_module, "RECORD_SECONDS", 0.3)
-    monkeypatch.setattr("adreel.storage.PATIENCE", 0)
+    monkeypatch.setattr(s3_module, "PART_TIMEOUT", 0.3)
+    monkeypatch.setattr(s3_module, "RECORD_TIMEOUT", 0.3)
+    monkeypatch.setattr("adreel.storage.RETRY_SECONDS", 0)
     s3.breaks = lambda _request, _environment: over.wait(30)
     try:
         for operation in OPERATIONS.values():
@@ -292,11 +292,11 @@ def test_a_fifo_in_the_place_of_a_record_is_refused_at_once(path: str, tmp_path:
     place = Path(records.storage.location(path))
     place.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(place)
-    with pytest.raises(StorageError, match="no regular file"):
+    with pytest.raises(StorageError, match="not a regular file"):
         records.job("job-1") if "jobs" in path else records.session("ad")
-    with pytest.raises(StorageError, match="no regular file"):
+    with pytest.raises(StorageError, match="not a regular file"):
         records.storage.update(path, lambda _: b"")
-    with pytest.raises(StorageError, match="no regular file"):
+    with pytest.raises(StorageError, match="not a regular file"):
         records.storage.open(path)
 
 
@@ -321,7 +321,7 @@ def test_a_lock_that_is_held_ends_an_update_and_names_its_holder(
     storage = Storage(str(tmp_path / "outputs"))
     storage.write("a.json", b"1")
     monkeypatch.setattr("adreel.storage.local.LOCK_SECONDS", 0.1)
-    monkeypatch.setattr("adreel.storage.PATIENCE", 0)
+    monkeypatch.setattr("adreel.storage.RETRY_SECONDS", 0)
     handle = os.open(storage.root, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

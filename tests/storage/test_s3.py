@@ -12,7 +12,7 @@ import pytest
 from adreel.errors import StorageError
 from adreel.storage import Storage
 from adreel.storage import s3 as s3_module
-from adreel.storage.s3 import PIECE
+from adreel.storage.s3 import PART_BYTES
 from tests.storage.contract import finished
 from tests.storage.servers import KEY, Environment, S3Server
 
@@ -32,7 +32,7 @@ def breaking(pattern: str) -> Callable[[str, Environment], bool]:
     return lambda request, _environment: re.search(pattern, request) is not None
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 1])
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES, 2 * PART_BYTES + 1])
 def test_a_file_of_any_size_about_that_of_a_piece_comes_whole(storage: Storage, tmp_path: Path, size: int) -> None:
     source = finished(tmp_path, bytes(range(256)) * (size // 256) + b"x" * (size % 256))
     assert storage.publish(source, "clip.mp4")
@@ -48,7 +48,7 @@ def test_a_file_of_any_size_about_that_of_a_piece_comes_whole(storage: Storage, 
 def test_a_connection_that_breaks_midway_leaves_nothing(
     storage: Storage, s3: S3Server, tmp_path: Path, where: str
 ) -> None:
-    source = finished(tmp_path, b"x" * (2 * PIECE + 5))
+    source = finished(tmp_path, b"x" * (2 * PART_BYTES + 5))
     s3.breaks = breaking(where)
     with pytest.raises(StorageError, match=r"can't write s3://bucket-\w+/ads/clip\.mp4: .*ADREEL_STORAGE"):
         storage.publish(source, "clip.mp4")
@@ -58,11 +58,11 @@ def test_a_connection_that_breaks_midway_leaves_nothing(
     assert storage.publish(source, "clip.mp4")
 
 
-@pytest.mark.parametrize("left", [0, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 4])
+@pytest.mark.parametrize("left", [0, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES, 2 * PART_BYTES + 4])
 def test_a_source_that_is_cut_meanwhile_is_not_published(
     storage: Storage, s3: S3Server, tmp_path: Path, left: int
 ) -> None:
-    source = finished(tmp_path, b"x" * (2 * PIECE + 5))
+    source = finished(tmp_path, b"x" * (2 * PART_BYTES + 5))
 
     def cut(request: str, _environment: Environment) -> bool:
         if request.startswith("POST") and "uploads" in request:
@@ -144,13 +144,13 @@ def test_a_server_that_falls_silent_does_not_hold_a_clip_for_ever(
     storage: Storage, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = Event()
-    source = finished(tmp_path, b"x" * (2 * PIECE))
+    source = finished(tmp_path, b"x" * (2 * PART_BYTES))
 
     def fall_silent(request: str, _environment: Environment) -> bool:
         return "partNumber=2" in request and over.wait(30)
 
     s3.breaks = fall_silent
-    monkeypatch.setattr(s3_module, "SECONDS", 0.5)
+    monkeypatch.setattr(s3_module, "PART_TIMEOUT", 0.5)
     with pytest.raises(StorageError, match=r"no answer within 0\.5 s"):
         storage.publish(source, "clip.mp4")
     over.set()
