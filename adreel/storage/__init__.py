@@ -100,7 +100,7 @@ class Storage:
 
     def write(self, path: str, content: bytes) -> None:
         """Create or replace a small file."""
-        self._retry("write", path, lambda: self._files.write(self._full(path), content), finding=False)
+        self._retry("write", path, lambda: self._files.write(self._full(path), content))
 
     def update(self, path: str, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
         """Replace the content of a small file by `change(content)` and return the new content.
@@ -138,7 +138,7 @@ class Storage:
                 raise
 
         try:
-            return self._retry("write", path, update, finding=False)
+            return self._retry("write", path, update)
         except StorageError:
             if failure is not None:
                 raise failure from failure.__cause__
@@ -149,7 +149,7 @@ class Storage:
 
         After a lost response the existing content may be that of the file itself: compare it.
         """
-        return self._retry("write", path, lambda: self._files.publish(source, self._full(path)), finding=False)
+        return self._retry("write", path, lambda: self._files.publish(source, self._full(path)))
 
     def exists(self, path: str) -> bool:
         """Whether a path is a file or a folder."""
@@ -198,7 +198,7 @@ class Storage:
                     yield Path(temporary)
                 return
             folder = Path(self._full(WORKSPACE)) / uuid4().hex
-            self._retry("write", WORKSPACE, lambda: make_folder(folder), finding=False)
+            self._retry("write", WORKSPACE, lambda: make_folder(folder))
             try:
                 yield folder
             finally:
@@ -226,40 +226,39 @@ class Storage:
             marker.confirm()
         return answer
 
-    def _retry(self, verb: str, path: str, operation: Callable[[], T], *, finding: bool = True) -> T:
+    def _retry(self, verb: str, path: str, operation: Callable[[], T]) -> T:
         """Run an idempotent operation, and retry it while the storage is unavailable."""
         end = time.monotonic() + RETRY_SECONDS
         for pause in RETRY_PAUSES:
             try:
-                return self._run(verb, path, operation, finding=finding)
+                return self._run(verb, path, operation)
             except StorageUnavailable as error:
                 # A missing marker is an error without a cause: a lost mount is not back within seconds.
                 if error.__cause__ is None or time.monotonic() + pause > end:
                     raise
                 self._sleep(pause * _random.uniform(0.5, 1.5))
-        return self._run(verb, path, operation, finding=finding)
+        return self._run(verb, path, operation)
 
-    def _run(self, verb: str, path: str, operation: Callable[[], T], *, finding: bool) -> T:
-        with self._storage_errors(verb, path, finding=False):
-            if marker := self._marker():
-                marker.enter()
+    def _run(self, verb: str, path: str, operation: Callable[[], T]) -> T:
         try:
-            with self._storage_errors(verb, path, finding=finding):
+            with self._storage_errors(verb, path):
+                if marker := self._marker():
+                    marker.enter()
                 return operation()
         except FileNotFoundError:
-            with self._storage_errors(verb, path, finding=False):
+            with self._storage_errors(verb, path):
                 self._confirm_missing(None)
             raise
 
     @contextmanager
-    def _storage_errors(self, verb: str, path: str, *, finding: bool = True) -> Iterator[None]:
-        """Convert errors of the file system to StorageError. With `finding`, FileNotFoundError passes through."""
+    def _storage_errors(self, verb: str, path: str) -> Iterator[None]:
+        """Convert errors of the file system to StorageError, but for FileNotFoundError of anything but a write."""
         try:
             yield
         except AdreelError:
             raise
         except Exception as error:
-            if finding and isinstance(error, FileNotFoundError):
+            if verb != "write" and isinstance(error, FileNotFoundError):
                 raise
             place, reason = self.location(path), reason_of(error, self._secrets) or type(error).__name__
             if is_outage(error):

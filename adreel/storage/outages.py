@@ -4,55 +4,27 @@ import errno
 import socket
 from typing import Any
 
-_TRANSIENT_ERRNOS = {
-    errno.EAGAIN,
-    errno.EBUSY,  # s3fs: SlowDown and ServiceUnavailable
-    errno.ECONNABORTED,
-    errno.ECONNREFUSED,
-    errno.ECONNRESET,
-    errno.EHOSTDOWN,
-    errno.EHOSTUNREACH,
-    errno.EINTR,
-    errno.ENETDOWN,
-    errno.ENETRESET,
-    errno.ENETUNREACH,
-    errno.ENOTCONN,  # a FUSE mount whose process has died
-    errno.EPIPE,
-    errno.EREMOTEIO,  # s3fs: InternalError
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-}
+_TRANSIENT_ERRNOS = {errno.EAGAIN, errno.EINTR, errno.EPIPE, errno.ETIMEDOUT}
+_TRANSIENT_ERRNOS |= {errno.ECONNABORTED, errno.ECONNREFUSED, errno.ECONNRESET}
+_TRANSIENT_ERRNOS |= {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH}
+_TRANSIENT_ERRNOS |= {errno.ENOTCONN, errno.ESTALE}  # a FUSE mount whose process has died, a stale NFS handle
+_TRANSIENT_ERRNOS |= {errno.EBUSY, errno.EREMOTEIO}  # s3fs: SlowDown and ServiceUnavailable, InternalError
 # Optional libraries: their errors are recognised by class name, without an import.
 _TRANSIENT_CLASSES = {
-    "ConnectTimeoutError",  # botocore
-    "EndpointConnectionError",
-    "HTTPClientError",
+    *("ConnectTimeoutError", "EndpointConnectionError", "HTTPClientError"),  # botocore
     "ResponseParserError",  # botocore: a truncated response, or a page of another server
-    "ClientConnectionError",  # aiohttp
-    "ClientPayloadError",
-    "ServiceRequestError",  # azure
-    "ServiceResponseError",
+    *("ClientConnectionError", "ClientPayloadError"),  # aiohttp
+    *("ServiceRequestError", "ServiceResponseError"),  # azure
     "TransportError",  # google.auth
-    "ConnectionLost",  # asyncssh
-    "SFTPConnectionLost",
-    "SFTPNoConnection",
-    "ProtocolError",  # urllib3
-    "MaxRetryError",
+    *("ConnectionLost", "SFTPConnectionLost", "SFTPNoConnection"),  # asyncssh
+    *("ProtocolError", "MaxRetryError"),  # urllib3
     "SSLEOFError",  # a connection that ended without a TLS close
 }
 _LASTING_CLASSES = {"SSLError", "ClientConnectorCertificateError", "ClientConnectorSSLError"}
 _TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 _TRANSIENT_CODES = {
-    "InternalError",
-    "OperationAborted",
-    "RequestLimitExceeded",
-    "RequestTimeout",
-    "ServerBusy",
-    "ServiceUnavailable",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequests",
+    *("InternalError", "OperationAborted", "RequestLimitExceeded", "RequestTimeout", "ServerBusy"),
+    *("ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests"),
 }
 
 
