@@ -1,4 +1,4 @@
-"""Submits and follows video tasks: one socket, and one poll message a tick for all open tasks of the process."""
+"""Client that submits and follows video tasks over one socket; one poll message per tick covers all open tasks."""
 
 import asyncio
 import random
@@ -22,19 +22,19 @@ SUBMITS = 32
 
 @dataclass(frozen=True)
 class Timing:
-    """The time limits and pauses of a client, in seconds."""
+    """Time limits and pauses of a client, in seconds."""
 
     connect: float = 15
     submit: float = 60
-    """For a submit in all, with its repeats under the same UUID."""
+    """For a submit with all its repeats under the same UUID."""
     acknowledge: float = 15
-    """For one submit; an acknowledgement that never comes is asked for again."""
+    """For one submit. After it, the same UUID is sent again."""
     doubt: float = 3
-    """After this long without an acknowledgement a poll asks whether the task is known."""
+    """Pause before a poll asks whether a task without acknowledgement is known."""
     look: float = 3
-    """For the answer to one question about one task."""
+    """For the answer of a look-up."""
     silence: float = 20
-    """A socket that says nothing for so long, though polled, is dead."""
+    """Without any reply to the polls, after which the socket counts as dead."""
     poll_least: float = 0.3
     poll_each: float = 0.0005
     """Pause that each open task adds between two polls, because one message covers all tasks."""
@@ -44,28 +44,20 @@ class Timing:
 
 @dataclass
 class _Watch:
-    """Somebody waits for a task; two runners of one job may wait for the same."""
+    """A caller that waits for a task; two runners of one job may wait for the same task."""
 
     uuid: UUID
     on_progress: Callable[[int], None]
     result: "asyncio.Future[Rendered]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def settle(self, reply: InProgress | Rendered) -> None:
-        """Pass on what Runware says of the task."""
-        if isinstance(reply, InProgress):
-            if reply.progress is not None:
-                self.on_progress(reply.progress)
-        elif not self.result.done():
-            self.result.set_result(reply)
-
     def fail(self, error: AdreelError) -> None:
-        """Pass on how the task ended."""
+        """Raise an error to the caller."""
         if not self.result.done():
             self.result.set_exception(error)
 
 
 class RunwareClient:
-    """Buys and follows clips on one event loop; reconnects by itself."""
+    """Client for one event loop, which reconnects when needed."""
 
     def __init__(self, url: str, key: str, timing: Timing | None = None) -> None:
         self.url = url
@@ -73,57 +65,66 @@ class RunwareClient:
         self._timing = timing or Timing()
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
-        self._ahead: asyncio.Task[Connection] | None = None
+        self._connect_task: asyncio.Task[Connection] | None = None
         self._submitting = asyncio.Semaphore(SUBMITS)
         self._watches: dict[UUID, list[_Watch]] = {}
         self._lookups = Lookups(self.connect, limit=self._timing.look)
         self._polls = Polls()
-        self._polled: tuple[Connection, float] | None = None
         self._poller: asyncio.Task[None] | None = None
         self._failures = 0
         self.last_error: AdreelError | None = None
-        """Why the provider could not be asked last time, if it could not."""
+        """Error of the last poll; None after a successful one."""
 
     @property
     def is_connected(self) -> bool:
-        """Whether to connect would take no time."""
+        """Whether a connection is open."""
         return self._connection is not None and self._connection.is_alive
 
     def connect_ahead(self) -> None:
-        """Begin to connect for the next who does, and has to wait for something else first."""
-        if self._connection is None and self._ahead is None:
-            self._ahead = asyncio.create_task(self._connect(), name="runware-connect")
+        """Start to connect in the background; the next `connect` uses the result."""
+        if self._connection is None and self._connect_task is None:
+            self._connect_task = asyncio.create_task(self._connect(), name="runware-connect")
 
     async def connect(self) -> Connection:
-        """Return the open connection, opening one if need be; raises BadKey or ProviderUnreachable."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            await ahead
+        """Return the open connection, or open one; raises BadKey or ProviderUnreachable."""
+        task, self._connect_task = self._connect_task, None
+        if task is not None:
+            await task
         return await self._connect()
 
     async def _connect(self) -> Connection:
         async with self._connecting:
             if self._connection is None or not self._connection.is_alive:
-                self._note_overflow()
+                if self._connection is not None and self._connection.has_overflowed:
+                    # The next polls are smaller. A task fails only if its answer alone is too large.
+                    for watch in self._watching(self._polls.note_overflow()):
+                        watch.fail(
+                            ProviderUnreachable(
+                                f"Runware's answer about task {watch.uuid} is too large to read; the task stays open:"
+                                " `adreel resume` asks again"
+                            )
+                        )
                 await self._drop()
-                self._connection = await Connection.open(self.url, self._key, self._route, limit=self._timing.connect)
+                self._connection = await Connection.open(
+                    self.url, self._key, self._on_replies, limit=self._timing.connect
+                )
             return self._connection
 
     async def submit(self, uuid: UUID, request: ClipRequest, image: str | None = None) -> None:
-        """Have Runware accept a task; repeats under the same UUID whatever gets lost on the way.
+        """Send a task until Runware acknowledges it, always under the same UUID.
 
-        Raises what the provider refuses it for, or ProviderBusy or ProviderUnreachable after the time limit:
-        then the task may have been accepted, and only the same UUID may be sent again.
+        Raises the error of a refusal. ProviderBusy or ProviderUnreachable after the time limit: then the task may have
+        been accepted, and only the same UUID may be sent again.
         """
         last_error: AdreelError = ProviderUnreachable(f"Runware did not acknowledge {uuid}")
-        try:
+        with suppress(TimeoutError):
             async with self._submitting, asyncio.timeout(self._timing.submit):
                 for attempt in count():
                     try:
                         return await self._submit_once(uuid, request, image)
                     except (ProviderUnreachable, ProviderBusy) as error:
                         last_error = error
-                        await asyncio.sleep(self._pause(attempt))
+                        await asyncio.sleep(self._back_off(attempt))
                     except BadKey:
                         raise
                     except AdreelError:
@@ -131,19 +132,17 @@ class RunwareClient:
                         if await self.look_up(uuid):
                             return None
                         raise
-        except TimeoutError:
-            pass
         raise last_error
 
     async def look_up(self, uuid: UUID) -> InProgress | Rendered | None:
-        """Return what Runware says of a task, by a poll or from its archive; None if it knows no such task.
+        """Return the state of a task from a poll or the archive; None if Runware does not know the task.
 
-        Raises BadKey, or ProviderUnreachable if there was no answer at all.
+        Raises BadKey, or ProviderUnreachable without an answer.
         """
         return await self._lookups.ask(uuid)
 
     async def wait(self, uuid: UUID, on_progress: Callable[[int], None] = lambda _percent: None) -> Rendered:
-        """Return the clip of an accepted task, or raise the error it ended with; set your own time limit."""
+        """Return the clip of an accepted task, or raise its error; has no time limit."""
         watch = _Watch(uuid, on_progress)
         self._watches.setdefault(uuid, []).append(watch)
         if self._poller is None or self._poller.done():
@@ -157,7 +156,7 @@ class RunwareClient:
 
     async def close(self) -> None:
         """Stop polling and close the socket."""
-        for task in (self._ahead, self._poller):
+        for task in (self._connect_task, self._poller):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -179,23 +178,27 @@ class RunwareClient:
             asking.cancel()
 
     async def _ask_in_doubt(self, connection: Connection, uuid: UUID) -> None:
-        # The SDK takes any answer about a task that it is submitting as the acknowledgement: so an acceptance
-        # that got lost, or came as an empty list, shows in the answer to a poll.
+        # The SDK takes any reply about a task that it is submitting as the acknowledgement. So the answer to a poll
+        # replaces an acknowledgement that was lost or empty.
         with suppress(ProviderUnreachable):
             while connection.is_alive:
                 await asyncio.sleep(self._timing.doubt)
                 await connection.send([task_object("getResponse", uuid)])
 
     async def _poll(self) -> None:
+        timing = self._timing
         while self._watches:
             try:
                 await self._poll_once()
             except AccountError as error:
-                self._fail_all(error)
+                for watches in self._watches.values():
+                    for watch in watches:
+                        watch.fail(error)
             except ProviderUnreachable as error:
                 self.last_error = error
                 self._failures += 1
-            await asyncio.sleep(self._tick())
+            pause = min(max(len(self._watches) * timing.poll_each, timing.poll_least), timing.poll_most)
+            await asyncio.sleep(self._back_off(self._failures) if self._failures else pause)
 
     async def _poll_once(self) -> None:
         connection = await self.connect()
@@ -203,45 +206,32 @@ class RunwareClient:
         if now - connection.heard_at > self._timing.silence:
             connection.interrupt(ProviderUnreachable("the connection to Runware fell silent"))
             return
-        if self._polls.is_searching and self._polled and self._polled[0] is connection:
-            if connection.heard_at <= self._polled[1]:
+        if self._polls.is_searching and connection.polled_at is not None:
+            if connection.heard_at <= connection.polled_at:
                 return
             self._polls.note_answer()
-        self._polled = connection, now
+        connection.polled_at = now
         await connection.send([task_object("getResponse", uuid) for uuid in self._polls.next(self._watches)])
 
-    def _note_overflow(self) -> None:
-        """Poll fewer tasks after a message that was too large; fail the task whose answer alone is too large."""
-        if self._connection is None or not self._connection.has_overflowed:
-            return
-        for watch in self._watching(self._polls.note_overflow()):
-            watch.fail(
-                ProviderUnreachable(
-                    f"Runware's answer about task {watch.uuid} is too large to read; the task stays open:"
-                    " `adreel resume` asks again"
-                )
-            )
-
-    def _tick(self) -> float:
-        if self._failures:
-            return self._pause(self._failures)
-        return min(max(len(self._watches) * self._timing.poll_each, self._timing.poll_least), self._timing.poll_most)
-
-    def _pause(self, attempt: int) -> float:
+    def _back_off(self, attempt: int) -> float:
         longest: float = min(self._timing.poll_least * 2**attempt, self._timing.back_off_most)
-        return longest * random.uniform(0.7, 1)  # noqa: S311 - jitter keeps nothing secret
+        return longest * random.uniform(0.7, 1)  # noqa: S311 - jitter is no secret
 
-    def _route(self, replies: list[Reply]) -> None:
+    def _on_replies(self, replies: list[Reply]) -> None:
         for reply in replies:
             if isinstance(reply, Failure):
-                self._route_failure(reply)
+                self._on_failure(reply)
                 continue
             self._lookups.hear(reply)
             for watch in self._watching(reply.uuid):
                 self._failures, self.last_error = 0, None
-                watch.settle(reply)
+                if isinstance(reply, InProgress):
+                    if reply.progress is not None:
+                        watch.on_progress(reply.progress)
+                elif not watch.result.done():
+                    watch.result.set_result(reply)
 
-    def _route_failure(self, failure: Failure) -> None:
+    def _on_failure(self, failure: Failure) -> None:
         error = error_of(failure)
         if isinstance(error, ProviderBusy):
             self.last_error = error
@@ -250,7 +240,7 @@ class RunwareClient:
                 # The error names no task, so all submits awaiting acknowledgement are retried later.
                 self._connection.interrupt(error)
         elif isinstance(error, AccountError):
-            # Whether the key is still good shows when the next connection authenticates.
+            # The authentication of the next connection tells whether the key is still valid.
             if self._connection:
                 self._connection.interrupt(ProviderUnreachable(str(error)))
         # An archive without the task may answer with an error. A failed task is reported by every poll.
@@ -260,11 +250,6 @@ class RunwareClient:
 
     def _watching(self, uuid: UUID | None) -> list[_Watch]:
         return list(self._watches.get(uuid, [])) if uuid else []
-
-    def _fail_all(self, error: AdreelError) -> None:
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.fail(error)
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -1,14 +1,14 @@
 """One authenticated socket of the Runware SDK.
 
-The SDK's `connect()` has no time limit and returns as if well after a refused key, its import and its
-constructor silence other people's loggers, and a socket that closes cleanly is not noticed. This module gives
-each of these an answer; a connection that is lost is never mended, its owner opens another.
+The SDK's `connect()` has no time limit and reports success after a refused key. Its import and its constructor
+silence the loggers of asyncio and websockets. It does not notice a socket that closes cleanly. This module works
+around all of these. A lost connection is not repaired; its owner opens another.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any, Self
 from uuid import UUID
 
@@ -26,7 +26,7 @@ PING = {"taskType": "ping", "ping": True}
 
 
 class Connection:
-    """A socket that is open and authenticated; used on the event loop that opened it only."""
+    """An open, authenticated socket, for use on the event loop that opened it."""
 
     def __init__(self, url: str, key: str, on_replies: Callable[[list[Reply]], None]) -> None:
         self.url = url
@@ -35,32 +35,34 @@ class Connection:
         self._submitting = 0
         self._interruption: asyncio.Future[AdreelError] = asyncio.get_running_loop().create_future()
         self.heard_at = asyncio.get_running_loop().time()
+        self.polled_at: float | None = None
         self._pings = self._pongs = 0
         with loggers_kept():
             self._sdk = bounded_sdk(key, url)
         self._sdk.addListener(lis=self._hear, check=lambda _message: True)
-        # The SDK sends its heartbeats by its own `send`: they are counted as well.
+        # The SDK sends its heartbeats through the same method, so their pings are counted as well.
         self._send, self._sdk.send = self._sdk.send, self._counted_send
 
     @classmethod
     async def open(cls, url: str, key: str, on_replies: Callable[[list[Reply]], None], *, limit: float = 15) -> Self:
         """Connect and authenticate within `limit` seconds; raises BadKey or ProviderUnreachable."""
         connection = cls(url, key, on_replies)
-        try:
-            async with asyncio.timeout(limit):
-                await connection._sdk.connect()
-        except TimeoutError:
-            await connection.close()
-            raise ProviderUnreachable(f"{url} did not answer within {limit:g} s: check RUNWARE_URL") from None
-        except Exception as error:
-            await connection.close()
-            raise ProviderUnreachable(f"can't connect to {url}: {clean_line(str(error))}") from error
-        except asyncio.CancelledError:
-            await connection.close()
-            raise
-        if connection._refusal or not connection.is_alive:
-            await connection.close()
-            raise connection._why_refused()
+        async with AsyncExitStack() as on_failure:
+            on_failure.push_async_callback(connection.close)
+            try:
+                async with asyncio.timeout(limit):
+                    await connection._sdk.connect()
+            except TimeoutError:
+                raise ProviderUnreachable(f"{url} did not answer within {limit:g} s: check RUNWARE_URL") from None
+            except Exception as error:
+                raise ProviderUnreachable(f"can't connect to {url}: {clean_line(str(error))}") from error
+            if refusal := connection._refusal:
+                if issubclass(class_of(refusal.code), AccountError):
+                    raise error_of(refusal)
+                raise BadKey(f"Runware refuses the key: {refusal.message}. Check RUNWARE_API_KEY; nothing was bought")
+            if not connection.is_alive:
+                raise ProviderUnreachable(f"{url} closed the connection during the authentication")
+            on_failure.pop_all()
         return connection
 
     @property
@@ -75,18 +77,18 @@ class Connection:
 
     @property
     def has_all_pongs(self) -> bool:
-        """Whether every ping was answered, ours and the SDK's: a pong does not say whose it is."""
+        """Whether every ping of this class and the SDK was answered; a pong does not name its ping."""
         return self._pongs >= self._pings
 
     @property
     def is_submitting(self) -> bool:
-        """Whether somebody waits for an acknowledgement."""
+        """Whether a submit awaits its acknowledgement."""
         return self._submitting > 0
 
     async def send(self, tasks: list[dict[str, Any]]) -> None:
-        """Send task objects in one message; what comes back goes to `on_replies`.
+        """Send task objects in one message; replies go to `on_replies`.
 
-        A socket that is gone swallows them or raises ProviderUnreachable.
+        On a closed socket it may raise ProviderUnreachable, or lose the message silently.
         """
         try:
             await self._sdk.send(tasks)
@@ -94,13 +96,13 @@ class Connection:
             raise ProviderUnreachable(f"can't send to {self.url}: {clean_line(str(error))}") from error
 
     async def ping(self, tasks: list[dict[str, Any]]) -> None:
-        """Send task objects with a ping: its pong tells that they were answered, even if there is nothing to say."""
+        """Send task objects with a ping; its pong arrives even if Runware knows none of the tasks."""
         await self.send([*tasks, PING])
 
     async def submit(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
-        """Submit a video task until Runware acknowledges it; a conflict is an acknowledgement.
+        """Submit a video task and wait for the acknowledgement; a UUID conflict counts as one.
 
-        Raises the error of a refusal, or ProviderUnreachable if the connection broke: then it may have arrived.
+        Raises the error of a refusal. ProviderUnreachable if the connection broke: the task may have been accepted.
         """
         submitting = asyncio.ensure_future(self._sdk.videoInference(_inference(uuid, request, image)))
         self._submitting += 1
@@ -108,21 +110,30 @@ class Connection:
             while not submitting.done() and self.is_alive:
                 await asyncio.wait({submitting}, timeout=CHECK_SECONDS)
             if not submitting.done():
-                raise self._why_interrupted()
-            _raise_refusal(submitting)
+                if self._interruption.done():
+                    raise self._interruption.result()
+                raise ProviderUnreachable("the connection to Runware broke during a submit")
+            if (error := submitting.exception()) is None:
+                return
+            details = getattr(error, "error_data", None)
+            if not isinstance(details, dict) or not (details.get("code") or details.get("error")):
+                raise ProviderUnreachable(f"the submit got no answer: {clean_line(str(error))}") from error
+            failure = parse_failure(details)
+            if failure.code != CONFLICT:
+                raise error_of(failure) from None
         finally:
             self._submitting -= 1
             submitting.cancel()
-            # The SDK turns its own cancelling into errors at times; what it raises now matters to nobody.
+            # The SDK sometimes turns the cancellation into an error, which is ignored here.
             await asyncio.wait({submitting}, timeout=CLOSE_SECONDS)
 
     def interrupt(self, error: AdreelError) -> None:
-        """Give the connection up: whoever submits on it is told `error` and comes back on a new one."""
+        """Abandon the connection; its pending submits raise `error`."""
         if not self._interruption.done():
             self._interruption.set_result(error)
 
     async def close(self) -> None:
-        """Close the socket and end the SDK's tasks, within a few seconds."""
+        """Close the socket and end the SDK's tasks within CLOSE_SECONDS."""
         self.interrupt(ProviderUnreachable("the connection was closed"))
         with suppress(Exception):
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -141,22 +152,10 @@ class Connection:
                 self._refusal = reply
         self._on_replies(replies)
 
-    def _why_refused(self) -> AdreelError:
-        if self._refusal is None:
-            return ProviderUnreachable(f"{self.url} closed the connection during the authentication")
-        if issubclass(class_of(self._refusal.code), AccountError):
-            return error_of(self._refusal)
-        return BadKey(f"Runware refuses the key: {self._refusal.message}. Check RUNWARE_API_KEY; nothing was bought")
-
-    def _why_interrupted(self) -> AdreelError:
-        if self._interruption.done():
-            return self._interruption.result()
-        return ProviderUnreachable("the connection to Runware broke during a submit")
-
 
 @contextmanager
 def loggers_kept() -> Iterator[None]:
-    """Put the loggers of asyncio and websockets back as they were: the SDK silences them for the whole process."""
+    """Restore the loggers of asyncio and websockets, which the SDK silences for the whole process."""
     loggers = [logging.getLogger(name) for name in ("asyncio", "websockets")]
     before = [(logger, logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
     try:
@@ -166,18 +165,6 @@ def loggers_kept() -> Iterator[None]:
             logger.setLevel(level)
             logger.propagate = propagate
             logger.handlers[:] = handlers
-
-
-def _raise_refusal(submitting: "asyncio.Future[Any]") -> None:
-    error = submitting.exception()
-    if error is None:
-        return
-    details = getattr(error, "error_data", None)
-    if not isinstance(details, dict) or not (details.get("code") or details.get("error")):
-        raise ProviderUnreachable(f"the submit got no answer: {clean_line(str(error))}") from error
-    failure = parse_failure(details)
-    if failure.code != CONFLICT:
-        raise error_of(failure) from None
 
 
 def _inference(uuid: UUID, request: ClipRequest, image: str | None) -> Any:

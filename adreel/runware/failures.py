@@ -1,7 +1,7 @@
-"""From Runware's error codes to what one does about them.
+"""Error classes of Runware's error codes.
 
-There is no complete list and the codes change, so each class has its known codes, then patterns; an unknown
-code is final: it takes a person to decide whether to spend again.
+There is no complete list of codes and they change, so each class has its known codes and patterns. An unknown code
+is final: a person decides whether to spend again.
 """
 
 import re
@@ -31,8 +31,14 @@ _CLASSES: tuple[tuple[type[AdreelError], str], ...] = (
 
 
 def error_of(failure: Failure) -> AdreelError:
-    """Return the error that a failure means, with the provider's own words."""
-    return class_of(failure.code)(_sentence(failure))
+    """Return the error of a failure, with the provider's message and the way out."""
+    kind = class_of(failure.code)
+    text = f"Runware says {failure.code}: {failure.message.rstrip('.')}"
+    if failure.parameter:
+        text += f" (parameter {failure.parameter})"
+    if failure.allowed:
+        text += f"; allowed: {failure.allowed}"
+    return kind(f"{text}. {_WAYS_OUT[kind]}")
 
 
 def class_of(code: str) -> type[AdreelError]:
@@ -41,15 +47,6 @@ def class_of(code: str) -> type[AdreelError]:
         if re.fullmatch(pattern, code):
             return kind
     return UnknownFailure
-
-
-def _sentence(failure: Failure) -> str:
-    text = f"Runware says {failure.code}: {failure.message.rstrip('.')}"
-    if failure.parameter:
-        text += f" (parameter {failure.parameter})"
-    if failure.allowed:
-        text += f"; allowed: {failure.allowed}"
-    return f"{text}. {_WAYS_OUT[class_of(failure.code)]}"
 
 
 _WAYS_OUT: dict[type[AdreelError], str] = {

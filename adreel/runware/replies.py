@@ -1,11 +1,10 @@
 """Parsing of Runware's replies: any JSON becomes the values below, with clean texts of bounded length.
 
-Acknowledgements, "processing" items and words that nobody has documented all mean the same: the task is known
-and under way. Only a URL makes a clip, only an error makes a failure.
+Acknowledgements, "processing" items and undocumented statuses all mean that the task is in progress. Only a URL makes
+a clip, only an error makes a failure.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from reprlib import Repr
@@ -47,7 +46,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error, of one task or (without a UUID) of the connection."""
+    """An error of a task, or of the connection if it has no UUID."""
 
     uuid: UUID | None
     code: str
@@ -61,20 +60,26 @@ Reply = InProgress | Rendered | Failure
 
 
 def parse_replies(message: object) -> list[Reply]:
-    """Return what a message says about tasks, in its order."""
-    if not isinstance(message, dict):
-        return []
-    return [*_items(message.get("data"), _result), *_items(message.get("errors"), parse_failure)]
+    """Return the replies about tasks in a message, in their order."""
+    replies: list[Reply | None] = []
+    for item in _items(message, "data"):
+        if item.get("taskType") == "getTaskDetails":
+            replies.append(_archived(item))
+        elif item.get("error") or item.get("status") == "error":
+            replies.append(parse_failure(item))
+        else:
+            replies.append(_progress(item))
+    replies += map(parse_failure, _items(message, "errors"))
+    return [reply for reply in replies if reply is not None]
 
 
 def has_pong(message: object) -> bool:
     """Whether a message answers a ping."""
-    items = message.get("data") if isinstance(message, dict) else None
-    return isinstance(items, list) and any(isinstance(item, dict) and item.get("taskType") == "ping" for item in items)
+    return any(item.get("taskType") == "ping" for item in _items(message, "data"))
 
 
 def parse_failure(item: dict[str, Any]) -> Failure:
-    """Read one error item; what is missing becomes empty."""
+    """Parse an error item; missing fields become empty."""
     nested = item.get("error")
     details = nested if isinstance(nested, dict) else item
     message = details.get("message") or item.get("message") or nested
@@ -88,18 +93,9 @@ def parse_failure(item: dict[str, Any]) -> Failure:
     )
 
 
-def _items(items: object, read: Any) -> Iterator[Reply]:
-    for item in items if isinstance(items, list) else []:
-        if isinstance(item, dict) and (reply := read(item)) is not None:
-            yield reply
-
-
-def _result(item: dict[str, Any]) -> Reply | None:
-    if item.get("taskType") == "getTaskDetails":
-        return _archived(item)
-    if item.get("error") or item.get("status") == "error":
-        return parse_failure(item)
-    return _progress(item)
+def _items(message: object, name: str) -> list[dict[str, Any]]:
+    items = message.get(name) if isinstance(message, dict) else None
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _progress(item: dict[str, Any]) -> InProgress | Rendered | None:
@@ -115,7 +111,7 @@ def _progress(item: dict[str, Any]) -> InProgress | Rendered | None:
 
 
 def _archived(item: dict[str, Any]) -> InProgress | Rendered | None:
-    """Read the last response that the archive holds of a task; its failures are left to the polls."""
+    """Parse an archive entry; failures are ignored, because the polls report them."""
     response = item.get("response")
     answer = response.get("data", response) if isinstance(response, dict) else response
     for result in answer if isinstance(answer, list) else [answer]:
