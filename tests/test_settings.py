@@ -174,7 +174,7 @@ def test_an_env_file_that_is_no_text_is_bad_input() -> None:
         Settings.load()
 
 
-@pytest.mark.parametrize("variable", [field.alias or name.upper() for name, field in Settings.model_fields.items()])
+@pytest.mark.parametrize("variable", [(field.alias or name).upper() for name, field in Settings.model_fields.items()])
 def test_the_settings_page_explains_every_variable(variable: str) -> None:
     page = (Path(__file__).parent.parent / "docs" / "settings.md").read_text()
     assert f"| `{variable}` |" in page

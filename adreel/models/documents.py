@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,11 +63,8 @@ def read_document(content: bytes | str, name: str) -> Any:
         return read_json(text, name)
     if text.lstrip()[:1] in {"{", "["}:
         # JSON is parsed as JSON under any name: YAML rejects its tabs and reads its escapes differently.
-        try:
+        with suppress(ValueError, RecursionError):
             json.loads(text)
-        except (ValueError, RecursionError):
-            pass
-        else:
             return read_json(text, name)
     return _read_yaml(text, name)
 

@@ -28,7 +28,10 @@ LOOPBACK = frozenset(LOOPBACK_HOSTS)
 class Settings(BaseSettings):
     """All settings; `Settings.load()` raises InputError for an invalid one."""
 
-    model_config = SettingsConfigDict(extra="ignore")
+    # The variable of `model` is ADREEL_MODEL. Those of the provider have no prefix.
+    model_config = SettingsConfigDict(
+        extra="ignore", alias_generator=lambda name: name if name.startswith("runware_") else f"ADREEL_{name.upper()}"
+    )
 
     runware_api_key: SecretStr | None = Field(
         None, description="Runware's key. Without it the local Runware renders: real files, no money"
@@ -37,92 +40,57 @@ class Settings(BaseSettings):
         None, pattern=r"^wss?://", description=f"WebSocket address of the provider; with a key {RUNWARE_URL}"
     )
     storage: Annotated[str, AfterValidator(storage_place)] = Field(
-        "./outputs", alias="ADREEL_STORAGE", description="Where clips and records live: a folder, or any fsspec URL"
+        "./outputs", description="Where clips and records live: a folder, or any fsspec URL"
     )
     storage_options: SecretStr = Field(
         SecretStr("{}"),
-        alias="ADREEL_STORAGE_OPTIONS",
         description='What the storage\'s file system takes, as JSON: {"endpoint_url": "https://..."}; docs/storage.md',
     )
     storage_id: str | None = Field(
-        None,
-        alias="ADREEL_STORAGE_ID",
-        description="The id in adreel-storage.json of the storage: any other storage, or none, is then an error",
+        None, description="The id in adreel-storage.json of the storage: any other storage, or none, is then an error"
     )
-    model: str = Field("klingai:6@1", alias="ADREEL_MODEL", description="Video model for scenes that name none")
-    size: str = Field("1280x720", alias="ADREEL_SIZE", description="WIDTHxHEIGHT for scenes that name none")
-    concurrency: int = Field(
-        4, ge=1, alias="ADREEL_CONCURRENCY", description="Slots of the limit `runware`: scenes in flight at once"
-    )
+    model: str = Field("klingai:6@1", description="Video model for scenes that name none")
+    size: str = Field("1280x720", description="WIDTHxHEIGHT for scenes that name none")
+    concurrency: int = Field(4, ge=1, description="Slots of the limit `runware`: scenes in flight at once")
     deadline: float = Field(
-        900,
-        gt=0,
-        allow_inf_nan=False,
-        alias="ADREEL_DEADLINE",
-        description="Seconds to wait for one clip; then it stays open to resume",
+        900, gt=0, allow_inf_nan=False, description="Seconds to wait for one clip; then it stays open to resume"
     )
-    attempts: int = Field(
-        2, ge=1, le=10, alias="ADREEL_ATTEMPTS", description="Runware tasks that one take may cost at most"
-    )
+    attempts: int = Field(2, ge=1, le=10, description="Runware tasks that one take may cost at most")
     download_hosts: Annotated[list[str], NoDecode] = Field(
-        ["runware.ai"],
-        alias="ADREEL_DOWNLOAD_HOSTS",
-        description="Hosts that clips may be fetched from, with their subdomains; comma-separated",
+        ["runware.ai"], description="Hosts that clips may be fetched from, with their subdomains; comma-separated"
     )
-    max_clip_mb: float = Field(
-        500, gt=0, allow_inf_nan=False, alias="ADREEL_MAX_CLIP_MB", description="Largest clip that is fetched, in MB"
-    )
+    max_clip_mb: float = Field(500, gt=0, allow_inf_nan=False, description="Largest clip that is fetched, in MB")
     local_render_seconds: float = Field(
-        6,
-        ge=0,
-        allow_inf_nan=False,
-        alias="ADREEL_LOCAL_RENDER_SECONDS",
-        description="Render time of the built-in local Runware",
+        6, ge=0, allow_inf_nan=False, description="Render time of the built-in local Runware"
     )
     local_faults: Annotated[list[str], NoDecode] = Field(
-        [],
-        alias="ADREEL_LOCAL_FAULTS",
-        description="Faults of the built-in local Runware, such as providerTimeout:solution; comma-separated",
+        [], description="Faults of the built-in local Runware, such as providerTimeout:solution; comma-separated"
     )
     api_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
-        {},
-        alias="ADREEL_API_KEYS",
-        description="Keys of the HTTP API as name:key,name:key, each of 16 characters or more; none: loopback only",
+        {}, description="Keys of the HTTP API as name:key,name:key, each of 16 characters or more; none: loopback only"
     )
     cors_origins: Annotated[list[str], NoDecode] = Field(
-        [],
-        alias="ADREEL_CORS_ORIGINS",
-        description="Origins whose pages may call the HTTP API, such as https://shop.example; comma-separated",
+        [], description="Origins whose pages may call the HTTP API, such as https://shop.example; comma-separated"
     )
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         ["127.0.0.1", "::1"],
-        alias="ADREEL_TRUSTED_PROXIES",
         description="Proxies whose X-Forwarded-For and X-Forwarded-Proto count: addresses or networks; comma-separated",
     )
-    requests_per_minute: int = Field(
-        6000, ge=1, alias="ADREEL_REQUESTS_PER_MINUTE", description="Requests to the HTTP API per key"
-    )
+    requests_per_minute: int = Field(6000, ge=1, description="Requests to the HTTP API per key")
     signed_seconds: int = Field(
         0,
         ge=0,
         le=7 * 24 * 3600,
-        alias="ADREEL_SIGNED_SECONDS",
         description="Lead clients to the object store's own URLs, good for so long; 0 serves the clips itself",
     )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://",
-        alias="ADREEL_PUBLIC_URL",
         description="Where browsers find `adreel serve`, such as https://ads.example: Prefect's UI links to the clips",
     )
-    max_body_kb: int = Field(
-        512, ge=1, alias="ADREEL_MAX_BODY_KB", description="Largest body of a request to the HTTP API, in KB"
-    )
-
+    max_body_kb: int = Field(512, ge=1, description="Largest body of a request to the HTTP API, in KB")
     notify_url: SecretStr | None = Field(
-        None,
-        alias="ADREEL_NOTIFY_URL",
-        description="Webhook that `adreel deploy` has told of runs that end badly, as JSON: http:// or https://",
+        None, description="Webhook that `adreel deploy` has told of runs that end badly, as JSON: http:// or https://"
     )
 
     @classmethod
