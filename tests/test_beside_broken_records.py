@@ -106,7 +106,7 @@ def test_a_command_names_the_broken_record_and_ends_with_1(
     place = put(records, path, b"{")
     ran = adreel(*words)
     assert ran.returncode == 1
-    assert f"adreel: {place} is no good record" in ran.stderr
+    assert f"adreel: {place} is not a valid record" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert shown in ran.stdout
 

@@ -156,7 +156,7 @@ def test_whatever_lies_in_the_place_of_a_record_is_named_and_stays(
     place = put(records, path, content)
     before = state_of(place)
     for _, act in (READERS[path][0], WRITERS[path][0]):
-        with pytest.raises(BadRecord, match=r"is no good record|newer adreel") as caught:
+        with pytest.raises(BadRecord, match=r"is not a valid record|newer adreel") as caught:
             act(records, settings)
         assert str(place) in str(caught.value)
     assert state_of(place) == before

@@ -103,7 +103,7 @@ class TestSources:
             check_sessions(Settings.load(), str(tmp_path / "ads.jsonl"))
         (tmp_path / "ads.jsonl").write_text("{")
         with pytest.raises(
-            InputError, match=r"ads\.jsonl, line 1 is no JSON: column 2: .* one whole \{\.\.\.\} on each line"
+            InputError, match=r"ads\.jsonl, line 1 is not valid JSON: column 2: .* one whole \{\.\.\.\} on each line"
         ):
             check_sessions(Settings.load(), str(tmp_path / "ads.jsonl"))
 

@@ -202,7 +202,7 @@ def test_resume_all_brings_home_what_is_beside_a_broken_record_and_ends_with_1(t
     ran = adreel("resume", "--all")
     assert ran.returncode == 1
     assert "job good: completed" in ran.stdout
-    assert f"adreel: {tmp_path}/outputs/jobs/torn.json is no good record" in ran.stderr
+    assert f"adreel: {tmp_path}/outputs/jobs/torn.json is not a valid record" in ran.stderr
     assert (tmp_path / "outputs/jobs/torn.json").read_text() == "{"
 
 

@@ -231,7 +231,7 @@ def test_parameters_name_no_file_of_the_machine_that_runs_them(
     ):
         assert state.is_failed()
         assert "scene hook: first_frame" in (state.message or "")
-        assert "is no https URL" in (state.message or "")
+        assert "is not an https URL" in (state.message or "")
         assert records.job(job_id) is None
     assert runware.ledger.submits == {}
 
@@ -300,7 +300,7 @@ def test_resume_of_all_serves_the_jobs_beside_a_broken_record_and_names_it(
     torn.write_bytes(torn.read_bytes()[:50])
     _, state = run(resume)
     assert state.name == "Partial"
-    assert f"{torn} is no good record" in (state.message or "")
+    assert f"{torn} is not a valid record" in (state.message or "")
     assert scenarios_bought(runware) == ["hook"]
     assert job_status(records, "good").overall_status == SceneState.COMPLETED
     assert torn.stat().st_size == 50

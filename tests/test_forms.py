@@ -91,7 +91,7 @@ def test_a_pasted_session_replaces_one_that_has_no_takes_and_no_other(runware: L
         ({"session": session_data(colour="red")}, "session: colour: Extra inputs are not permitted"),
         ({"session": session_data(session_id="../ad")}, "session: session_id: String should match pattern"),
         ({"session": {"session_id": 7}}, "session: session_id: Input should be a valid string"),
-        ({"session": {"__prefect_kind": "json", "value": "{"}}, "session is no JSON: "),
+        ({"session": {"__prefect_kind": "json", "value": "{"}}, "session is not valid JSON: "),
         ({"session": {"__prefect_kind": "json", "value": "[1]"}}, "session is no JSON object"),
     ],
 )

@@ -86,7 +86,7 @@ def test_an_image_of_too_many_pixels_is_refused_unread(tmp_path: Path, side: int
 
 def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(InputError, match=r"pipe\.png' is no file"):
+    with pytest.raises(InputError, match=r"pipe\.png' is not a file"):
         check_image(str(tmp_path / "pipe.png"))
 
 
@@ -284,7 +284,7 @@ def test_an_image_is_found_beside_the_session_file_then_in_the_current_folder(tm
     "frame", ["/srv/lamp.png", "lamp.png", "file:///srv/lamp.png", "inputs/../../x.png", "~/a.png"]
 )
 def test_data_from_elsewhere_names_no_local_file(frame: str) -> None:
-    with pytest.raises(InputError, match=r"scene hook: first_frame '.*' is no https URL"):
+    with pytest.raises(InputError, match=r"scene hook: first_frame '.*' is not an https URL"):
         parsed(frame)
 
 
@@ -309,7 +309,7 @@ def test_a_campaign_names_local_images_only_if_it_is_local_itself(tmp_path: Path
     for local in (str(tmp_path / source), f"file://{tmp_path / source}"):
         (session,) = read_sessions(settings, local)
         assert session.scene(HOOK).first_frame == str(tmp_path / "lamp.png")
-    with pytest.raises(InputError, match="scene hook: first_frame 'lamp\\.png' is no https URL"):
+    with pytest.raises(InputError, match="scene hook: first_frame 'lamp\\.png' is not an https URL"):
         check_sessions(settings, f"memory://{tmp_path.name}/{source}")
 
 

@@ -204,7 +204,7 @@ def test_a_kind_of_record_that_no_step_names_keeps_its_shape(records: Records) -
 @pytest.mark.parametrize("request_", [{}, None, [], "1280x720", {"size": 7}, {"size": "wide"}], ids=str)
 def test_an_old_record_that_its_migration_can_t_make_sense_of_is_named(records: Records, request_: object) -> None:
     records.storage.write(TAKE, json.dumps({**old_take(1), "request": request_}).encode())
-    with pytest.raises(BadRecord, match="is no good record") as caught:
+    with pytest.raises(BadRecord, match="is not a valid record") as caught:
         records.take("ad", Scenario.HOOK, "job-1")
     assert records.storage.location(TAKE) in str(caught.value)
 

@@ -126,8 +126,8 @@ def test_the_command_prunes_beside_broken_records_and_exits_1(
     ran = CliRunner().invoke(app, ["prune", "--older-than", "1h"], catch_exceptions=False)
     assert ran.exit_code == 1
     assert "removed 1 takes" in ran.stdout
-    assert "jobs/job-2.json is no good record" in ran.stderr
-    assert "sessions/aa/session.json is no good record" in ran.stderr
+    assert "jobs/job-2.json is not a valid record" in ran.stderr
+    assert "sessions/aa/session.json is not a valid record" in ran.stderr
     assert [take.job_id for take in records.takes("ad", Scenario.HOOK)] == ["job-1", "job-2"]
 
 

@@ -207,13 +207,13 @@ class TestStorage:
         ("text", "said"),
         [
             ("", "it is empty: name a folder or a URL"),
-            ("~nobody-of-that-name/ads", "nobody here has the home folder ~nobody-of-that-name"),
-            (r"C:\ads", "is a path of Windows"),
-            ("c:/ads", "is a path of Windows"),
-            ("s3:/bucket/ads", "would be a folder of this machine: a URL begins with s3://"),
+            ("~nobody-of-that-name/ads", "there is no home folder ~nobody-of-that-name"),
+            (r"C:\ads", "is a Windows path"),
+            ("c:/ads", "is a Windows path"),
+            ("s3:/bucket/ads", "would be a local folder: a URL begins with s3://"),
             ("memory:ads", "a URL begins with memory://"),
             ("file://", "names no folder"),
-            ("'/srv/ads'", "it stands in quotes, which belong to the value here: leave them out"),
+            ("'/srv/ads'", "its quotes would be part of the value: remove them"),
         ],
     )
     def test_what_is_surely_meant_otherwise_is_refused(
@@ -228,7 +228,7 @@ class TestStorage:
     ) -> None:
         (tmp_path / "my%20ads").mkdir()
         monkeypatch.setenv("ADREEL_STORAGE", f"file://{tmp_path}/my%20ads")
-        with pytest.raises(InputError, match=r"there is a folder .*/my%20ads by its letters: rename it first"):
+        with pytest.raises(InputError, match=r"a folder is literally named .*/my%20ads: rename it first"):
             Settings.load()
         (tmp_path / "my%20ads").rename(tmp_path / "my ads")
         assert Settings.load().storage == f"{tmp_path}/my ads"
@@ -275,21 +275,21 @@ class TestValues:
         ("name", "text", "said"),
         [
             ("SIZE", "9:16", "'9:16' is an aspect ratio: give WIDTHxHEIGHT, such as 1280x720"),
-            ("SIZE", "1280X720", "'1280X720' is no size: give WIDTHxHEIGHT"),
-            ("DOWNLOAD_HOSTS", "https://cdn.example/", "'https://cdn.example/' is no host: give its name alone"),
-            ("DOWNLOAD_HOSTS", "runware.ai,cdn.example:8443", "'cdn.example:8443' is no host"),
-            ("DOWNLOAD_HOSTS", "*.cdn.example", "is no host: .* subdomains count too"),
-            ("DOWNLOAD_HOSTS", ".cdn.example", "is no host"),
-            ("CORS_ORIGINS", "shop.example", "'shop.example' is no origin: give a scheme and a host"),
-            ("CORS_ORIGINS", "https://shop.example/page", "is no origin"),
-            ("CORS_ORIGINS", "*", "is no origin"),
+            ("SIZE", "1280X720", "'1280X720' is not a size: give WIDTHxHEIGHT"),
+            ("DOWNLOAD_HOSTS", "https://cdn.example/", "'https://cdn.example/' is not a host: give only its name"),
+            ("DOWNLOAD_HOSTS", "runware.ai,cdn.example:8443", "'cdn.example:8443' is not a host"),
+            ("DOWNLOAD_HOSTS", "*.cdn.example", "is not a host: .* subdomains count too"),
+            ("DOWNLOAD_HOSTS", ".cdn.example", "is not a host"),
+            ("CORS_ORIGINS", "shop.example", "'shop.example' is not an origin: give a scheme and a host"),
+            ("CORS_ORIGINS", "https://shop.example/page", "is not an origin"),
+            ("CORS_ORIGINS", "*", "is not an origin"),
             ("PUBLIC_URL", "https://", "it has to be the address of a page"),
             ("PUBLIC_URL", "https://ads.example/?a=b", "it has to be the address of a page"),
             ("CONCURRENCY", "-1", "greater than or equal to 1"),
             ("CONCURRENCY", "4.5", "valid integer"),
             ("DEADLINE", "-1", "greater than 0"),
             ("MAX_CLIP_MB", "nan", "finite"),
-            ("MODEL", '"klingai:6@1"', "it stands in quotes"),
+            ("MODEL", '"klingai:6@1"', "its quotes would be part of the value"),
         ],
     )
     def test_a_wrong_one_says_what_is_expected(
@@ -380,7 +380,7 @@ class TestEnvFile:
             ("ADREEL_SIZE=720x720\n\nADREEL_MODEL='test:1@1\n", r"\.env, line 3: expected NAME=value"),
             ("ADREEL MODEL=test\n", r"\.env, line 1: expected NAME=value"),
             ("ADREEL_MODEL=a".encode("utf-16"), "it looks like UTF-16: save it as UTF-8"),
-            ("\nADREEL_MODEL=ö".encode("latin-1"), "is no UTF-8 text: see line 2"),
+            ("\nADREEL_MODEL=ö".encode("latin-1"), "is not UTF-8 text: see line 2"),
             (b"#" * (1024 * 1024 + 1), r"\.env is larger than 1 MB"),
         ],
     )
@@ -395,7 +395,7 @@ class TestEnvFile:
 
     def test_one_without_an_end_is_refused(self) -> None:
         Path(".env").symlink_to("/dev/zero")
-        with pytest.raises(InputError, match=r"can't read \.env: it is no regular file"):
+        with pytest.raises(InputError, match=r"can't read \.env: it is not a regular file"):
             Settings.load()
 
     def test_a_pipe_of_a_password_manager_is_read_and_one_that_nobody_writes_is_not_waited_for(
@@ -407,7 +407,7 @@ class TestEnvFile:
         assert Settings.load().model == "test:1@1"
         writer.join()
         monkeypatch.setattr(env_file, "PIPE_SECONDS", 0.05)
-        with pytest.raises(InputError, match=r"\.env: it is a named pipe that nobody wrote"):
+        with pytest.raises(InputError, match=r"\.env: it is a named pipe whose writer did not close it"):
             Settings.load()
 
     @pytest.mark.parametrize("command", ["doctor", "recover", "worker"])
@@ -415,7 +415,7 @@ class TestEnvFile:
         os.mkfifo(".env")
         ended = subprocess.run([ADREEL, command], capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 2
-        assert "can't read .env: it is a named pipe that nobody wrote" in ended.stderr
+        assert "can't read .env: it is a named pipe whose writer did not close it" in ended.stderr
 
     @pytest.mark.parametrize("command", ["doctor", "recover", "worker"])
     @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
@@ -423,7 +423,7 @@ class TestEnvFile:
         Path(".env").write_bytes("ADREEL_MODEL=ö\n".encode(encoding))
         ended = subprocess.run([ADREEL, command], capture_output=True, text=True, timeout=60, check=False)
         assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
-        assert ".env is no UTF-8 text" in ended.stderr
+        assert ".env is not UTF-8 text" in ended.stderr
 
     def test_what_the_libraries_of_storages_look_for_gets_into_the_environment(
         self, monkeypatch: pytest.MonkeyPatch

@@ -69,7 +69,11 @@ def test_the_example_can_be_bought_as_it_is() -> None:
         (PRODUCTS, None, "has no list of variants"),
         ([{"product_name": "Lamp"}], [variant("v", "x")], "number 1 of its products needs a session_id"),
         (PRODUCTS, [variant("", "x")], "number 1 of its variants needs a variant"),
-        (PRODUCTS, [variant("v", "{price}")], r"lamp in variant v: \{price\} is no fact of it; there are brand_colors"),
+        (
+            PRODUCTS,
+            [variant("v", "{price}")],
+            r"lamp in variant v: \{price\} is not a fact of the product; the facts are brand_colors",
+        ),
         (PRODUCTS, [variant("v", "{brand_colors}")], r"fan in variant v: \{brand_colors\} is no fact"),
         (PRODUCTS, [variant("v", "x", colour="red")], "lamp in variant v: colour: Extra inputs"),
         (PRODUCTS, [variant("v", "x"), variant("v", "y")], "'lamp-v' is there twice"),

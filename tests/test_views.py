@@ -130,7 +130,12 @@ def test_a_whole_job_id_is_chosen_though_it_starts_another(records: Records) -> 
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("job", "fits several takes"), ("nope", "is no stored take"), ("", "is no stored take"), ("bad", "no stored")],
+    [
+        ("job", "matches several takes"),
+        ("nope", "is not a stored take"),
+        ("", "is not a stored take"),
+        ("bad", "not a stored"),
+    ],
     ids=["ambiguous", "unknown", "empty", "failed"],
 )
 def test_a_take_that_cannot_be_told_is_named_and_nothing_chosen(records: Records, name: str, why: str) -> None:
@@ -195,7 +200,7 @@ def test_a_job_that_ended_before_a_take_began_has_failed(records: Records) -> No
     save_job(records, a_job(HOOK, ended=True))
     status = job_status(records, "job-1")
     assert status.overall_status == FAILED
-    assert status.scenes[0].error == "its job ended before this scene did: `adreel resume` takes it up"
+    assert status.scenes[0].error == "its job ended before this scene did: `adreel resume` continues it"
 
 
 @pytest.mark.parametrize("reached", [None, ACCEPTED], ids=["planned", "accepted"])

@@ -40,7 +40,7 @@ def campaign_name(source: str, name: str = "") -> str:
         return check_id(name, "campaign")
     own = PurePosixPath(source.rstrip("/")).stem
     if not re.fullmatch(ID_PATTERN, own):
-        raise InputError(f"a campaign can't be called {own!r} like its source: give it another name (--name)")
+        raise InputError(f"a campaign can't be named {own!r} after its source: give it another name (--name)")
     return own
 
 
@@ -81,7 +81,7 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
     if problems:
         more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         shown = "\n".join(problems[:SHOWN])
-        raise InputError(f"{len(problems)} sessions of {source} are not good, nothing was bought:\n{shown}{more}")
+        raise InputError(f"{len(problems)} sessions of {source} are invalid, nothing was bought:\n{shown}{more}")
     return len(range(part - 1, count, parts))
 
 
@@ -107,7 +107,7 @@ def _folder_of(source: str) -> Path | None:
 
 def _session(place: str, data: Any, folder: Path | None) -> Session:
     if not isinstance(data, dict) or not data.get("session_id"):
-        raise InputError(f"{place}: a session of a campaign needs a session_id: it is what a second run knows it by")
+        raise InputError(f"{place}: a session of a campaign needs a session_id: a rerun identifies the ad by it")
     return parse_session(data, place, folder=folder)
 
 
@@ -127,7 +127,7 @@ def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
     storage, name = _opened(settings, source)
     if not name:
         if storage.is_local and not Path(storage.location("")).is_dir():
-            raise InputError(f"{source} is no source of a campaign: expected {KINDS}")
+            raise InputError(f"{source} is not a source for a campaign: expected {KINDS}")
         for each in storage.names(""):
             if _is_session_file(each):
                 yield each, _document(storage, each)
@@ -146,7 +146,7 @@ def _document(storage: Storage, name: str) -> Any:
 def _file(storage: Storage, name: str) -> BinaryIO:
     location = storage.location(name)
     if storage.is_local and Path(location).exists() and not Path(location).is_file():
-        raise InputError(f"can't read {location}: it is no regular file; write a / behind a folder's name")
+        raise InputError(f"can't read {location}: it is not a regular file; write a / behind a folder's name")
     try:
         stream = storage.open(name)
     except FileNotFoundError as error:

@@ -31,7 +31,7 @@ def _listed(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:
         raise InputError(f"{file} has no list of {kind}: a campaign in one file needs products and variants")
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or entry.get(key) in (None, ""):
-            raise InputError(f"{file}: number {number} of its {kind} needs a {key}: the ads are known by it")
+            raise InputError(f"{file}: number {number} of its {kind} needs a {key}: the ads are identified by it")
         if isinstance(entry[key], bool) or not isinstance(entry[key], str | int):
             raise InputError(
                 f"{file}: {key} of number {number} of its {kind} is read as {entry[key]!r}: put it in quotes"
@@ -57,7 +57,9 @@ def _filled(value: Any, facts: dict[str, Any], place: str) -> Any:
     def fact(found: re.Match[str]) -> str:
         name = found[1]
         if name not in FACTS or name not in facts:
-            raise InputError(f"{place}: {found[0]} is no fact of it; there are {', '.join(sorted(facts))}")
+            raise InputError(
+                f"{place}: {found[0]} is not a fact of the product; the facts are {', '.join(sorted(facts))}"
+            )
         said = facts[name]
         text = ", ".join(map(str, said)) if isinstance(said, list) else str(said)
         if len(text) > LONGEST_FACT:

@@ -26,7 +26,7 @@ def read_env_file(path: Path = Path(".env")) -> dict[str, str]:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as stream:
             mode = os.fstat(stream.fileno()).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-                raise InputError(f"can't read {path}: it is no regular file")
+                raise InputError(f"can't read {path}: it is not a regular file")
             content = stream.read(MAX_BYTES + 1) if stat.S_ISREG(mode) else _read_pipe(stream.fileno(), path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return {}  # A folder named .env is usually a virtual environment.
@@ -35,12 +35,12 @@ def read_env_file(path: Path = Path(".env")) -> dict[str, str]:
     if len(content) > MAX_BYTES:
         raise InputError(f"{path} is larger than {MAX_BYTES // 1024**2} MB")
     if b"\0" in content:
-        raise InputError(f"{path} is no UTF-8 text; it looks like UTF-16: save it as UTF-8")
+        raise InputError(f"{path} is not UTF-8 text; it looks like UTF-16: save it as UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path} is no UTF-8 text: see line {line}; save it as UTF-8") from None
+        raise InputError(f"{path} is not UTF-8 text: see line {line}; save it as UTF-8") from None
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             written = binding.original.string
@@ -61,7 +61,7 @@ def _read_pipe(pipe: int, path: Path) -> bytes:
             content += piece
             if not piece:  # The writer has not opened it yet.
                 time.sleep(0.01)
-    raise InputError(f"can't read {path}: it is a named pipe that nobody wrote and closed within {PIPE_SECONDS:g} s")
+    raise InputError(f"can't read {path}: it is a named pipe whose writer did not close it within {PIPE_SECONDS:g} s")
 
 
 def share_with_storages(variables: dict[str, str]) -> None:

@@ -25,19 +25,19 @@ def storage_place(place: str) -> str:
     if not place:
         raise ValueError("it is empty: name a folder or a URL, or leave the variable out")
     if re.match(r"[A-Za-z]:[\\/]", place):
-        raise ValueError(f"{place!r} is a path of Windows: adreel needs a path of this machine, or a URL")
+        raise ValueError(f"{place!r} is a Windows path: adreel needs a local path or a URL")
     scheme, separator, rest = place.partition("://")
     path = local_path(place)
     if path is None:
         return f"{scheme.lower()}{separator}{rest}"
     if not separator and (kind := re.match(r"(s3a?|gc?s|az|abfss?|sftp|ssh|memory|https?):", place, re.IGNORECASE)):
-        raise ValueError(f"{place!r} would be a folder of this machine: a URL begins with {kind[0].lower()}//")
+        raise ValueError(f"{place!r} would be a local folder: a URL begins with {kind[0].lower()}//")
     if path.startswith("~"):
-        raise ValueError(f"nobody here has the home folder {path.partition('/')[0]}")
+        raise ValueError(f"there is no home folder {path.partition('/')[0]}")
     if not path:
         raise ValueError(f"{place!r} names no folder")
     # Earlier versions took %20, and ~ in workers, literally. Their clips must not be bought again in another folder.
     written = rest if separator else place
     if written != path and Path(written).exists() and not Path(path).exists():
-        raise ValueError(f"{place!r} is {path}, but there is a folder {written} by its letters: rename it first")
+        raise ValueError(f"{place!r} is {path}, but a folder is literally named {written}: rename it first")
     return path

@@ -47,7 +47,7 @@ def read_file(path: Path, what: str = "file") -> bytes:
             mode = os.fstat(stream.fileno()).st_mode
             is_shell_pipe = stat.S_ISFIFO(mode) and os.path.realpath(path).startswith("/proc/")
             if not (stat.S_ISREG(mode) or is_shell_pipe):
-                raise InputError(f"can't read the {what} {path}: it is no regular file")
+                raise InputError(f"can't read the {what} {path}: it is not a regular file")
             os.set_blocking(stream.fileno(), True)
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -74,18 +74,18 @@ def read_json(content: bytes | str, name: str) -> Any:
     text = _decoded(content, name)
 
     def refuse_constant(word: str) -> None:
-        raise ValueError(f"{word} is no number")
+        raise ValueError(f"{word} is not a number")
 
     try:
         data, duplicate = _load_json(text, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         advice = "; name a YAML file .yaml" if error.pos == 0 and text else ""
-        raise InputError(f"{name} is no JSON: {place}: {error.msg}{advice}") from None
+        raise InputError(f"{name} is not valid JSON: {place}: {error.msg}{advice}") from None
     except RecursionError:
         raise _too_deep(name) from None
     except ValueError as error:
-        raise InputError(f"{name} is no JSON: {error}") from None
+        raise InputError(f"{name} is not valid JSON: {error}") from None
     if duplicate:
         key, line = duplicate
         place = f"{name}, line {line}" if "\n" in text else name
@@ -140,9 +140,9 @@ def read_lines(stream: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             reason = f"column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else error
-            raise InputError(f"{place} is no JSON: {reason}; {_json_lines_advice(name)}") from None
+            raise InputError(f"{place} is not valid JSON: {reason}; {_json_lines_advice(name)}") from None
         if not isinstance(data, dict):
-            raise InputError(f"{place} holds no mapping: {_json_lines_advice(name)}")
+            raise InputError(f"{place} is not a mapping: {_json_lines_advice(name)}")
         yield place, read_json(text, place)
 
 
@@ -179,13 +179,13 @@ def _decoded(content: bytes | str, name: str) -> str:
     if isinstance(content, str):
         return content.removeprefix("\ufeff")
     if content.startswith(_UTF_16) or b"\0" in content:
-        raise InputError(f"{name} is no UTF-8 text; it looks like UTF-16: save it as UTF-8")
+        raise InputError(f"{name} is not UTF-8 text; it looks like UTF-16: save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"line {line} has the byte 0x{content[error.start]:02x}"
-        raise InputError(f"{name} is no UTF-8 text: {found}; save it as UTF-8") from None
+        raise InputError(f"{name} is not UTF-8 text: {found}; save it as UTF-8") from None
 
 
 def _too_deep(name: str) -> InputError:
@@ -211,9 +211,9 @@ def _read_yaml(text: str, name: str) -> Any:
         advice = "; indent with spaces, not with tabs" if mark and text[mark.index : mark.index + 1] == "\t" else ""
         if _COMMENT_IN_LIST.search(text):
             advice = "; a # begins a comment: put colours in quotes"
-        raise InputError(f"{name} is no YAML: {place}{reason}{advice}") from None
+        raise InputError(f"{name} is not valid YAML: {place}{reason}{advice}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{name} is no YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
     check_texts(data, name)
     return data
 
@@ -227,7 +227,7 @@ def _check_size(text: str, name: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_collections):
-                raise InputError(f"{name}, line {line}: *{event.anchor} stands inside itself")
+                raise InputError(f"{name}, line {line}: *{event.anchor} contains itself")
             size += sizes.get(event.anchor or "", 0)
         elif isinstance(event, yaml.ScalarEvent):
             size += 1 + len(event.value)
@@ -243,9 +243,7 @@ def _check_size(text: str, name: str) -> None:
             if anchor:
                 sizes[anchor] = size - before
         if size > MAX_BYTES:
-            raise InputError(
-                f"{name}, line {line}: with its aliases written out it is larger than {MAX_BYTES >> 20} MB"
-            )
+            raise InputError(f"{name}, line {line}: larger than {MAX_BYTES >> 20} MB with its aliases expanded")
 
 
 def _check_nodes(root: yaml.Node, text: str, name: str) -> None:
@@ -259,7 +257,7 @@ def _check_nodes(root: yaml.Node, text: str, name: str) -> None:
         seen.add(id(node))
         place = f"{name}, line {node.start_mark.line + 1}: {field and f'{field}: '}"
         if node.tag.removeprefix(_TAG) not in _READ:
-            raise InputError(f"{place}{node.tag.replace(_TAG, '!!')} is not read here: put plain text in quotes")
+            raise InputError(f"{place}{node.tag.replace(_TAG, '!!')} is not supported: put plain text in quotes")
         if isinstance(node, yaml.ScalarNode):
             found = _misreading(node)
             if found and field == "size" and ":" in node.value:
@@ -286,7 +284,7 @@ def _check_keys(node: yaml.MappingNode, name: str) -> None:
             raise InputError(f"{place}YAML reads {key.value} as {found}: put it in quotes")
         if key.tag not in {f"{_TAG}str", f"{_TAG}merge"}:
             shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
-            raise InputError(f"{place}{shown or 'nothing'} is no name of a field: names are text")
+            raise InputError(f"{place}{shown or 'nothing'} is not a field name: field names are text")
         if key.tag == f"{_TAG}str" and key.value in keys:
             raise InputError(f"{place}{key.value} is there twice: keep one of them")
         keys.add(key.value)

@@ -182,7 +182,7 @@ def refuse_local_file(first_frame: str | None, place: str) -> None:
     """Raise InputError if the first frame of a remote caller names a local file."""
     if first_frame and is_local_file(first_frame):
         raise InputError(
-            f"{place}: first_frame {first_frame!r} is no https URL: an image file can be named only in a session"
+            f"{place}: first_frame {first_frame!r} is not an https URL: an image file can be named only in a session"
             " file or a campaign on this machine, for `adreel generate` or `adreel campaign`"
         )
 
@@ -211,7 +211,7 @@ def describe(error: ValidationError) -> str:
         elif item["type"] == "string_type" and isinstance(given, bool | int | float):
             advice = f", and this is read as {json.dumps(given)}: put it in quotes"
         elif item["loc"][-1:] == ("size",) and isinstance(given, str):
-            advice = f"; {given!r} is {'an aspect ratio' if ':' in given else 'no size'}: {SIZE_ADVICE}"
+            advice = f"; {given!r} is {'an aspect ratio' if ':' in given else 'not a size'}: {SIZE_ADVICE}"
         reason = item["msg"].removeprefix("Value error, ") + advice
         parts.append(f"{place}: {reason}" if place else reason)
     return "; ".join(parts)

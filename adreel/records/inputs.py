@@ -146,7 +146,7 @@ def _checked_path(file: str) -> Path:
         raise _unreadable(file, error) from None
     # Reading a named pipe or a device might never end.
     if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"first_frame {file!r} is no file")
+        raise InputError(f"first_frame {file!r} is not a file")
     if found.st_size > MAX_MB * 1_000_000:
         raise InputError(
             f"first_frame {file!r} has {found.st_size / 1e6:.1f} MB: {MAX_MB} MB can be sent at most; make it smaller,"

@@ -252,7 +252,7 @@ class Records:
         except StorageError as error:
             if isinstance(error.__cause__, IsADirectoryError):
                 where = self.storage.location(path)
-                raise BadRecord(f"{where} is no good record, but a folder: move it away") from None
+                raise BadRecord(f"{where} is not a valid record, but a folder: move it away") from None
             raise
 
     @contextmanager
@@ -265,7 +265,7 @@ class Records:
         except ValueError as error:
             reason = describe(error) if isinstance(error, ValidationError) else error
             raise BadRecord(
-                f"{where} is no good record: {reason}; it is not replaced: restore it or move it away"
+                f"{where} is not a valid record: {reason}; it is not replaced: restore it or move it away"
             ) from None
 
 

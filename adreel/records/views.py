@@ -101,7 +101,7 @@ def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneS
     error = clean_text(take.problem.message, LONGEST_PROBLEM) if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
         # Without this, a scene that its ended job left open would stay busy for ever.
-        state, error = State.FAILED, "its job ended before this scene did: `adreel resume` takes it up"
+        state, error = State.FAILED, "its job ended before this scene did: `adreel resume` continues it"
     return VideoSceneStatus(
         scenario=scenario,
         status=state,
@@ -205,7 +205,7 @@ def choose_take(records: Records, session_id: str, scenario: Scenario, name: str
     ]
     if len(matching) != 1:
         offered = ", ".join(take.short_id for take in stored) or "none is stored yet"
-        why = "fits several takes" if matching else "is no stored take"
+        why = "matches several takes" if matching else "is not a stored take"
         raise NotFound(f"{name!r} {why} of {session_id} {scenario}: choose one of {offered}")
     [take] = matching
     records.update_choices(session_id, lambda choices: choices.with_take(take))

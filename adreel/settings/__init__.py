@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_not_in_quotes(cls, value: object) -> object:
         if isinstance(value, str) and re.fullmatch(IN_QUOTES, value):
-            raise ValueError("it stands in quotes, which belong to the value here: leave them out")
+            raise ValueError("its quotes would be part of the value: remove them")
         return value
 
     @field_validator("runware_api_key", mode="before")
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_size(cls, value: str) -> str:
         if not re.fullmatch(SIZE_PATTERN, value):
-            raise ValueError(f"{value!r} is {'an aspect ratio' if ':' in value else 'no size'}: {SIZE_ADVICE}")
+            raise ValueError(f"{value!r} is {'an aspect ratio' if ':' in value else 'not a size'}: {SIZE_ADVICE}")
         return value
 
     @field_validator("storage_options")
@@ -181,7 +181,7 @@ class Settings(BaseSettings):
             try:
                 ip_network(proxy)
             except ValueError:
-                raise ValueError(f"{proxy!r} is no address and no network, such as 10.0.0.0/8") from None
+                raise ValueError(f"{proxy!r} is neither an address nor a network, such as 10.0.0.0/8") from None
         return proxies
 
     @field_validator("download_hosts")
@@ -189,7 +189,9 @@ class Settings(BaseSettings):
     def _are_hosts(cls, hosts: list[str]) -> list[str]:
         for host in hosts:
             if not re.fullmatch(HOST_PATTERN, host):
-                raise ValueError(f"{host!r} is no host: give its name alone, such as cdn.example; subdomains count too")
+                raise ValueError(
+                    f"{host!r} is not a host: give only its name, such as cdn.example; subdomains count too"
+                )
         # URLs are compared in Unicode, the form that people read.
         return [host.encode().decode("idna") if "xn--" in host.lower() else host.lower() for host in hosts]
 
@@ -199,7 +201,7 @@ class Settings(BaseSettings):
         origins = [origin.rstrip("/").lower() for origin in origins]
         for origin in origins:
             if not re.fullmatch(r"https?://[^/?#@*\s]+", origin):
-                raise ValueError(f"{origin!r} is no origin: give a scheme and a host, such as https://shop.example")
+                raise ValueError(f"{origin!r} is not an origin: give a scheme and a host, such as https://shop.example")
         return origins
 
     @field_validator("public_url")

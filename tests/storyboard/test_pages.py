@@ -39,7 +39,7 @@ def test_the_sessions_show_posters_states_and_cost(visitor: Visitor, records: Re
 def test_a_session_that_cannot_be_read_is_named_and_hides_no_other(visitor: Visitor, records: Records) -> None:
     records.storage.write("sessions/broken/session.json", b"{")
     text = visitor.read("/").text
-    assert "broken/session.json is no good record" in text
+    assert "broken/session.json is not a valid record" in text
     assert "Lamp" in text
 
 

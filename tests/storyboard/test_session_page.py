@@ -308,7 +308,7 @@ def test_an_older_take_is_chosen_and_the_newer_one_stays(visitor: Visitor, recor
 def test_a_take_that_does_not_exist_is_refused_on_the_page(visitor: Visitor) -> None:
     answer = visitor.client.post(f"{AD}/scenes/hook/current", data={"take": "nothing"})
     assert answer.status_code == 404
-    assert "is no stored take" in answer.text
+    assert "is not a stored take" in answer.text
 
 
 def test_a_running_job_can_be_cancelled(visitor: Visitor, orders: Orders) -> None:
