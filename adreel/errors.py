@@ -13,22 +13,22 @@ AdreelError
 │   ├── BadKey
 │   └── NoCredits
 ├── JobCancelled             a person has cancelled the job; its open clips can still be fetched
-├── SceneRefused             the provider will not make this scene as described: change the scene
-├── ProviderError            the provider, for now: trying again helps
-│   ├── ProviderUnreachable  nothing is known of the last request; the same UUID asks again
-│   ├── ProviderBusy         not now; the same UUID asks again
+├── SceneRefused             the provider refuses the scene as described: change it
+├── ProviderError            a temporary failure of the provider: retry
+│   ├── ProviderUnreachable  the fate of the last request is unknown; retry with the same UUID
+│   ├── ProviderBusy         retry later with the same UUID
 │   ├── StillRendering       the deadline passed; the take stays open
-│   ├── NoFreeSlot           the limit of scenes in flight did not leave room in time
-│   ├── ClipUnavailable      rendered and paid, but the download did not bring the whole file
-│   ├── RenderFailed         known to have failed; trying again is a new, paid attempt
-│   ├── ClipKeptAside        paid and downloaded, but no playable MP4; a person looks at it
-│   ├── UnknownFailure       failed with a code that nobody has explained; a person decides
-│   └── TakeFailed           failed, and the attempts that the settings allow are used up
-├── PrefectUnreachable       no usable answer of Prefect's server: trying again helps
+│   ├── NoFreeSlot           no free slot of the concurrency limit in time
+│   ├── ClipUnavailable      rendered and paid, but the download failed
+│   ├── RenderFailed         known to have failed; a retry is a new, paid attempt
+│   ├── ClipKeptAside        paid and downloaded, but not a playable MP4; a person decides
+│   ├── UnknownFailure       failed with an unknown code; a person decides
+│   └── TakeFailed           failed, and the allowed attempts are used up
+├── PrefectUnreachable       no usable reply of Prefect's server: retry
 │   └── PrefectMisconfigured it rejects the credentials, or PREFECT_API_URL leads to something else: a person has to act
 └── StorageError             the storage can't be read or written
-    ├── StorageUnavailable   the storage, for now: trying again helps and costs nothing
-    └── BadRecord            a record that is truncated, foreign or too new
+    ├── StorageUnavailable   a temporary failure: a retry helps and costs nothing
+    └── BadRecord            a record is truncated, foreign or too new
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,13 +42,13 @@ LONGEST_MESSAGE = 20_000
 
 
 class AdreelError(Exception):
-    """Catch this for everything that adreel raises on purpose; its text is written for people."""
+    """Base of all expected errors; the message is written for people."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
-    """Trying again by itself, without a person's change, can help."""
+    """Whether an automatic retry can help."""
     costs: ClassVar[bool] = False
-    """Trying again may be billed."""
+    """Whether a retry may be billed."""
 
     def __init__(self, message: str = "") -> None:
         # Messages go into records, Prefect's states and terminals, and often quote a server or a file.
@@ -56,7 +56,7 @@ class AdreelError(Exception):
 
 
 class InputError(AdreelError):
-    """Something in the request is wrong; the message names the parameter and the way out."""
+    """The request is invalid; the message names the parameter and the remedy."""
 
     code = "input"
 
@@ -67,7 +67,7 @@ class InputError(AdreelError):
 
 
 class NotFound(InputError):
-    """No session, job, scene or take has that name."""
+    """There is no such session, job, scene or take."""
 
     code = "notFound"
 
@@ -110,13 +110,13 @@ class KeyReused(InputError):
 
 
 class AccountError(AdreelError):
-    """The account or the settings keep anything from being bought until a person acts."""
+    """The account or the settings prevent any purchase until a person acts."""
 
     code = "account"
 
 
 class BadKey(AccountError):
-    """The provider does not know the key."""
+    """The provider rejects the key."""
 
     code = "badKey"
 
@@ -134,51 +134,51 @@ class JobCancelled(AdreelError):
 
 
 class SceneRefused(AdreelError):
-    """The provider will not make this scene as described; another description may pass."""
+    """The provider refuses the scene as described; another description may pass."""
 
     code = "sceneRefused"
 
 
 class ProviderError(AdreelError):
-    """The provider or the way to it failed for now."""
+    """A temporary failure of the provider or of the connection to it."""
 
     code = "provider"
     retryable = True
 
 
 class ProviderUnreachable(ProviderError):
-    """No answer in time, or a connection that broke: a request may have arrived or not."""
+    """No reply in time, or a broken connection: the request may have arrived."""
 
     code = "providerUnreachable"
 
 
 class ProviderBusy(ProviderError):
-    """The provider asks to come back later."""
+    """The provider asks to retry later."""
 
     code = "providerBusy"
 
 
 class StillRendering(ProviderError):
-    """The deadline passed while the clip renders: the take stays open and a resume re-attaches."""
+    """The deadline passed during the render: the take stays open, and a resume re-attaches."""
 
     code = "stillRendering"
     retryable = False
 
 
 class NoFreeSlot(ProviderError):
-    """The limit of scenes in flight had no room in time; nothing was bought."""
+    """The concurrency limit had no free slot in time; nothing was bought."""
 
     code = "noFreeSlot"
 
 
 class ClipUnavailable(ProviderError):
-    """The clip is rendered and paid, but its bytes did not come whole; fetching again is free."""
+    """The clip is rendered and paid, but the download failed; downloading again is free."""
 
     code = "clipUnavailable"
 
 
 class RenderFailed(ProviderError):
-    """The provider reported the failure of an accepted task; a new attempt is a new purchase."""
+    """The render of an accepted task failed; a new attempt is a new purchase."""
 
     code = "renderFailed"
     costs = True
@@ -192,21 +192,21 @@ class ClipKeptAside(ProviderError):
 
 
 class UnknownFailure(ProviderError):
-    """The provider reported a failure with an unknown code: spending again takes a person's decision."""
+    """The provider reported an unknown failure code; a person decides whether to buy again."""
 
     code = "unknownFailure"
     retryable = False
 
 
 class TakeFailed(ProviderError):
-    """The last attempt failed and no further one is allowed or can help."""
+    """The last attempt failed, and no further one is allowed or can help."""
 
     code = "takeFailed"
     retryable = False
 
 
 class PrefectUnreachable(AdreelError):
-    """Prefect's server gave no usable answer; the request may have arrived.
+    """Prefect's server gave no usable reply; the request may have arrived.
 
     `reason` says what happened, `advice` how to fix it.
     """
@@ -227,27 +227,27 @@ class PrefectMisconfigured(PrefectUnreachable):
 
 
 class StorageError(AdreelError):
-    """The storage can't be read or written; once it can, a resume goes on without buying again."""
+    """The storage can't be read or written; afterwards a resume continues without buying again."""
 
     code = "storage"
 
 
 class StorageUnavailable(StorageError):
-    """The storage does not answer, asks to slow down, or is not mounted just now."""
+    """The storage does not respond, throttles requests, or is not mounted; a retry can help."""
 
     code = "storageUnavailable"
     retryable = True
 
 
 class BadRecord(StorageError):
-    """A record that can't be read: truncated, foreign, or written by a newer adreel."""
+    """An unreadable record: truncated, foreign, or written by a newer adreel."""
 
     code = "badRecord"
 
 
 @contextmanager
 def collect_errors(errors: list[AdreelError] | None) -> Iterator[None]:
-    """Append an AdreelError of the block to a list, so that one broken record does not hide others; None raises it."""
+    """Append an AdreelError of the block to a list, so that one broken record hides no other; with None, raise it."""
     try:
         yield
     except AdreelError as error:

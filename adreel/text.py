@@ -1,7 +1,7 @@
-"""Untrusted text, cleaned for records, databases and terminals.
+"""Cleaning of untrusted text for records, databases and terminals.
 
-A NUL makes PostgreSQL refuse a state, a lone surrogate can't be written as UTF-8, an escape sequence acts on a
-terminal, and a bidirectional override shows words that are not there.
+PostgreSQL refuses NUL, lone surrogates can't be encoded as UTF-8, escape sequences control terminals, and
+bidirectional overrides disguise text.
 """
 
 import re
@@ -11,7 +11,7 @@ MESSAGE_LENGTH = 1000
 """Default maximum length of a cleaned message."""
 
 SEARCHED = 10_000
-"""Extra characters that are cleaned before the text is cut."""
+"""Extra characters that are cleaned before the text is truncated."""
 
 # CSI and OSC sequences are removed whole: without the escape character, the rest would stay as noise.
 _ESCAPE_SEQUENCES = re.compile(r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)")
@@ -27,9 +27,9 @@ _UNUSABLE = re.compile(f"{CONTROLS.pattern}|{_SURROGATES.pattern}")
 def clean_text(text: str, most: int = MESSAGE_LENGTH) -> str:
     """Return a text without control characters, lone surrogates and direction overrides, of at most `most` characters.
 
-    Line breaks and tabs stay; a text that was cut ends with an ellipsis.
+    Line breaks and tabs stay. A truncated text ends with an ellipsis.
     """
-    # Cleaning megabytes of text is not worth its time.
+    # Cleaning megabytes of text would waste time.
     shortened = text[: most + SEARCHED]
     if _UNUSABLE.search(shortened):
         shortened = _SURROGATES.sub(REPLACEMENT, CONTROLS.sub("", _ESCAPE_SEQUENCES.sub("", shortened)))
@@ -39,13 +39,13 @@ def clean_text(text: str, most: int = MESSAGE_LENGTH) -> str:
 
 
 def clean_line(text: str, most: int = MESSAGE_LENGTH) -> str:
-    """Return a clean text on one line, so it can't forge further lines of a log."""
+    """Return a clean text on one line, so that it can't forge lines of a log."""
     line = clean_text(" ".join(text[: most + SEARCHED].split()), most)
     return f"{line[: most - 1]}…" if len(text) > most + SEARCHED else line
 
 
 def is_clean(text: str) -> bool:
-    """Whether `clean_text` would leave a text unchanged, but for its length."""
+    """Whether `clean_text` would at most truncate a text."""
     return not _UNUSABLE.search(text)
 
 

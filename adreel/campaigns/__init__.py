@@ -1,7 +1,7 @@
 """Campaigns: many ads at once, from a folder of session files, a JSON Lines file, or products and variants in one file.
 
-Each ad is a job of its own, under an id that follows from the campaign's name and the session: whoever runs the
-campaign again, or beside this one, asks for the same clips. One that was cut short goes on by the same command.
+Each ad is a job of its own. Its id is derived from the campaign's name and the session's id, so a second or concurrent
+run of the campaign asks for the same clips. The same command continues an interrupted campaign.
 """
 
 import io
@@ -30,12 +30,12 @@ from adreel.text import clean_line
 LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".json", ".yaml", ".yml")
 KINDS = f"a {' or '.join(LINES)} file, a folder of {', '.join(SUFFIXES)} files, or one of products and variants"
-SHOWN = 20
+MAX_LISTED = 20
 """Maximum problems and failures that are listed; the rest are counted."""
 
 
 def campaign_name(source: str, name: str = "") -> str:
-    """Return the name of a campaign: that of its file or folder if it was given none."""
+    """Return the name of a campaign, by default that of its file or folder."""
     if name:
         return check_id(name, "campaign")
     own = PurePosixPath(source.rstrip("/")).stem
@@ -45,24 +45,24 @@ def campaign_name(source: str, name: str = "") -> str:
 
 
 def job_of(campaign: str, session_id: str) -> str:
-    """Return the id of the job that makes an ad of a campaign."""
+    """Return the job id of an ad of a campaign."""
     return str(UUID(bytes=sha256(f"{campaign}/{session_id}".encode()).digest()[:16], version=4))
 
 
 def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> Iterator[Session]:
-    """Yield the sessions of a source one after the other, or every so many-th; InputError names the first bad one."""
-    folder = _folder_of(source)
-    for number, (place, data) in enumerate(_entries(settings, source)):
+    """Yield the sessions of a source, or one of several equal parts; InputError names the first invalid one."""
+    folder = _base_folder(source)
+    for number, (place, data) in enumerate(_read_entries(settings, source)):
         if number % parts == part - 1:
             yield _session(place, data, folder)
 
 
 def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> int:
-    """Count the sessions of a source; InputError lists what keeps any from being bought, before the first one is."""
+    """Count the sessions of a part; InputError lists what is wrong in the whole source, before anything is bought."""
     problems: list[str] = []
     seen: set[bytes] = set()
-    count, folder = 0, _folder_of(source)
-    for place, data in _entries(settings, source):
+    count, folder = 0, _base_folder(source)
+    for place, data in _read_entries(settings, source):
         count += 1
         try:
             session = _session(place, data, folder)
@@ -79,18 +79,18 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
             source = f"{source} (with {others})"
         raise InputError(f"{source} holds no sessions: expected {KINDS}")
     if problems:
-        more = f"\nand {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        shown = "\n".join(problems[:SHOWN])
+        more = f"\nand {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
+        shown = "\n".join(problems[:MAX_LISTED])
         raise InputError(f"{len(problems)} sessions of {source} are invalid, nothing was bought:\n{shown}{more}")
     return len(range(part - 1, count, parts))
 
 
 def left_out(settings: Settings, source: str) -> str:
-    """Return the names of ignored files in a campaign's folder, as text; empty if all are session files."""
-    storage, name = _opened(settings, source)
+    """Return the names of ignored files in a campaign's folder as text; empty if all are session files."""
+    storage, name = _open_source(settings, source)
     names = [] if name else [each for each in storage.names("") if not _is_session_file(each) and each != MARKER]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{', '.join(names[:MAX_LISTED])}{more}"
 
 
 def _is_session_file(name: str) -> bool:
@@ -98,7 +98,7 @@ def _is_session_file(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and name != MARKER
 
 
-def _folder_of(source: str) -> Path | None:
+def _base_folder(source: str) -> Path | None:
     """Return the base folder of a source's relative image paths; None for a remote source."""
     if (path := local_path(source)) is None:
         return None
@@ -111,7 +111,7 @@ def _session(place: str, data: Any, folder: Path | None) -> Session:
     return parse_session(data, place, folder=folder)
 
 
-def _opened(settings: Settings, source: str) -> tuple[Storage, str]:
+def _open_source(settings: Settings, source: str) -> tuple[Storage, str]:
     """Return the folder of a source and its file name; the name is empty for a folder."""
     same_kind = source.partition("://")[0] == settings.storage.partition("://")[0]
     options = settings.file_system_options if same_kind else {}
@@ -123,40 +123,40 @@ def _opened(settings: Settings, source: str) -> tuple[Storage, str]:
     return Storage(source, options), ""
 
 
-def _entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
-    storage, name = _opened(settings, source)
+def _read_entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
+    storage, name = _open_source(settings, source)
     if not name:
         if storage.is_local and not Path(storage.location("")).is_dir():
             raise InputError(f"{source} is not a source for a campaign: expected {KINDS}")
         for each in storage.names(""):
             if _is_session_file(each):
-                yield each, _document(storage, each)
+                yield each, _read_document(storage, each)
     elif name.lower().endswith(LINES):
-        with _file(storage, name) as stream:
+        with _open_file(storage, name) as stream:
             yield from read_lines(stream, name)
     else:
-        yield from each_ad(_document(storage, name), name)
+        yield from each_ad(_read_document(storage, name), name)
 
 
-def _document(storage: Storage, name: str) -> Any:
-    with _file(storage, name) as stream:
+def _read_document(storage: Storage, name: str) -> Any:
+    with _open_file(storage, name) as stream:
         return read_document(stream.read(MAX_BYTES + 1), name)
 
 
-def _file(storage: Storage, name: str) -> BinaryIO:
+def _open_file(storage: Storage, name: str) -> BinaryIO:
     location = storage.location(name)
     if storage.is_local and Path(location).exists() and not Path(location).is_file():
         raise InputError(f"can't read {location}: it is not a regular file; write a / behind a folder's name")
     try:
         stream = storage.open(name)
     except FileNotFoundError as error:
-        # The file system of https says so as well if the server can't be reached.
+        # The file system of https also raises this if the server can't be reached.
         if reason := clean_line(str(error.__cause__ or "")):
             raise InputError(f"can't read {location}: {reason}") from None
         raise InputError(f"there is no {location}") from None
     except StorageError as error:
         if storage.is_local and isinstance(error.__cause__, OSError):
-            # The storage's advice names ADREEL_STORAGE, which is not the place of this file.
+            # The message of the storage is about ADREEL_STORAGE, where this file is not.
             raise InputError(f"can't read {location}: {error.__cause__.strerror}") from None
         raise
     return io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
@@ -164,7 +164,7 @@ def _file(storage: Storage, name: str) -> BinaryIO:
 
 @dataclass
 class Tally:
-    """Totals of a campaign's ads so far, of constant size for any number of ads."""
+    """Totals of a campaign so far; its size does not grow with the number of ads."""
 
     ads: int
     states: Counter[State] = field(default_factory=Counter)
@@ -175,7 +175,7 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """How many ads have ended, one way or the other."""
+        """Number of ads that have ended."""
         return self.states.total()
 
     def add(self, view: JobView) -> None:
@@ -188,12 +188,12 @@ class Tally:
         self._note(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error)
 
     def add_failure(self, session_id: str, reason: str) -> None:
-        """Count an ad that could not even begin."""
+        """Count an ad that could not be started."""
         self.states[State.FAILED] += 1
         self._note([f"{session_id}: {reason}"])
 
     def _note(self, failures: Iterable[str]) -> None:
-        self.failures = [*self.failures, *failures][:SHOWN]
+        self.failures = [*self.failures, *failures][:MAX_LISTED]
 
     @property
     def money(self) -> str:

@@ -1,7 +1,7 @@
-"""Product facts times variants: one file from which a campaign makes an ad of each product in each variant.
+"""Products and variants: one file from which a campaign makes an ad of each product in each variant.
 
-A product is the facts of a session; a variant is scenes in words, and whatever it has otherwise than the product. In
-the words of a scene, `{main_benefit}` stands for that fact.
+A product has the facts of a session. A variant has scene descriptions, and facts that override those of the product. In
+a scene's text, `{main_benefit}` is replaced by that fact.
 """
 
 import re
@@ -17,15 +17,21 @@ FACTS = [name for name in Session.model_fields if name != "scene_descriptions"]
 
 
 def each_ad(data: Any, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a place and the data of a session for each product in each variant, one product after the other."""
-    products, variants = _listed(data, "products", "session_id", file), _listed(data, "variants", "variant", file)
+    """Yield the place and the session data of each product in each variant, one product after the other."""
+    products, variants = (
+        _entries_of(data, "products", "session_id", file),
+        _entries_of(data, "variants", "variant", file),
+    )
     for product in products:
         for variant in variants:
             place = f"{file}, {product['session_id']} in variant {variant['variant']}"
-            yield place, _ad(product, variant, place)
+            facts = {**product, **{name: value for name, value in variant.items() if name != "variant"}}
+            scenes = _fill(facts.pop("scene_descriptions", []), facts, place)
+            session_id = f"{product['session_id']}-{variant['variant']}"
+            yield place, {**facts, "session_id": session_id, "scene_descriptions": scenes}
 
 
-def _listed(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:
+def _entries_of(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:
     entries = data.get(kind) if isinstance(data, dict) else None
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{file} has no list of {kind}: a campaign in one file needs products and variants")
@@ -39,18 +45,11 @@ def _listed(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:
     return entries
 
 
-def _ad(product: dict[str, Any], variant: dict[str, Any], place: str) -> dict[str, Any]:
-    otherwise = {name: value for name, value in variant.items() if name != "variant"}
-    facts = {**product, **otherwise}
-    scenes = _filled(facts.pop("scene_descriptions", []), facts, place)
-    return {**facts, "session_id": f"{product['session_id']}-{variant['variant']}", "scene_descriptions": scenes}
-
-
-def _filled(value: Any, facts: dict[str, Any], place: str) -> Any:
+def _fill(value: Any, facts: dict[str, Any], place: str) -> Any:
     if isinstance(value, dict):
-        return {name: _filled(each, facts, place) for name, each in value.items()}
+        return {name: _fill(each, facts, place) for name, each in value.items()}
     if isinstance(value, list):
-        return [_filled(each, facts, place) for each in value]
+        return [_fill(each, facts, place) for each in value]
     if not isinstance(value, str):
         return value
 
@@ -60,8 +59,8 @@ def _filled(value: Any, facts: dict[str, Any], place: str) -> Any:
             raise InputError(
                 f"{place}: {found[0]} is not a fact of the product; the facts are {', '.join(sorted(facts))}"
             )
-        said = facts[name]
-        text = ", ".join(map(str, said)) if isinstance(said, list) else str(said)
+        value = facts[name]
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         if len(text) > LONGEST_FACT:
             raise InputError(f"{place}: {name} has {len(text)} characters: at most {LONGEST_FACT} fit into {found[0]}")
         return text

@@ -1,1 +1,1 @@
-"""What a process gets from its surroundings: `.env` files, proxies and local paths."""
+"""The environment of a process: `.env` files, proxies and local paths."""

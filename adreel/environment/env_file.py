@@ -1,4 +1,4 @@
-"""The `.env` file of the current folder: one parser for settings, workers and storage libraries."""
+"""The `.env` file of the current folder, read by one parser for settings, workers and storage libraries."""
 
 import io
 import os
@@ -15,9 +15,9 @@ from adreel.errors import InputError
 
 MAX_BYTES = 1024 * 1024
 PIPE_SECONDS = 5.0
-"""Time limit for a named pipe, as password managers offer one."""
+"""Time limit for a named pipe; password managers provide `.env` as one."""
 STORAGE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
-"""Prefixes of variables that storage libraries read only from the environment."""
+"""Prefixes of variables that storage libraries read from the environment alone."""
 
 
 def read_env_file(path: Path = Path(".env")) -> dict[str, str]:

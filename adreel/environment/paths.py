@@ -1,4 +1,4 @@
-"""Local paths of storages and campaign sources: one rule for paths, `~` and file:// URLs."""
+"""Local paths of storages and campaign sources, with `~` and file:// URLs."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def local_path(place: str) -> str | None:
 
 
 def storage_place(place: str) -> str:
-    """Return a storage's path or URL in its normal form; ValueError for an invalid one."""
+    """Return a storage's path or URL in normal form; ValueError for an invalid one."""
     if not place:
         raise ValueError("it is empty: name a folder or a URL, or leave the variable out")
     if re.match(r"[A-Za-z]:[\\/]", place):
@@ -36,7 +36,7 @@ def storage_place(place: str) -> str:
         raise ValueError(f"there is no home folder {path.partition('/')[0]}")
     if not path:
         raise ValueError(f"{place!r} names no folder")
-    # Earlier versions took %20, and ~ in workers, literally. Their clips must not be bought again in another folder.
+    # Earlier versions took %20, and ~ in workers, literally. In another folder, their clips would be bought again.
     written = rest if separator else place
     if written != path and Path(written).exists() and not Path(path).exists():
         raise ValueError(f"{place!r} is {path}, but a folder is literally named {written}: rename it first")

@@ -1,4 +1,4 @@
-"""Proxies of the environment: loopback is always reached directly, and all libraries use the same proxy.
+"""Proxy variables: loopback is always reached directly, and all libraries use the same proxy.
 
 httpx, aiohttp and websockets read HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY by different rules. The functions
 here normalise the environment, so all of them, and child processes, choose the same proxy.
@@ -14,10 +14,9 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def bypass_loopback() -> None:
-    """Add the loopback hosts to NO_PROXY and no_proxy, for this process and those that it starts.
+    """Add the loopback hosts to NO_PROXY and no_proxy, for this process and its children.
 
-    Otherwise requests to Prefect's server, the emulator and the pages on this machine would go to a proxy, which can't
-    reach them.
+    Otherwise requests to a local Prefect server, emulator or page would go to a proxy that can't reach them.
     """
     present = {name: os.environ[name] for name in ("no_proxy", "NO_PROXY") if name in os.environ}
     for name in ("no_proxy", "NO_PROXY"):
@@ -30,10 +29,10 @@ def bypass_loopback() -> None:
 
 
 def unify_proxies() -> None:
-    """Give HTTP_PROXY and HTTPS_PROXY the form that every library reads, with ALL_PROXY as their default.
+    """Normalise HTTP_PROXY and HTTPS_PROXY for all libraries, with ALL_PROXY as their default.
 
-    Raises InputError for a proxy of another type than http. Called before a purchase: the libraries would fail later,
-    each in its own way, and a download would silently go without the proxy.
+    Raises InputError for a proxy that is not an http proxy. Called before a purchase: otherwise the libraries would
+    fail later, each in its own way, and a download would silently bypass the proxy.
     """
     proxies = getproxies_environment()
     if not proxies.keys() & {"http", "https", "all", "socks"}:

@@ -1,1 +1,1 @@
-"""The data of adreel: sessions, takes, jobs, and the requests and responses of the HTTP API. No I/O."""
+"""Sessions, takes, jobs, and the requests and responses of the HTTP API."""

@@ -1,4 +1,4 @@
-"""Messages of the HTTP API: requests, answers, and views of a scene."""
+"""Requests and responses of the HTTP API."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -48,7 +48,7 @@ class SceneVideo(BaseModel):
 
 
 class RequestBody(BaseModel):
-    """Base of requests: refuses unknown fields, and control characters that databases or terminals can't take."""
+    """Base of requests: refuses unknown fields, and control characters, which databases and terminals can't handle."""
 
     model_config = SENT
 
@@ -67,7 +67,7 @@ class SceneCreate(RequestBody, SceneDescription):
 
     model_config = SENT
 
-    # The file names that people may write on their own machine would open the server's files to callers.
+    # A file name, as in a local session file, would let callers read files of the server.
     first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
 
 

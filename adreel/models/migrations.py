@@ -1,6 +1,6 @@
-"""How records of older schema versions get today's shape: on reading, one version after the other.
+"""Migrations of records from older schema versions, applied one after the other when a record is read.
 
-What lies in storage stays as it was written, until its owner writes it for a reason of its own.
+The stored record stays unchanged until it is next written.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,20 +10,21 @@ Fields = dict[str, Any]
 Migration = Mapping[str, Callable[[Fields], Fields]]
 
 MIGRATIONS: tuple[Migration, ...] = ()
-"""The first leads from version 1 to 2: kind of record (session, job, take, choices) -> pure function of its fields.
+"""Steps from each version to the next, beginning with 1 to 2: kind of record -> pure function of its fields.
 
-A kind that is left out keeps its shape. A field that is only added, with a default, takes no new version.
+Kinds are session, job, take and choices. A kind without a function is unchanged. A new field with a default needs no
+new version.
 """
 
 SCHEMA_VERSION = 1
 
 
 class NewerRecord(ValueError):
-    """Its schema version is not known here yet."""
+    """The schema version is newer than this adreel."""
 
 
 def migrate(kind: str, record: Fields) -> Fields:
-    """Return a record of a known version in today's shape; ValueError, or NewerRecord, says why it can't be."""
+    """Return a record in the current schema; NewerRecord or another ValueError if that is impossible."""
     version = record.get("schema_version")
     if type(version) is not int or version < 1:
         raise ValueError(f"its schema_version is {version!r}")

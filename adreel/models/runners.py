@@ -11,11 +11,11 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 _active: set[str] = set()
-"""Runs that work on jobs in this process."""
+"""Ids of the runs that work on jobs in this process."""
 
 
 class Runner(BaseModel):
-    """A flow run with its machine and process."""
+    """A flow run, with the machine and process that execute it."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -26,7 +26,7 @@ class Runner(BaseModel):
 
     @classmethod
     def here(cls, run_id: str) -> Self:
-        """Return the runner of a run in this process."""
+        """Return the runner for a run in this process."""
         return cls(run_id=run_id, host=_host(), pid=os.getpid(), started=_started(os.getpid()))
 
     @property
@@ -59,7 +59,7 @@ def _host() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """Return the start of a process in clock ticks since the boot; None without such a process."""
+    """Return the start time of a process in clock ticks since boot; None without a live process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""The four scenarios of an ad, in the order in which they are shown."""
+"""The four scenarios of an ad, in their order."""
 
 from enum import StrEnum
 

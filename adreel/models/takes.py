@@ -1,8 +1,8 @@
-"""A take: what one job buys for one scene, as it is recorded.
+"""Takes, attempts, jobs and choices, as they are recorded.
 
-An attempt is one Runware task of a take. It goes planned -> submitted -> accepted -> rendered -> stored, or
-ends as failed. The record moves before the world does: `submitted` is durable before the submit leaves, so a
-run that comes back always knows which UUID to ask for.
+A take is what one job buys for one scene. An attempt is one Runware task of a take. It goes planned -> submitted ->
+accepted -> rendered -> stored, or ends as failed. A state is recorded before its effect: `submitted` is durable before
+the request is sent, so a resumed run always knows which UUID to look up.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetc
 
 
 class AttemptState(StrEnum):
-    """How far a Runware task has come, by what is known for certain; each member knows more than those before."""
+    """State of a Runware task, as far as it is certain; each member implies more knowledge than the one before."""
 
     PLANNED = "planned"
     SUBMITTED = "submitted"
@@ -46,7 +46,7 @@ class Record(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why something ended without its clip, in words for people and a code for machines."""
+    """Why there is no clip: a code for machines, a message for people."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -63,7 +63,7 @@ class Problem(BaseModel):
 
 
 class ClipRequest(BaseModel):
-    """A fully resolved order. A resume sends it unchanged, even if the settings have changed."""
+    """A fully resolved request. A resume sends it unchanged, even if the settings have changed."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
 
@@ -77,7 +77,7 @@ class ClipRequest(BaseModel):
 
 
 class Clip(BaseModel):
-    """A clip as it was measured before it was stored; sizes in bytes and pixels, duration in seconds."""
+    """A clip as measured before it was stored: size in bytes, duration in seconds."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
@@ -111,28 +111,30 @@ class Attempt(BaseModel):
     state: AttemptState = AttemptState.PLANNED
     created_at: AwareDatetime
     accepted_at: AwareDatetime | None = Field(None, description="When Runware was known to have the task")
-    slot: UUID | None = Field(None, description="The slot it was last in flight with: whoever comes back takes it over")
+    slot: UUID | None = Field(None, description="The slot of its last run; a resumed run takes it over")
     url: str | None = None
     cost: float | None = None
     seed: int | None = None
     problem: Problem | None = None
     aside: AsideFile | None = Field(None, description="The paid file if it is not a playable MP4")
-    published_sha256: list[str] = Field(default_factory=list, description="Digests that runners were about to publish")
-    interrupted_sha256: str | None = Field(None, description="Digest of the last download that broke off")
+    published_sha256: list[str] = Field(
+        default_factory=list, description="Digests of files that runs were about to publish"
+    )
+    interrupted_sha256: str | None = Field(None, description="Digest of the last interrupted download")
 
     @property
     def is_open(self) -> bool:
-        """Whether Runware may have a task for it whose clip is not home yet."""
+        """Whether Runware may have its task and its clip is not downloaded yet."""
         return self.state in {AttemptState.SUBMITTED, AttemptState.ACCEPTED, AttemptState.RENDERED}
 
     @property
     def is_in_flight(self) -> bool:
-        """Whether its slot, if it has one, is in use: by a run that works on it, or by one that was killed."""
+        """Whether its slot, if any, is in use, by a live run or by a killed one."""
         return self.state in {AttemptState.PLANNED, AttemptState.SUBMITTED, AttemptState.ACCEPTED}
 
     @property
     def knowledge(self) -> float:
-        """How much is known of the task; that Runware refused it says less than that it has accepted it."""
+        """How much is known of the task. A refusal ranks below an acceptance."""
         if self.state == AttemptState.FAILED and self.aside is not None:
             return list(AttemptState).index(AttemptState.RENDERED) + 0.5
         if self.state == AttemptState.FAILED and self.accepted_at is None:
@@ -146,37 +148,37 @@ class Take(Record):
     session_id: str
     scenario: Scenario
     job_id: str
-    number: int = Field(0, ge=0, description="Its place among the takes of its scene; 0 in records of earlier versions")
+    number: int = Field(0, ge=0, description="Position among the takes of its scene; 0 in records of earlier versions")
     created_at: AwareDatetime
     updated_at: AwareDatetime
     scene: SceneDescription
     request: ClipRequest
     attempts: list[Attempt] = Field(default_factory=list)
     progress: int = Field(0, ge=0, le=100)
-    problem: Problem | None = Field(None, description="Why its job gave up, for good or until a resume")
+    problem: Problem | None = Field(None, description="Why its job gave up, finally or until a resume")
     clip: Clip | None = None
-    pruned_at: AwareDatetime | None = Field(None, description="When `adreel prune` began to remove it: it is over")
+    pruned_at: AwareDatetime | None = Field(None, description="When `adreel prune` began to remove it")
 
     @property
     def state(self) -> Literal[State.GENERATING, State.COMPLETED, State.FAILED]:
-        """The state of the scene that this take is for."""
+        """The state of its scene, if this take is the newest."""
         if self.is_stored:
             return State.COMPLETED
         return State.FAILED if self.problem else State.GENERATING
 
     @property
     def is_stored(self) -> bool:
-        """Whether its clip is verified and home."""
+        """Whether its clip is verified and stored."""
         return bool(self.attempts) and self.attempts[-1].state == AttemptState.STORED
 
     @property
     def is_open(self) -> bool:
-        """Whether it waits for a clip that may have been paid."""
+        """Whether its clip may be paid and is not stored yet."""
         return bool(self.attempts) and self.attempts[-1].is_open
 
     @property
     def cost(self) -> float | None:
-        """USD over all attempts that were sent: 0 for a refused one, null if an accepted one is not known."""
+        """USD over all sent attempts, 0 for a refused one; None if the cost of an accepted one is unknown."""
         sent = [attempt for attempt in self.attempts if attempt.state != AttemptState.PLANNED]
         costs = [0.0 if self._was_refused(attempt) else attempt.cost for attempt in sent]
         known = [cost for cost in costs if cost is not None]
@@ -199,7 +201,7 @@ class Take(Record):
 
     @property
     def warnings(self) -> list[ClipWarning]:
-        """Differences between its stored clip and its order."""
+        """Differences between its stored clip and its request."""
         return self.clip.warnings if self.is_stored and self.clip else []
 
     @property
@@ -210,16 +212,16 @@ class Take(Record):
 
     @property
     def short_id(self) -> str:
-        """The eight characters that name it in its clip's file name."""
+        """Eight characters that identify it, as in its clip's file name."""
         return random_part(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
 
     @property
     def position(self) -> tuple[bool, int, float, int]:
-        """How far it has come, to compare versions of one take's record."""
+        """Progress as a sort key, to compare versions of one take's record."""
         return self.is_stored, len(self.attempts), self.attempts[-1].knowledge if self.attempts else 0, self.progress
 
     def can_go_on(self, attempts_allowed: int) -> bool:
-        """Whether its clip may still come home without anybody's decision to spend more than is allowed."""
+        """Whether a run may continue it within the allowed attempts."""
         if self.pruned_at is not None:
             return False
         if not self.attempts or self.attempts[-1].state != AttemptState.FAILED:
@@ -228,64 +230,64 @@ class Take(Record):
         return problem is not None and problem.retryable and len(self.attempts) < attempts_allowed
 
     def plan_attempt(self, now: datetime) -> Attempt:
-        """Add the next attempt, with the UUID that any runner of this job computes for it."""
+        """Add the next attempt. Its UUID is the same for every run of the job."""
         uuid = task_uuid(self.job_id, self.scenario, len(self.attempts) + 1)
         self.attempts.append(Attempt(uuid=uuid, created_at=now))
         return self.attempts[-1]
 
     def advance(self, state: AttemptState) -> None:
-        """Move the current attempt on; progress follows and never falls."""
+        """Set the state of the current attempt, and raise the progress accordingly."""
         self.attempts[-1].state = state
         self.reach(state.value)
 
     def reach(self, step: str) -> None:
-        """Raise the progress to that of a step."""
+        """Raise the progress to that of a step; it never falls."""
         self.progress = max(self.progress, PROGRESS.get(step, 0))
 
 
 class Job(Record):
-    """Which session and scenarios a job is about."""
+    """A run that generates scenes of a session."""
 
     job_id: str
     session_id: Identifier
     scenarios: list[Scenario] = Field(min_length=1)
-    changes: SceneChanges | None = Field(None, description="What its takes shall have otherwise than the session")
+    changes: SceneChanges | None = Field(None, description="Overrides of the session's scene for its takes")
     created_at: AwareDatetime
-    rounds: int = Field(1, ge=1, description="How often it was started after having ended: each may buy anew")
+    rounds: int = Field(1, ge=1, description="Number of starts, resumes included; each may buy again")
     ended_at: AwareDatetime | None = None
-    cancelled_at: AwareDatetime | None = Field(None, description="When a person ended it before its run did")
-    runner: Runner | None = Field(None, description="The run that works on it now, if that is known")
+    cancelled_at: AwareDatetime | None = Field(None, description="When a person cancelled it")
+    runner: Runner | None = Field(None, description="The run that works on it, if known")
 
     @property
     def run_id(self) -> str:
-        """The flow run that works on it or did last: the run of its own id, a campaign or a resume."""
+        """The flow run that works on it or did last: its own run, a campaign or a resume."""
         return self.runner.run_id if self.runner else self.job_id
 
 
 class Choices(Record):
-    """The takes that a person has chosen: scenario -> job_id."""
+    """The takes that a person has chosen, as scenario -> job_id."""
 
     takes: dict[Scenario, str]
 
     def with_take(self, take: Take) -> Self:
-        """Return them with another take of a scene."""
+        """Return a copy with this take chosen."""
         return self.model_copy(update={"takes": {**self.takes, take.scenario: take.job_id}})
 
     def without_take(self, take: Take) -> Self:
-        """Return them without a take, if it is chosen."""
+        """Return a copy in which this take is not chosen."""
         chosen = (take.scenario, take.job_id)
         rest = {scenario: job_id for scenario, job_id in self.takes.items() if (scenario, job_id) != chosen}
         return self.model_copy(update={"takes": rest})
 
 
 def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:
-    """Return the taskUUID of an attempt (from 1): the same on any machine, shaped as a v4."""
+    """Return the taskUUID of an attempt (from 1). It is deterministic and has the format of a UUIDv4."""
     digest = hashlib.sha256(f"{job_id}/{scenario.value}/{attempt}".encode()).digest()
     return UUID(bytes=digest[:16], version=4)
 
 
 def random_part(uuid: UUID) -> str:
-    """Return the part of a taskUUID that goes into file names."""
+    """Return the part of a taskUUID that file names contain."""
     return uuid.hex[:8]
 
 
@@ -295,5 +297,5 @@ def clip_name(take: Take, suffix: str = ".mp4") -> str:
 
 
 def utc_now() -> datetime:
-    """Return the time that records carry."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

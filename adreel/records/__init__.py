@@ -1,4 +1,4 @@
-"""The records in storage, which are the source of truth, and the views that are derived from them."""
+"""The records in storage, which are the source of truth, and what is derived from them."""
 
 from adreel.records.store import Records, StoredSession
 

@@ -1,7 +1,7 @@
-"""Input images: copies of local first frames in the session's folder, so a purchase needs no other file.
+"""Input images: local first frames, copied into the session's folder, so that a purchase needs no other file.
 
-A copy lies at `sessions/{session_id}/inputs/{sha256}.{extension}` and is never overwritten. A reference to it is its
-path from the session's folder, with the original file name for people: `inputs/{sha256}.png#lamp.png`.
+A copy is stored at `sessions/{session_id}/inputs/{sha256}.{extension}` and never overwritten. Its reference is the path
+relative to the session's folder, and the original file name: `inputs/{sha256}.png#lamp.png`.
 """
 
 import base64
@@ -22,14 +22,14 @@ MAX_MB = 10
 MAX_MEGAPIXELS = 40
 NAME_LENGTH = 100
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
-# JPEGs of phones with a second picture are MPO files; only the first picture counts.
+# Some phones write JPEGs with a second picture, which are MPO files. Only the first picture is used.
 _EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 _BAD_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
 class InputImage:
-    """An image: its bytes, the type that they show, and its original file name."""
+    """An image: its bytes, the extension by its content, and the original file name."""
 
     content: bytes
     extension: str
@@ -37,12 +37,12 @@ class InputImage:
 
     @property
     def reference(self) -> str:
-        """The reference to the image's copy."""
+        """The reference of the image's copy."""
         return f"inputs/{hashlib.sha256(self.content).hexdigest()}.{self.extension}#{self.name}"
 
 
 def check_image(file: str) -> None:
-    """Check the header and the size of a local image; InputError if it can't be sent."""
+    """Check the header and size of a local image; InputError if it can't be sent."""
     _open_image(file, _checked_path(file)).close()
 
 
@@ -65,7 +65,7 @@ def read_image(file: str) -> InputImage:
 
 
 def copy_input(storage: Storage, session_id: str, image: InputImage) -> str:
-    """Copy an image into a session's folder, unless it is there, and return its reference."""
+    """Copy an image into a session's folder, unless it exists, and return its reference."""
     path = input_path(session_id, image.reference)
     stands = storage.update(path, lambda earlier: image.content if earlier is None else None)
     if stands != image.content:
@@ -99,7 +99,7 @@ def has_input(storage: Storage, session_id: str, reference: str) -> bool:
 
 
 def read_input(storage: Storage, session_id: str, reference: str) -> bytes:
-    """Return the bytes of a copy; InputError if it is missing, StorageError if it was changed."""
+    """Return the bytes of a copy; InputError if it is missing, StorageError if it has changed."""
     path = input_path(session_id, reference)
     try:
         content = storage.read(path)
@@ -113,9 +113,9 @@ def read_input(storage: Storage, session_id: str, reference: str) -> bytes:
 
 
 def first_frame_data(storage: Storage, session_id: str, first_frame: str) -> str:
-    """Return a first frame in the form that is sent: an https URL unchanged, an image as a data URI.
+    """Return a first frame as it is sent: an https URL unchanged, an image as a data URI.
 
-    Requests of earlier versions may name a local file, which is read as well.
+    Requests of earlier versions may name a local file.
     """
     if first_frame.startswith("https://"):
         return first_frame
@@ -129,7 +129,7 @@ def first_frame_data(storage: Storage, session_id: str, first_frame: str) -> str
 
 
 def display_name(first_frame: str) -> str:
-    """Return the name of a first frame for people: its URL, or its file name."""
+    """Return the URL or original file name of a first frame."""
     return first_frame.partition("#")[2] if INPUT_PATTERN.fullmatch(first_frame) else first_frame
 
 
@@ -144,7 +144,7 @@ def _checked_path(file: str) -> Path:
         found = path.stat()
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from None
-    # Reading a named pipe or a device might never end.
+    # Reading a named pipe or a device might block forever.
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"first_frame {file!r} is not a file")
     if found.st_size > MAX_MB * 1_000_000:

@@ -1,4 +1,4 @@
-"""Suggested actions for a scene without a clip, and their cost, shown beside buttons and commands."""
+"""Suggested actions for a scene without a clip, with their effect on cost."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class SuggestedAction:
-    """A resume of the job or a regeneration of the scene, with a text for people about its cost."""
+    """A resume of the job or a regeneration of the scene, with a text about its cost."""
 
     resumes: bool
     effect: Effect
@@ -42,7 +42,7 @@ _REGENERATE = {
 
 
 def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
-    """Return the action for a scene by its newest take without a clip; None stands for a take without a record."""
+    """Return the action for a scene whose newest take has no clip; the take is None before it is recorded."""
     attempt = take.attempts[-1] if take and take.attempts else None
     if take is None or attempt is None:
         return SuggestedAction(True, *_RESUME[AttemptState.PLANNED])
