@@ -25,6 +25,8 @@ from tests.documentation import PAGES, ROOT, Example, examples, inline_commands
 BIN = Path(sys.executable).parent
 EXAMPLES = [example for page in PAGES for example in examples(page)]
 PYTHON = [example for example in EXAMPLES if example.language == "python"]
+# The examples of docs/python.md follow on each other: tests/test_python_api.py runs them as one program.
+STANDALONE = [example for example in PYTHON if example.page.name != "python.md"]
 LANGUAGES = {"", "json", "python", "sh", "yaml"}
 COMMANDS = typer.main.get_command(app)
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -117,7 +119,7 @@ def test_programs_import_what_exists(example: Example) -> None:
 
 # Those that call the server are run by tests/api/test_whole_system.py.
 @pytest.mark.slow
-@pytest.mark.parametrize("example", [example for example in PYTHON if not example.calls_the_server], ids=str)
+@pytest.mark.parametrize("example", [example for example in STANDALONE if not example.calls_the_server], ids=str)
 def test_programs_run(example: Example, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     unset = ("PREFECT_", "ADREEL_", "RUNWARE_")

@@ -248,7 +248,7 @@ class TestFolders:
         Path("ads/a.yaml").write_text(yaml.safe_dump(session_data()))
         Path("ads/notes.txt").write_text("no session")
         said = adreel("campaign", "ads", "--parts", "1").stderr
-        assert "not read, for these are no session files of ads: notes.txt\n" in said
+        assert "skipped, because they are not session files of ads: notes.txt\n" in said
 
     def test_one_without_sessions_says_what_is_in_it(self) -> None:
         Path("ads/spring").mkdir(parents=True)

@@ -14,8 +14,9 @@ from prefect.events.clients import get_events_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
-from adreel.cli import generate
+from adreel.cli import jobs
 from adreel.emulator import LocalRunware
+from adreel.flows import in_process
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.resume import resume
 from adreel.models.api import State
@@ -115,10 +116,10 @@ def test_a_command_does_not_advise_to_buy_what_another_run_has_taken_up_meanwhil
 
     def taken_up(*_arguments: object, **_options: object) -> object:
         resume_job(records, Settings.load(), job, runner_of(process))
-        return Completed()
+        return "", Completed()
 
-    monkeypatch.setattr(generate, "run_flow", taken_up)
-    assert generate.resume_open(ALL, as_json=False, verbose=False) == 0
+    monkeypatch.setattr(in_process, "run_flow", taken_up)
+    assert jobs.resume(ALL, as_json=False, verbose=False) == 0
     said = capsys.readouterr()
     assert "job left is left to run a-run, which works on it" in said.err
     assert "adreel resume" not in said.out

@@ -11,8 +11,7 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from adreel.cli.display import show_status, show_takes
-from adreel.cli.maintenance import prune_takes
+from adreel.cli.records import prune_takes, show_status, show_takes
 from adreel.emulator import LocalRunware
 from adreel.errors import ClipKeptAside, ClipUnavailable, StorageError
 from adreel.models.api import State

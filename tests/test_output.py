@@ -16,8 +16,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from adreel.cli.progress import _bars
-from adreel.cli.servers import _tell
+from adreel.cli.progress import progress_bars
+from adreel.cli.servers import print_log
 from adreel.emulator import LocalRunware
 from adreel.errors import SceneRefused
 from adreel.models.scenarios import Scenario
@@ -138,7 +138,7 @@ class TestOfAnAnswer:
         assert (answered.returncode, answered.stderr) == (0, "")
 
     def test_a_closed_descriptor_is_given_to_no_file_of_ours(self) -> None:
-        code = "from adreel.cli.output import *; make_output_last(); sys.exit(open('record', 'w').fileno() > 2)"
+        code = "from adreel.cli.output import *; make_output_durable(); sys.exit(open('record', 'w').fileno() > 2)"
         command = f'exec "{sys.executable}" -c "{code}" <&- >&- 2>&-'
         assert subprocess.run(["sh", "-c", command], check=False).returncode == 1
 
@@ -160,14 +160,14 @@ class TestOfAnAnswer:
 
 
 def test_lines_of_servers_are_spelled_out_too(capsys: pytest.CaptureFixture[str]) -> None:
-    _tell("run \x1b[2J\ufeff\U000e0041 ended")
+    print_log("run \x1b[2J\ufeff\U000e0041 ended")
     assert capsys.readouterr().out == "run \\x1b[2J\\ufeff\\U000e0041 ended\n"
 
 
 def test_the_bars_show_a_provider_s_brackets_as_they_are() -> None:
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=120, color_system=None)
-    with _bars(console) as bars:
+    with progress_bars(console) as bars:
         bars.add_task("hook", total=100, step="refused: [/red] :cat:")
     assert "refused: [/red] :cat:" in shown.getvalue()
 

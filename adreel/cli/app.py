@@ -1,4 +1,4 @@
-"""The command `adreel`. Each command imports what it needs when it runs: the help has to be there at once."""
+"""The command `adreel`. Each command imports what it needs when it runs, so that the help appears at once."""
 
 import os
 import sys
@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from adreel import __version__
-from adreel.cli.output import make_output_last, output_error, printable
+from adreel.cli.output import make_output_durable, output_error, printable
 from adreel.environment.env_file import read_env_file
 from adreel.environment.proxies import bypass_loopback, unify_proxies
 from adreel.errors import AdreelError, InputError
 from adreel.models.scenarios import Scenario
 
-BUYING = {"generate", "campaign", "regenerate", "resume"}
-"""Commands whose exit code only reports the purchase."""
+PURCHASES = {"generate", "campaign", "regenerate", "resume"}
+"""Commands whose exit code reports the purchase alone, not whether the result could be printed."""
 WITHOUT_SETTINGS = {"--help", "schema", "version"}
 """Arguments with which no settings are read."""
 
@@ -29,25 +29,25 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log too")]
-SessionId = Annotated[str, typer.Argument(help="A stored session, see `adreel sessions`")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of Prefect")]
+SessionId = Annotated[str, typer.Argument(help="Id of a stored session, see `adreel sessions`")]
 
 
 @app.command()
 def generate(
-    file: Annotated[Path, typer.Argument(help="The session, as YAML or JSON; see `adreel schema`")],
+    file: Annotated[Path, typer.Argument(help="Session file, YAML or JSON; see `adreel schema`")],
     scenes: Annotated[
-        list[Scenario] | None, typer.Option("--scene", "-s", help="Only this scene; may be given several times")
+        list[Scenario] | None, typer.Option("--scene", "-s", help="Generate only this scene; repeatable")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Buy new takes although the session has some already")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Buy new takes of scenes that have takes already")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Generate an ad: buy one clip for each scene of a session file."""
-    from adreel.cli.generate import generate_file
+    """Buy the clips of a session file."""
+    from adreel.cli import jobs
 
-    raise typer.Exit(generate_file(file, scenes, again=again, as_json=as_json, verbose=verbose))
+    raise typer.Exit(jobs.generate(file, scenes, again=again, as_json=as_json, verbose=verbose))
 
 
 @app.command()
@@ -55,64 +55,65 @@ def campaign(
     source: Annotated[
         str,
         typer.Argument(
-            help="Sessions: a .jsonl file, a folder of session files, or a .yaml or .json file of products and"
-            " variants; a path or a URL"
+            help="Path or URL of the sessions: a .jsonl file, a folder of session files, or a .yaml or .json file of"
+            " products and variants"
         ),
     ],
     name: Annotated[
-        str, typer.Option(help="Tells it from other campaigns of the same sessions; by default the file's")
+        str, typer.Option(help="Name of the campaign, by default that of the file; other names buy other takes")
     ] = "",
-    window: Annotated[int, typer.Option(min=4, help="How many scenes may be in flight at once")] = 200,
-    again: Annotated[bool, typer.Option("--again", help="Buy anew what other jobs have bought already")] = False,
+    window: Annotated[int, typer.Option(min=4, help="Maximum number of scenes in flight")] = 200,
+    again: Annotated[bool, typer.Option("--again", help="Buy new takes of scenes that other jobs have bought")] = False,
     parts: Annotated[
-        int | None, typer.Option(min=1, help="Hand it out in so many slices, to the workers of PREFECT_API_URL")
+        int | None,
+        typer.Option(min=1, help="Split the campaign into this many runs for the workers of PREFECT_API_URL"),
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Generate the ads of many sessions; the same command again goes on where it stopped."""
-    from adreel.cli.campaign import hand_out, run_campaign
+    """Generate the ads of many sessions. The same command again continues where it stopped."""
+    from adreel.cli import jobs
 
     if parts:
-        hand_out(source, name, window=window, again=again, parts=parts, as_json=as_json)
+        jobs.start_campaign(source, name, window=window, again=again, parts=parts, as_json=as_json)
     else:
-        raise typer.Exit(run_campaign(source, name, window=window, again=again, as_json=as_json, verbose=verbose))
+        raise typer.Exit(jobs.campaign(source, name, window=window, again=again, as_json=as_json, verbose=verbose))
 
 
 @app.command()
 def regenerate(
     session_id: SessionId,
-    scenario: Annotated[Scenario, typer.Argument(help="The scene to buy anew")],
-    prompt: Annotated[str | None, typer.Option(help="What one sees, instead of the stored description")] = None,
-    seed: Annotated[int | None, typer.Option(help="A seed for the new take")] = None,
-    model: Annotated[str | None, typer.Option(help="A model for the new take, as creator:family@version")] = None,
+    scenario: Annotated[Scenario, typer.Argument(help="Scene to buy again")],
+    prompt: Annotated[str | None, typer.Option(help="Visual description of the new take")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the new take")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of the new take, as creator:family@version")] = None,
     first_frame: Annotated[
-        str | None, typer.Option(help="An image to start from: a PNG, JPEG or WebP file, or an https URL")
+        str | None, typer.Option(help="Image to start from: a PNG, JPEG or WebP file, or an https URL")
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Buy a new take of one scene; the other scenes and the old take stay as they are."""
-    from adreel.cli.generate import regenerate_one
+    """Buy a new take of one scene. Earlier takes and the other scenes are kept."""
+    from adreel.cli import jobs
 
-    changes = {"visual_description": prompt, "seed": seed, "model": model, "first_frame": first_frame}
-    given = {name: value for name, value in changes.items() if value is not None}
-    raise typer.Exit(regenerate_one(session_id, scenario, given, as_json=as_json, verbose=verbose))
+    options = {"visual_description": prompt, "seed": seed, "model": model, "first_frame": first_frame}
+    changes = {name: value for name, value in options.items() if value is not None}
+    raise typer.Exit(jobs.regenerate(session_id, scenario, changes, as_json=as_json, verbose=verbose))
 
 
 @app.command()
 def resume(
     target: Annotated[str | None, typer.Argument(metavar="[SESSION_ID|JOB_ID]")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All jobs in the storage")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Resume all jobs in the storage")] = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Resume open jobs: fetch the clips that Runware has accepted, buy the others."""
-    from adreel.cli.generate import resume_open
+    """Resume open jobs. Clips that Runware has accepted are fetched, the others bought."""
+    from adreel.cli import jobs
 
     if everything == (target is not None):
         raise InputError("name a session or a job to resume, or --all")
-    raise typer.Exit(resume_open(target or "all", as_json=as_json, verbose=verbose))
+    raise typer.Exit(jobs.resume(target or "all", as_json=as_json, verbose=verbose))
 
 
 @app.command()
@@ -120,8 +121,8 @@ def status(
     name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID")],
     as_json: Json = False,
 ) -> None:
-    """Show a job or a session, from the records in storage."""
-    from adreel.cli.display import show_status
+    """Show a job or a session. A failed scene has its reason and the next command."""
+    from adreel.cli.records import show_status
 
     show_status(name, as_json=as_json)
 
@@ -129,7 +130,7 @@ def status(
 @app.command()
 def sessions(as_json: Json = False) -> None:
     """List the stored sessions."""
-    from adreel.cli.display import show_sessions
+    from adreel.cli.records import show_sessions
 
     raise typer.Exit(show_sessions(as_json=as_json))
 
@@ -140,8 +141,8 @@ def takes(
     scenario: Annotated[Scenario | None, typer.Argument(help="Only this scene")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what was bought for the scenes of a session."""
-    from adreel.cli.display import show_takes
+    """List the takes of a session."""
+    from adreel.cli.records import show_takes
 
     show_takes(session_id, scenario, as_json=as_json)
 
@@ -149,19 +150,19 @@ def takes(
 @app.command()
 def use(
     session_id: SessionId,
-    scenario: Annotated[Scenario, typer.Argument(help="The scene to choose for")],
-    take: Annotated[str, typer.Argument(help="As `adreel takes` names it, or the id of its job")],
+    scenario: Annotated[Scenario, typer.Argument(help="Scene of the take")],
+    take: Annotated[str, typer.Argument(help="Take as shown by `adreel takes`, or the id of its job")],
 ) -> None:
     """Make an older take the current one of its scene."""
-    from adreel.cli.display import use_take
+    from adreel.cli.records import use_take
 
     use_take(session_id, scenario, take)
 
 
 @app.command()
 def verify(as_json: Json = False) -> None:
-    """Check every record and clip; exits 1 if any is unreadable, missing, changed, orphaned or left over."""
-    from adreel.cli.display import show_findings
+    """Check every record and clip. Exits 1 if any is unreadable, missing, changed, orphaned or left over."""
+    from adreel.cli.records import show_findings
 
     raise typer.Exit(show_findings(as_json=as_json))
 
@@ -169,24 +170,24 @@ def verify(as_json: Json = False) -> None:
 @app.command()
 def fetch(
     session_id: SessionId,
-    to: Annotated[Path | None, typer.Option(help="Folder for the clips; by default one named like the session")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder for the clips, by default named after the session")] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy the current clips of a session to this machine, from any storage; exits 1 if a scene has none yet."""
-    from adreel.cli.maintenance import fetch_clips
+    """Copy the current clips of a session to this machine. Exits 1 if a scene has none yet."""
+    from adreel.cli.records import fetch_clips
 
     raise typer.Exit(fetch_clips(session_id, to or Path(session_id), as_json=as_json))
 
 
 @app.command()
 def prune(
-    older_than: Annotated[str, typer.Option(help="Takes that ended so long ago: 12h, 30d, 8w")],
-    keep_current: Annotated[bool, typer.Option(help="Keep each scene's current take, however old it is")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them")] = False,
+    older_than: Annotated[str, typer.Option(help="Minimum age of the takes: 12h, 30d, 8w")],
+    keep_current: Annotated[bool, typer.Option(help="Keep the current take of each scene at any age")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the takes without removing them")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove takes that nobody uses, with their clips and costs; exits 1 if a record can't be read."""
-    from adreel.cli.maintenance import prune_takes
+    """Remove unused takes with their clips and costs. Exits 1 if a record is unreadable."""
+    from adreel.cli.records import prune_takes
 
     raise typer.Exit(prune_takes(older_than, keep_current=keep_current, dry_run=dry_run, as_json=as_json))
 
@@ -203,40 +204,40 @@ def schema() -> None:
 
 @app.command("local-runware")
 def local_runware(
-    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8787,
-    render_seconds: Annotated[float, typer.Option(help="How long each clip takes to render")] = 6,
+    port: Annotated[int, typer.Option(help="Port; 0 selects a free one")] = 8787,
+    render_seconds: Annotated[float, typer.Option(help="Render time of each clip")] = 6,
     price: Annotated[float, typer.Option(help="USD per second of video")] = 0.05,
     one_film: Annotated[
-        bool, typer.Option("--one-film", help="The same film for all tasks of a size and length, for measurements")
+        bool, typer.Option("--one-film", help="Make one film for all tasks of a size and length, for benchmarks")
     ] = False,
     fault: Annotated[
-        list[str] | None, typer.Option(help="What goes wrong, such as providerTimeout:solution; several times")
+        list[str] | None, typer.Option(help="Fault to inject, such as providerTimeout:solution; repeatable")
     ] = None,
-    fault_seed: Annotated[int, typer.Option(help="Decides which events a fault at a rate strikes (name%0.05)")] = 0,
-    ledger: Annotated[Path | None, typer.Option(help="Keep the tasks in this file, to outlive a restart")] = None,
+    fault_seed: Annotated[int, typer.Option(help="Seed of faults with a rate, such as name%0.05")] = 0,
+    ledger: Annotated[Path | None, typer.Option(help="File that keeps the tasks over a restart")] = None,
 ) -> None:
-    """Serve the local Runware: the provider's protocol and real MP4 files, without money."""
-    from adreel.cli.emulator import serve
+    """Serve the local Runware. It speaks the provider's protocol and renders real MP4 files at no cost."""
+    from adreel.cli.servers import run_emulator
 
-    serve(
+    run_emulator(
         port=port,
         render_seconds=render_seconds,
         price=price,
         one_film=one_film,
         faults=fault or [],
         fault_seed=fault_seed,
-        ledger=ledger,
+        ledger_file=ledger,
     )
 
 
 @app.command()
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to serve on; others than loopback need ADREEL_API_KEYS")
+        str, typer.Option(help="Address to listen on; other than loopback it requires ADREEL_API_KEYS")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
+    port: Annotated[int, typer.Option(help="Port; 0 selects a free one")] = 8000,
 ) -> None:
-    """Serve the HTTP API; workers of the Prefect server at PREFECT_API_URL carry the jobs out."""
+    """Serve the HTTP API and the storyboard. Workers of the Prefect server at PREFECT_API_URL run the jobs."""
     from adreel.orchestration.errors import prefect_errors
 
     unify_proxies()
@@ -249,14 +250,19 @@ def serve(
 @app.command()
 def up(
     folder: Annotated[
-        Path, typer.Option(help="What has to outlive it: Prefect's database, leases, logs, the local Runware's tasks")
+        Path,
+        typer.Option(
+            help="Folder of Prefect's database, leases, logs and the local Runware's tasks, kept over restarts"
+        ),
     ] = Path(".adreel"),
-    port: Annotated[int, typer.Option(help="Of the storyboard and the API; 0 takes a free one")] = 8000,
-    prefect_port: Annotated[int, typer.Option(help="Of Prefect's UI and API; 0 takes a free one")] = 4200,
-    sqlite: Annotated[bool, typer.Option("--sqlite", help="Prefect on SQLite, not on an embedded PostgreSQL")] = False,
-    runs: Annotated[int, typer.Option(min=1, help="Runs at once, each a process of its own")] = 8,
+    port: Annotated[int, typer.Option(help="Port of the storyboard and the API; 0 selects a free one")] = 8000,
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's UI and API; 0 selects a free one")] = 4200,
+    sqlite: Annotated[
+        bool, typer.Option("--sqlite", help="Run Prefect on SQLite instead of an embedded PostgreSQL")
+    ] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Maximum number of runs at once, one process each")] = 8,
 ) -> None:
-    """Start the whole studio on this machine and keep it running until Ctrl-C."""
+    """Run the whole studio on this machine until Ctrl-C. It has Prefect, a worker, the API and the storyboard."""
     from adreel.cli.servers import run_studio
 
     run_studio(folder=folder, port=port, prefect_port=prefect_port, sqlite=sqlite, runs=runs)
@@ -264,50 +270,50 @@ def up(
 
 @app.command()
 def worker(
-    limit: Annotated[int, typer.Option(min=1, help="Runs at once, each a process of its own")] = 8,
-    pool: Annotated[str, typer.Option(help="The work pool to serve")] = "adreel",
-    name: Annotated[str | None, typer.Option(help="What Prefect shows it as")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of runs at once, one process each")] = 8,
+    pool: Annotated[str, typer.Option(help="Work pool to serve")] = "adreel",
+    name: Annotated[str | None, typer.Option(help="Name of the worker in Prefect")] = None,
     with_healthcheck: Annotated[
         bool,
-        typer.Option("--with-healthcheck", help="Answer at PREFECT_WORKER_WEBSERVER_PORT whether it asks for work"),
+        typer.Option("--with-healthcheck", help="Serve a health check at PREFECT_WORKER_WEBSERVER_PORT"),
     ] = False,
 ) -> None:
-    """Carry out the runs of the server at PREFECT_API_URL, each started within a moment, until Ctrl-C."""
-    from adreel.cli.servers import carry_out_runs
+    """Run jobs for the Prefect server at PREFECT_API_URL. Ends with Ctrl-C."""
+    from adreel.cli.servers import run_worker
 
-    carry_out_runs(pool=pool, name=name, limit=limit, with_healthcheck=with_healthcheck)
+    run_worker(pool=pool, name=name, limit=limit, with_healthcheck=with_healthcheck)
 
 
 @app.command()
 def deploy() -> None:
-    """Put pool, queues, limit, deployments and triggers on the server at PREFECT_API_URL; again changes nothing."""
-    from adreel.cli.servers import deploy_all
+    """Set up the Prefect server at PREFECT_API_URL. Updates pool, queues, limit, deployments and triggers."""
+    from adreel.cli import servers
 
-    deploy_all()
+    servers.deploy()
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check storage, key and Prefect server, and say what to do about each finding; exits 1 if there is one."""
-    from adreel.cli.servers import examine_all
+    """Check storage, key and Prefect server. Advises on each problem, and exits 1 if there is one."""
+    from adreel.cli.servers import show_diagnosis
 
-    raise typer.Exit(examine_all(as_json=as_json))
+    raise typer.Exit(show_diagnosis(as_json=as_json))
 
 
 @app.command()
 def recover(
     silence: Annotated[
-        float, typer.Option(min=40, help="Seconds without a heartbeat (every 30 s) until a run is dead")
-    ] = (90),
+        float, typer.Option(min=40, help="Seconds without a heartbeat (every 30 s) after which a run is dead")
+    ] = 90,
     start: Annotated[
-        float, typer.Option(min=10, help="Seconds that a run may take to begin once a worker has it")
+        float, typer.Option(min=10, help="Maximum seconds between a worker's claim of a run and its start")
     ] = 120,
-    retries: Annotated[int, typer.Option(min=0, help="How often a crashed run is given to the next worker")] = 5,
+    retries: Annotated[int, typer.Option(min=0, help="Maximum number of times that a crashed run is rescheduled")] = 5,
 ) -> None:
-    """Bring runs back whose worker has died, until this is ended; keep one running beside each Prefect server."""
-    from adreel.cli.servers import watch_runs
+    """Reschedule the runs of dead workers until Ctrl-C. Keep one running beside each Prefect server."""
+    from adreel.cli.servers import recover_runs
 
-    watch_runs(silence=silence, start=start, retries=retries)
+    recover_runs(silence=silence, start=start, retries=retries)
 
 
 @app.command()
@@ -317,51 +323,45 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error becomes one line and an exit code: 2 for bad input, else 1."""
-    make_output_last()
-    sys.exit(_lose_no_output(_run()))
-
-
-def _run() -> int:
+    """Run the command line. An error becomes one line and an exit code: 2 for bad input, else 1."""
     from adreel.deployments.auth import use_auth
 
+    make_output_durable()
+    code = 0
     try:
         bypass_loopback()
         # Modules in the current folder must not shadow the modules of child processes.
         os.environ.setdefault("PYTHONSAFEPATH", "1")
         if not WITHOUT_SETTINGS & set(sys.argv[1:]):
-            # Prefect reads the file too: without a bound, and with a traceback if it is no text.
+            # Prefect reads the file too: without a size limit, and with a traceback if it is not text.
             read_env_file()
         use_auth(os.environ)
         app()
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else bool(end.code)
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
     except AdreelError as error:
-        _report(error.code, str(error))
-        return 2 if isinstance(error, InputError) else 1
+        _print_error(error.code, str(error))
+        code = 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        typer.echo("interrupted; what Runware has accepted goes on rendering", err=True)
-        return 130
+        typer.echo(
+            "interrupted; Runware continues to render the accepted clips: `adreel resume` fetches them", err=True
+        )
+        code = 130
     except Exception as error:
         if os.environ.get("ADREEL_DEBUG"):
             raise
         reason = "".join(traceback.format_exception_only(error)).strip()
-        _report("unexpected", f"this is a bug: {reason}; ADREEL_DEBUG=1 shows where, for a report of it")
-        return 1
-    return 0
-
-
-def _lose_no_output(code: int) -> int:
-    """Return the exit code; 1 if a command without a purchase could not print its answer."""
+        _print_error("unexpected", f"this is a bug: {reason}; ADREEL_DEBUG=1 shows where, for a report of it")
+        code = 1
     sys.stdout.flush()
     if reason := output_error():
         typer.echo(f"adreel: can't print to standard output: {reason}", err=True)
-        # The exit code of a purchase only reports the purchase.
-        return code if BUYING & set(sys.argv[1:2]) else code or 1
-    return code
+        if not PURCHASES & set(sys.argv[1:2]):
+            code = code or 1
+    sys.exit(code)
 
 
-def _report(code: str, message: str) -> None:
+def _print_error(code: str, message: str) -> None:
     if "--json" in sys.argv:
         import json
 

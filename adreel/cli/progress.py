@@ -1,69 +1,97 @@
-"""Progress of a job while it runs, read from its records: bars on a terminal, plain lines elsewhere."""
+"""Progress of running jobs, read from their records: bars on a terminal, lines elsewhere."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from adreel.cli.display import print_line
 from adreel.cli.output import printable
 from adreel.errors import AdreelError
+from adreel.flows.in_process import Observer, open_records
 from adreel.models.api import VideoSceneStatus
-from adreel.records import Records
 from adreel.records.views import job_status
 
-LOCAL_SECONDS, REMOTE_SECONDS = 0.2, 1.0
+LOCAL_SECONDS, REMOTE_SECONDS, CAMPAIGN_SECONDS = 0.2, 1.0, 5.0
 STEPS = {0: "waiting", 10: "sent to Runware", 30: "rendering", 70: "rendered", 80: "downloaded", 100: "stored"}
 
 
-@contextmanager
-def watching(records: Records, job_ids: list[str]) -> Iterator[None]:
-    """Show the progress of jobs until the block ends; several are told apart by the start of their ids."""
-    console = Console(emoji=False)
-    if console.is_terminal and not console.is_dumb_terminal:
-        with _bars(console) as bars:
-            show = _BarPerScene(bars)
-            with _polling(records, job_ids, show):
-                yield
-    else:
-        with _polling(records, job_ids, _LinePerStep(console)):
+class _Messages(Observer):
+    def message(self, text: str) -> None:
+        print_line(text)
+
+
+class JobProgress(_Messages):
+    """Shows the progress of each scene. With several jobs, a scene has the start of its job's id."""
+
+    @contextmanager
+    def watching(self, job_ids: list[str]) -> Iterator[None]:
+        """Show the progress until the block ends."""
+        records = open_records()
+        console = Console(emoji=False)
+        is_terminal = console.is_terminal and not console.is_dumb_terminal
+        bars = progress_bars(console)
+        show = _BarPerScene(bars) if is_terminal else _LinePerStep(console)
+
+        def poll() -> None:
+            try:
+                for job_id in job_ids:
+                    prefix = f"{job_id[:8]} " if len(job_ids) > 1 else ""
+                    for scene in job_status(records, job_id).scenes:
+                        step = " ".join(printable(scene.error).split()) if scene.error else ""
+                        step = step or STEPS[max(step for step in STEPS if step <= scene.progress)]
+                        show(f"{prefix}{scene.scenario}", scene, step)
+            except AdreelError:
+                # Before the job is recorded there is nothing to show. The run reports storage errors.
+                return
+
+        seconds = LOCAL_SECONDS if records.storage.is_local else REMOTE_SECONDS
+        with bars if is_terminal else nullcontext(), polling(poll, seconds):
+            yield
+
+
+class CampaignProgress(_Messages):
+    """Shows the ads and the rate of a campaign."""
+
+    @contextmanager
+    def watching(self, job_ids: list[str]) -> Iterator[None]:
+        """Show the tally of the run until the block ends."""
+        from adreel.flows.generate_campaign import tallies
+
+        started, shown = time.monotonic(), ""
+
+        def poll() -> None:
+            nonlocal shown
+            tally = tallies.get(job_ids[0])
+            if tally and str(tally) != shown:
+                shown = str(tally)
+                rate = tally.done / max(time.monotonic() - started, 1) * 60
+                print_line(f"{shown}, {rate:.1f} ads a minute")
+
+        with polling(poll, CAMPAIGN_SECONDS):
             yield
 
 
 @contextmanager
-def _polling(records: Records, job_ids: list[str], show: Callable[[str, VideoSceneStatus], None]) -> Iterator[None]:
-    def look() -> None:
-        try:
-            for job_id in job_ids:
-                prefix = f"{job_id[:8]} " if len(job_ids) > 1 else ""
-                for scene in job_status(records, job_id).scenes:
-                    show(f"{prefix}{scene.scenario}", scene)
-        except AdreelError:
-            # Before the job is recorded there is nothing to show; trouble of storage shows in the run itself.
-            return
+def polling(poll: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call a function every few seconds until the block ends, and once after it."""
+    ended = threading.Event()
 
-    with looking(look, LOCAL_SECONDS if records.storage.is_local else REMOTE_SECONDS):
-        yield
+    def run() -> None:
+        while not ended.wait(seconds):
+            poll()
 
-
-@contextmanager
-def looking(look: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Look every few seconds until the block ends, and once after it."""
-    over = threading.Event()
-
-    def poll() -> None:
-        while not over.wait(seconds):
-            look()
-
-    thread = threading.Thread(target=poll, name="adreel-progress", daemon=True)
+    thread = threading.Thread(target=run, name="adreel-progress", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join(REMOTE_SECONDS * 5)
-        look()
+        poll()
 
 
 class _BarPerScene:
@@ -71,28 +99,28 @@ class _BarPerScene:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, name: str, scene: VideoSceneStatus) -> None:
+    def __call__(self, name: str, scene: VideoSceneStatus, step: str) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=100, step="")
-        task = self._tasks[name]
-        self._bars.update(task, completed=scene.progress, step=_step(scene))
+        self._bars.update(self._tasks[name], completed=scene.progress, step=step)
         if scene.status != "generating":
-            self._bars.stop_task(task)
+            self._bars.stop_task(self._tasks[name])
 
 
 class _LinePerStep:
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
 
-    def __call__(self, name: str, scene: VideoSceneStatus) -> None:
-        line = f"{name}: {_step(scene)} ({scene.progress}%)"
-        if self._said.get(name) != line:
-            self._said[name] = line
+    def __call__(self, name: str, scene: VideoSceneStatus, step: str) -> None:
+        line = f"{name}: {step} ({scene.progress}%)"
+        if self._shown.get(name) != line:
+            self._shown[name] = line
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _bars(console: Console) -> Progress:
+def progress_bars(console: Console) -> Progress:
+    """Return the bars, which show foreign text without interpreting it."""
     return Progress(
         TextColumn("{task.description:<9}", markup=False),
         BarColumn(bar_width=30),
@@ -101,9 +129,3 @@ def _bars(console: Console) -> Progress:
         TextColumn("{task.fields[step]}", markup=False),
         console=console,
     )
-
-
-def _step(scene: VideoSceneStatus) -> str:
-    if scene.error:
-        return " ".join(printable(scene.error).split())
-    return STEPS[max(step for step in STEPS if step <= scene.progress)]

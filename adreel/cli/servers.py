@@ -1,12 +1,13 @@
-"""The commands that set a server up and keep a studio running: like the flows, what they call lies above `adreel`."""
+"""The commands that run servers, prepare them or check them."""
 
+import asyncio
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,8 +20,27 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 
+def run_emulator(**options: Any) -> None:
+    """Serve the local Runware until Ctrl-C; `options` are those of LocalRunware."""
+    from adreel.emulator import LocalRunware
+
+    async def serve() -> None:
+        async with LocalRunware(**options) as server:
+            print_log(f"RUNWARE_URL={server.url}")
+            ledger = f"{server.rest_url.removesuffix('/v1')}/ledger"
+            print_log(f"REST at {server.rest_url}, the ledger at {ledger}; Ctrl-C ends it")
+            await asyncio.Event().wait()
+
+    try:
+        asyncio.run(serve())
+    except (ValueError, OSError) as error:
+        raise InputError(f"can't start the local Runware: {error}") from None
+    except KeyboardInterrupt:
+        print_log("stopped")
+
+
 def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs: int) -> None:
-    """Start the studio, say where it is, and keep it running until Ctrl-C."""
+    """Start the studio, print its addresses, and keep it running until Ctrl-C."""
     from adreel.deployments.auth import auth_file
     from adreel.deployments.studio import Terms, running
 
@@ -28,12 +48,12 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
     unify_proxies()
     settings = Settings.load()
     terms = Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs)
-    with running(settings, terms, _tell) as studio:
+    with running(settings, terms, print_log) as studio:
         file = auth_file(folder)
         provider = "the local Runware renders, nothing is spent" if settings.is_local else "Runware"
         # Output that is not a terminal may be a log that others can read.
         sign_in = f"{studio.prefect_auth}  (kept in {file})" if sys.stdout.isatty() else f"the password in {file}"
-        _tell(f"""
+        print_log(f"""
   Storyboard  {studio.pages_url}
   Prefect     {studio.prefect_url}
   Sign in     {sign_in}
@@ -42,17 +62,11 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
   Provider    {provider}
   Logs        {folder / "logs"}
 
-Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; what is open goes on at the next start.""")
-        studio.keep(_tell)
+Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; open jobs continue at the next start.""")
+        studio.keep(print_log)
 
 
-def _tell(line: str) -> None:
-    # A closed terminal or a full disk must not disturb the studio or its shutdown.
-    with suppress(OSError):
-        typer.echo(printable(line))
-
-
-def carry_out_runs(*, pool: str, name: str | None, limit: int, with_healthcheck: bool) -> None:
+def run_worker(*, pool: str, name: str | None, limit: int, with_healthcheck: bool) -> None:
     """Serve a work pool until Ctrl-C."""
     with _server() as client:
         from adreel.deployments.worker import work
@@ -62,19 +76,19 @@ def carry_out_runs(*, pool: str, name: str | None, limit: int, with_healthcheck:
         work(client, pool, name, limit, with_healthcheck=with_healthcheck)
 
 
-def deploy_all() -> None:
-    """Bring the Prefect server at PREFECT_API_URL in line, and say what was done."""
+def deploy() -> None:
+    """Create or update what adreel needs on the Prefect server, and print each change."""
     with _server() as client:
         from adreel.deployments.deploy import deploy
         from adreel.orchestration.errors import check_server
 
         check_server(client)
         for line in deploy(client, Settings.load()):
-            _tell(line)
+            print_log(line)
 
 
-def examine_all(*, as_json: bool) -> int:
-    """Check what a job needs and show each finding as it comes; returns the exit code."""
+def show_diagnosis(*, as_json: bool) -> int:
+    """Check what a job needs and print each finding at once; returns the exit code."""
     from adreel.cli.display import print_json, print_line
     from adreel.orchestration.errors import prefect_errors
 
@@ -93,20 +107,26 @@ def examine_all(*, as_json: bool) -> int:
     return 0 if all(finding.is_well for finding in findings) else 1
 
 
-def watch_runs(*, silence: float, start: float, retries: int) -> None:
-    """Bring runs of dead workers back; returns never."""
+def recover_runs(*, silence: float, start: float, retries: int) -> None:
+    """Recover the runs of dead workers until Ctrl-C."""
     # Recovery has its own retries, with shorter pauses than Prefect's client.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
     with _server() as client:
         from adreel.deployments.recovery import Recovery, Terms
 
-        _tell(f"Watching the runs of {client.api_url}")
-        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(_tell)
+        print_log(f"Watching the runs of {client.api_url}")
+        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(print_log)
+
+
+def print_log(line: str) -> None:
+    """Print a line. A closed terminal or a full disk disturbs no server and no shutdown."""
+    with suppress(OSError):
+        typer.echo(printable(line))
 
 
 @contextmanager
 def _server() -> Iterator["SyncPrefectClient"]:
-    """Give a client of the server that the environment names: the embedded one would end with the command."""
+    """Yield a client of the server at PREFECT_API_URL. Without one, an embedded server would end with the command."""
     unify_proxies()
     from adreel.orchestration.errors import prefect_errors
 
@@ -116,6 +136,6 @@ def _server() -> Iterator["SyncPrefectClient"]:
         from adreel.orchestration.client import sync_client
 
         if not PREFECT_API_URL.value():
-            raise InputError("PREFECT_API_URL is not set: name the Prefect server that this is about")
+            raise InputError("PREFECT_API_URL is not set: set it to the API of a Prefect server")
         with sync_client() as client:
             yield client

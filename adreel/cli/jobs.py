@@ -1,0 +1,108 @@
+"""The commands that buy: they call the Python API, and show progress and results."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from adreel.campaigns import campaign_name, check_sessions, left_out
+from adreel.cli.display import print_json, print_line, show_errors, show_job, show_next_steps
+from adreel.cli.progress import CampaignProgress, JobProgress
+from adreel.environment.paths import local_path
+from adreel.environment.proxies import unify_proxies
+from adreel.errors import AdreelError
+from adreel.flows import in_process
+from adreel.models.api import State
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import read_session
+from adreel.records.views import JobView
+from adreel.settings import Settings
+
+
+def generate(file: Path, scenes: list[Scenario] | None, *, again: bool, as_json: bool, verbose: bool) -> int:
+    """Store the session of a file and generate its scenes; returns the exit code."""
+    observer = _observer(JobProgress, as_json=as_json, verbose=verbose)
+    return _show(in_process.generate(read_session(file), scenes or None, again=again, observer=observer), as_json)
+
+
+def regenerate(session_id: str, scenario: Scenario, changes: dict[str, Any], *, as_json: bool, verbose: bool) -> int:
+    """Buy a new take of one scene; returns the exit code."""
+    observer = _observer(JobProgress, as_json=as_json, verbose=verbose)
+    return _show(in_process.regenerate(session_id, scenario, observer=observer, **changes), as_json)
+
+
+def resume(target: str, *, as_json: bool, verbose: bool) -> int:
+    """Resume open jobs; returns the exit code."""
+    resumed = in_process.resume(target, observer=_observer(JobProgress, as_json=as_json, verbose=verbose))
+    for job in resumed.busy:
+        print_line(f"job {job.job_id} is left to run {job.run_id}, which works on it", err=True)
+    if as_json:
+        print_json(resumed.jobs)
+    for view in resumed.jobs if not as_json else []:
+        show_job(view)
+        show_next_steps(in_process.open_records(), view)
+    if not (resumed.jobs or resumed.busy or as_json):
+        print_line("nothing is open: there is nothing to resume")
+    code = show_errors(resumed.unreadable)
+    return code if all(view.overall_status == State.COMPLETED for view in resumed.jobs) else 1
+
+
+def _observer(progress: type[in_process.Observer], *, as_json: bool, verbose: bool) -> in_process.Observer:
+    if not verbose:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    return in_process.Observer() if as_json else progress()
+
+
+def _show(view: JobView, as_json: bool) -> int:
+    is_completed = view.overall_status == State.COMPLETED
+    if as_json:
+        print_json(view)
+    else:
+        show_job(view)
+        if is_completed:
+            print_line(f"Rerun one scene:  adreel regenerate {view.session_id} {view.scenes[0].scenario}")
+        show_next_steps(in_process.open_records(), view)
+    return 0 if is_completed else 1
+
+
+def campaign(source: str, name: str, *, window: int, again: bool, as_json: bool, verbose: bool) -> int:
+    """Generate the ads of a campaign in this process; returns the exit code."""
+    settings, _ = _read_campaign(source)
+    parameters = {"source": source, "campaign": campaign_name(source, name), "window": window, "again": again}
+    observer = _observer(CampaignProgress, as_json=as_json, verbose=verbose)
+    _, state = in_process.run_flow("generate_campaign", parameters, settings, observer)
+    if isinstance(state.data, AdreelError):
+        raise state.data
+    if as_json:
+        totals = state.result(raise_on_failure=False) if state.is_completed() else None
+        print_json({"state": state.name, "totals": totals, "message": state.message})
+    elif not state.is_completed():
+        print_line(state.message or "the campaign failed")
+    return 0 if state.is_completed() else 1
+
+
+def start_campaign(source: str, name: str, *, window: int, again: bool, parts: int, as_json: bool) -> None:
+    """Start a run for each part of a campaign that has no active run, for the workers of a Prefect server."""
+    from adreel.orchestration.errors import prefect_errors
+
+    _, ads = _read_campaign(source)
+    with prefect_errors():
+        from adreel.orchestration.runs import start_slices
+    path = local_path(source)
+    place = source if path is None else str(Path(path).absolute())
+    parameters = {"source": place, "campaign": campaign_name(source, name), "window": window, "again": again}
+    slices = start_slices(parameters, parts)
+    if as_json:
+        print_json(slices)
+        return
+    for each in slices:
+        print_line(f"part {each.part} of {parts}: run {each.run_id} {'started' if each.is_new else 'is active'}")
+    print_line(f"{ads} ads. The same command again starts the parts that have ended. They continue where they stopped.")
+
+
+def _read_campaign(source: str) -> tuple[Settings, int]:
+    unify_proxies()
+    settings = Settings.load()
+    ads = check_sessions(settings, source)
+    if others := left_out(settings, source):
+        print_line(f"adreel: skipped, because they are not session files of {source}: {others}", err=True)
+    return settings, ads

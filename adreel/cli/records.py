@@ -1,0 +1,157 @@
+"""The commands that read and maintain the records: status, sessions, takes, use, verify, fetch, prune."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from adreel.cli.display import (
+    money,
+    print_json,
+    print_line,
+    print_table,
+    show_errors,
+    show_job,
+    show_next_steps,
+    show_warnings,
+)
+from adreel.errors import AdreelError, collect_errors
+from adreel.flows import in_process
+from adreel.flows.in_process import open_records
+from adreel.models.api import SessionSummary, State
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import utc_now
+from adreel.records import export, pruning
+from adreel.records.verification import verify
+from adreel.records.views import JobView, current_take, scene_status, session_views
+
+
+def show_status(name: str, *, as_json: bool) -> None:
+    """Show a job, or each scene of a session, with the next command for scenes that have failed."""
+    view = in_process.status(name)
+    if as_json:
+        print_json(view if isinstance(view, JobView) else _with_time_last(view))
+        return
+    records = open_records()
+    if isinstance(view, JobView):
+        show_job(view)
+    else:
+        rows = []
+        for video in view.scene_videos:
+            clip = records.storage.location(video.video_url.removeprefix("/outputs/")) if video.video_url else ""
+            if video.status == State.FAILED:
+                # An unreadable record is named below.
+                with suppress(AdreelError):
+                    job, take = records.job(video.take), records.take(name, video.scenario, video.take)
+                    clip = (scene_status(job, take, video.scenario).error if job else None) or ""
+            rows.append((video.scenario, video.status, money(video.cost), video.take, clip))
+        print_table(("scene", "state", "cost", "take of job", "clip"), rows)
+        for video in view.scene_videos:
+            show_warnings(video.scenario, video.warnings)
+        print_line(f"session {name}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
+    show_next_steps(records, view, only_failed=True)
+
+
+def show_sessions(*, as_json: bool) -> int:
+    """List the sessions with their states; returns the exit code."""
+    records = open_records()
+    views, broken = session_views(records)
+    if as_json:
+        print_json([_with_time_last(view) for view in views])
+    elif not views and not broken:
+        print_line(f"no sessions in {records.place}")
+    else:
+        rows = [(view.session_id, view.state or "new", money(view.cost), view.product_name) for view in views]
+        print_table(("session", "state", "cost", "product"), rows)
+    return show_errors(broken)
+
+
+def _with_time_last(summary: SessionSummary) -> dict[str, Any]:
+    # The HTTP API has another order of keys. Programs may compare the output with that of earlier versions.
+    return {**summary.model_dump(exclude={"updated_at"}), "updated_at": summary.updated_at}
+
+
+def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> None:
+    """List the takes of a session from old to new; an arrow marks the current ones."""
+    takes = in_process.takes(session_id, scenario)
+    if as_json:
+        print_json(takes)
+        return
+    records = open_records()
+    choices = records.choices(session_id)
+    current = [current_take([take for take in takes if take.scenario == each], choices) for each in Scenario]
+    rows = [
+        (
+            ">" if take in current else "",
+            take.scenario,
+            take.short_id,
+            take.state,
+            take.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            money(take.cost),
+            str(take.attempts[-1].seed or "") if take.attempts else "",
+            take.problem.message if take.problem else take.scene.visual_description[:60],
+        )
+        for take in takes
+    ]
+    print_table(("", "scene", "take", "state", "made", "cost", "seed", "what"), rows)
+    for take in takes:
+        show_warnings(f"{take.scenario} {take.short_id}", take.warnings)
+        if take.aside:
+            print_line(f"kept aside: {take.scenario} {take.short_id}: {records.storage.location(take.aside.file)}")
+
+
+def use_take(session_id: str, scenario: Scenario, name: str) -> None:
+    """Make an older take the current one."""
+    take = in_process.choose_take(session_id, scenario, name)
+    print_line(f"{session_id} {scenario} now shows take {take.short_id} of job {take.job_id}")
+
+
+def show_findings(*, as_json: bool) -> int:
+    """Check the storage and show the findings; returns the exit code."""
+    records = open_records()
+    findings = verify(records)
+    if as_json:
+        print_json(findings)
+    else:
+        for finding in findings:
+            print_line(f"{finding.kind}: {records.storage.location(finding.path)}: {finding.message}")
+        print_line(f"{len(findings)} findings in {records.storage.url}")
+    return 1 if findings else 0
+
+
+def fetch_clips(session_id: str, folder: Path, *, as_json: bool) -> int:
+    """Copy the current clips of a session into a folder; returns the exit code."""
+    fetched = list(export.fetch(open_records(), session_id, folder))
+    if as_json:
+        print_json(fetched)
+    else:
+        for scene in fetched:
+            what = f"{scene.file}{' (was there)' if scene.was_there else ''}" if scene.file else "has no clip yet"
+            print_line(f"{scene.scenario}: {what}")
+    return 0 if all(scene.file for scene in fetched) else 1
+
+
+def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: bool) -> int:
+    """Remove unused takes, or only list them; returns the exit code, 1 if a record is unreadable."""
+    records = open_records()
+    broken: list[AdreelError] = []
+    before = utc_now() - pruning.parse_age(older_than)
+    takes = []
+    for take in list(pruning.prunable(records, before, keep_current=keep_current, broken=broken)):
+        with collect_errors(broken):
+            if dry_run or pruning.prune(records, take, keep_current=keep_current):
+                takes.append(take)
+    if as_json:
+        print_json(takes)
+        return show_errors(broken)
+    rows = []
+    for take in takes:
+        file = take.clip or take.aside
+        clip = records.storage.location(file.file) if file else take.state
+        made = take.created_at.strftime("%Y-%m-%d %H:%M")
+        rows.append((take.session_id, take.scenario, take.job_id, made, money(take.cost), clip))
+    if rows:
+        print_table(("session", "scene", "take of job", "made", "cost", "clip"), rows)
+    size = sum(file.size for take in takes if (file := take.clip or take.aside)) / 1e6
+    action = "would remove" if dry_run else "removed"
+    print_line(f"{action} {len(takes)} takes, {size:.1f} MB, of {records.storage.url}")
+    return show_errors(broken)

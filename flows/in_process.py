@@ -1,0 +1,232 @@
+"""The Python API: runs jobs in this process and reads what is stored. The command line calls the same functions.
+
+The settings come from the environment and `.env`. Prefect takes seconds to import, so only functions that run a flow
+import it. They use the Prefect server at PREFECT_API_URL, else an embedded one.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from adreel.environment.proxies import unify_proxies
+from adreel.errors import AdreelError, InputError, NotFound
+from adreel.models.api import SessionSummary
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges, Session, check_words, describe, is_local_file, parse_session
+from adreel.models.takes import Job, Take
+from adreel.orchestration.liveness import at_work_elsewhere
+from adreel.purchase.jobs import ALL, open_scenes
+from adreel.purchase.request import clip_request
+from adreel.records import Records
+from adreel.records.inputs import copy_input, read_image
+from adreel.records.views import JobView, job_view, session_view
+from adreel.records.views import choose_take as choose_stored_take
+from adreel.service import store_new
+from adreel.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+
+class Observer:
+    """Receives messages and follows the jobs of a call. Override its methods to show progress."""
+
+    def message(self, text: str) -> None:
+        """Receive a message for people: who renders the clips, and that Prefect starts."""
+
+    def watching(self, job_ids: list[str]) -> AbstractContextManager[None]:
+        """Return a context manager that is entered while the jobs run."""
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Result of `resume`: the resumed jobs, the jobs left to a live run, and errors of unreadable records."""
+
+    jobs: list[JobView]
+    busy: list[Job]
+    unreadable: list[AdreelError]
+
+
+def open_records(settings: Settings | None = None) -> Records:
+    """Open the records in the storage of the settings, by default those of the environment.
+
+    Raises InputError for a wrong setting and StorageError for an unusable storage.
+    """
+    return Records.of(settings or Settings.load())
+
+
+def generate(
+    session: Session | str,
+    scenarios: Iterable[Scenario | str] | None = None,
+    *,
+    again: bool = False,
+    observer: Observer | None = None,
+) -> JobView:
+    """Buy one clip for each scene of a session, and return the job once it has ended.
+
+    A Session is stored first, in place of an earlier version; a string is the id of a stored session. `scenarios`
+    selects some of its scenes. A failed scene raises nothing: its `status` is failed and its `error` has the reason.
+
+    Raises InputError, before anything is bought, if a scene is invalid, or has takes already without `again`.
+    Raises PrefectUnreachable or StorageError if the job can't be recorded.
+    """
+    settings = Settings.load()
+    records = open_records(settings)
+    chosen = [_scenario(scenario) for scenario in scenarios] if scenarios is not None else None
+    if isinstance(session, str):
+        session = records.session(session)
+    elif type(session) is Session:
+        # The model accepts unknown fields for the sake of stored sessions. In a new session they are mistakes.
+        session = parse_session(session.model_dump(), folder=Path.cwd())
+    all_anew = None if again else "--again (again=True in Python)"
+    chosen = store_new(records, settings, session, chosen, all_anew=all_anew)
+    parameters = {"session_id": session.session_id, "scenarios": chosen}
+    return _run_job("generate_ad", parameters, settings, records, observer)
+
+
+def regenerate(
+    session_id: str, scenario: Scenario | str, *, observer: Observer | None = None, **changes: Any
+) -> JobView:
+    """Buy a new take of one scene, and return the job once it has ended. Earlier takes are kept.
+
+    `changes` are fields of SceneChanges, for this take only. The current folder resolves a local `first_frame`.
+
+    Raises InputError, before anything is bought, if the session, the scene or a change is invalid.
+    Raises PrefectUnreachable or StorageError if the job can't be recorded.
+    """
+    settings = Settings.load()
+    records = open_records(settings)
+    session, scenario = records.session(session_id), _scenario(scenario)
+    try:
+        wanted = SceneChanges.model_validate(changes, extra="forbid")
+    except ValidationError as error:
+        raise InputError(describe(error)) from None
+    check_words(wanted)
+    clip_request(session, wanted.applied_to(session.scene(scenario)), settings)
+    if wanted.first_frame and is_local_file(wanted.first_frame):
+        # Parameters of a run can come from elsewhere, so they must not name local files.
+        wanted.first_frame = copy_input(records.storage, session_id, read_image(wanted.first_frame))
+    parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted}
+    return _run_job("regenerate_scene", parameters, settings, records, observer)
+
+
+def resume(target: str = ALL, *, observer: Observer | None = None) -> Resumed:
+    """Resume one job, the open jobs of a session, or all: fetch the accepted clips, buy the others.
+
+    Jobs of a live run are left to it.
+
+    Raises NotFound if there is neither a job nor a session of that name, and PrefectUnreachable or StorageError if
+    the run fails as a whole.
+    """
+    settings = Settings.load()
+    records = open_records(settings)
+    unreadable: list[AdreelError] = []
+    found = [job for job, _ in open_scenes(records, settings, target, unreadable)]
+    busy = {job.job_id: job for job in at_work_elsewhere(records, found)}
+    resumed = [job.job_id for job in found if job.job_id not in busy]
+    if resumed:
+        _, state = run_flow("resume", {"target": target}, settings, observer, resumed)
+        if isinstance(state.data, AdreelError):
+            raise state.data
+        # Another run may have started to work on them before this one did.
+        latest = [job for job_id in resumed if (job := records.job(job_id))]
+        busy |= {job.job_id: job for job in at_work_elsewhere(records, latest)}
+    jobs = [job_view(records, job_id) for job_id in resumed if job_id not in busy]
+    return Resumed(jobs, list(busy.values()), unreadable)
+
+
+def status(name: str) -> JobView | SessionSummary:
+    """Return a job by its id, else a session, with its scenes, states and costs.
+
+    Raises NotFound if there is neither, and StorageError for an unreadable record.
+    """
+    records = open_records()
+    if records.job(name) is not None:
+        return job_view(records, name)
+    try:
+        return session_view(records, name)
+    except NotFound:
+        raise NotFound(f"{name!r} is neither a job nor a session in {records.place}") from None
+
+
+def takes(session_id: str, scenario: Scenario | str | None = None) -> list[Take]:
+    """Return the takes of a session or of one scene, by scene and from old to new.
+
+    Raises NotFound for an unknown session, and StorageError for an unreadable record.
+    """
+    records = open_records()
+    session = records.session(session_id)
+    chosen = [_scenario(scenario)] if scenario else session.scenarios
+    return [take for each in chosen for take in records.takes(session_id, each)]
+
+
+def choose_take(session_id: str, scenario: Scenario | str, take: str) -> Take:
+    """Make an older take the current one of its scene, by its `short_id` or its `job_id`.
+
+    Raises NotFound if no stored take has that name.
+    """
+    return choose_stored_take(open_records(), session_id, _scenario(scenario), take)
+
+
+def run_flow(
+    name: str,
+    parameters: dict[str, Any],
+    settings: Settings,
+    observer: Observer | None = None,
+    job_ids: list[str] | None = None,
+) -> "tuple[str, State[Any]]":
+    """Run a flow of `adreel.flows` by the name of its module, and return the id and the final state of its run.
+
+    `job_ids` are the jobs to observe, by default the one with the id of the run.
+    """
+    observer = observer or Observer()
+    unify_proxies()
+    if settings.is_local:
+        # A task looks for a key in Prefect unless the variable is set and empty.
+        mentioned = "runware_api_key" in settings.model_fields_set
+        unless = "" if mentioned else ", unless Prefect holds a Secret block runware-api-key"
+        observer.message(f"No RUNWARE_API_KEY: the local Runware renders, nothing is spent{unless}.")
+    # Prefect sends no telemetry, and works without a network.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from adreel.orchestration.errors import prefect_errors
+
+    with prefect_errors():
+        from prefect.settings import PREFECT_API_URL
+
+        from adreel.orchestration.runs import run_here
+
+        flow = getattr(import_module(f"adreel.flows.{name}"), name)
+        if not PREFECT_API_URL.value():
+            observer.message("Starting Prefect ...")
+    run_ids: list[str] = []
+
+    def watch(run_id: str) -> AbstractContextManager[None]:
+        run_ids.append(run_id)
+        return observer.watching(job_ids or [run_id])
+
+    state = run_here(flow, parameters, watch)
+    return run_ids[0], state
+
+
+def _run_job(
+    flow: str, parameters: dict[str, Any], settings: Settings, records: Records, observer: Observer | None
+) -> JobView:
+    job_id, state = run_flow(flow, parameters, settings, observer)
+    if records.job(job_id) is None:
+        raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
+    return job_view(records, job_id)
+
+
+def _scenario(name: Scenario | str) -> Scenario:
+    try:
+        return Scenario(name)
+    except ValueError:
+        raise InputError(f"no such scene: {name!r}; choose from {', '.join(Scenario)}") from None
