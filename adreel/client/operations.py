@@ -1,0 +1,220 @@
+"""Each operation of the HTTP API, described once for both clients."""
+
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, cast, overload
+from urllib.parse import quote
+from uuid import uuid4
+
+from pydantic import BaseModel, ValidationError
+
+from adreel.client.steps import MAX_TRIES, ApiError, Request, Result, Steps, send
+from adreel.models.api import (
+    SessionDetails,
+    SessionPage,
+    State,
+    TakeList,
+    TakeView,
+    VideoGenerationResponse,
+    VideoRegenerateResponse,
+    VideoStatusResponse,
+)
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session
+
+if TYPE_CHECKING:
+    from adreel.client.clients import AsyncClient, Client
+
+Parameters = ParamSpec("Parameters")
+AnyScenario = Scenario | str
+
+
+class Operation(Generic[Parameters, Result]):
+    """A method of both clients: `Client` returns its result, `AsyncClient` a coroutine."""
+
+    def __init__(self, steps: Callable[Concatenate[Any, Parameters], Steps[Result]], route: str = "") -> None:
+        self.steps, self.route = steps, route
+        self.__doc__ = steps.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> "Operation[Parameters, Result]": ...
+    @overload
+    def __get__(self, client: "Client", owner: type) -> Callable[Parameters, Result]: ...
+    @overload
+    def __get__(self, client: "AsyncClient", owner: type) -> Callable[Parameters, Coroutine[Any, Any, Result]]: ...
+    def __get__(self, client: Any, owner: type) -> Any:
+        if client is None:
+            return self
+
+        @wraps(self.steps)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return client._run(self.steps(client, *args, **kwargs))
+
+        return call
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an operation: the values of its path, and what it sends."""
+
+    path: dict[str, str] = field(default_factory=dict)
+    json: dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+
+
+def operation(
+    route: str, answer: type[Result], *, max_tries: int = MAX_TRIES
+) -> Callable[[Callable[Concatenate[Any, Parameters], Call]], Operation[Parameters, Result]]:
+    """Make an operation of a function that describes its calls. `route` is its method and path."""
+    method, template = route.split()
+
+    def decorate(describe: Callable[Concatenate[Any, Parameters], Call]) -> Operation[Parameters, Result]:
+        @wraps(describe)
+        def steps(client: Any, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Steps[Result]:
+            call = describe(client, *args, **kwargs)
+            path = template.format(**{name: quote(value, safe="") for name, value in call.path.items()})
+            request = Request(method, path, call.json, call.params, call.headers, call.timeout)
+            response = yield from send(request, max_tries)
+            if not issubclass(answer, BaseModel):
+                return cast(Result, None if answer is NoneType else response.text)
+            try:
+                return answer.model_validate_json(response.content)
+            except ValidationError as error:
+                raise ApiError(f"{path}: not an answer of adreel: {error}", response.status_code) from None
+
+        return Operation(steps, route)
+
+    return decorate
+
+
+def _key(given: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": given or str(uuid4())}
+
+
+def _scene(session_id: str, scenario: AnyScenario) -> dict[str, str]:
+    return {"session_id": session_id, "scenario": str(scenario)}
+
+
+class Operations:
+    """The operations. Errors are ApiErrors."""
+
+    @operation("POST /api/videos/generate-scenes", VideoGenerationResponse)
+    def generate(
+        self, session_id: str, scenarios: list[Scenario] | None = None, *, idempotency_key: str | None = None
+    ) -> Call:
+        """Start a job for a stored session: all four scenes, or some."""
+        chosen = {"scenarios": [str(scenario) for scenario in scenarios]} if scenarios else {}
+        return Call(json={"session_id": session_id, **chosen}, headers=_key(idempotency_key))
+
+    @operation("GET /api/videos/status/{job_id}", VideoStatusResponse)
+    def status(self, job_id: str) -> Call:
+        """Return the states and the progress of a job."""
+        return Call({"job_id": job_id})
+
+    @Operation
+    def wait(self, job_id: str, *, timeout: float | None = None, every: float = 5) -> Steps[VideoStatusResponse]:
+        """Return the status of a job once it has ended. TimeoutError after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            status = yield from Operations.status.steps(self, job_id)
+            if status.overall_status != State.GENERATING:
+                return status
+            left = every if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"job {job_id} is still generating")
+            yield min(every, left)
+
+    @operation("POST /api/videos/regenerate-scene", VideoRegenerateResponse)
+    def regenerate(
+        self,
+        /,
+        session_id: str,
+        scenario: AnyScenario,
+        *,
+        wait: bool = False,
+        wait_seconds: float = 600,
+        idempotency_key: str | None = None,
+        **changes: Any,
+    ) -> Call:
+        """Buy a new take of one scene. `changes` are fields of its description, `wait` returns once it has ended."""
+        return Call(
+            json={**_scene(session_id, scenario), **changes},
+            params={"wait": "true", "wait_seconds": wait_seconds} if wait else {},
+            headers=_key(idempotency_key),
+            timeout=wait_seconds + 30 if wait else None,
+        )
+
+    @operation("POST /api/videos/resume/{job_id}", VideoGenerationResponse)
+    def resume(self, job_id: str, *, idempotency_key: str | None = None) -> Call:
+        """Resume a job. The `job_id` of the answer is that of the resume, with the same scenes."""
+        return Call({"job_id": job_id}, headers=_key(idempotency_key))
+
+    @operation("POST /api/videos/cancel/{job_id}", VideoGenerationResponse)
+    def cancel(self, job_id: str) -> Call:
+        """Cancel a job: nothing more is bought. A resume fetches the accepted clips."""
+        return Call({"job_id": job_id})
+
+    @operation("POST /api/sessions", SessionDetails)
+    def create_session(self, session: Session | dict[str, Any], *, idempotency_key: str | None = None) -> Call:
+        """Store a new session. Nothing is bought."""
+        body = session.model_dump(mode="json", exclude_unset=True) if isinstance(session, Session) else session
+        return Call(json=body, headers=_key(idempotency_key))
+
+    @operation("GET /api/sessions", SessionPage)
+    def sessions(self, *, limit: int = 20, after: str | None = None) -> Call:
+        """Return a page of the sessions by their ids; its `next` is the `after` of the next page."""
+        return Call(params={"limit": limit} | ({"after": after} if after else {}))
+
+    @operation("GET /api/sessions/{session_id}", SessionDetails)
+    def session(self, session_id: str) -> Call:
+        """Return a session with its current clips, states and cost."""
+        return Call({"session_id": session_id})
+
+    @operation("PATCH /api/sessions/{session_id}/scenes/{scenario}", SessionDetails)
+    def change_scene(self, /, session_id: str, scenario: AnyScenario, **changes: Any) -> Call:
+        """Change the description of a scene for later jobs. None removes an optional field."""
+        return Call(_scene(session_id, scenario), json=changes)
+
+    @operation("GET /api/sessions/{session_id}/scenes/{scenario}/takes", TakeList)
+    def takes(self, session_id: str, scenario: AnyScenario) -> Call:
+        """Return the takes of a scene from old to new."""
+        return Call(_scene(session_id, scenario))
+
+    @operation("PUT /api/sessions/{session_id}/scenes/{scenario}/current", TakeView)
+    def choose_take(self, session_id: str, scenario: AnyScenario, take: str) -> Call:
+        """Make a stored take the current one of its scene."""
+        return Call(_scene(session_id, scenario), json={"take": take})
+
+    @operation("GET /healthz", NoneType, max_tries=1)
+    def check_health(self) -> Call:
+        """Return if the server can serve, else raise ApiError."""
+        return Call()
+
+    @operation("GET /readyz", NoneType, max_tries=1)
+    def check_readiness(self) -> Call:
+        """Return if the storage and Prefect answer, else raise ApiError with the reason."""
+        return Call()
+
+    @operation("GET /metrics", str, max_tries=1)
+    def metrics(self) -> Call:
+        """Return the metrics as text for Prometheus."""
+        return Call()
+
+    def _download(self, video_url: str, target: Path) -> Steps[Path]:
+        """Download a clip, a poster or a file that was kept aside. `target` appears once it is complete."""
+        temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+        try:
+            with temporary.open("xb") as file:
+                yield from send(Request("GET", f"/outputs/{quote(video_url.rpartition('/')[2])}", file=file))
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return target
+
+    download = Operation(_download, "GET /outputs/{file}")
