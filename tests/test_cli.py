@@ -124,14 +124,19 @@ def test_each_scene_without_a_clip_gets_the_command_that_suits_it(runware: Local
     ran = adreel("generate", session_file, ADREEL_DEADLINE="3")
     assert ran.returncode == 1
     job_id = answer("status", "ad")["scene_videos"][0]["take"]
-    said = ran.stdout[ran.stdout.index("Rerun one scene") :].splitlines()
-    assert said == [
+    next_steps = [
         "Rerun one scene:  adreel regenerate ad solution",
         "  solution: Runware refuses the scene as it is described: change it first. This buys a new clip.",
         f"Resume the job:  adreel resume {job_id}",
         "  hook: The account had no credits for the order: this orders again and buys the clip.",
         "  problem: The clip is ordered already: this fetches it, and buys another only if its render fails.",
     ]
+    assert ran.stdout[ran.stdout.index("Rerun one scene") :].splitlines() == next_steps
+    # PREFECT_API_URL names a server, so none is started.
+    assert "Starting Prefect" not in ran.stdout
+    shown = adreel("status", "ad").stdout
+    assert shown[shown.index("Rerun one scene") :].splitlines() == next_steps
+    assert re.search(r"solution +failed .*invalidProviderContent", shown)
 
 
 @pytest.mark.usefixtures("prefect")
@@ -243,8 +248,9 @@ def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file:
     with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as database, database:
         database.execute("UPDATE concurrency_limit_v2 SET active_slots = 4")
     before = files(tmp_path / "outputs")
-    ran = adreel("regenerate", "ad", "hook", "--json", **environment)
+    ran = adreel("regenerate", "ad", "hook", **environment)
     assert ran.returncode == 0, ran.stderr
+    assert "nothing is spent.\nStarting Prefect ...\n" in ran.stdout
     after = files(tmp_path / "outputs")
     assert {path: after[path] for path in before} == before
 

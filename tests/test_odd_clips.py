@@ -406,8 +406,14 @@ async def test_the_command_line_shows_warnings_and_where_a_file_was_put(
         assert shown.replace("35f85e76", short_id) in out
         if it.take().aside:
             assert f"ad_hook_{short_id}.aside.webm" in out
-        show_status(JOB, as_json=False)
-        assert shown.split(" ", maxsplit=1)[0] in capsys.readouterr().out or it.take().aside
+        for name in (JOB, "ad"):
+            show_status(name, as_json=False)
+            out = capsys.readouterr().out
+            if aside := it.take().aside:
+                assert f"kept aside: hook: {it.records.storage.location(aside.file)}\n" in out
+                assert "Rerun one scene:  adreel regenerate ad hook" in out
+            else:
+                assert shown.split(" ", maxsplit=1)[0] in out
 
 
 def kept(it: Studio, take: Take) -> bytes:

@@ -1,6 +1,7 @@
 """The Python API: what `adreel` exports, and the examples of docs/python.md, against the emulator."""
 
 import ast
+import asyncio
 import inspect
 import re
 import subprocess
@@ -101,6 +102,13 @@ def test_a_failed_scene_is_a_result_and_no_error(runware: LocalRunware) -> None:
     job = adreel.generate(make_session(seconds=1), ["hook"])
     assert job.overall_status == State.FAILED
     assert "invalidProviderContent" in (job.scenes[0].error or "")
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect", "runware")
+async def test_a_job_runs_in_a_thread_beside_an_event_loop() -> None:
+    job = await asyncio.to_thread(adreel.generate, make_session(seconds=1), ["hook"])
+    assert job.overall_status == State.COMPLETED
 
 
 @pytest.mark.usefixtures("runware")

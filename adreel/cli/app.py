@@ -59,14 +59,11 @@ def campaign(
             " products and variants"
         ),
     ],
-    name: Annotated[
-        str, typer.Option(help="Name of the campaign, by default that of the file; other names buy other takes")
-    ] = "",
+    name: Annotated[str, typer.Option(help="Name of the campaign, by default that of the file")] = "",
     window: Annotated[int, typer.Option(min=4, help="Maximum number of scenes in flight")] = 200,
     again: Annotated[bool, typer.Option("--again", help="Buy new takes of scenes that other jobs have bought")] = False,
     parts: Annotated[
-        int | None,
-        typer.Option(min=1, help="Split the campaign into this many runs for the workers of PREFECT_API_URL"),
+        int | None, typer.Option(min=1, help="Start this many runs on the server at PREFECT_API_URL")
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -88,7 +85,7 @@ def regenerate(
     seed: Annotated[int | None, typer.Option(help="Seed of the new take")] = None,
     model: Annotated[str | None, typer.Option(help="Model of the new take, as creator:family@version")] = None,
     first_frame: Annotated[
-        str | None, typer.Option(help="Image to start from: a PNG, JPEG or WebP file, or an https URL")
+        str | None, typer.Option(help="First frame, a PNG, JPEG or WebP file or an https URL")
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -117,10 +114,7 @@ def resume(
 
 
 @app.command()
-def status(
-    name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID")],
-    as_json: Json = False,
-) -> None:
+def status(name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID")], as_json: Json = False) -> None:
     """Show a job or a session. A failed scene has its reason and the next command."""
     from adreel.cli.records import show_status
 
@@ -207,12 +201,8 @@ def local_runware(
     port: Annotated[int, typer.Option(help="Port; 0 selects a free one")] = 8787,
     render_seconds: Annotated[float, typer.Option(help="Render time of each clip")] = 6,
     price: Annotated[float, typer.Option(help="USD per second of video")] = 0.05,
-    one_film: Annotated[
-        bool, typer.Option("--one-film", help="Make one film for all tasks of a size and length, for benchmarks")
-    ] = False,
-    fault: Annotated[
-        list[str] | None, typer.Option(help="Fault to inject, such as providerTimeout:solution; repeatable")
-    ] = None,
+    one_film: Annotated[bool, typer.Option("--one-film", help="Render one film per size and length, once")] = False,
+    fault: Annotated[list[str] | None, typer.Option(help="Fault, such as providerTimeout:solution; repeatable")] = None,
     fault_seed: Annotated[int, typer.Option(help="Seed of faults with a rate, such as name%0.05")] = 0,
     ledger: Annotated[Path | None, typer.Option(help="File that keeps the tasks over a restart")] = None,
 ) -> None:
@@ -232,9 +222,7 @@ def local_runware(
 
 @app.command()
 def serve(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; other than loopback it requires ADREEL_API_KEYS")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address; all but loopback require ADREEL_API_KEYS")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 selects a free one")] = 8000,
 ) -> None:
     """Serve the HTTP API and the storyboard. Workers of the Prefect server at PREFECT_API_URL run the jobs."""
@@ -249,17 +237,10 @@ def serve(
 
 @app.command()
 def up(
-    folder: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of Prefect's database, leases, logs and the local Runware's tasks, kept over restarts"
-        ),
-    ] = Path(".adreel"),
+    folder: Annotated[Path, typer.Option(help="Folder of databases, leases and logs")] = Path(".adreel"),
     port: Annotated[int, typer.Option(help="Port of the storyboard and the API; 0 selects a free one")] = 8000,
     prefect_port: Annotated[int, typer.Option(help="Port of Prefect's UI and API; 0 selects a free one")] = 4200,
-    sqlite: Annotated[
-        bool, typer.Option("--sqlite", help="Run Prefect on SQLite instead of an embedded PostgreSQL")
-    ] = False,
+    sqlite: Annotated[bool, typer.Option("--sqlite", help="Use SQLite, not an embedded PostgreSQL")] = False,
     runs: Annotated[int, typer.Option(min=1, help="Maximum number of runs at once, one process each")] = 8,
 ) -> None:
     """Run the whole studio on this machine until Ctrl-C. It has Prefect, a worker, the API and the storyboard."""
@@ -274,8 +255,7 @@ def worker(
     pool: Annotated[str, typer.Option(help="Work pool to serve")] = "adreel",
     name: Annotated[str | None, typer.Option(help="Name of the worker in Prefect")] = None,
     with_healthcheck: Annotated[
-        bool,
-        typer.Option("--with-healthcheck", help="Serve a health check at PREFECT_WORKER_WEBSERVER_PORT"),
+        bool, typer.Option("--with-healthcheck", help="Serve a health check at PREFECT_WORKER_WEBSERVER_PORT")
     ] = False,
 ) -> None:
     """Run jobs for the Prefect server at PREFECT_API_URL. Ends with Ctrl-C."""
@@ -302,13 +282,9 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def recover(
-    silence: Annotated[
-        float, typer.Option(min=40, help="Seconds without a heartbeat (every 30 s) after which a run is dead")
-    ] = 90,
-    start: Annotated[
-        float, typer.Option(min=10, help="Maximum seconds between a worker's claim of a run and its start")
-    ] = 120,
-    retries: Annotated[int, typer.Option(min=0, help="Maximum number of times that a crashed run is rescheduled")] = 5,
+    silence: Annotated[float, typer.Option(min=40, help="Seconds without a heartbeat until a run is dead")] = 90,
+    start: Annotated[float, typer.Option(min=10, help="Seconds from a worker's claim of a run to its start")] = 120,
+    retries: Annotated[int, typer.Option(min=0, help="Times that a crashed run is rescheduled")] = 5,
 ) -> None:
     """Reschedule the runs of dead workers until Ctrl-C. Keep one running beside each Prefect server."""
     from adreel.cli.servers import recover_runs

@@ -5,6 +5,7 @@ Either way the run has its id before it begins.
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -179,6 +180,10 @@ def _shielded_server() -> Iterator[None]:
             start_embedded_server()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread can set handlers. A program that calls from another thread has its own.
+        yield
+        return
     earlier = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         yield
