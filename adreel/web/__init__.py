@@ -1,5 +1,4 @@
-"""The HTTP API: starts jobs through Prefect, and answers from the records in storage.
+"""The HTTP API and the storyboard: they start jobs through Prefect and read the records in storage.
 
-It keeps no state of its own, so several servers may stand side by side and any of them may be restarted.
-`app.build_app` makes it; pages can be added to what that returns, behind the same gate.
+The server keeps no state of its own: several servers can share a storage, and each can be restarted at any time.
 """

@@ -12,20 +12,20 @@ from adreel.orchestration.runs import Runs
 from adreel.orchestration.thread_pools import close_threads
 from adreel.service import IDEMPOTENCY_KEY, Service
 from adreel.settings import Settings
-from adreel.web.guesses import GuessLimits
 from adreel.web.json_bodies import refuse_doubled_keys
 from adreel.web.keys import Keys
 from adreel.web.metrics import Metrics
 from adreel.web.middleware.access_log import AccessLogMiddleware
 from adreel.web.middleware.auth import AuthMiddleware
-from adreel.web.middleware.limits import BodyLimit, RequestLimits
+from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
 from adreel.web.openapi import describe
 from adreel.web.pages.router import add_pages
 from adreel.web.problems import add_problem_handlers
-from adreel.web.public_address import PublicAddress, SubPath
+from adreel.web.public_address import PublicAddress, SubPathMiddleware
 from adreel.web.routes import events, health, outputs, scenes, sessions, sign_in, videos
 from adreel.web.sign_outs import SignOuts
 from adreel.web.statuses import Statuses
+from adreel.web.wrong_keys import WrongKeyLimiter
 
 DESCRIPTION = "Starts jobs that buy the clips of a video ad, follows them, and serves the clips."
 
@@ -36,7 +36,7 @@ def build_app(settings: Settings) -> FastAPI:
     service = Service.of(settings, runs)
     storage = service.records.storage
     address = PublicAddress.of(settings.public_url)
-    keys, guesses, sign_outs = Keys(settings.api_keys), GuessLimits(), SignOuts(storage)
+    keys, wrong_keys, sign_outs = Keys(settings.api_keys), WrongKeyLimiter(), SignOuts(storage)
     metrics = Metrics(service.records)
 
     @asynccontextmanager
@@ -60,7 +60,8 @@ def build_app(settings: Settings) -> FastAPI:
         servers=[{"url": f"{address.origin}{address.root}"}] if address.root else None,
     )
     app.state.service, app.state.statuses, app.state.metrics = service, Statuses(service), metrics
-    app.state.address, app.state.keys, app.state.guesses, app.state.sign_outs = address, keys, guesses, sign_outs
+    app.state.address, app.state.keys = address, keys
+    app.state.wrong_keys, app.state.sign_outs = wrong_keys, sign_outs
     app.state.readiness = health.Readiness(service)
     for part in (videos, sessions, scenes):
         app.include_router(part.router, dependencies=[Depends(refuse_doubled_keys)])
@@ -71,12 +72,12 @@ def build_app(settings: Settings) -> FastAPI:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
 
     # The middleware that is added last is the outermost.
-    app.add_middleware(BodyLimit, most=settings.max_body_kb * 1024)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_kb * 1024)
     app.add_middleware(
         AuthMiddleware,
         keys=keys,
-        limits=RequestLimits(settings.requests_per_minute),
-        guesses=guesses,
+        rate_limiter=RateLimiter(settings.requests_per_minute),
+        wrong_keys=wrong_keys,
         sign_outs=sign_outs,
         address=address,
         origins=frozenset(settings.cors_origins),
@@ -92,5 +93,5 @@ def build_app(settings: Settings) -> FastAPI:
     clips_from = outputs.signed_host(storage) if settings.signed_seconds else None
     app.add_middleware(AccessLogMiddleware, metrics=metrics, address=address, clips_from=clips_from)
     if address.root:
-        app.add_middleware(SubPath, root=address.root)
+        app.add_middleware(SubPathMiddleware, root=address.root)
     return app

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from adreel.errors import StorageError, StorageUnavailable
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import Take, utc_now
+from adreel.models.takes import utc_now
 from adreel.records import Records
 from adreel.records.views import combine, scene_status
 
@@ -45,7 +45,7 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class JobFacts:
+class JobSample:
     """Contribution of one job to the metrics."""
 
     state: State
@@ -56,31 +56,9 @@ class JobFacts:
     silent_since: datetime | None
 
     @property
-    def is_settled(self) -> bool:
+    def is_final(self) -> bool:
         """Whether nothing can change it any more: every clip is stored."""
         return self.state == State.COMPLETED
-
-
-@dataclass
-class Totals:
-    """The sum over all jobs."""
-
-    jobs: "Tally[State]" = field(default_factory=Tally)
-    scenes: "Tally[tuple[Scenario, State]]" = field(default_factory=Tally)
-    seconds: list[float] = field(default_factory=list)
-    cost: float = 0
-    unknown_costs: int = 0
-    silent_since: datetime | None = None
-    unreadable: int = 0
-
-    def add(self, facts: JobFacts) -> None:
-        """Add a job."""
-        self.jobs[facts.state] += 1
-        self.scenes.update(facts.scenes)
-        self.seconds += facts.seconds
-        self.cost += facts.cost
-        self.unknown_costs += facts.unknown_costs
-        self.silent_since = min(filter(None, (self.silent_since, facts.silent_since)), default=None)
 
 
 class RecordsCollector(Collector):
@@ -93,14 +71,15 @@ class RecordsCollector(Collector):
 
     def __init__(self, records: Records, clock: Callable[[], float] = time.monotonic) -> None:
         self._records, self._clock = records, clock
-        self._facts_of: dict[str, JobFacts | None] = {}
-        self._left: list[str] = []
+        self._samples: dict[str, JobSample | None] = {}
+        """By job; None for a job that can't be read."""
+        self._unread: list[str] = []
         self._reading = threading.Lock()
-        self._totals: Totals | None = None
+        self._complete: list[JobSample | None] | None = None
         self._read_at: float | None = None
 
     def describe(self) -> list[Metric]:
-        """Name nothing beforehand: registering must not read the storage."""
+        """Return nothing: registering must not read the storage."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -108,47 +87,38 @@ class RecordsCollector(Collector):
         age = None if self._read_at is None else self._clock() - self._read_at
         if (age is None or age > FRESH_SECONDS) and self._reading.acquire(blocking=False):
             threading.Thread(target=self._read, name="adreel-metrics", daemon=True).start()
-        if self._totals is not None and age is not None:
-            yield from _families(self._totals)
+        if self._complete is not None and age is not None:
+            yield from metric_families(self._complete)
             yield GaugeMetricFamily("adreel_records_age_seconds", "Since the records were last read", value=age)
 
     def _read(self) -> None:
         try:
-            if self._read_some():
-                self._totals, self._read_at = self._sum(), self._clock()
+            if self.read_some():
+                self._complete, self._read_at = list(self._samples.values()), self._clock()
         except StorageError as error:
             log.warning("the metrics of the records are not up to date: %s", error)
         finally:
             self._reading.release()
 
-    def _read_some(self) -> bool:
-        """Read jobs until all are read or the time is up."""
+    def read_some(self) -> bool:
+        """Read jobs for READ_SECONDS; returns whether all are read."""
         end = self._clock() + READ_SECONDS
-        if not self._left:
-            self._left = self._records.job_ids()
-            self._facts_of = {job_id: self._facts_of[job_id] for job_id in self._left if job_id in self._facts_of}
-        while self._left and self._clock() < end:
-            job_id = self._left.pop()
-            known = self._facts_of.get(job_id)
-            if known is None or not known.is_settled:
+        if not self._unread:
+            self._unread = self._records.job_ids()
+            self._samples = {job_id: self._samples[job_id] for job_id in self._unread if job_id in self._samples}
+        while self._unread and self._clock() < end:
+            job_id = self._unread.pop()
+            known = self._samples.get(job_id)
+            if known is None or not known.is_final:
                 try:
-                    self._facts_of[job_id] = self._facts(job_id)
+                    self._samples[job_id] = self._sample(job_id)
                 except StorageUnavailable:
                     raise
                 except StorageError:
-                    self._facts_of[job_id] = None
-        return not self._left
+                    self._samples[job_id] = None
+        return not self._unread
 
-    def _sum(self) -> Totals:
-        totals = Totals()
-        for facts in self._facts_of.values():
-            if facts is None:
-                totals.unreadable += 1
-            else:
-                totals.add(facts)
-        return totals
-
-    def _facts(self, job_id: str) -> JobFacts:
+    def _sample(self, job_id: str) -> JobSample:
         job = self._records.job(job_id)
         if job is None:
             raise StorageError(f"job {job_id} is gone")
@@ -156,45 +126,46 @@ class RecordsCollector(Collector):
         states = {scenario: scene_status(job, take, scenario).status for scenario, take in takes.items()}
         bought = [take for take in takes.values() if take and any(each.state != "planned" for each in take.attempts)]
         open_takes = [take for scenario, take in takes.items() if take and states[scenario] == State.GENERATING]
-        return JobFacts(
+        return JobSample(
             state=combine(states.values()),
             scenes=list(states.items()),
-            seconds=[_seconds(take) for take in bought if take.is_stored],
+            seconds=[(take.updated_at - take.created_at).total_seconds() for take in bought if take.is_stored],
             cost=sum(take.cost or 0 for take in bought),
             unknown_costs=sum(take.cost is None for take in bought),
             silent_since=min((take.updated_at for take in open_takes), default=None),
         )
 
 
-def _seconds(take: Take) -> float:
-    return (take.updated_at - take.created_at).total_seconds()
-
-
-def _families(totals: Totals) -> Iterator[Metric]:
+def metric_families(samples: list[JobSample | None]) -> Iterator[Metric]:
+    """Sum up all jobs; None stands for a job that can't be read."""
+    readable = [sample for sample in samples if sample]
+    states = Tally(sample.state for sample in readable)
     jobs = GaugeMetricFamily("adreel_jobs", "Jobs in the storage", labels=["state"])
     for state in State:
-        jobs.add_metric([state], totals.jobs[state])
+        jobs.add_metric([state], states[state])
     yield jobs
+    outcomes = Tally(scene for sample in readable for scene in sample.scenes)
     scenes = GaugeMetricFamily("adreel_scenes", "Scenes of jobs, by outcome", labels=["scenario", "state"])
     for scenario in Scenario:
         for state in (State.GENERATING, State.COMPLETED, State.FAILED):
-            scenes.add_metric([scenario, state], totals.scenes[scenario, state])
+            scenes.add_metric([scenario, state], outcomes[scenario, state])
     yield scenes
+    seconds = [each for sample in readable for each in sample.seconds]
+    buckets: list[tuple[str, float]] = [(str(limit), sum(each <= limit for each in seconds)) for limit in SCENE_SECONDS]
     yield HistogramMetricFamily(
         "adreel_scene_seconds",
         "From planned to stored",
-        buckets=_buckets(totals.seconds),
-        sum_value=sum(totals.seconds),
+        buckets=[*buckets, ("+Inf", len(seconds))],
+        sum_value=sum(seconds),
     )
-    yield CounterMetricFamily("adreel_cost_usd", "Cost as reported by the provider", value=totals.cost)
-    yield GaugeMetricFamily("adreel_unknown_costs", "Takes whose cost is not known", value=totals.unknown_costs)
-    silent = (utc_now() - totals.silent_since).total_seconds() if totals.silent_since else 0
+    cost = sum(sample.cost for sample in readable)
+    yield CounterMetricFamily("adreel_cost_usd", "Cost as reported by the provider", value=cost)
+    unknown_costs = sum(sample.unknown_costs for sample in readable)
+    yield GaugeMetricFamily("adreel_unknown_costs", "Takes whose cost is not known", value=unknown_costs)
+    silent_since = min((sample.silent_since for sample in readable if sample.silent_since), default=None)
+    silent = (utc_now() - silent_since).total_seconds() if silent_since else 0
     yield GaugeMetricFamily(
         "adreel_lag_seconds", "Since the last news of the open scene that has been silent longest", value=silent
     )
-    yield GaugeMetricFamily("adreel_unreadable_jobs", "Jobs with a record that can't be read", value=totals.unreadable)
-
-
-def _buckets(seconds: list[float]) -> list[tuple[str, float]]:
-    within: list[tuple[str, float]] = [(str(limit), sum(each <= limit for each in seconds)) for limit in SCENE_SECONDS]
-    return [*within, ("+Inf", len(seconds))]
+    unreadable = samples.count(None)
+    yield GaugeMetricFamily("adreel_unreadable_jobs", "Jobs with a record that can't be read", value=unreadable)

@@ -1,6 +1,6 @@
 """The public address of the server: ADREEL_PUBLIC_URL, which may have a path on a shared host.
 
-The app behind `SubPath` is written as if the server had its own host.
+The app behind `SubPathMiddleware` is written as if the server had a host of its own.
 """
 
 import re
@@ -39,88 +39,67 @@ class PublicAddress:
             raise InputError("ADREEL_PUBLIC_URL: its path may have letters, digits and . _ ~ - between slashes")
         return cls(f"{parts.scheme}://{parts.netloc}".lower(), root)
 
-    def is_asked(self, headers: Headers) -> bool:
-        """Whether a request was sent to this address, as far as its Host and Origin tell."""
-        host, origin = headers.get("host", ""), headers.get("origin", "")
-        return bool(self.origin) and (origin == self.origin or host.lower() == self.origin.partition("//")[2])
-
     def is_https(self, scope: Scope) -> bool:
-        """Whether the browser came by HTTPS."""
-        return scope.get("scheme") == "https" or (
-            self.origin.startswith("https:") and self.is_asked(Headers(scope=scope))
-        )
+        """Whether the browser uses HTTPS, as far as the scheme, or Host and Origin behind a proxy, tell."""
+        headers, host = Headers(scope=scope), self.origin.partition("//")[2]
+        is_here = headers.get("origin") == self.origin or headers.get("host", "").lower() == host
+        return scope.get("scheme") == "https" or (self.origin.startswith("https:") and is_here)
 
 
-class SubPath:
-    """Strips the root path from requests, if a proxy left it there, and adds it to all links."""
+class SubPathMiddleware:
+    """Strips the root path from requests, if a proxy left it there, and adds it to all links of responses."""
 
     def __init__(self, app: ASGIApp, root: str) -> None:
         self._app, self._root = app, root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request as ASGI does."""
+        """Serve a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._app(self._inside(scope), receive, _Answer(self._root, send).send)
-
-    def _inside(self, scope: Scope) -> Scope:
         path, root = scope["path"], self._root
-        if path != root and not path.startswith(f"{root}/"):
-            return scope
-        raw = scope.get("raw_path", b"")
-        inside = raw.removeprefix(root.encode()) or b"/"
-        return {**scope, "path": path.removeprefix(root) or "/", "raw_path": inside}
+        if path == root or path.startswith(f"{root}/"):
+            raw = scope.get("raw_path", b"").removeprefix(root.encode()) or b"/"
+            scope = {**scope, "path": path.removeprefix(root) or "/", "raw_path": raw}
+        await self._app(scope, receive, _LinkRewriter(self._root, send).send)
 
 
-class _Answer:
-    """Forwards an answer with its links rewritten. Pages and JSON are sent whole, because their length changes."""
+class _LinkRewriter:
+    """Adds the root path to the links of one response. Pages and JSON are buffered, because their length changes."""
 
     def __init__(self, root: str, send: Send) -> None:
         self._root, self._send = root.encode(), send
         self._start: Message | None = None
         self._pattern: re.Pattern[bytes] | None = None
-        self._body = bytearray()
+        self._body = b""
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer."""
+        """Send a part of the response."""
         if message["type"] == "http.response.start":
-            await self._begin(message)
+            headers = MutableHeaders(scope=message)
+            if re.match("/(?!/)", location := headers.get("location", "")):
+                headers["Location"] = self._root.decode() + location
+            cookie_path = b"; Path=" + self._root
+            message["headers"] = [
+                (name, re.sub(rb"; Path=/(?=;|$)", cookie_path, value, flags=re.IGNORECASE))
+                if name == b"set-cookie"
+                else (name, value)
+                for name, value in message["headers"]
+            ]
+            kind = headers.get("content-type", "").partition(";")[0]
+            self._pattern = {"text/html": LINKS, "application/json": CLIPS, "text/event-stream": CLIPS}.get(kind)
+            if self._pattern is not None and kind != "text/event-stream":
+                self._start = message
+                return
         elif message["type"] == "http.response.body" and self._pattern is not None:
-            await self._go_on(message)
-        else:
-            await self._send(message)
-
-    async def _begin(self, message: Message) -> None:
-        headers = MutableHeaders(scope=message)
-        if re.match("/(?!/)", location := headers.get("location", "")):
-            headers["Location"] = self._root.decode() + location
-        message["headers"] = [
-            (name, re.sub(rb"; Path=/(?=;|$)", b"; Path=" + self._root, value, flags=re.IGNORECASE))
-            if name == b"set-cookie"
-            else (name, value)
-            for name, value in message["headers"]
-        ]
-        kind = headers.get("content-type", "").partition(";")[0]
-        self._pattern = {"text/html": LINKS, "application/json": CLIPS, "text/event-stream": CLIPS}.get(kind)
-        if self._pattern is None or kind == "text/event-stream":
-            await self._send(message)
-        else:
-            self._start = message
-
-    async def _go_on(self, message: Message) -> None:
-        if self._start is None:
-            await self._send({**message, "body": self._linked(message.get("body", b""))})
-            return
-        self._body += message.get("body", b"")
-        if message.get("more_body", False):
-            return
-        body = self._linked(bytes(self._body))
-        MutableHeaders(scope=self._start)["Content-Length"] = str(len(body))
-        await self._send(self._start)
-        await self._send({"type": "http.response.body", "body": body})
-
-    def _linked(self, body: bytes) -> bytes:
-        if self._pattern is LINKS:
-            return LINKS.sub(rb'\1="' + self._root + b"/", body)
-        return CLIPS.sub(rb'"\1":\2"' + self._root + b"/", body)
+            self._body += message.get("body", b"")
+            if self._start is not None and message.get("more_body", False):
+                return
+            replacement = rb'\1="' if self._pattern is LINKS else rb'"\1":\2"'
+            body = self._pattern.sub(replacement + self._root + b"/", self._body)
+            self._body = b""
+            if self._start is not None:
+                MutableHeaders(scope=self._start)["Content-Length"] = str(len(body))
+                await self._send(self._start)
+            message = {**message, "body": body}
+        await self._send(message)

@@ -1,4 +1,4 @@
-"""The id of a request: in its answer, in problem details and in every line of the log that it causes."""
+"""The id of a request: in its response, in problem details and in its lines of the log."""
 
 import logging
 import re
@@ -8,11 +8,11 @@ from uuid import uuid4
 _CURRENT: ContextVar[str] = ContextVar("request_id", default="-")
 
 
-def begin(offered: str | None) -> str:
-    """Name the current request: as its sender did, if that can be logged, else by chance."""
-    name = offered if offered and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", offered) else uuid4().hex
-    _CURRENT.set(name)
-    return name
+def set_request_id(header: str | None) -> str:
+    """Set the id of the current request to that of its X-Request-ID header, if it is safe to log, else a new id."""
+    request_id = header if header and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", header) else uuid4().hex
+    _CURRENT.set(request_id)
+    return request_id
 
 
 def request_id() -> str:
@@ -20,10 +20,10 @@ def request_id() -> str:
     return _CURRENT.get()
 
 
-class WithRequestId(logging.Filter):
-    """Gives each line of the log its request_id."""
+class RequestIdFilter(logging.Filter):
+    """Adds the request id to log records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add the id; nothing is held back."""
+        """Add the id; no record is dropped."""
         record.request_id = request_id()
         return True

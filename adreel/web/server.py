@@ -13,7 +13,7 @@ from adreel.errors import InputError
 from adreel.settings import LOOPBACK, Settings
 from adreel.web.app import build_app
 from adreel.web.connections import TELL_SECONDS, ConnectionLimits, LimitedProtocol, raise_file_limit
-from adreel.web.request_ids import WithRequestId
+from adreel.web.request_ids import RequestIdFilter
 
 GRACE_SECONDS = 10
 SLOWEST_KB_PER_SECOND = 16
@@ -92,7 +92,7 @@ def serve(host: str, port: int) -> None:
 
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(WithRequestId())
+    handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # One line for each question to Prefect would drown the rest.

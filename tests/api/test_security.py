@@ -16,7 +16,7 @@ from adreel.records import Records
 from adreel.settings import Settings
 from adreel.web.keys import COOKIE, COOKIE_SECONDS, Caller, Keys
 from adreel.web.middleware.auth import is_open
-from adreel.web.middleware.limits import RequestLimits
+from adreel.web.middleware.limits import RateLimiter
 from adreel.web.routes.sign_in import local_target
 from tests.api import raw
 from tests.api.serving import BEARER, KEY, KEYS, NOWHERE, OTHER_KEY, served
@@ -119,7 +119,7 @@ def test_signing_in_gives_a_cookie_that_pages_can_t_read_and_other_sites_can_t_s
 def test_a_wrong_key_signs_nobody_in(guarded: httpx.Client) -> None:
     answer = sign_in(guarded, "wrong-key-0123456789", next='/"><script>alert(1)</script>')
     assert (answer.status_code, answer.headers.get("Set-Cookie")) == (403, None)
-    assert "not known" in answer.text
+    assert "not valid" in answer.text
     assert "<script>" not in answer.text
 
 
@@ -255,7 +255,7 @@ def test_each_key_has_its_own_limit(records: Records, monkeypatch: pytest.Monkey
 
 def test_a_bucket_fills_up_again_with_time() -> None:
     now = [0.0]
-    limits = RequestLimits(60, lambda: now[0])
+    limits = RateLimiter(60, lambda: now[0])
     assert [limits.wait("shop") for _ in range(60)] == [0] * 60
     assert limits.wait("shop") == pytest.approx(1)
     now[0] += 1

@@ -256,8 +256,8 @@ def test_a_reading_that_takes_too_long_goes_on_with_the_next_scrape(
     ticks = itertools.count(step=10)
     monkeypatch.setattr("adreel.web.metrics.READ_SECONDS", 15)
     collector = RecordsCollector(records, lambda: float(next(ticks)))
-    assert [collector._read_some() for _ in range(3)] == [False, False, True]
-    assert collector._sum().jobs[State.GENERATING] == 3
+    assert [collector.read_some() for _ in range(3)] == [False, False, True]
+    assert [sample and sample.state for sample in collector._samples.values()] == [State.GENERATING] * 3
 
 
 def test_metrics_tell_jobs_scenes_seconds_cost_and_requests(api: httpx.Client, records: Records) -> None:

@@ -1,1 +1,1 @@
-"""The layers that every request passes."""
+"""ASGI middleware round all routes."""

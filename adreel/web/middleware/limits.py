@@ -1,4 +1,4 @@
-"""How much a caller may ask for: requests in a time, bytes in a body."""
+"""The rate limit of requests and the size limit of bodies."""
 
 import time
 from collections.abc import Callable
@@ -9,74 +9,63 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adreel.web.problems import HTTPProblem
 
 
-class RequestLimits:
-    """A token bucket for each caller: a minute's requests at once, then as fast as they come back.
+class RateLimiter:
+    """A token bucket for each caller, with the requests of one minute.
 
-    Each server counts for itself; callers are the names of keys, so there are few.
+    Each server counts on its own. Callers are names of keys, so there are few.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._each, self._clock = float(per_minute), 60 / per_minute, clock
+        self._capacity, self._seconds_each, self._clock = float(per_minute), 60 / per_minute, clock
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def wait(self, name: str) -> float:
-        """Count a request; returns the seconds to wait if it is one too many, else 0."""
+        """Take a token and return 0; without one, return the seconds until the next."""
         now = self._clock()
-        left, at = self._buckets.get(name, (self._most, now))
-        left = min(self._most, left + (now - at) / self._each)
-        if left < 1:
-            return (1 - left) * self._each
-        self._buckets[name] = (left - 1, now)
+        tokens, at = self._buckets.get(name, (self._capacity, now))
+        tokens = min(self._capacity, tokens + (now - at) / self._seconds_each)
+        if tokens < 1:
+            return (1 - tokens) * self._seconds_each
+        self._buckets[name] = (tokens - 1, now)
         return 0
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """Reads the whole body before the app does. Refuses bodies that are too large or that ended too early.
 
     Every reader behind it (JSON, form, raw) gets a complete body: a truncated one could still parse.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app, self._max_bytes = app, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request as ASGI does."""
+        """Serve a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        try:
-            body = await self._read(Headers(scope=scope), receive)
-        except HTTPProblem as refusal:
-            await refusal.response(scope["path"])(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), send)
-
-    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+        length = Headers(scope=scope).get("content-length", "0")
+        declared = int(length) if length.isascii() and length.isdecimal() else 0
         body = bytearray()
-        more = _length(headers) <= self._most
+        problem: HTTPProblem | None = None
+        more = declared <= self._max_bytes
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                raise HTTPProblem(
-                    400, "incomplete", "the connection ended before the body did: nothing was carried out"
-                )
+                detail = "the connection ended before the body did: nothing was carried out"
+                problem = HTTPProblem(400, "incomplete", detail)
+                break
             body += message.get("body", b"")
-            more = message.get("more_body", False) and len(body) <= self._most
-        if max(len(body), _length(headers)) > self._most:
-            detail = f"the body is larger than {self._most // 1024} KB: see ADREEL_MAX_BODY_KB"
-            raise HTTPProblem(413, "tooLarge", detail, headers={"Connection": "close"})
-        return bytes(body)
+            more = message.get("more_body", False) and len(body) <= self._max_bytes
+        if max(len(body), declared) > self._max_bytes:
+            detail = f"the body is larger than {self._max_bytes // 1024} KB: see ADREEL_MAX_BODY_KB"
+            problem = problem or HTTPProblem(413, "tooLarge", detail, headers={"Connection": "close"})
+        if problem:
+            await problem.response(scope["path"])(scope, receive, send)
+            return
+        waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
+        async def replay() -> Message:
+            return waiting.pop() if waiting else await receive()
 
-def _length(headers: Headers) -> int:
-    length = headers.get("content-length", "0")
-    return int(length) if length.isascii() and length.isdecimal() else 0
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replayed() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replayed
+        await self._app(scope, replay, send)

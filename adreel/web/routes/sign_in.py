@@ -1,4 +1,4 @@
-"""Signing in with a key, for people with a browser: the form, the cookie, and signing out."""
+"""Sign-in with a key in a browser: the form, the cookie, and the sign-out."""
 
 import time
 from typing import Annotated
@@ -8,12 +8,12 @@ from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from adreel.web.form_fields import read_form
-from adreel.web.guesses import GuessLimits, client_address
 from adreel.web.keys import COOKIE, COOKIE_SECONDS, Keys
 from adreel.web.middleware.auth import SIGN_IN
 from adreel.web.problems import HTTPProblem
 from adreel.web.public_address import PublicAddress
 from adreel.web.sign_outs import SignOuts
+from adreel.web.wrong_keys import WrongKeyLimiter, client_address
 
 HOME = "/"
 router = APIRouter(include_in_schema=False)
@@ -30,19 +30,19 @@ async def form(request: Request, target: Annotated[str, Query(alias="next")] = H
 
 @router.post(SIGN_IN)
 async def sign_in(request: Request) -> Response:
-    """Give the browser a cookie for a good key, and lead on to where it wanted to go."""
+    """Set a cookie for a valid key, and redirect to the page that was requested."""
     fields = await read_form(request)
     keys: Keys = request.app.state.keys
     target = local_target(fields.get("next", HOME))
-    guesses: GuessLimits = request.app.state.guesses
+    wrong_keys: WrongKeyLimiter = request.app.state.wrong_keys
     try:
-        caller = guesses.judge(client_address(request.scope), keys.caller_of_key(fields.get("key", "").strip()))
-    except HTTPProblem as refusal:
-        answer = _page(target, error="Too many wrong keys: please wait a moment.", status=refusal.status)
-        answer.headers.update(refusal.headers)
-        return answer
+        caller = wrong_keys.check(client_address(request.scope), keys.caller_of_key(fields.get("key", "").strip()))
+    except HTTPProblem as problem:
+        response = _page(target, error="Too many wrong keys: please wait a moment.", status=problem.status)
+        response.headers.update(problem.headers)
+        return response
     if caller is None:
-        return _page(target, error="This key is not known here.", status=403)
+        return _page(target, error="This key is not valid.", status=403)
     address: PublicAddress = request.app.state.address
     response = RedirectResponse(target, 303)
     response.set_cookie(
@@ -67,7 +67,7 @@ async def sign_out(request: Request) -> Response:
 
 
 def local_target(path: str) -> str:
-    """Return a path of this server; anything that could lead elsewhere becomes the first page."""
+    """Return a path of this server; one that could lead to another host becomes the first page (open redirects)."""
     is_local = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
     return path if is_local else HOME
 

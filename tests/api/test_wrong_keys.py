@@ -7,9 +7,9 @@ import socket
 import httpx
 import pytest
 
-from adreel.web.guesses import AT_ONCE, MOST_ADDRESSES, SECONDS_EACH, GuessLimits, client_address
 from adreel.web.keys import Caller
 from adreel.web.problems import HTTPProblem
+from adreel.web.wrong_keys import BURST, MAX_ADDRESSES, SECONDS_EACH, WrongKeyLimiter, client_address
 from tests.api import raw
 from tests.api.serving import BEARER, OTHER_KEY
 from tests.api.test_security import sign_in
@@ -19,8 +19,8 @@ SHOP = Caller("shop")
 
 
 def test_guesses_at_the_sign_in_end_and_so_do_those_with_a_bearer_key(guarded: httpx.Client) -> None:
-    codes = [sign_in(guarded, f"wrong-key-{number:012}").status_code for number in range(AT_ONCE + 20)]
-    assert codes[:AT_ONCE] == [403] * AT_ONCE
+    codes = [sign_in(guarded, f"wrong-key-{number:012}").status_code for number in range(BURST + 20)]
+    assert codes[:BURST] == [403] * BURST
     assert codes.count(429) >= 15
     refused = sign_in(guarded, OTHER_KEY)
     assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
@@ -30,38 +30,38 @@ def test_guesses_at_the_sign_in_end_and_so_do_those_with_a_bearer_key(guarded: h
 
 def test_a_client_with_a_stale_key_does_not_lock_its_neighbours_out(guarded: httpx.Client) -> None:
     assert guarded.get("/api/sessions/ad", headers=BEARER).status_code == 200
-    codes = {guarded.get("/api/sessions/ad", headers=WRONG).status_code for _ in range(2 * AT_ONCE)}
+    codes = {guarded.get("/api/sessions/ad", headers=WRONG).status_code for _ in range(2 * BURST)}
     assert codes == {401, 429}
     assert guarded.get("/api/sessions/ad", headers=BEARER).status_code == 200
     assert guarded.get("/api/sessions/ad").status_code == 401, "without a key nothing is guessed"
 
 
 def test_another_address_may_go_on_and_time_mends(guarded: httpx.Client) -> None:
-    for _ in range(2 * AT_ONCE):
+    for _ in range(2 * BURST):
         guarded.get("/api/sessions/ad", headers={**WRONG, "X-Forwarded-For": "198.51.100.7"})
     there = {"X-Forwarded-For": "198.51.100.7"}
     assert guarded.get("/api/sessions/ad", headers={**BEARER, **there}).status_code == 429
     assert guarded.get("/api/sessions/ad", headers={**BEARER, "X-Forwarded-For": "198.51.100.8"}).status_code == 200
 
     now = [0.0]
-    limits = GuessLimits(lambda: now[0])
-    assert [limits.judge("198.51.100.7", None) for _ in range(AT_ONCE)] == [None] * AT_ONCE
+    limits = WrongKeyLimiter(lambda: now[0])
+    assert [limits.check("198.51.100.7", None) for _ in range(BURST)] == [None] * BURST
     with pytest.raises(HTTPProblem):
-        limits.judge("198.51.100.7", SHOP)
+        limits.check("198.51.100.7", SHOP)
     now[0] += SECONDS_EACH
-    assert limits.judge("198.51.100.7", SHOP) == SHOP
+    assert limits.check("198.51.100.7", SHOP) == SHOP
 
 
 def test_a_network_of_ipv6_is_one_address_and_memory_is_bounded() -> None:
-    limits = GuessLimits(lambda: 0.0)
-    for number in range(AT_ONCE):
-        limits.judge(f"2001:db8::{number:x}", None)
+    limits = WrongKeyLimiter(lambda: 0.0)
+    for number in range(BURST):
+        limits.check(f"2001:db8::{number:x}", None)
     with pytest.raises(HTTPProblem):
-        limits.judge("2001:db8::ffff", None)
-    limits.judge("2001:db8:0:1::1", None)
-    for number in range(MOST_ADDRESSES + 100):
-        limits.judge(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", None)
-    assert len(limits._left) == MOST_ADDRESSES
+        limits.check("2001:db8::ffff", None)
+    limits.check("2001:db8:0:1::1", None)
+    for number in range(MAX_ADDRESSES + 100):
+        limits.check(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", None)
+    assert len(limits._left) == MAX_ADDRESSES
 
 
 @pytest.mark.parametrize("client", [None, ("", 0), ("a\nb", 0), ("x" * 999, 0)])
