@@ -42,19 +42,17 @@ class _Threads:
 
     def __init__(self, pool: Pool) -> None:
         self._loop = asyncio.get_running_loop()
-        self._most = pool.threads
         self._executor = LeavableThreads(0, pool.threads)
         self._slots = asyncio.Semaphore(pool.threads)
-        self._taken = 0
+        self._free = pool.threads
         self._full_since: float | None = None
 
     async def call(self, call: Callable[[], T]) -> T:
         """Run a call in a thread as soon as one is free."""
         await self._slots.acquire()
-        self._taken += 1
-        self._note()
+        self._count(-1)
         future = self._executor.submit(call)
-        future.add_done_callback(self._give_back)
+        future.add_done_callback(self._release)
         return await asyncio.wrap_future(future)
 
     def later(self, call: Callable[[], object]) -> None:
@@ -69,18 +67,18 @@ class _Threads:
         """Abandon the threads without waiting for their calls."""
         self._executor.shutdown(wait=False)
 
-    def _give_back(self, _done: "Future[Any]") -> None:
+    def _release(self, _done: "Future[Any]") -> None:
+        def release() -> None:
+            self._count(+1)
+            self._slots.release()
+
         # This runs in the thread, perhaps long after the request. The loop may be closed.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._gave_back)
+            self._loop.call_soon_threadsafe(release)
 
-    def _gave_back(self) -> None:
-        self._taken -= 1
-        self._note()
-        self._slots.release()
-
-    def _note(self) -> None:
-        self._full_since = self._loop.time() if self._taken == self._most else None
+    def _count(self, change: int) -> None:
+        self._free += change
+        self._full_since = None if self._free else self._loop.time()
 
 
 _OPEN: RunVar[dict[Pool, _Threads]] = RunVar("adreel_threads")

@@ -13,48 +13,48 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST_CONNECTIONS = 1000
-MOST_FILES = 4096
+MAX_CONNECTIONS = 1000
+MAX_FILES = 4096
 SWEEP_SECONDS = 1.0
-TELL_SECONDS = 10.0
+LOG_SECONDS = 10.0
 
 log = logging.getLogger("adreel.api")
 
 
 def raise_file_limit() -> None:
-    """Let this process open MOST_FILES files, as far as its hard limit allows."""
+    """Let this process open MAX_FILES files, as far as its hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(MAX_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _affordable() -> int:
+def default_limit() -> int:
     """Return a limit of connections that leaves half of the files to the storage and to Prefect."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft // 2)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
 @dataclass
 class ConnectionLimits:
     """The limits of one server and its open connections, the oldest first.
 
-    `write_seconds` bound a stall: an answer of which nothing more is taken. A player that is paused reads nothing, and
-    asks for the rest by a Range when it goes on.
+    `write_seconds` bound the time in which a client reads nothing of an answer. A paused player is disconnected, and
+    requests the rest by a Range when it continues.
     """
 
-    most: int = field(default_factory=_affordable)
+    most: int = field(default_factory=default_limit)
     header_seconds: float = 10
     body_seconds: float = 60
     write_seconds: float = 120
     open: "dict[LimitedProtocol, None]" = field(default_factory=dict, repr=False)
     _dropped: int = 0
     _swept_at: float = 0
-    _told_at: float = float("-inf")
+    _logged_at: float = float("-inf")
 
     @property
     def backlog(self) -> int:
-        """How many connections may wait to be accepted: asyncio accepts as many in one turn of its loop."""
+        """Length of the accept queue: asyncio accepts as many connections in one turn of its loop."""
         return max(1, min(128, self.most // 4))
 
     def make_room(self, new: "LimitedProtocol") -> None:
@@ -73,10 +73,10 @@ class ConnectionLimits:
             return
         self._swept_at = now
         for each in list(self.open):
-            each.check_time(now)
-        if self._dropped and now - self._told_at > TELL_SECONDS:
+            each.enforce_deadlines(now)
+        if self._dropped and now - self._logged_at > LOG_SECONDS:
             log.warning("%d connections were closed: more than %d at once", self._dropped, self.most)
-            self._dropped, self._told_at = 0, now
+            self._dropped, self._logged_at = 0, now
 
 
 class LimitedProtocol(H11Protocol):
@@ -114,7 +114,7 @@ class LimitedProtocol(H11Protocol):
         self._stalled_since = float("inf")
         super().resume_writing()
 
-    def check_time(self, now: float) -> None:
+    def enforce_deadlines(self, now: float) -> None:
         """Close the connection if its current phase takes too long; slow single bytes do not extend the deadline."""
         phase = (self.conn.their_state, self.cycle)
         if phase != self._phase:
@@ -128,18 +128,16 @@ class LimitedProtocol(H11Protocol):
     def drop(self, status: int) -> None:
         """Close the connection, with an error response if a request has begun and waits for its answer."""
         self._limits.open.pop(self, None)
-        if self._expects_answer:
+        if self.conn.their_state is h11.SEND_BODY:
+            expects_answer = not self.cycle.response_started
+        else:
+            # A client would take a response on an idle connection for the answer to its next request.
+            expects_answer = self.is_idle and bool(self.conn.trailing_data[0])
+        if expects_answer:
             phrase = {408: "Request Timeout", 503: "Service Unavailable"}[status]
             head = f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             self.transport.write(head.encode())
         self.transport.close()
-
-    @property
-    def _expects_answer(self) -> bool:
-        if self.conn.their_state is h11.SEND_BODY:
-            return not self.cycle.response_started
-        # A client would take a response on an idle connection for the answer to its next request.
-        return self.is_idle and bool(self.conn.trailing_data[0])
 
     def send_400_response(self, msg: str) -> None:
         """Refuse malformed HTTP. In the middle of an answer, only close."""

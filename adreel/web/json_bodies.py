@@ -23,6 +23,4 @@ async def refuse_doubled_keys(request: Request) -> None:
         key = duplicate_key(body.decode(json.detect_encoding(body), "surrogatepass"))
     if key is not None:
         detail = f"{key!r} is there twice: keep one of them"
-        raise HTTPProblem(
-            422, InputError.code, detail, errors=[FieldProblem(field=key, place="body", detail=detail)]
-        )
+        raise HTTPProblem(422, InputError.code, detail, errors=[FieldProblem(field=key, place="body", detail=detail)])

@@ -12,7 +12,7 @@ import uvicorn
 from adreel.errors import InputError
 from adreel.settings import LOOPBACK, Settings
 from adreel.web.app import build_app
-from adreel.web.connections import TELL_SECONDS, ConnectionLimits, LimitedProtocol, raise_file_limit
+from adreel.web.connections import LOG_SECONDS, ConnectionLimits, LimitedProtocol, raise_file_limit
 from adreel.web.request_ids import RequestIdFilter
 
 GRACE_SECONDS = 10
@@ -30,34 +30,34 @@ class Server(uvicorn.Server):
         self._limits = limits
 
     async def startup(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]
-        """Start, with a rate limit on the log of failed accepts."""
-        asyncio.get_running_loop().set_exception_handler(RareErrors())
+        """Start, with a throttled log of failed accepts."""
+        asyncio.get_running_loop().set_exception_handler(ThrottledErrorHandler())
         await super().startup(sockets)  # type: ignore[arg-type]
 
     async def on_tick(self, counter: int) -> bool:
-        """Sweep the connections."""
+        """Close expired connections."""
         self._limits.sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]
-        """End the event streams, then what is left."""
+        """End the event streams, then the other requests."""
         self.config.app.state.stopping.set()  # type: ignore[union-attr]
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
 
-class RareErrors:
-    """Logs asyncio's errors. Failed accepts come in thousands, so they are logged once in TELL_SECONDS."""
+class ThrottledErrorHandler:
+    """Logs errors of the event loop. Failed accepts come in thousands, so they are logged once in LOG_SECONDS."""
 
     def __init__(self) -> None:
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Handle an error of the event loop."""
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}):
             loop.default_exception_handler(context)
-        elif loop.time() - self._told_at > TELL_SECONDS:
-            self._told_at = loop.time()
+        elif loop.time() - self._logged_at > LOG_SECONDS:
+            self._logged_at = loop.time()
             log.error("no connection can be accepted (%s): raise the limit of open files", error.strerror)
 
 
@@ -86,14 +86,10 @@ def serve(host: str, port: int) -> None:
     """Serve until a signal ends it."""
     raise_file_limit()
     server = make_server(Settings.load(), host, port)
-    _log_to_stderr()
-    server.run()
-
-
-def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # One line for each question to Prefect would drown the rest.
+    # httpx would log a line for each request to Prefect.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    server.run()

@@ -48,8 +48,19 @@ class SignOuts:
             self._ended[caller.sign_in] = caller.expires
 
     async def _read(self) -> None:
+        def list_ended() -> dict[str, int]:
+            ended = {}
+            for name in self._storage.names(FOLDER):
+                found = re.fullmatch(r"(\d{1,11})-([0-9a-f]{32})", name)
+                if found and int(found[1]) > time.time():
+                    ended[found[2]] = int(found[1])
+                elif found:
+                    with suppress(StorageError):
+                        self._storage.remove(f"{FOLDER}/{name}")
+            return ended
+
         try:
-            ended = await run_in_threadpool(self._stored, int(time.time()))
+            ended = await run_in_threadpool(list_ended)
         except StorageError as error:
             if self._read_at is None:
                 raise
@@ -58,16 +69,3 @@ class SignOuts:
         # The listing lacks a cookie that was revoked here in the meantime.
         self._ended = {name: at for name, at in {**self._ended, **ended}.items() if at > time.time()}
         self._read_at = time.monotonic()
-
-    def _stored(self, now: int) -> dict[str, int]:
-        ended = {}
-        for name in self._storage.names(FOLDER):
-            if not (found := re.fullmatch(r"(\d{1,11})-([0-9a-f]{32})", name)):
-                continue
-            expires = int(found[1])
-            if expires > now:
-                ended[found[2]] = expires
-            else:
-                with suppress(StorageError):
-                    self._storage.remove(f"{FOLDER}/{name}")
-        return ended

@@ -1,4 +1,4 @@
-"""Clips and posters, from any storage, so that a browser can play and seek them.
+"""Clips and posters from any storage, with ranges, so that a browser can play and seek them.
 
 A stored file never changes, so its name and size are its ETag.
 """
@@ -23,7 +23,7 @@ from adreel.web.openapi import answers
 from adreel.web.problems import HTTPProblem
 
 TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
-# Nothing but clips and posters: no record, no folder, no way out of the storage.
+# Only clips and posters: no record, no folder, no path out of the storage.
 FILE_PATTERN = rf"^[A-Za-z0-9_-]{{1,64}}_({'|'.join(Scenario)})_[0-9a-f]{{8}}\.(mp4|jpg|aside\.[a-z0-9]{{1,8}})$"
 ASIDE = ".aside."
 CHUNK = 256 * 1024
@@ -34,7 +34,7 @@ router = APIRouter(tags=["outputs"])
 
 @dataclass(frozen=True)
 class Part:
-    """Which bytes of a file, and the status that says so."""
+    """The bytes of a file to send, and the status of the response."""
 
     first: int
     last: int
@@ -42,7 +42,7 @@ class Part:
 
     @property
     def length(self) -> int:
-        """How many bytes."""
+        """Number of bytes."""
         return self.last - self.first + 1
 
 
@@ -52,9 +52,9 @@ class Part:
     response_class=Response,
     responses={
         200: {"description": "The whole file", "content": CONTENT},
-        307: {"description": "Where the object store has it"},
-        206: {"description": "The range that was asked for", "content": CONTENT},
-        304: {"description": "It is still the one of `If-None-Match`"},
+        307: {"description": "Redirect to the URL of the object store"},
+        206: {"description": "The requested range", "content": CONTENT},
+        304: {"description": "The file is the one of `If-None-Match`"},
         **answers(404, 416, 503),
     },
 )
@@ -67,16 +67,18 @@ async def output(
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Serve a clip, a poster or a file that was kept aside, whole or the range that a player asks for.
+    """Serve a clip, a poster or a file that was kept aside, whole or the requested range.
 
-    With ADREEL_SIGNED_SECONDS it leads to the object store's own URL, if that has any.
+    With ADREEL_SIGNED_SECONDS it redirects to a signed URL of the object store, if the store has such URLs.
     """
-    if url := await run_in(CLIPS, partial(_signed, service, file)):
-        return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
-    stream, size = await run_in(CLIPS, partial(_open, service, file))
+    found = await run_in(CLIPS, partial(_open, service, file))
+    if isinstance(found, str):
+        return RedirectResponse(found, 307, {"Cache-Control": "no-store"})
+    stream, size = found
     etag = f'"{file}-{size}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable", "Accept-Ranges": "bytes"}
-    if if_none_match and _matches(if_none_match, etag):
+    known = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
+    if known & {etag, "*"}:
         stream.close()
         return Response(status_code=304, headers=headers)
     try:
@@ -98,7 +100,7 @@ async def output(
 
 
 def choose_part(requested: str | None, size: int) -> Part:
-    """Return which bytes a Range header asks for; what is no single range of bytes is answered with all of them."""
+    """Return the bytes of a Range header. Anything but a single range of bytes gets the whole file, as in RFC 9110."""
     whole = Part(0, size - 1, 200)
     found = re.fullmatch(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", requested or "", re.ASCII)
     if not found or found.groups() == ("", ""):
@@ -117,35 +119,30 @@ def choose_part(requested: str | None, size: int) -> Part:
 
 
 def signed_host(storage: Storage) -> str | None:
-    """Return the origin of the storage's own URLs; None if it has none."""
+    """Return the origin of the storage's signed URLs; None if it has none."""
     url = storage.sign("any.mp4", 60)
     return "{0.scheme}://{0.netloc}".format(urlsplit(url)) if url else None
 
 
-def _signed(service: Service, file: str) -> str | None:
-    seconds, storage = service.settings.signed_seconds, service.records.storage
+def _open(service: Service, file: str) -> str | tuple[BinaryIO, int]:
+    """Return the object store's own URL of a file, if the settings ask for it, else the open file and its size."""
+    storage, seconds = service.records.storage, service.settings.signed_seconds
+    if not re.fullmatch(FILE_PATTERN, file):
+        raise NotFound("no such clip or poster")
     # A store's own URL would let a browser open a file that was kept aside.
-    if not seconds or ASIDE in file or not re.fullmatch(FILE_PATTERN, file) or not storage.exists(file):
-        return None
-    return storage.sign(file, seconds)
-
-
-def _open(service: Service, file: str) -> tuple[BinaryIO, int]:
-    """Open a file and return it with its size."""
-    if re.fullmatch(FILE_PATTERN, file):
+    if seconds and ASIDE not in file and storage.exists(file) and (url := storage.sign(file, seconds)):
+        return url
+    try:
+        stream = storage.open(file)
         try:
-            stream = service.records.storage.open(file)
-            try:
-                return stream, stream.seek(0, 2)
-            except BaseException:
-                stream.close()
-                raise
-        except FileNotFoundError:
-            pass
-        except StorageError as error:
-            if not isinstance(error.__cause__, IsADirectoryError):
-                raise
-    raise NotFound("no such clip or poster")
+            return stream, stream.seek(0, 2)
+        except BaseException:
+            stream.close()
+            raise
+    except (FileNotFoundError, StorageError) as error:
+        if isinstance(error, StorageError) and not isinstance(error.__cause__, IsADirectoryError):
+            raise
+        raise NotFound("no such clip or poster") from None
 
 
 async def _read(stream: BinaryIO, part: Part) -> AsyncIterator[bytes]:
@@ -159,7 +156,3 @@ async def _read(stream: BinaryIO, part: Part) -> AsyncIterator[bytes]:
     finally:
         # close() would wait for a read that hangs.
         run_later(CLIPS, stream.close)
-
-
-def _matches(header: str, etag: str) -> bool:
-    return header.strip() == "*" or etag in {each.strip().removeprefix("W/") for each in header.split(",")}
