@@ -37,7 +37,7 @@ from typing import ClassVar
 
 from adreel.text import clean_text
 
-LONGEST_MESSAGE = 20_000
+MAX_MESSAGE_LENGTH = 20_000
 """Maximum characters of a message. It leaves room for a list of problems; foreign text is cut earlier."""
 
 
@@ -52,7 +52,7 @@ class AdreelError(Exception):
 
     def __init__(self, message: str = "") -> None:
         # Messages go into records, Prefect's states and terminals, and often quote a server or a file.
-        super().__init__(clean_text(message, LONGEST_MESSAGE))
+        super().__init__(clean_text(message, MAX_MESSAGE_LENGTH))
 
 
 class InputError(AdreelError):

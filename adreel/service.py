@@ -45,7 +45,6 @@ from adreel.records import Records
 from adreel.records.inputs import copy_inputs
 from adreel.records.views import choose_take, current_take, job_status, scene_video, session_view
 from adreel.settings import Settings
-from adreel.storage import Storage
 
 if TYPE_CHECKING:
     # Prefect takes seconds to import, and most commands do without it.
@@ -102,7 +101,7 @@ class Service:
     @classmethod
     def of(cls, settings: Settings, runs: "Runs") -> "Service":
         """Open the storage of the settings."""
-        return cls(Records(Storage.of(settings)), settings, runs)
+        return cls(Records.of(settings), settings, runs)
 
     # Sessions
 

@@ -16,12 +16,12 @@ SEARCHED = 10_000
 # CSI and OSC sequences are removed whole: without the escape character, the rest would stay as noise.
 _ESCAPE_SEQUENCES = re.compile(r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)")
 # Control characters of terminals, and marks that override the direction of text.
-CONTROLS = re.compile(
+CONTROL_CHARACTERS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _NO_PROSE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_UNUSABLE = re.compile(f"{CONTROLS.pattern}|{_SURROGATES.pattern}")
+_UNUSABLE = re.compile(f"{CONTROL_CHARACTERS.pattern}|{_SURROGATES.pattern}")
 
 
 def clean_text(text: str, most: int = MESSAGE_LENGTH) -> str:
@@ -32,7 +32,7 @@ def clean_text(text: str, most: int = MESSAGE_LENGTH) -> str:
     # Cleaning megabytes of text would waste time.
     shortened = text[: most + SEARCHED]
     if _UNUSABLE.search(shortened):
-        shortened = _SURROGATES.sub(REPLACEMENT, CONTROLS.sub("", _ESCAPE_SEQUENCES.sub("", shortened)))
+        shortened = _SURROGATES.sub(REPLACEMENT, CONTROL_CHARACTERS.sub("", _ESCAPE_SEQUENCES.sub("", shortened)))
     if len(shortened) > most or len(text) > most + SEARCHED:
         return f"{shortened[: most - 1]}…"
     return shortened

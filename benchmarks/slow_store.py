@@ -7,7 +7,7 @@ import asyncio
 import sys
 import time
 
-from adreel.orchestration.threads import THREADS, LeavableThreads
+from adreel.orchestration.threads import THREADS, DaemonThreadPool
 
 SECONDS = 0.1
 WRITES = 5
@@ -21,7 +21,7 @@ async def _scene() -> None:
 
 
 async def _measure(scenes: int, threads: int) -> float:
-    asyncio.get_running_loop().set_default_executor(LeavableThreads(1, threads))
+    asyncio.get_running_loop().set_default_executor(DaemonThreadPool(1, threads))
     begun = time.perf_counter()
     await asyncio.gather(*(_scene() for _ in range(scenes)))
     return time.perf_counter() - begun

@@ -76,7 +76,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _storage(settings: Settings) -> Finding:
     what = "storage"
     try:
-        storage = Storage.of(settings)
+        storage = Storage.from_settings(settings)
         storage.check()
         # The marker is watched only now, because a write of the check would create it.
         storage.watch_marker()
@@ -84,7 +84,7 @@ def _storage(settings: Settings) -> Finding:
     except AdreelError as error:
         return Finding(what, str(error), "nothing can be bought before this is mended: docs/storage.md says how")
     known = f"its id is {storage.storage_id}" if storage.storage_id else "it is new"
-    if settings.is_storage_of_process:
+    if settings.is_process_local_storage:
         known += "; it is for this process: a worker wants an absolute path"
     return Finding(what, f"{storage.url} takes and gives files; {known}")
 

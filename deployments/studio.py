@@ -29,7 +29,7 @@ from adreel.settings import Settings
 
 BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"
-LAST_WILL_SECONDS = 5.0
+CRASH_REPORT_TIMEOUT = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POOL, WORKER = "adreel", "worker"
 # The user's umask applies to clips and records. All other files are private to the studio.
@@ -128,11 +128,11 @@ class Studio:
             had_runs = service.name == WORKER and service.pid is not None
             service.stop()
             if had_runs:
-                self._await_last_wills()
+                self._await_crash_reporters()
 
-    def _await_last_wills(self) -> None:
+    def _await_crash_reporters(self) -> None:
         """Give the runs that ended with their worker the time to say so, while the server still listens."""
-        deadline = time.monotonic() + LAST_WILL_SECONDS
+        deadline = time.monotonic() + CRASH_REPORT_TIMEOUT
         running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
         with suppress(httpx.HTTPError):
             while time.monotonic() < deadline:

@@ -28,7 +28,6 @@ from adreel.errors import AdreelError, InputError
 from adreel.orchestration.errors import explain
 from adreel.records import Records
 from adreel.settings import Settings
-from adreel.storage import Storage
 
 OURS = ("ADREEL_", "RUNWARE_")
 QUERY_SECONDS = 1.0
@@ -113,7 +112,7 @@ class WarmWorker(ProcessWorker):
 def those_with_slots(responses: list[WorkerFlowRunResponse]) -> list[WorkerFlowRunResponse]:
     """Return the runs that may hold slots; none if the storage can't be read."""
     try:
-        records = Records(Storage.of(Settings.load()))
+        records = Records.of(Settings.load())
         return [response for response in responses if may_hold_slots(records, str(response.flow_run.id))]
     except AdreelError:
         return []

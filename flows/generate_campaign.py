@@ -14,12 +14,12 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import Field
 
-from adreel.campaigns import Tally, campaign_name, check_sessions, left_out, read_sessions
-from adreel.errors import LONGEST_MESSAGE
+from adreel.campaigns import Tally, campaign_name, check_sessions, ignored_files, read_sessions
+from adreel.errors import MAX_MESSAGE_LENGTH
 from adreel.flows.jobs import open_records
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.api import State as AdState
-from adreel.models.runners import Runner, at_work
+from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.tasks.artifacts import show_table
 from adreel.tasks.campaign_ads import Batch, Campaign, campaign_ads
@@ -68,12 +68,12 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     _, records = open_records()
     settings = asyncio.run(load_settings())
     tally = Tally(check_sessions(settings, source, part, parts))
-    if others := left_out(settings, source):
+    if others := ignored_files(settings, source):
         get_run_logger().warning("ignored, because these are no session files: %s", others)
     run_id = str(flow_run.id)
     shared = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id))
     ensure_limit(settings.concurrency)
-    with at_work(run_id), crash_reporter(run_id, flow_run.run_count):
+    with registered_run(run_id), crash_reporter(run_id, flow_run.run_count):
         tallies[run_id] = tally
         progress = CampaignProgress(shared)
         gate = BoundedSemaphore(window)
@@ -142,4 +142,4 @@ def _sum_up(campaign: Campaign) -> dict[str, Any] | State[Any]:
     if tally.states[AdState.COMPLETED] == tally.ads:
         return totals
     name = "Partial" if tally.scenes[AdState.COMPLETED] else "Failed"
-    return Failed(name=name, message=clean_text("\n".join([description, *tally.failures]), LONGEST_MESSAGE))
+    return Failed(name=name, message=clean_text("\n".join([description, *tally.failures]), MAX_MESSAGE_LENGTH))

@@ -18,9 +18,16 @@ from adreel.environment.proxies import unify_proxies
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import SceneChanges, Session, check_words, describe, is_local_file, parse_session
+from adreel.models.sessions import (
+    SceneChanges,
+    Session,
+    describe,
+    is_local_file,
+    parse_session,
+    refuse_control_characters,
+)
 from adreel.models.takes import Job, Take
-from adreel.orchestration.liveness import at_work_elsewhere
+from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import ALL, open_scenes
 from adreel.purchase.request import clip_request
 from adreel.records import Records
@@ -108,7 +115,7 @@ def regenerate(
         wanted = SceneChanges.model_validate(changes, extra="forbid")
     except ValidationError as error:
         raise InputError(describe(error)) from None
-    check_words(wanted)
+    refuse_control_characters(wanted)
     clip_request(session, wanted.applied_to(session.scene(scenario)), settings)
     if wanted.first_frame and is_local_file(wanted.first_frame):
         # Parameters of a run can come from elsewhere, so they must not name local files.
@@ -129,7 +136,7 @@ def resume(target: str = ALL, *, observer: Observer | None = None) -> Resumed:
     records = open_records(settings)
     unreadable: list[AdreelError] = []
     found = [job for job, _ in open_scenes(records, settings, target, unreadable)]
-    busy = {job.job_id: job for job in at_work_elsewhere(records, found)}
+    busy = {job.job_id: job for job in jobs_with_live_run(records, found)}
     resumed = [job.job_id for job in found if job.job_id not in busy]
     if resumed:
         _, state = run_flow("resume", {"target": target}, settings, observer, resumed)
@@ -137,7 +144,7 @@ def resume(target: str = ALL, *, observer: Observer | None = None) -> Resumed:
             raise state.data
         # Another run may have started to work on them before this one did.
         latest = [job for job_id in resumed if (job := records.job(job_id))]
-        busy |= {job.job_id: job for job in at_work_elsewhere(records, latest)}
+        busy |= {job.job_id: job for job in jobs_with_live_run(records, latest)}
     jobs = [job_view(records, job_id) for job_id in resumed if job_id not in busy]
     return Resumed(jobs, list(busy.values()), unreadable)
 
@@ -201,7 +208,7 @@ def run_flow(
     with prefect_errors():
         from prefect.settings import PREFECT_API_URL
 
-        from adreel.orchestration.runs import run_here
+        from adreel.orchestration.runs import run_in_process
 
         flow = getattr(import_module(f"adreel.flows.{name}"), name)
         if not PREFECT_API_URL.value():
@@ -212,7 +219,7 @@ def run_flow(
         run_ids.append(run_id)
         return observer.watching(job_ids or [run_id])
 
-    state = run_here(flow, parameters, watch)
+    state = run_in_process(flow, parameters, watch)
     return run_ids[0], state
 
 

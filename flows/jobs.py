@@ -16,12 +16,12 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 from rich.console import Console
 
-from adreel.errors import LONGEST_MESSAGE, AdreelError, InputError, collect_errors
-from adreel.models.runners import Runner, at_work
+from adreel.errors import MAX_MESSAGE_LENGTH, AdreelError, InputError, collect_errors
+from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
 from adreel.models.takes import Job
-from adreel.orchestration.liveness import at_work_elsewhere
+from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import SceneView, job_view
@@ -30,7 +30,7 @@ from adreel.settings import Settings
 from adreel.tasks.artifacts import show_job_summary
 from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.events import job_finished
-from adreel.tasks.retries import RETRY_DELAYS, patiently
+from adreel.tasks.retries import RETRY_DELAYS, retry_unavailable
 from adreel.tasks.slots import ensure_limit
 from adreel.text import clean_text
 
@@ -47,7 +47,7 @@ def open_records() -> tuple[Settings, Records]:
     context = FlowRunContext.get()
     is_of_deployment = bool(context and context.flow_run and context.flow_run.deployment_id)
     # A worker's run has a temporary folder and its own memory. A clip that is stored there ends with the run.
-    if is_of_deployment and settings.is_storage_of_process:
+    if is_of_deployment and settings.is_process_local_storage:
         raise InputError(
             f"ADREEL_STORAGE is {settings.storage!r}, which ends with a worker's run: give the worker an absolute path,"
             " such as $PWD/outputs, or a URL"
@@ -75,7 +75,7 @@ def survive_broken_output() -> None:
 def job_run() -> Iterator["JobRun"]:
     """Register the current flow run as the runner of its jobs."""
     settings, records = open_records()
-    with at_work(str(flow_run.id)) as runner:
+    with registered_run(str(flow_run.id)) as runner:
         yield JobRun(settings, records, runner)
 
 
@@ -106,20 +106,20 @@ class JobRun:
                 records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=self.runner
             )
 
-        return patiently(start, iter(RETRY_DELAYS))
+        return retry_unavailable(start, iter(RETRY_DELAYS))
 
     def resume_jobs(self, target: str, broken: list[AdreelError]) -> Work:
         """Resume the open scenes of a job, a session, or `all` jobs, except jobs of another live run."""
         records, settings, delays = self.records, self.settings, iter(RETRY_DELAYS)
-        found = patiently(lambda: open_scenes(records, settings, target, broken), delays)
-        busy = at_work_elsewhere(records, [job for job, _ in found], self.runner.run_id)
+        found = retry_unavailable(lambda: open_scenes(records, settings, target, broken), delays)
+        busy = jobs_with_live_run(records, [job for job, _ in found], self.runner.run_id)
         for job in busy:
             get_run_logger().warning("job %s is left to run %s, which works on it", job.job_id, job.run_id)
         work = []
         for job, scenes in found:
             if job not in busy:
                 with collect_errors(broken):
-                    resumed = patiently(partial(resume_job, records, settings, job, self.runner), delays)
+                    resumed = retry_unavailable(partial(resume_job, records, settings, job, self.runner), delays)
                     work.append((resumed, scenes))
         return work
 
@@ -136,8 +136,8 @@ class JobRun:
         delays = iter(RETRY_DELAYS)
         for job, scenarios in work:
             with collect_errors(broken):
-                patiently(partial(end_job, self.records, job), delays)
-                view = patiently(partial(job_view, self.records, job.job_id), delays)
+                retry_unavailable(partial(end_job, self.records, job), delays)
+                view = retry_unavailable(partial(job_view, self.records, job.job_id), delays)
                 show_job_summary(self.settings, view)
                 job_finished(view)
                 scenes += [scene for scene in view.scenes if scene.scenario in scenarios]
@@ -151,4 +151,4 @@ class JobRun:
         if broken:
             message += [f"{len(broken)} jobs can't be resumed:", *map(str, broken)]
         name = "Partial" if len(failed) < len(scenes) else "Failed"
-        return Failed(name=name, message=clean_text("\n".join(message), LONGEST_MESSAGE))
+        return Failed(name=name, message=clean_text("\n".join(message), MAX_MESSAGE_LENGTH))

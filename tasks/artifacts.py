@@ -76,7 +76,7 @@ async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
     if take.clip is None or take.clip.poster is None:
         return
     picture = await asyncio.to_thread(storage.read, take.clip.poster)
-    url = settings.openable(video_url(take))
+    url = settings.public_link(video_url(take))
     where = f"[{take.clip.file}]({url})" if url else storage.location(take.clip.file)
     await acreate_image_artifact(
         image_url=f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
@@ -100,7 +100,7 @@ def show_table(key: str, description: str, rows: list[dict[str, Any]]) -> None:
 
 def show_job_summary(settings: Settings, view: JobView) -> None:
     """Show a job's scenes and cost as a table, with links to the clips."""
-    urls = {scene.scenario: settings.openable(scene.video_url) for scene in view.scenes}
+    urls = {scene.scenario: settings.public_link(scene.video_url) for scene in view.scenes}
     rows = [
         {
             "scene": scene.scenario.value,

@@ -11,7 +11,7 @@ from functools import partial
 
 from prefect import task
 
-from adreel.campaigns import Tally, job_of
+from adreel.campaigns import Tally, campaign_job_id
 from adreel.errors import JobCancelled
 from adreel.models.api import State
 from adreel.models.runners import Runner
@@ -24,7 +24,7 @@ from adreel.records.views import JobView, job_view
 from adreel.service import store_new
 from adreel.settings import Settings
 from adreel.tasks.events import job_finished
-from adreel.tasks.retries import TASK_OPTIONS, is_last_try, may_pass, told_cleanly
+from adreel.tasks.retries import TASK_OPTIONS, is_last_try, is_retryable, with_clean_message
 from adreel.tasks.slots import runware_slot
 
 SLOTS_PER_LEASE = 32
@@ -79,7 +79,7 @@ class Campaign:
 
         await asyncio.gather(*map(produce, job.scenarios))
         # A retry helps if it helps any scene.
-        failure = min(failed.values(), key=lambda error: not may_pass(error), default=None)
+        failure = min(failed.values(), key=lambda error: not is_retryable(error), default=None)
         if failure and not is_last_try(failure):
             raise failure
         view = await asyncio.to_thread(finish)
@@ -89,7 +89,7 @@ class Campaign:
 
     def _start(self, session: Session) -> Job | JobView:
         """Start the job of an ad; return its view instead if it is completed."""
-        job_id = job_of(self.name, session.session_id)
+        job_id = campaign_job_id(self.name, session.session_id)
         found = self.records.job(job_id)
         if found is None:
             all_anew = None if self.again else "a campaign that buys again: `adreel campaign --again`"
@@ -129,11 +129,11 @@ class Batch:
         outcomes = await asyncio.gather(*map(make_one, list(self._open.values())), return_exceptions=True)
         for error in outcomes:
             if isinstance(error, Exception):
-                raise told_cleanly(error)
+                raise with_clean_message(error)
             if error is not None:
                 raise error
         if self._failed:
-            raise told_cleanly(self._failed[0])
+            raise with_clean_message(self._failed[0])
 
     def end(self, _future: object) -> None:
         """Leave the window with the ads that are still open; a callback of the task's future."""

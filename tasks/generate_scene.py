@@ -15,7 +15,7 @@ from adreel.records.views import scene_video
 from adreel.tasks.artifacts import SceneProgress, show_poster
 from adreel.tasks.credentials import load_settings
 from adreel.tasks.events import scene_failed, scene_stored
-from adreel.tasks.retries import TASK_OPTIONS, is_last_try, told_cleanly
+from adreel.tasks.retries import TASK_OPTIONS, is_last_try, with_clean_message
 from adreel.tasks.slots import runware_slot
 
 
@@ -36,7 +36,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
                 # Prefect has to show the scene's own error, even if the storage has failed for both.
                 logger.warning("the reason for the missing clip can't be recorded: %s", unrecorded)
             scene_failed(job, scenario, error)
-        if (clean := told_cleanly(error)) is not error:
+        if (clean := with_clean_message(error)) is not error:
             raise clean from None
         raise
     finally:

@@ -21,23 +21,23 @@ RETRY_DELAYS: list[float] = [2, 4, 8, 16, 30, 60]
 """Two minutes in total, enough for a restart of a provider, a store or Prefect."""
 
 
-def may_pass(error: object) -> bool:
+def is_retryable(error: object) -> bool:
     """Whether an automatic retry can help."""
     # Prefect's server may be unreachable too, for example when the key is read from its block.
     return isinstance(error, httpx.TransportError) or (isinstance(error, AdreelError) and error.retryable)
 
 
 # Prefect accepts only a plain function here. It silently treats anything else as "never retry".
-def is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+def should_retry(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether an automatic retry can help, by the class of the error."""
-    return may_pass(state.data)
+    return is_retryable(state.data)
 
 
 TASK_OPTIONS: dict[str, Any] = {
     "retries": len(RETRY_DELAYS),
     "retry_delay_seconds": RETRY_DELAYS,
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": is_worth_retrying,
+    "retry_condition_fn": should_retry,
     # The records are the truth. A cached result could only disagree with them.
     "persist_result": False,
 }
@@ -47,16 +47,16 @@ TASK_OPTIONS: dict[str, Any] = {
 def is_last_try(error: Exception) -> bool:
     """Whether the task is not retried after this error."""
     context = TaskRunContext.get()
-    return not may_pass(error) or context is None or context.task_run.run_count > context.task.retries
+    return not is_retryable(error) or context is None or context.task_run.run_count > context.task.retries
 
 
-def told_cleanly(error: Exception) -> Exception:
+def with_clean_message(error: Exception) -> Exception:
     """Return an error with a clean message. PostgreSQL refuses states with a NUL, and Prefect retries for minutes."""
     text = str(error)
     return error if is_clean(text) else AdreelError(f"{type(error).__name__}: {clean_text(text)}")
 
 
-def patiently(call: Callable[[], T], delays: Iterator[float]) -> T:
+def retry_unavailable(call: Callable[[], T], delays: Iterator[float]) -> T:
     """Call a function, and retry it after each remaining delay while the storage is unavailable."""
     for delay in delays:
         try:

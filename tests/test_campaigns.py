@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 
-from adreel.campaigns import campaign_name, check_sessions, job_of, read_sessions
+from adreel.campaigns import campaign_job_id, campaign_name, check_sessions, read_sessions
 from adreel.emulator import LocalRunware
 from adreel.errors import InputError
 from adreel.models.api import State
@@ -131,7 +131,9 @@ class TestByTheCommandLine:
         first = ran(ads)
         assert (first["state"], len(runware.ledger.entries)) == ("Partial", 11)
         records = Records(Storage("outputs"))
-        states = Counter(job_status(records, job_of("spring", session_id)).overall_status for session_id in IDS)
+        states = Counter(
+            job_status(records, campaign_job_id("spring", session_id)).overall_status for session_id in IDS
+        )
         assert states == {State.COMPLETED: 2, State.PARTIAL: 1}
 
         second = ran(ads)

@@ -10,7 +10,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Take, task_uuid
 from adreel.purchase.jobs import produce_scene
 from adreel.purchase.shared_client import shared_client
-from adreel.storage.crash_points import visiting
+from adreel.storage.crash_points import visit_crash_points
 from tests.factories import write_film
 from tests.studio import JOB, Studio, studio
 
@@ -138,5 +138,5 @@ async def end_at(it: Studio, name: str) -> None:
         if reached == name:
             raise Ended
 
-    with visiting(end), pytest.raises(Ended):
+    with visit_crash_points(end), pytest.raises(Ended):
         await it.produce()

@@ -51,7 +51,7 @@ def test_an_object_store_is_tried_as_a_purchase_uses_it(s3: S3Server, monkeypatc
     monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", s3.environment["ADREEL_STORAGE_OPTIONS"])
     storage = without_server()["storage"]
     assert storage.is_well, storage.found
-    assert Storage.of(Settings.load()).fs.find(s3_path()) == []
+    assert Storage.from_settings(Settings.load()).fs.find(s3_path()) == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_an_object_store_that_ignores_conditions_is_named(
     storage = without_server()["storage"]
     assert says in storage.found
     assert "docs/storage.md" in storage.advice
-    assert Storage.of(Settings.load()).fs.find(s3_path()) == []
+    assert Storage.from_settings(Settings.load()).fs.find(s3_path()) == []
 
 
 class RefusingS3(S3Server):
@@ -95,7 +95,7 @@ def test_an_object_store_that_refuses_conditions_is_named(header: str, monkeypat
         monkeypatch.setenv("ADREEL_STORAGE", server.bucket())
         monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", json.dumps(options))
         storage = without_server()["storage"]
-        assert Storage.of(Settings.load()).fs.find(s3_path()) == []
+        assert Storage.from_settings(Settings.load()).fs.find(s3_path()) == []
     assert not storage.is_well
     assert "A header is not implemented" in storage.found
 

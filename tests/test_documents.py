@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from adreel.campaigns import campaign_name, check_sessions, left_out, read_sessions
+from adreel.campaigns import campaign_name, check_sessions, ignored_files, read_sessions
 from adreel.errors import InputError
 from adreel.flows.generate_ad import _unpacked
 from adreel.models.documents import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, read_document, read_file, read_json
@@ -229,18 +229,18 @@ class TestFolders:
             Path("ads", name).write_text("no session")
         settings = Settings.load()
         assert check_sessions(settings, "ads") == 2
-        assert left_out(settings, "ads") == "c.yaml~, drafts, more.jsonl, notes.txt"
-        assert left_out(settings, "ads/a.yaml") == ""
+        assert ignored_files(settings, "ads") == "c.yaml~, drafts, more.jsonl, notes.txt"
+        assert ignored_files(settings, "ads/a.yaml") == ""
         for number in range(30):
             Path("ads", f"a{number:02}.mp4").touch()
-        assert left_out(settings, "ads").endswith("a19.mp4 and 14 more")
+        assert ignored_files(settings, "ads").endswith("a19.mp4 and 14 more")
 
     def test_the_storage_s_own_folder_may_hold_them(self) -> None:
         Records(Storage("outputs")).save_session(make_session())
         Path("outputs/a.yaml").write_text(yaml.safe_dump(session_data()))
         assert Path("outputs", MARKER).exists()
         assert check_sessions(Settings.load(), "outputs") == 1
-        assert left_out(Settings.load(), "outputs") == "sessions"
+        assert ignored_files(Settings.load(), "outputs") == "sessions"
 
     def test_the_command_names_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PREFECT_API_URL", "")

@@ -25,7 +25,7 @@ from adreel.records.verification import verify
 from adreel.service import store_new
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.storage.crash_points import visiting
+from adreel.storage.crash_points import visit_crash_points
 from tests.factories import make_session, session_data, write_image
 from tests.studio import JOB, Studio, studio
 from tests.test_coming_back import end_at
@@ -158,7 +158,7 @@ async def test_an_open_take_is_resumed_from_a_copy_of_the_storage_on_another_mac
         shutil.move(it.records.storage.location(""), tmp_path / "elsewhere")
         image.unlink()
         settings = it.settings.model_copy(update={"storage": str(tmp_path / "elsewhere")})
-        records = Records(Storage.of(settings))
+        records = Records.of(settings)
         [(job, scenarios)] = open_scenes(records, settings, "all")
         resumed = resume_job(records, settings, job)
         for scenario in scenarios:
@@ -173,7 +173,7 @@ async def test_a_copy_that_is_gone_ends_the_take_before_it_is_submitted(tmp_path
         shutil.rmtree(it.records.storage.location("sessions/ad/inputs"))
         reached: list[str] = []
         with (
-            visiting(reached.append),
+            visit_crash_points(reached.append),
             pytest.raises(InputError, match=r"scene hook: the copy .* is gone from .*/inputs/.*Nothing was bought"),
         ):
             await it.produce(job=job)

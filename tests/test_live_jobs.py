@@ -20,11 +20,11 @@ from adreel.flows import in_process
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.resume import resume
 from adreel.models.api import State
-from adreel.models.runners import Runner, _started, at_work
+from adreel.models.runners import Runner, _started, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job
 from adreel.orchestration import liveness
-from adreel.orchestration.liveness import at_work_elsewhere
+from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import ALL, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import job_status
@@ -60,11 +60,11 @@ def job_with(records: Records, runner: Runner | None, job_id: str = "job-1") -> 
 
 def test_a_process_of_this_machine_is_asked_itself(records: Records, process: "subprocess.Popen[bytes]") -> None:
     job = job_with(records, runner_of(process))
-    assert at_work_elsewhere(records, [job]) == [job]
-    assert at_work_elsewhere(records, [job], "a-run") == []
+    assert jobs_with_live_run(records, [job]) == [job]
+    assert jobs_with_live_run(records, [job], "a-run") == []
     process.kill()
     process.wait()
-    assert at_work_elsewhere(records, [job]) == []
+    assert jobs_with_live_run(records, [job]) == []
 
 
 def test_another_process_under_the_same_number_is_not_the_runner(
@@ -72,18 +72,18 @@ def test_another_process_under_the_same_number_is_not_the_runner(
 ) -> None:
     runner = runner_of(process)
     job = job_with(records, runner.model_copy(update={"started": (runner.started or 0) - 1}))
-    assert at_work_elsewhere(records, [job]) == []
+    assert jobs_with_live_run(records, [job]) == []
 
 
 def test_a_run_of_this_process_is_at_work_until_it_has_ended(records: Records) -> None:
-    with at_work("a-run") as runner:
+    with registered_run("a-run") as runner:
         job = job_with(records, runner)
-        assert at_work_elsewhere(records, [job]) == [job]
-    assert at_work_elsewhere(records, [job]) == []
+        assert jobs_with_live_run(records, [job]) == [job]
+    assert jobs_with_live_run(records, [job]) == []
 
 
 def test_a_job_of_an_earlier_version_is_taken_up(records: Records) -> None:
-    assert at_work_elsewhere(records, [job_with(records, None)]) == []
+    assert jobs_with_live_run(records, [job_with(records, None)]) == []
 
 
 def test_without_a_server_a_far_run_is_at_work_while_its_records_are_fresh(
@@ -91,9 +91,9 @@ def test_without_a_server_a_far_run_is_at_work_while_its_records_are_fresh(
 ) -> None:
     job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        assert at_work_elsewhere(records, [job]) == [job]
+        assert jobs_with_live_run(records, [job]) == [job]
         monkeypatch.setattr(liveness, "RECORD_AGE", timedelta(0))
-        assert at_work_elsewhere(records, [job]) == []
+        assert jobs_with_live_run(records, [job]) == []
 
 
 def test_a_server_that_does_not_answer_says_no_more_than_none(
@@ -102,7 +102,7 @@ def test_a_server_that_does_not_answer_says_no_more_than_none(
     monkeypatch.setattr(liveness, "REQUEST_TIMEOUT", 1.0)
     job = job_with(records, Runner(run_id=str(uuid4()), host="another/1", pid=1, started=1))
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        assert at_work_elsewhere(records, [job]) == [job]
+        assert jobs_with_live_run(records, [job]) == [job]
 
 
 @pytest.mark.usefixtures("prefect")
@@ -136,11 +136,11 @@ class TestOnAServer:
         return job_with(records, Runner(run_id=str(run_id), host="another/1", pid=1, started=1), str(run_id))
 
     def test_a_far_run_that_has_ended_is_not_at_work(self, records: Records) -> None:
-        assert at_work_elsewhere(records, [self.far_job(records, self.far_run(Completed()))]) == []
+        assert jobs_with_live_run(records, [self.far_job(records, self.far_run(Completed()))]) == []
 
     def test_a_far_run_that_began_just_now_is_at_work(self, records: Records) -> None:
         job = self.far_job(records, self.far_run(Running()))
-        assert at_work_elsewhere(records, [job]) == [job]
+        assert jobs_with_live_run(records, [job]) == [job]
 
     async def test_a_far_run_is_at_work_while_its_heart_beats(
         self, records: Records, monkeypatch: pytest.MonkeyPatch
@@ -148,11 +148,11 @@ class TestOnAServer:
         monkeypatch.setattr(liveness, "STARTUP_GRACE", timedelta(0))
         run_id = await to_thread(self.far_run, Running())
         job = self.far_job(records, run_id)
-        assert await to_thread(at_work_elsewhere, records, [job]) == []
+        assert await to_thread(jobs_with_live_run, records, [job]) == []
         beat = Event(event="prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{run_id}"})
         async with get_events_client() as events:
             await events.emit(beat)
-        await to_thread(until, lambda: at_work_elsewhere(records, [job]) == [job], "the heartbeat")
+        await to_thread(until, lambda: jobs_with_live_run(records, [job]) == [job], "the heartbeat")
 
     def test_resume_of_all_leaves_a_live_run_s_job_to_it_and_takes_up_a_killed_one_s(
         self, runware: LocalRunware, process: "subprocess.Popen[bytes]"

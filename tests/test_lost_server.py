@@ -24,7 +24,7 @@ from adreel.records.views import session_view
 from adreel.storage import Storage
 from adreel.tasks import slots
 from adreel.tasks.generate_scene import generate_scene
-from adreel.tasks.retries import is_worth_retrying
+from adreel.tasks.retries import should_retry
 from adreel.tasks.slots import ensure_limit, runware_slot
 from tests.factories import make_session
 from tests.impostors import impostor
@@ -253,7 +253,7 @@ def test_a_job_begins_without_a_server_that_could_make_the_limit() -> None:
     ],
 )
 def test_what_may_pass_is_tried_again(error: Exception, expected: bool) -> None:
-    assert is_worth_retrying(generate_scene, None, Failed(data=error)) is expected  # type: ignore[arg-type]
+    assert should_retry(generate_scene, None, Failed(data=error)) is expected  # type: ignore[arg-type]
 
 
 def test_a_run_whose_worker_has_died_goes_on_unheard(prefect: str, runware: LocalRunware) -> None:

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from adreel.storage.media import MP4, PIECE, TEXT, UNKNOWN, file_type, sha256_of
+from adreel.storage.media import CHUNK_BYTES, MP4, TEXT, UNKNOWN, file_type, sha256_of
 
 PAGE = "<!doctype html><html><body>Größe: this link has expired</body></html>"
 
@@ -52,6 +52,8 @@ def test_a_file_is_known_by_its_first_bytes(content: bytes, expected: str) -> No
     assert file_type(content) == expected
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1], ids=["empty", "one byte", "a piece", "more than a piece"])
+@pytest.mark.parametrize(
+    "size", [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1], ids=["empty", "one byte", "a piece", "more than a piece"]
+)
 def test_a_digest_is_that_of_the_whole_file(size: int) -> None:
     assert sha256_of(io.BytesIO(b"x" * size)) == sha256(b"x" * size).hexdigest()

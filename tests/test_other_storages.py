@@ -51,7 +51,7 @@ def any_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
     else:
         urls = {"local disk": str(tmp_path / "ads"), "memory": f"memory://{uuid4().hex}"}
         monkeypatch.setenv("ADREEL_STORAGE", urls[request.param])
-    return Storage.of(Settings())
+    return Storage.from_settings(Settings())
 
 
 @pytest.mark.usefixtures("prefect")

@@ -244,11 +244,11 @@ class TestStorage:
         monkeypatch.chdir(home / "here")
         Path(".env").write_text(f"ADREEL_STORAGE={text.replace('HOME', str(home))}\n")
         settings = Settings.load()
-        of_the_command = Storage.of(settings)
+        of_the_command = Storage.from_settings(settings)
         for name, value in environment_of_runs(settings, {}).items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(home / "elsewhere")
-        of_the_run = Storage.of(Settings.load())
+        of_the_run = Storage.from_settings(Settings.load())
         of_the_command.write("a.json", b"{}")
         assert of_the_run.read("a.json") == b"{}"
         place = {"~/ads": "ads", "file://HOME/my%20ads": "my ads", "HOME/a::b": "a::b", "../ads": "ads"}[text]
@@ -447,5 +447,5 @@ class TestEnvFile:
             f"ADREEL_STORAGE={s3.bucket()}\nAWS_ENDPOINT_URL={address}\nAWS_DEFAULT_REGION=us-east-1\n"
             "AWS_ACCESS_KEY_ID=k\nAWS_SECRET_ACCESS_KEY=s\n"
         )
-        Storage.of(Settings.load()).write("a.json", b"{}")
-        assert Storage.of(Settings.load()).read("a.json") == b"{}"
+        Storage.from_settings(Settings.load()).write("a.json", b"{}")
+        assert Storage.from_settings(Settings.load()).read("a.json") == b"{}"

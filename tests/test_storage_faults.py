@@ -22,7 +22,7 @@ from adreel.purchase.jobs import open_scenes
 from adreel.records import Records
 from adreel.records.verification import verify
 from adreel.storage import Storage
-from adreel.tasks.retries import RETRY_DELAYS, may_pass
+from adreel.tasks.retries import RETRY_DELAYS, is_retryable
 from tests.factories import make_session, make_take
 from tests.rigs.faulty_storage import PASSING, READ_FAULTS, WRITE_FAULTS, Death, StorageFaults, faulty_storage
 from tests.studio import JOB, Studio, studio
@@ -102,7 +102,7 @@ async def test_an_outage_that_lasts_is_left_to_the_task_s_retries(fault: str, in
             else:
                 break
         assert errors
-        assert all(may_pass(error) and "trying again costs nothing" in str(error) for error in errors)
+        assert all(is_retryable(error) and "trying again costs nothing" in str(error) for error in errors)
         assert take.is_stored
         await check_that_it_ends_well(it)
 

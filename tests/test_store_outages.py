@@ -14,10 +14,9 @@ from adreel.models.api import State
 from adreel.records import Records
 from adreel.records.views import job_status
 from adreel.settings import Settings
-from adreel.storage import Storage
 from adreel.tasks.campaign_ads import campaign_ads
 from adreel.tasks.generate_scene import generate_scene
-from adreel.tasks.retries import RETRY_DELAYS, is_worth_retrying, may_pass, patiently, told_cleanly
+from adreel.tasks.retries import RETRY_DELAYS, is_retryable, retry_unavailable, should_retry, with_clean_message
 from adreel.text import is_clean
 from tests.factories import make_session
 from tests.runs import run
@@ -28,12 +27,12 @@ AT_ONCE = {"config_kwargs": {"retries": {"max_attempts": 1}}}
 
 @pytest.mark.parametrize("task", [generate_scene, campaign_ads], ids=lambda task: task.name)
 def test_both_tasks_outlast_an_outage_of_a_minute(task: Any) -> None:
-    assert task.retry_condition_fn is is_worth_retrying
+    assert task.retry_condition_fn is should_retry
     assert task.retries == len(task.retry_delay_seconds) == len(RETRY_DELAYS)
     # Prefect's jitter may halve a delay.
     assert sum(task.retry_delay_seconds) * (1 - task.retry_jitter_factor) >= 60
     away: Any = Failed(data=StorageUnavailable("the store is away"))
-    assert is_worth_retrying(task, None, away)
+    assert should_retry(task, None, away)
 
 
 def test_only_what_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,26 +46,26 @@ def test_only_what_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
         return "well"
 
     delays = iter(RETRY_DELAYS)
-    assert patiently(call, delays) == "well"
+    assert retry_unavailable(call, delays) == "well"
     assert waited == RETRY_DELAYS[:2]
     left.append(BadRecord("torn"))
     with pytest.raises(BadRecord):
-        patiently(call, delays)
+        retry_unavailable(call, delays)
     # All jobs of a run share one budget of delays.
     left += [StorageUnavailable("away")] * 99
     for _ in range(3):
         with pytest.raises(StorageUnavailable):
-            patiently(call, delays)
+            retry_unavailable(call, delays)
     assert sum(waited) <= sum(RETRY_DELAYS)
 
 
 def test_an_unforeseen_error_is_told_in_words_that_a_database_can_keep() -> None:
-    told = told_cleanly(ValueError("a \0 and \ud800"))
+    told = with_clean_message(ValueError("a \0 and \ud800"))
     assert isinstance(told, AdreelError)
     assert is_clean(str(told))
-    assert not may_pass(told)
+    assert not is_retryable(told)
     error = ValueError("as it is")
-    assert told_cleanly(error) is error
+    assert with_clean_message(error) is error
 
 
 @pytest.mark.usefixtures("prefect")
@@ -79,7 +78,7 @@ class TestARun:
         monkeypatch.setattr("adreel.storage.RETRY_PAUSES", (0, 0))
         # Tasks keep the delays of their definition. This changes the delays of the flow.
         monkeypatch.setattr("adreel.flows.jobs.RETRY_DELAYS", [0.2] * 6)
-        records = Records(Storage.of(Settings.load()))
+        records = Records.of(Settings.load())
         records.save_session(make_session(seconds=1))
         yield records
         s3.answers = lambda _request, _environment: None

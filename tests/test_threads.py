@@ -7,15 +7,15 @@ import threading
 
 import pytest
 
-from adreel.orchestration.threads import THREADS, LeavableThreads
+from adreel.orchestration.threads import THREADS, DaemonThreadPool
 from adreel.purchase.download import MAX_DOWNLOADS
 
 LEFT_BEHIND = """
 import asyncio, threading
-from adreel.orchestration.threads import LeavableThreads
+from adreel.orchestration.threads import DaemonThreadPool
 
 async def main():
-    asyncio.get_running_loop().set_default_executor(LeavableThreads(0.1))
+    asyncio.get_running_loop().set_default_executor(DaemonThreadPool(0.1))
     started = threading.Event()
     upload = asyncio.create_task(asyncio.to_thread(lambda: (started.set(), threading.Event().wait())))
     await asyncio.to_thread(started.wait)
@@ -26,27 +26,27 @@ asyncio.run(main())
 
 
 async def test_results_and_errors_come_back() -> None:
-    asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
+    asyncio.get_running_loop().set_default_executor(DaemonThreadPool(1))
     assert await asyncio.to_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         await asyncio.to_thread(divmod, 7, 0)
 
 
 async def test_many_calls_share_a_limited_number_of_threads() -> None:
-    asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
+    asyncio.get_running_loop().set_default_executor(DaemonThreadPool(1))
     used = await asyncio.gather(*(asyncio.to_thread(threading.get_ident) for _ in range(10 * THREADS)))
     assert len(set(used)) <= THREADS
 
 
 async def test_as_many_calls_as_there_are_threads_wait_side_by_side() -> None:
-    asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
+    asyncio.get_running_loop().set_default_executor(DaemonThreadPool(1))
     barrier = threading.Barrier(THREADS)
     places = await asyncio.gather(*(asyncio.to_thread(barrier.wait, 60) for _ in range(THREADS)))
     assert sorted(places) == list(range(THREADS))
 
 
 async def test_calls_one_after_the_other_share_a_thread() -> None:
-    asyncio.get_running_loop().set_default_executor(LeavableThreads(1))
+    asyncio.get_running_loop().set_default_executor(DaemonThreadPool(1))
     used = {await asyncio.to_thread(threading.get_ident)}
     for _ in range(20):
         # A thread counts as idle a moment after its call has returned.
@@ -63,7 +63,7 @@ def test_a_short_call_that_was_cancelled_is_still_finished() -> None:
     written = threading.Event()
 
     async def main() -> None:
-        asyncio.get_running_loop().set_default_executor(LeavableThreads(30))
+        asyncio.get_running_loop().set_default_executor(DaemonThreadPool(30))
         entered, leave = threading.Event(), threading.Event()
 
         def write() -> None:

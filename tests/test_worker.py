@@ -170,7 +170,7 @@ def test_the_records_of_a_killed_run_are_read_with_the_options_of_the_storage(
 ) -> None:
     monkeypatch.setenv("ADREEL_STORAGE", s3.bucket())
     monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", s3.environment["ADREEL_STORAGE_OPTIONS"])
-    records = Records(Storage.of(Settings.load()))
+    records = Records.of(Settings.load())
     run = FlowRun(flow_id=uuid4())
     job = Job(job_id=str(run.id), session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW)
     save_job(records, job)

@@ -44,7 +44,7 @@ def campaign_name(source: str, name: str = "") -> str:
     return own
 
 
-def job_of(campaign: str, session_id: str) -> str:
+def campaign_job_id(campaign: str, session_id: str) -> str:
     """Return the job id of an ad of a campaign."""
     return str(UUID(bytes=sha256(f"{campaign}/{session_id}".encode()).digest()[:16], version=4))
 
@@ -75,7 +75,7 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
         except AdreelError as error:
             problems.append(str(error))
     if not count:
-        if others := left_out(settings, source):
+        if others := ignored_files(settings, source):
             source = f"{source} (with {others})"
         raise InputError(f"{source} holds no sessions: expected {KINDS}")
     if problems:
@@ -85,7 +85,7 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
     return len(range(part - 1, count, parts))
 
 
-def left_out(settings: Settings, source: str) -> str:
+def ignored_files(settings: Settings, source: str) -> str:
     """Return the names of ignored files in a campaign's folder as text; empty if all are session files."""
     storage, name = _open_source(settings, source)
     names = [] if name else [each for each in storage.names("") if not _is_session_file(each) and each != MARKER]

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from adreel.campaigns import campaign_name, check_sessions, left_out
+from adreel.campaigns import campaign_name, check_sessions, ignored_files
 from adreel.cli.display import print_json, print_line, show_errors, show_job, show_next_steps
 from adreel.cli.progress import CampaignProgress, JobProgress
 from adreel.environment.paths import local_path
@@ -103,6 +103,6 @@ def _read_campaign(source: str) -> tuple[Settings, int]:
     unify_proxies()
     settings = Settings.load()
     ads = check_sessions(settings, source)
-    if others := left_out(settings, source):
+    if others := ignored_files(settings, source):
         print_line(f"adreel: skipped, because they are not session files of {source}: {others}", err=True)
     return settings, ads

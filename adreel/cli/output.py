@@ -12,7 +12,7 @@ import select
 import sys
 from typing import TextIO
 
-from adreel.text import CONTROLS
+from adreel.text import CONTROL_CHARACTERS
 
 
 class DurableFile(io.FileIO):
@@ -62,7 +62,7 @@ def printable(text: str) -> str:
         code = ord(found[0])
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
-    return CONTROLS.sub(escape, text)
+    return CONTROL_CHARACTERS.sub(escape, text)
 
 
 def _durable(stream: TextIO | None, descriptor: int) -> TextIO:

@@ -40,7 +40,7 @@ class Runner(BaseModel):
 
 
 @contextmanager
-def at_work(run_id: str) -> Iterator[Runner]:
+def registered_run(run_id: str) -> Iterator[Runner]:
     """Register a run that works on jobs in this process."""
     _active.add(run_id)
     try:

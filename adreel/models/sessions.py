@@ -160,7 +160,7 @@ def parse_session(data: Any, source: str = "session", *, folder: Path | None = N
         session = Session.model_validate(data, extra="forbid")
     except ValidationError as error:
         raise InputError(f"{source}: {describe(error)}") from None
-    check_words(session, source)
+    refuse_control_characters(session, source)
     for scene in session.scene_descriptions:
         if scene.first_frame is None:
             continue
@@ -187,7 +187,7 @@ def refuse_local_file(first_frame: str | None, place: str) -> None:
         )
 
 
-def check_words(words: BaseModel, source: str = "") -> None:
+def refuse_control_characters(words: BaseModel, source: str = "") -> None:
     """Raise InputError for a control character in new text; stored sessions are read without this check."""
     check_texts(words.model_dump(), source)
 

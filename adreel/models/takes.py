@@ -220,7 +220,7 @@ class Take(Record):
         """Progress as a sort key, to compare versions of one take's record."""
         return self.is_stored, len(self.attempts), self.attempts[-1].knowledge if self.attempts else 0, self.progress
 
-    def can_go_on(self, attempts_allowed: int) -> bool:
+    def can_continue(self, attempts_allowed: int) -> bool:
         """Whether a run may continue it within the allowed attempts."""
         if self.pruned_at is not None:
             return False

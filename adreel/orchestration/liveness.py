@@ -19,7 +19,7 @@ REQUEST_TIMEOUT = 10.0
 log = logging.getLogger("adreel.jobs")
 
 
-def at_work_elsewhere(records: Records, jobs: list[Job], own_run: str = "") -> list[Job]:
+def jobs_with_live_run(records: Records, jobs: list[Job], own_run: str = "") -> list[Job]:
     """Return the jobs with a live run, judged by its process or its heartbeats; in doubt a job counts as free."""
     others = [job for job in jobs if job.runner and job.ended_at is None and job.run_id != own_run]
     alive = {job.job_id: job.runner.is_alive for job in others if job.runner}

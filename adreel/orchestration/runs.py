@@ -26,7 +26,7 @@ from adreel.orchestration.client import RenewingClient, sync_client
 from adreel.orchestration.embedded_server import start_embedded_server
 from adreel.orchestration.errors import check_server, is_missing, prefect_errors
 
-__all__ = ["PrefectUnreachable", "Run", "Runs", "Slice", "run_here", "start_slices"]
+__all__ = ["PrefectUnreachable", "Run", "Runs", "Slice", "run_in_process", "start_slices"]
 
 REQUEST_TIMEOUT = 10.0
 """Seconds for one request to Prefect, including the retries of its client."""
@@ -152,7 +152,7 @@ def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
     return slices
 
 
-def run_here(
+def run_in_process(
     flow: Flow[..., Any], parameters: dict[str, Any], watch: Callable[[str], AbstractContextManager[None]]
 ) -> State[Any]:
     """Run a flow in this process and return its final state; `watch` is entered with the run's id meanwhile.

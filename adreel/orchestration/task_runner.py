@@ -22,7 +22,7 @@ from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 from prefect.utilities.collections import visit_collection
 
-from adreel.orchestration.threads import LeavableThreads
+from adreel.orchestration.threads import DaemonThreadPool
 
 OPENING_SECONDS = 120.0
 # A cancelled run has to end within 10 s. Prefect's worker polls for its end every 3 s and needs 2 s more to report it:
@@ -101,7 +101,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
 
     async def _serve(self, opened: Future[AsyncClientContext]) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        self._loop.set_default_executor(LeavableThreads(CLOSING_SECONDS / 2))
+        self._loop.set_default_executor(DaemonThreadPool(CLOSING_SECONDS / 2))
         try:
             async with AsyncClientContext() as client:
                 opened.set_result(client)

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from anyio.lowlevel import RunVar
 
 from adreel.errors import StorageError
-from adreel.orchestration.threads import LeavableThreads
+from adreel.orchestration.threads import DaemonThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class _Threads:
 
     def __init__(self, pool: Pool) -> None:
         self._loop = asyncio.get_running_loop()
-        self._executor = LeavableThreads(0, pool.threads)
+        self._executor = DaemonThreadPool(0, pool.threads)
         self._slots = asyncio.Semaphore(pool.threads)
         self._free = pool.threads
         self._full_since: float | None = None

@@ -18,7 +18,7 @@ THREADS = 64
 a loop (adreel/purchase/download.py). The others are for records."""
 
 
-class LeavableThreads(ThreadPoolExecutor):
+class DaemonThreadPool(ThreadPoolExecutor):
     """A pool of daemon threads. At shutdown it waits `patience` seconds for running calls, then abandons them.
 
     `most` threads run at once.

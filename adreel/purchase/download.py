@@ -28,7 +28,7 @@ from adreel.purchase.probe.process import probe
 from adreel.settings import LOOPBACK, Settings, is_loopback
 from adreel.storage import Storage
 from adreel.storage.crash_points import crash_point
-from adreel.storage.media import HEAD, MP4, PIECE, TEXT, UNKNOWN, file_type, sha256_of
+from adreel.storage.media import CHUNK_BYTES, HEAD_BYTES, MP4, TEXT, UNKNOWN, file_type, sha256_of
 
 MAX_DOWNLOADS = 16
 MAX_REDIRECTS = 3
@@ -209,7 +209,7 @@ def _copy_published(storage: Storage, path: Path) -> Downloaded | None:
     digest, size = hashlib.sha256(), 0
     try:
         with storage.open(path.name) as source, path.open("wb") as copy:
-            while chunk := source.read(PIECE):
+            while chunk := source.read(CHUNK_BYTES):
                 digest.update(chunk)
                 size += copy.write(chunk)
     except FileNotFoundError:
@@ -239,7 +239,7 @@ def _name_conflict(storage: Storage, file: str) -> StorageError:
 
 def _file_type(path: Path) -> str:
     with path.open("rb") as stream:
-        return file_type(stream.read(HEAD))
+        return file_type(stream.read(HEAD_BYTES))
 
 
 def _poster_path(take: Take, path: Path) -> Path:
@@ -282,7 +282,7 @@ async def _shared_session() -> AsyncIterator[aiohttp.ClientSession]:
     session = shared.session = shared.session or aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=_ssl_context()),
         cookie_jar=aiohttp.DummyCookieJar(),
-        read_bufsize=PIECE,
+        read_bufsize=CHUNK_BYTES,
         # Otherwise credentials of .netrc would be sent to the clip's host. The proxy is chosen for each address.
         trust_env=False,
     )
@@ -322,7 +322,7 @@ async def _save_body(response: aiohttp.ClientResponse, target: Path, rules: Down
     with target.open("wb") as stream:
         while chunk:
             try:
-                chunk = await response.content.readexactly(min(PIECE, rules.max_bytes + 1 - size))
+                chunk = await response.content.readexactly(min(CHUNK_BYTES, rules.max_bytes + 1 - size))
             except asyncio.IncompleteReadError as end:
                 chunk = end.partial
             size += len(chunk)

@@ -11,7 +11,14 @@ from typing import TypeVar
 from adreel.errors import AdreelError, InputError, JobCancelled, NotFound, collect_errors
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import INPUT_PATTERN, SceneChanges, SceneDescription, Session, check_words, is_local_file
+from adreel.models.sessions import (
+    INPUT_PATTERN,
+    SceneChanges,
+    SceneDescription,
+    Session,
+    is_local_file,
+    refuse_control_characters,
+)
 from adreel.models.takes import ClipRequest, Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
 from adreel.purchase.request import clip_request
@@ -51,7 +58,7 @@ def start_job(
         if changes is not None:
             if changes.model_extra:
                 raise InputError(f"no such field of a scene: {', '.join(changes.model_extra)}")
-            check_words(changes)
+            refuse_control_characters(changes)
         session = records.session(session_id)
         chosen = session.choose(scenarios)
         found = Job(
@@ -100,7 +107,7 @@ def _open_in(records: Records, settings: Settings, job: Job) -> list[Scenario]:
     if None in takes.values():
         _missing_takes(records, settings, job)  # Raises if resume_job could not plan them.
     allowed = settings.attempts * job.rounds
-    return [scenario for scenario, take in takes.items() if take is None or take.can_go_on(allowed)]
+    return [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
 
 
 def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) -> list[Job]:

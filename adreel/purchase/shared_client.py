@@ -76,7 +76,7 @@ def _ledger_file(settings: Settings) -> Path:
     # The local Runware lives no longer than its process, its tasks have to: another process may resume the job.
     # Not in the storage: what is bought there is the user's, this is the stand-in's own memory.
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    name = hashlib.sha256(Storage.of(settings).location("").encode()).hexdigest()[:16]
+    name = hashlib.sha256(Storage.from_settings(settings).location("").encode()).hexdigest()[:16]
     file = state / "adreel" / f"local-runware-{name}.jsonl"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ class Purchase:
     async def _open_attempt(self) -> None:
         """Continue the recorded attempt, or plan the first or next one if the settings allow it."""
         take = self.take
-        if take.attempts and not take.can_go_on(self._attempts_allowed):
+        if take.attempts and not take.can_continue(self._attempts_allowed):
             self._raise_failure()
         if not take.attempts or self._attempt.state == AttemptState.FAILED:
             take.plan_attempt(utc_now())
@@ -243,7 +243,7 @@ class Purchase:
         message = problem.message if problem else "failed for an unknown reason"
         if self._attempt.aside:
             raise ClipKeptAside(message)
-        if self.take.can_go_on(self._attempts_allowed):
+        if self.take.can_continue(self._attempts_allowed):
             raise RenderFailed(message)
         if problem and problem.retryable:
             message += f" ({len(self.take.attempts)} attempts were made, as many as ADREEL_ATTEMPTS allows)"

@@ -11,7 +11,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.takes import Clip
 from adreel.records import Records
 from adreel.records.views import current_take
-from adreel.storage.media import PIECE, sha256_of
+from adreel.storage.media import CHUNK_BYTES, sha256_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _copy(records: Records, clip: Clip, target: Path) -> None:
     try:
         try:
             with records.storage.open(clip.file) as source, temporary.open("xb") as copy:
-                while piece := source.read(PIECE):
+                while piece := source.read(CHUNK_BYTES):
                     digest.update(piece)
                     copy.write(piece)
         except FileNotFoundError:

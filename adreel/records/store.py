@@ -21,7 +21,7 @@ from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.models.takes import Choices, Job, Record, Take, utc_now
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.storage.objects import RECORD_BYTES
+from adreel.storage.backend import RECORD_BYTES
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -66,7 +66,7 @@ class Records:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Open the records in the storage of the settings."""
-        return cls(Storage.of(settings))
+        return cls(Storage.from_settings(settings))
 
     def create_session(self, session: Session) -> tuple[Session, bool]:
         """Store a new session unless its id is taken; return the stored session, and whether it is the new one."""

@@ -46,7 +46,7 @@ def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
     attempt = take.attempts[-1] if take and take.attempts else None
     if take is None or attempt is None:
         return SuggestedAction(True, *_RESUME[AttemptState.PLANNED])
-    if attempt.state == AttemptState.FAILED and not take.can_go_on(attempts_allowed):
+    if attempt.state == AttemptState.FAILED and not take.can_continue(attempts_allowed):
         code = attempt.problem.code if attempt.problem else ""
         return SuggestedAction(False, Effect.BUYS, _REGENERATE.get(code, "This buys a new clip."))
     effect, text = _RESUME[attempt.state]

@@ -233,14 +233,14 @@ class Settings(BaseSettings):
         return options
 
     @property
-    def is_storage_of_process(self) -> bool:
+    def is_process_local_storage(self) -> bool:
         """Whether the storage differs between processes: in memory, or relative to the current folder."""
         return self.storage.startswith("memory:") or not ("://" in self.storage or Path(self.storage).is_absolute())
 
     @property
     def absolute_storage(self) -> str:
         """The storage with a local path made absolute."""
-        return str(Path(self.storage).absolute()) if self.is_storage_of_process else self.storage
+        return str(Path(self.storage).absolute()) if self.is_process_local_storage else self.storage
 
     @property
     def is_local(self) -> bool:
@@ -262,7 +262,7 @@ class Settings(BaseSettings):
         if self.is_local:
             raise InputError(f"RUNWARE_URL is {self.runware_url}, but RUNWARE_API_KEY is not set: set both or none")
 
-    def openable(self, path: str | None) -> str | None:
+    def public_link(self, path: str | None) -> str | None:
         """Return the public URL of a path of `adreel serve`, if ADREEL_PUBLIC_URL is set."""
         return f"{self.public_url.rstrip('/')}{path}" if self.public_url and path else None
 

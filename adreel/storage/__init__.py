@@ -58,7 +58,7 @@ class Storage:
         self._watches_marker = False
 
     @classmethod
-    def of(cls, settings: Settings) -> "Storage":
+    def from_settings(cls, settings: Settings) -> "Storage":
         """Open the storage of the settings."""
         return cls(settings.storage, settings.file_system_options, storage_id=settings.storage_id)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 
-from adreel.storage.objects import RECORD_BYTES, Change, Objects
+from adreel.storage.backend import RECORD_BYTES, Change, StorageBackend
 
 MAX_TRIES = 100
 
 
-class Azure(Objects):
+class Azure(StorageBackend):
     """The blobs of a container."""
 
     conditional = True

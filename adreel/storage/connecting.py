@@ -11,7 +11,7 @@ import fsspec
 
 from adreel.environment.paths import local_path
 from adreel.errors import StorageError
-from adreel.storage.objects import Objects
+from adreel.storage.backend import StorageBackend
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 EXTRAS |= {"sftp": "sftp", "ssh": "sftp"}
@@ -37,7 +37,7 @@ _DEFAULTS["s3"]["config_kwargs"] = {
 _SECRET = re.compile(r"secret|passw|token|key|credential|connection_string|account_name", re.IGNORECASE)
 
 
-def connect(url: str, options: dict[str, Any]) -> tuple[Objects, str]:
+def connect(url: str, options: dict[str, Any]) -> tuple[StorageBackend, str]:
     """Open the backend of a URL; return it and the root path in it."""
     shown, extra = hide_password(url), EXTRAS.get(url.partition("://")[0])
     try:
@@ -51,7 +51,7 @@ def connect(url: str, options: dict[str, Any]) -> tuple[Objects, str]:
             if name in _BACKENDS:
                 module, class_name = _BACKENDS[name].split(":")
                 return getattr(import_module(f"adreel.storage.{module}"), class_name)(fs), root
-        return Objects(fs), root
+        return StorageBackend(fs), root
     except ImportError as error:
         if extra is None:
             raise StorageError(f"ADREEL_STORAGE is {shown!r}: {error}") from error

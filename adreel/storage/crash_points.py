@@ -15,7 +15,7 @@ def crash_point(name: str) -> None:
 
 
 @contextmanager
-def visiting(visitor: Callable[[str], None]) -> Iterator[None]:
+def visit_crash_points(visitor: Callable[[str], None]) -> Iterator[None]:
     """Have `visitor` called with the name of each point that is reached in this context."""
     token = _visitor.set(visitor)
     try:

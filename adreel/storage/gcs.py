@@ -8,13 +8,13 @@ from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 
-from adreel.storage.objects import Change, Objects
+from adreel.storage.backend import Change, StorageBackend
 
 CHUNK_BYTES = 8 * 1024 * 1024
 MAX_TRIES = 100
 
 
-class Gcs(Objects):
+class Gcs(StorageBackend):
     """The objects of a bucket. gcsfs reads them; Google's client, which supports generations, writes them."""
 
     conditional = True

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from adreel.storage.backend import Change, StorageBackend, too_large
 from adreel.storage.crash_points import crash_point
-from adreel.storage.objects import Change, Objects, too_large
 
 WORKSPACE = ".tmp"
 TEMPORARY_NAME = r"\..+\.[0-9a-f]{32}"
@@ -27,7 +27,7 @@ NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL}
 
 
-class LocalDisk(Objects):
+class LocalDisk(StorageBackend):
     """Writes are durable when they return. Processes that share the disk publish and update atomically."""
 
     def read(self, path: str, most: int | None = None) -> bytes:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from adreel.errors import StorageError, StorageUnavailable
-from adreel.storage.objects import Objects
+from adreel.storage.backend import StorageBackend
 
 MARKER = "adreel-storage.json"
 MARKER_BYTES = 4096
@@ -35,7 +35,7 @@ _seen: WeakKeyDictionary[Any, dict[str, _Seen]] = WeakKeyDictionary()
 class Marker:
     """The marker of the storage at a root; `expected` is the ID of ADREEL_STORAGE_ID."""
 
-    def __init__(self, backend: Objects, root: str, url: str, *, is_local: bool, expected: str | None) -> None:
+    def __init__(self, backend: StorageBackend, root: str, url: str, *, is_local: bool, expected: str | None) -> None:
         self._backend, self._path, self._url = backend, f"{root.rstrip('/')}/{MARKER}", url
         self._is_local, self._expected = is_local, expected
         # fsspec returns the same file system object for each task, so the seen state is kept per object.

@@ -3,8 +3,8 @@
 import hashlib
 from typing import BinaryIO
 
-PIECE = 1024 * 1024
-HEAD = 4096
+CHUNK_BYTES = 1024 * 1024
+HEAD_BYTES = 4096
 """Bytes of a file that are needed to detect its type."""
 
 TEXT = "txt"
@@ -42,7 +42,7 @@ _SPACES = "\t\n\r\f"
 
 
 def file_type(head: bytes) -> str:
-    """Return the usual extension of a file by its first HEAD bytes: TEXT for text or a web page, else UNKNOWN."""
+    """Return the usual extension of a file by its first HEAD_BYTES bytes: TEXT for text or a web page, else UNKNOWN."""
     if head[4:8] in _MP4_BOXES:
         return MP4
     if head[:4] == b"RIFF":
@@ -58,7 +58,7 @@ def file_type(head: bytes) -> str:
 def sha256_of(stream: BinaryIO) -> str:
     """Return the SHA-256 of a file, read in pieces."""
     digest = hashlib.sha256()
-    while piece := stream.read(PIECE):
+    while piece := stream.read(CHUNK_BYTES):
         digest.update(piece)
     return digest.hexdigest()
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from threading import RLock
 from typing import BinaryIO
 
-from adreel.storage.objects import Change, Objects
+from adreel.storage.backend import Change, StorageBackend
 
 _LOCK = RLock()
 
 
-class Memory(Objects):
+class Memory(StorageBackend):
     """fsspec's memory file system, with atomic updates."""
 
     def update(self, path: str, change: Change) -> bytes | None:

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from fsspec.asyn import sync
 
-from adreel.storage.objects import RECORD_BYTES, Change, Objects, check_unchanged, too_large
+from adreel.storage.backend import RECORD_BYTES, Change, StorageBackend, check_unchanged, too_large
 
 PART_BYTES = 5 * 1024 * 1024
 """Size of a part of a clip: the minimum of S3, which takes at most 10,000 parts."""
@@ -41,7 +41,7 @@ _random = Random()  # noqa: S311 - jitter, not a secret
 T = TypeVar("T")
 
 
-class S3(Objects):
+class S3(StorageBackend):
     """A bucket of a server that supports If-Match and If-None-Match on puts."""
 
     conditional = True

@@ -10,12 +10,12 @@ from uuid import uuid4
 from asyncssh.sftp import SFTPError, SFTPOpUnsupported
 from fsspec.asyn import sync
 
-from adreel.storage.objects import Objects, check_unchanged
+from adreel.storage.backend import StorageBackend, check_unchanged
 
 CHUNK_BYTES = 256 * 1024
 
 
-class Sftp(Objects):
+class Sftp(StorageBackend):
     """A folder of an SFTP server. Temporary files have names with a leading dot."""
 
     open_options = {}  # noqa: RUF012 - sshfs fetches exactly what is read

@@ -12,7 +12,7 @@ from adreel.orchestration.runs import Runs
 from adreel.orchestration.thread_pools import close_threads
 from adreel.service import IDEMPOTENCY_KEY, Service
 from adreel.settings import Settings
-from adreel.web.json_bodies import refuse_doubled_keys
+from adreel.web.json_bodies import refuse_duplicate_keys
 from adreel.web.keys import Keys
 from adreel.web.metrics import Metrics
 from adreel.web.middleware.access_log import AccessLogMiddleware
@@ -64,7 +64,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.wrong_keys, app.state.sign_outs = wrong_keys, sign_outs
     app.state.readiness = health.Readiness(service)
     for part in (videos, sessions, scenes):
-        app.include_router(part.router, dependencies=[Depends(refuse_doubled_keys)])
+        app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
     for part in (events, outputs, health, sign_in):
         app.include_router(part.router)
     add_pages(app)

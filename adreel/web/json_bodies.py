@@ -12,7 +12,7 @@ from adreel.web.problems import FieldProblem, HTTPProblem
 METHODS_WITH_BODY = {"POST", "PUT", "PATCH"}
 
 
-async def refuse_doubled_keys(request: Request) -> None:
+async def refuse_duplicate_keys(request: Request) -> None:
     """Raise HTTPProblem if a JSON body has a key twice: the last value would silently be bought."""
     if request.method not in METHODS_WITH_BODY:
         return

@@ -27,8 +27,7 @@ from adreel.purchase.jobs import open_scenes, produce_scene, resume_job, start_j
 from adreel.records import Records
 from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
-from adreel.storage import Storage
-from adreel.storage.crash_points import visiting
+from adreel.storage.crash_points import visit_crash_points
 from tests.factories import make_session, write_image
 from tests.rigs.invariants import AT_REST, Violation, check_at_rest, check_kept
 from tests.rigs.tally import NO_FAULT, Tally
@@ -92,7 +91,7 @@ class Life:
     @property
     def records(self) -> Records:
         """Open the records, as a new process would."""
-        return Records(Storage.of(self.settings))
+        return Records.of(self.settings)
 
     @property
     def take(self) -> Take | None:
@@ -108,7 +107,7 @@ class Life:
             if len(reached) == crash_at:
                 raise Crash(name)
 
-        with visiting(visit):
+        with visit_crash_points(visit):
             try:
                 return reached, await self._buy()
             except Crash:

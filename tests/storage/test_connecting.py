@@ -48,7 +48,7 @@ def test_a_storage_that_nobody_knows_is_named() -> None:
 def test_the_settings_open_it_with_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADREEL_STORAGE", "s3://bucket/ads")
     monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", '{"endpoint_url": "http://127.0.0.1:1", "key": "k", "secret": "s"}')
-    storage = Storage.of(Settings.load())
+    storage = Storage.from_settings(Settings.load())
     assert (storage.url, storage.fs.endpoint_url) == ("s3://bucket/ads", "http://127.0.0.1:1")
 
 

@@ -223,7 +223,7 @@ def test_a_runner_does_not_write_a_pruned_take_anew(open_records: OpenRecords) -
     assert records.mark_pruned(failed)
     marked = records.take("ad", HOOK, "job-1")
     assert marked is not None
-    assert not marked.can_go_on(9)
+    assert not marked.can_continue(9)
     records.remove_take(marked)
     with pytest.raises(NotFound, match="was removed meanwhile"):
         records.update_take(failed, lambda _: False, must_exist=True)

@@ -137,7 +137,7 @@ def test_a_process_that_starts_on_a_lost_mount_knows_by_its_setting(
     monkeypatch.setenv("ADREEL_STORAGE", str(tmp_path / "outputs"))
     monkeypatch.setenv("ADREEL_STORAGE_ID", "17")
     (tmp_path / "outputs").mkdir()
-    records = Records(Storage.of(Settings.load()))
+    records = Records.of(Settings.load())
     for use in (lambda: records.session("ad"), lambda: records.save_session(make_session()), records.session_ids):
         with pytest.raises(StorageUnavailable, match="is gone"):
             use()

@@ -13,7 +13,7 @@ from adreel.errors import BadRecord, StorageError, StorageUnavailable
 from adreel.records import Records
 from adreel.storage import Storage
 from adreel.storage import s3 as s3_module
-from adreel.storage.objects import RECORD_BYTES
+from adreel.storage.backend import RECORD_BYTES
 from adreel.storage.outages import is_outage
 from tests.factories import make_session
 from tests.storage.contract import finished

@@ -65,7 +65,7 @@ def all_takes(records: Records) -> Iterator[Take]:
 def open_takes(records: Records) -> list[Take]:
     """Return the takes that have neither a clip nor a failure for good."""
     rounds = {job.job_id: job.rounds for job in records.jobs()}
-    return [take for take in all_takes(records) if take.can_go_on(ATTEMPTS * rounds[take.job_id])]
+    return [take for take in all_takes(records) if take.can_continue(ATTEMPTS * rounds[take.job_id])]
 
 
 def described(take: Take) -> str:

@@ -15,8 +15,8 @@ from adreel.emulator.faults import Faults
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.storage.crash_points import visiting
-from adreel.storage.objects import Objects
+from adreel.storage.backend import StorageBackend
+from adreel.storage.crash_points import visit_crash_points
 from tests.rigs.simulation.clock import Clock, VirtualLoop
 from tests.rigs.simulation.disk import Disk
 from tests.rigs.simulation.provider import Provider, Socket
@@ -113,7 +113,7 @@ class World:
         """Start a process; its work begins in its first step."""
 
         async def main() -> None:
-            with visiting(lambda _name: self._moment()):
+            with visit_crash_points(lambda _name: self._moment()):
                 await work(process)
 
         self.processes.append(process)
@@ -130,7 +130,7 @@ class World:
         """Open the records, as a new process would."""
         storage = Storage("memory://sim", sleep=lambda _seconds: None)
         storage.fs, storage.root = self.disk, "sim"
-        storage._files = Objects(self.disk)
+        storage._files = StorageBackend(self.disk)
         return Records(storage)
 
     def kill(self, process: Process, why: str) -> None:

@@ -31,7 +31,7 @@ def check_unchanged(read: int, size: int) -> None:
         raise OSError(f"the file to publish has changed: {read} of {size} bytes were read")
 
 
-class Objects:
+class StorageBackend:
     """Files that are written by one request. Not overwriting an earlier one relies on a check before it."""
 
     conditional: ClassVar[bool] = False
