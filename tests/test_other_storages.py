@@ -1,4 +1,4 @@
-"""The whole way of an ad by the command line on each kind of storage; a session that moves from one to another."""
+"""An ad by the command line on each kind of storage, and a session that moves from one storage to another."""
 
 import json
 import shutil

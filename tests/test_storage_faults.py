@@ -1,4 +1,4 @@
-"""A purchase on a storage that fails at any moment: the error names the file, nothing is bought twice or lost."""
+"""A purchase on a storage that fails at any operation: the error names the file, nothing is bought twice or lost."""
 
 import asyncio
 import errno

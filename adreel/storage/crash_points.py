@@ -1,4 +1,4 @@
-"""Named points at which a test can end a purchase as a crash would; in production each is one look at a variable."""
+"""Named points at which tests simulate a crash of a purchase. In production each point reads one variable."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ _visitor: ContextVar[Callable[[str], None] | None] = ContextVar("crash point vis
 
 
 def crash_point(name: str) -> None:
-    """Tell the visitor, if there is one, that this point is reached; it may raise."""
+    """Call the visitor, if there is one. It may raise."""
     visitor = _visitor.get()
     if visitor is not None:
         visitor(name)
@@ -16,7 +16,7 @@ def crash_point(name: str) -> None:
 
 @contextmanager
 def visit_crash_points(visitor: Callable[[str], None]) -> Iterator[None]:
-    """Have `visitor` called with the name of each point that is reached in this context."""
+    """Call `visitor` with the name of each point that this context reaches."""
     token = _visitor.set(visitor)
     try:
         yield

@@ -1,29 +1,16 @@
-"""File types by their first bytes, and digests, without decoding."""
+"""File types by magic numbers, and SHA-256 digests."""
 
 import hashlib
 from typing import BinaryIO
 
 CHUNK_BYTES = 1024 * 1024
 HEAD_BYTES = 4096
-"""Bytes of a file that are needed to detect its type."""
+"""Number of leading bytes that detecting a file type needs."""
 
 TEXT = "txt"
 UNKNOWN = "bin"
 MP4 = "mp4"
-_MP4_BOXES = {
-    b"ftyp",
-    b"styp",
-    b"moov",
-    b"moof",
-    b"mdat",
-    b"free",
-    b"skip",
-    b"wide",
-    b"pnot",
-    b"uuid",
-    b"sidx",
-    b"meta",
-}
+_MP4_BOXES = set(b"ftyp styp moov moof mdat free skip wide pnot uuid sidx meta".split())
 _MAGIC = {
     b"\x1a\x45\xdf\xa3": "mkv",
     b"GIF8": "gif",
@@ -42,7 +29,7 @@ _SPACES = "\t\n\r\f"
 
 
 def file_type(head: bytes) -> str:
-    """Return the usual extension of a file by its first HEAD_BYTES bytes: TEXT for text or a web page, else UNKNOWN."""
+    """Return the file extension for the first HEAD_BYTES bytes; TEXT for text or a web page, UNKNOWN for other types."""
     if head[4:8] in _MP4_BOXES:
         return MP4
     if head[:4] == b"RIFF":
@@ -56,7 +43,7 @@ def file_type(head: bytes) -> str:
 
 
 def sha256_of(stream: BinaryIO) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     while piece := stream.read(CHUNK_BYTES):
         digest.update(piece)

@@ -1,11 +1,11 @@
-"""What adreel relies on, as a test class for any backend:
+"""The guarantees that adreel needs of a storage, as a test class for any backend:
 
     class TestMine(StorageContract):
         @pytest.fixture
         def open_storage(self):
             return lambda: Storage("mine://an/empty/folder", {"option": 1})
 
-What a backend can't promise is said by a class variable, and belongs in the table of docs/storage.md.
+Class variables name the guarantees that a backend can't give; the table of docs/storage.md lists them.
 """
 
 import errno
@@ -35,14 +35,14 @@ class StorageContract:
     """Each test opens the storage in an empty folder of its own."""
 
     exclusive: ClassVar[bool] = True
-    """Of several that publish at once, one wins and the others know."""
+    """Of several concurrent publishers, exactly one gets True."""
     conditional: ClassVar[bool] = True
-    """No update of another writer is lost."""
+    """No update of a concurrent writer is lost."""
     large: ClassVar[int] = 200_000_000
 
     @pytest.fixture
     def open_storage(self) -> OpenStorage:
-        """Give a function that opens the same empty folder each time, as another process would."""
+        """Return a function that opens the same empty folder anew at each call, as another process does."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -312,21 +312,21 @@ class _Cut(io.FileIO):
 
 
 class _Shrinking(type(Path())):  # type: ignore[misc]
-    """A file of which little is left once it has been read from."""
+    """A file that is truncated after the first read."""
 
     def open(self, *_: object, **__: object) -> io.FileIO:
         return _Cut(self)
 
 
 def finished(folder: Path, content: bytes) -> Path:
-    """Write a file that is ready to be published."""
+    """Create a file to publish."""
     path = folder / f"{len(list(folder.iterdir()))}.mp4"
     path.write_bytes(content)
     return path
 
 
 def patterned(folder: Path, size: int) -> tuple[Path, str]:
-    """Write a file of a size in which no two pieces are alike; returns its SHA-256 too."""
+    """Create a file without repeating blocks; return it and its SHA-256."""
     path, digest = folder / "patterned.mp4", hashlib.sha256()
     with path.open("wb") as stream:
         for number in range(0, size, 1_000_000):

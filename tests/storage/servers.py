@@ -1,4 +1,4 @@
-"""Real servers on the loopback that a storage can be pointed at: S3 by moto, SFTP by asyncssh."""
+"""Servers on the loopback interface for storage tests: S3 by moto, SFTP by asyncssh."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ Environment = dict[str, Any]
 
 
 class S3Server:
-    """moto's S3, with what it leaves out: puts one after the other, and If-None-Match at the end of an upload."""
+    """moto's S3 with serialized writes and If-None-Match on CompleteMultipartUpload, which moto lacks."""
 
     def __init__(self) -> None:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -29,11 +29,11 @@ class S3Server:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.requests: list[str] = []
         self.breaks: Callable[[str, Environment], bool] = lambda _request, _environment: False
-        """Whether to cut the connection once a request has come, without doing it."""
+        """Whether to close the connection instead of executing a request."""
         self.loses: Callable[[str, Environment], bool] = lambda _request, _environment: False
-        """Whether to cut the connection once a request is done, without its answer."""
+        """Whether to close the connection after executing a request, without a response."""
         self.answers: Callable[[str, Environment], tuple[str, bytes] | None] = lambda _request, _environment: None
-        """Return a status and a body to answer without carrying the request out; None carries it out."""
+        """Return a status and a body to respond with instead of executing a request; None executes it."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._writing = Lock()
         self._server = make_server("127.0.0.1", 0, self, threaded=True)
@@ -43,16 +43,16 @@ class S3Server:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the file system takes to find it."""
+        """Options of the file system."""
         return {**KEY, "endpoint_url": self.url, "client_kwargs": {"region_name": "us-east-1"}}
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings that lead to it, but for the bucket."""
+        """Environment variables for the server, without the bucket."""
         return {"ADREEL_STORAGE_OPTIONS": json.dumps(self.options)}
 
     def bucket(self) -> str:
-        """Make a bucket and return its URL."""
+        """Create a bucket and return its URL."""
         name = f"bucket-{uuid4().hex[:12]}"
         httpx.put(f"{self.url}/{name}").raise_for_status()
         return f"s3://{name}"
@@ -100,7 +100,7 @@ class S3Server:
 
 @contextmanager
 def sftp_server(folder: Path) -> Iterator[dict[str, Any]]:
-    """Serve a folder by SFTP to whoever knows the password; gives what the file system takes to find it."""
+    """Serve a folder by SFTP with a password; yield the options of the file system."""
     loop, over = asyncio.new_event_loop(), asyncio.Event()
     ports: Queue[int] = Queue()
     thread = Thread(target=loop.run_until_complete, args=[_serve_sftp(folder, ports, over)], daemon=True)

@@ -1,4 +1,4 @@
-"""Brings clips home as a run does, many at once, and prints how much memory that took: a process of its own.
+"""Process that downloads and publishes clips concurrently, as a run does, and prints its memory in MB.
 
 python -m tests.storage.streaming CLIP_URL STORAGE_URL STORAGE_OPTIONS CLIPS
 """
@@ -21,7 +21,7 @@ HERE = DownloadRules(hosts=frozenset(), plain_host="127.0.0.1")
 
 @contextmanager
 def clip_server(size: int) -> Iterator[str]:
-    """Serve a clip of a size, made as it is sent."""
+    """Serve a generated clip of a size."""
 
     class Sender(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -46,7 +46,7 @@ def clip_server(size: int) -> Iterator[str]:
 
 
 def peak() -> float:
-    """Return the most memory that this process has had, in MB."""
+    """Return the peak memory of this process in MB."""
     # Not getrusage: its figure begins with what the process had that started this one.
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) / 1000

@@ -1,4 +1,4 @@
-"""The contract, kept by each backend that can run here."""
+"""The storage contract on each backend that the development packages can run."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From the settings to a storage: what is missing or wrong is named, and no secret is."""
+"""Opening a storage by the settings: errors name the setting and the missing package, and no secret."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a local disk adds to the contract: files that a crash leaves, locks, hard links, and errors that name a path."""
+"""Local disks: files after a crash, locks, hard links, and errors that name the path."""
 
 import errno
 import fcntl
@@ -18,7 +18,7 @@ from tests.storage.contract import finished
 
 @pytest.fixture
 def blocked(tmp_path: Path) -> Storage:
-    """Give a storage whose folder is a file (root may write anywhere, so permissions show nothing)."""
+    """Return a storage whose folder is a file. Permissions would not stop root."""
     (tmp_path / "outputs").write_text("a file")
     return Storage(str(tmp_path / "outputs"))
 

@@ -1,4 +1,4 @@
-"""Two processes change one record at the same moment. No change is lost on any kind of storage."""
+"""Two processes change a record concurrently: no change is lost on any storage."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Interleaved(Storage):
-    """A storage whose first reading of a path for a change is followed by another process's change.
+    """A storage that runs another process's change after the first read of a path.
 
     Where updates hold a lock, the other process waits for it, as it would outside of a test.
     """

@@ -1,4 +1,4 @@
-"""Stores that fail for a while, answer nonsense or hang. Waits are bounded, and safe operations are retried."""
+"""Stores that fail temporarily, respond with nonsense or hang: waits are bounded, idempotent operations are retried."""
 
 import errno
 import re
@@ -36,7 +36,7 @@ def storage(s3: S3Server) -> Iterator[Storage]:
 
 
 def answering(pattern: str, status: str, body: bytes, *, times: int = 10**6) -> Callable[[str, Environment], Any]:
-    """Answer some of the matching requests without carrying them out."""
+    """Respond to the first matching requests without executing them."""
     left = iter(range(times))
 
     def answer(request: str, _environment: Environment) -> Any:
@@ -119,7 +119,7 @@ def test_a_bucket_that_is_gone_is_neither_empty_nor_passing(s3: S3Server) -> Non
 
 
 def test_a_write_whose_answer_was_lost_is_not_taken_for_another_writer_s(storage: Storage, s3: S3Server) -> None:
-    """The client repeats a put without an answer, and the condition refuses the repeated put."""
+    """The client repeats a put without a response, and the condition refuses the repeated put."""
     storage.fs.retries = 5
     puts = []
 

@@ -1,4 +1,4 @@
-"""Several runners that write one take's record at once: the one that has come furthest stands."""
+"""Concurrent writers of a take's record: the most advanced state stays."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What S3 adds to the contract: pieces, broken connections, unended uploads, signed URLs, errors without secrets."""
+"""S3: multipart uploads, broken connections, unfinished uploads, signed URLs, errors without secrets."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ AT_ONCE = {"config_kwargs": {"signature_version": "s3v4", "retries": {"max_attem
 
 @pytest.fixture
 def storage(s3: S3Server) -> Storage:
-    """Give a storage that does not try long."""
+    """Return a storage with few retries."""
     storage = Storage(f"{s3.bucket()}/ads", {**s3.options, **AT_ONCE})
     storage.fs.retries = 1
     return storage

@@ -1,4 +1,4 @@
-"""Clips go through in pieces: how many and how large they are does not show in the memory."""
+"""Clips are streamed: memory does not grow with their number and size."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.storage.streaming import clip_server
 CLIPS = 16
 SIZE = 16_000_000
 MOST = 150
-"""MB, for as many clips of any size: whole, these would take 256 and more."""
+"""MB for 16 clips of any size. Held as a whole, these clips would take at least 256."""
 
 
 def test_16_clips_at_once_take_little_memory_on_their_way_to_s3(s3: S3Server) -> None:
