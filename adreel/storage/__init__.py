@@ -252,7 +252,7 @@ class Storage:
 
     @contextmanager
     def _storage_errors(self, verb: str, path: str) -> Iterator[None]:
-        """Convert errors of the file system to StorageError, but for FileNotFoundError of anything but a write."""
+        """Convert file-system errors to StorageError. FileNotFoundError passes through, unless a write raised it."""
         try:
             yield
         except AdreelError:
