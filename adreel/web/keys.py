@@ -1,7 +1,7 @@
-"""Authentication of callers by a key in `Authorization: Bearer`, or by a cookie of the sign-in.
+"""API keys, and the session cookies of people who sign in with a key.
 
-The cookie is signed with the key that was typed in, so every server knows it, none has to remember it, and it ends
-when that key is taken out of the settings. It names its sign-in, so that it can be ended alone (`sign_outs`).
+A cookie is signed with its key. Every server can verify it without state, and it becomes invalid when the key is
+removed from the settings. It contains the id of its sign-in, so that it can be revoked alone (`sign_outs`).
 """
 
 import hashlib
@@ -18,7 +18,7 @@ COOKIE_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody who may use the API; the name goes into the log. A cookie has its sign-in and the time of its end."""
+    """An authenticated caller; the name is logged. `sign_in` and `expires` are those of a cookie."""
 
     name: str
     by_cookie: bool = False
@@ -27,7 +27,7 @@ class Caller:
 
 
 class Keys:
-    """The keys of the settings; none of them is ever part of a text."""
+    """The keys of the settings, by name. They never appear in a message."""
 
     def __init__(self, keys: dict[str, SecretStr]) -> None:
         self._keys = {name: key.get_secret_value().encode() for name, key in keys.items()}
@@ -36,7 +36,7 @@ class Keys:
         return bool(self._keys)
 
     def caller_of_key(self, key: str) -> Caller | None:
-        """Return whose key it is; takes the same time for every wrong key."""
+        """Return the caller of a key, None for a wrong key, in constant time."""
         offered, found = key.encode(errors="replace"), None
         for name, known in self._keys.items():
             if hmac.compare_digest(known, offered):
@@ -44,7 +44,7 @@ class Keys:
         return found
 
     def caller_of_cookie(self, cookie: str, now: float) -> Caller | None:
-        """Return whose cookie it is, if it is genuine and has not expired; `now` in seconds since 1970."""
+        """Return the caller of a cookie, None if it is forged or expired; `now` is a Unix time."""
         found = re.fullmatch(r"([A-Za-z0-9_-]+)\.(\d{1,11})\.([0-9a-f]{32})\.[0-9a-f]{64}", cookie, re.ASCII)
         if not found or found[1] not in self._keys:
             return None
@@ -53,7 +53,7 @@ class Keys:
         return Caller(name, by_cookie=True, sign_in=sign_in, expires=expires) if genuine and now < expires else None
 
     def cookie(self, caller: Caller, now: float) -> str:
-        """Return a cookie for a caller, good for COOKIE_SECONDS from now."""
+        """Return a cookie for a caller, valid for COOKIE_SECONDS from `now`."""
         return self._cookie(caller.name, int(now) + COOKIE_SECONDS, secrets.token_hex(16))
 
     def _cookie(self, name: str, expires: int, sign_in: str) -> str:

@@ -1,4 +1,4 @@
-"""The description of the API: problem details and examples in their places, and who may call."""
+"""The OpenAPI document: problem details, examples and authentication."""
 
 from http import HTTPStatus
 from typing import Any
@@ -11,17 +11,17 @@ from adreel.web.problems import MEDIA_TYPE, ProblemDetails
 COSTS = (409, 503)
 ALWAYS = (400, 401, 403, 413, 421, 422, 429)
 MEANINGS = {
-    400: "The body ended before its length, or its last chunk: nothing was carried out",
-    401: "No key, or one that is not known",
-    403: "A request that another site's page made a browser send",
-    404: "Nothing has that id",
-    409: "It can't be done now: in flight, ended or taken",
+    400: "The body is incomplete: nothing was carried out",
+    401: "The key is missing or wrong",
+    403: "A forged request: another site made a browser send it",
+    404: "Not found",
+    409: "A conflict with the present state: in flight, ended or taken",
     413: "The body is too large",
     416: "The file has no such range",
     421: "Without keys the server answers to localhost only",
-    422: "Something in the request is wrong; `errors` names the fields",
-    429: "Too many requests with this key; `Retry-After` says when",
-    503: "Prefect or the storage can't be reached; `Retry-After` says when to ask again",
+    422: "The request is invalid; `errors` names the fields",
+    429: "Too many requests with this key; `Retry-After` says when to retry",
+    503: "Prefect or the storage can't be reached; `Retry-After` says when to retry",
 }
 EXAMPLE = {
     "type": "urn:adreel:problem:notFound",
@@ -37,7 +37,7 @@ EXAMPLE = {
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the problems that a route may answer with, beside those that every route has."""
+    """Return the problem responses of a route: the given statuses, and those that every route has."""
     schema = {"$ref": "#/components/schemas/ProblemDetails"}
     return {
         status: {
@@ -49,7 +49,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document of an app, made once."""
+    """Return the OpenAPI document of an app, built once."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,

@@ -39,14 +39,14 @@ class FieldProblem(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """Why a request was not carried out (RFC 9457)."""
+    """Why a request failed (RFC 9457)."""
 
     type: str = Field(examples=["urn:adreel:problem:input"])
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["scene_descriptions.0.duration: Input should be greater than 0"])
-    instance: str = Field(description="The path that was asked for", examples=["/api/sessions"])
-    request_id: str = Field(description="Names the request in the server's log")
+    instance: str = Field(description="The path of the request", examples=["/api/sessions"])
+    request_id: str = Field(description="Id of the request in the server's log")
     errors: list[FieldProblem] = Field(default_factory=list)
 
 

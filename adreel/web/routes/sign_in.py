@@ -22,7 +22,7 @@ templates = Environment(loader=PackageLoader("adreel.web"), autoescape=True)
 
 @router.get(SIGN_IN)
 async def form(request: Request, target: Annotated[str, Query(alias="next")] = HOME) -> Response:
-    """Show the form."""
+    """Show the sign-in form."""
     if not request.app.state.keys:
         return RedirectResponse(local_target(target), 303)
     return _page(local_target(target))

@@ -1,16 +1,16 @@
-// Keeps an open page of a session up to date. Without it the page is the same, one press on Refresh older.
+// Keeps an open page of a session up to date. Without JavaScript a person presses Refresh.
 "use strict";
 
-// A browser opens six connections to a server: some have to stay free for the clips.
-const MOST_STREAMS = 3;
+// A browser opens at most six connections to a server: keep some free for the clips.
+const MAX_STREAMS = 3;
 const streams = new Map();
 const served = new Map();
 let timer = 0;
-let waitsForPause = false;
+let updateAfterPause = false;
 
 function follow() {
   const marker = document.getElementById("jobs");
-  const jobs = marker ? marker.dataset.jobs.split(" ").filter(Boolean).slice(0, MOST_STREAMS) : [];
+  const jobs = marker ? marker.dataset.jobs.split(" ").filter(Boolean).slice(0, MAX_STREAMS) : [];
   for (const [job, stream] of streams) {
     if (!jobs.includes(job)) {
       stream.close();
@@ -23,7 +23,7 @@ function follow() {
 }
 
 function listen(job) {
-  // Behind a proxy the server may be a path of a host: it stands before the page's own.
+  // Behind a proxy the server may have a sub-path, which precedes the path of the page.
   const page = document.getElementById("main").dataset.page;
   const root = page.slice(0, page.lastIndexOf("/sessions/"));
   const stream = new EventSource(`${root}/api/videos/events/${job}`);
@@ -37,23 +37,23 @@ function listen(job) {
 
 function refreshSoon() {
   clearTimeout(timer);
-  timer = setTimeout(() => refresh().catch(() => {}), 150); // The stream reconnects, and asks again.
+  timer = setTimeout(() => refresh().catch(() => {}), 150); // After an error the stream reconnects and refreshes again.
 }
 
 async function refresh() {
-  const answer = await fetch(document.getElementById("main").dataset.page, { headers: { Accept: "text/html" } });
-  if (answer.redirected) location.reload(); // The sign-in has ended.
-  if (!answer.ok) return;
-  const next = new DOMParser().parseFromString(await answer.text(), "text/html");
-  waitsForPause = false;
-  for (const block of document.querySelectorAll("[data-live]")) bring(block, next.getElementById(block.id));
+  const response = await fetch(document.getElementById("main").dataset.page, { headers: { Accept: "text/html" } });
+  if (response.redirected) location.reload(); // The sign-in has expired.
+  if (!response.ok) return;
+  const next = new DOMParser().parseFromString(await response.text(), "text/html");
+  updateAfterPause = false;
+  for (const block of document.querySelectorAll("[data-live]")) update(block, next.getElementById(block.id));
   follow();
 }
 
-function bring(block, fresh) {
+function update(block, fresh) {
   if (!fresh || fresh.outerHTML === served.get(block.id)) return;
   if ([...block.querySelectorAll("video")].some((video) => !video.paused && !video.ended)) {
-    waitsForPause = true;
+    updateAfterPause = true;
     return;
   }
   served.set(block.id, fresh.outerHTML);
@@ -65,13 +65,13 @@ function bring(block, fresh) {
 }
 
 function resumeAfterPause() {
-  if (waitsForPause) refreshSoon();
+  if (updateAfterPause) refreshSoon();
 }
 
 for (const block of document.querySelectorAll("[data-live]")) served.set(block.id, block.outerHTML);
 document.addEventListener("pause", resumeAfterPause, true);
 document.addEventListener("ended", resumeAfterPause, true);
-// The second press of a double click would throw away the answer to the first.
+// The second submit of a double click would discard the response to the first.
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "yes";
