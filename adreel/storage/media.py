@@ -29,7 +29,7 @@ _SPACES = "\t\n\r\f"
 
 
 def file_type(head: bytes) -> str:
-    """Return the file extension for the first HEAD_BYTES bytes; TEXT for text or a web page, UNKNOWN for other types."""
+    """Return the file extension for the first HEAD_BYTES bytes: TEXT for text or a web page, UNKNOWN for others."""
     if head[4:8] in _MP4_BOXES:
         return MP4
     if head[:4] == b"RIFF":

@@ -12,19 +12,20 @@ from adreel.orchestration.runs import Runs
 from adreel.orchestration.thread_pools import close_threads
 from adreel.service import IDEMPOTENCY_KEY, Service
 from adreel.settings import Settings
-from adreel.web.json_bodies import refuse_duplicate_keys
+from adreel.web.bodies import refuse_duplicate_keys
 from adreel.web.keys import Keys
 from adreel.web.metrics import Metrics
 from adreel.web.middleware.access_log import AccessLogMiddleware
 from adreel.web.middleware.auth import AuthMiddleware
 from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
 from adreel.web.openapi import describe
-from adreel.web.pages.router import add_pages
+from adreel.web.pages import session_page, sessions_page
+from adreel.web.pages.static_files import VersionedStaticFiles
 from adreel.web.problems import add_problem_handlers
 from adreel.web.public_address import PublicAddress, SubPathMiddleware
 from adreel.web.routes import events, health, outputs, scenes, sessions, sign_in, videos
 from adreel.web.sign_outs import SignOuts
-from adreel.web.statuses import Statuses
+from adreel.web.status_cache import StatusCache
 from adreel.web.wrong_keys import WrongKeyLimiter
 
 DESCRIPTION = "Starts jobs that buy the clips of a video ad, follows them, and serves the clips."
@@ -59,15 +60,15 @@ def build_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         servers=[{"url": f"{address.origin}{address.root}"}] if address.root else None,
     )
-    app.state.service, app.state.statuses, app.state.metrics = service, Statuses(service), metrics
+    app.state.service, app.state.statuses, app.state.metrics = service, StatusCache(service), metrics
     app.state.address, app.state.keys = address, keys
     app.state.wrong_keys, app.state.sign_outs = wrong_keys, sign_outs
     app.state.readiness = health.Readiness(service)
     for part in (videos, sessions, scenes):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    for part in (events, outputs, health, sign_in):
+    for part in (events, outputs, health, sign_in, sessions_page, session_page):
         app.include_router(part.router)
-    add_pages(app)
+    app.mount("/static", VersionedStaticFiles())
     add_problem_handlers(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
 

@@ -43,7 +43,7 @@ class ConnectionLimits:
     requests the rest by a Range when it continues.
     """
 
-    most: int = field(default_factory=default_limit)
+    max_connections: int = field(default_factory=default_limit)
     header_seconds: float = 10
     body_seconds: float = 60
     write_seconds: float = 120
@@ -55,11 +55,11 @@ class ConnectionLimits:
     @property
     def backlog(self) -> int:
         """Length of the accept queue: asyncio accepts as many connections in one turn of its loop."""
-        return max(1, min(128, self.most // 4))
+        return max(1, min(128, self.max_connections // 4))
 
     def make_room(self, new: "LimitedProtocol") -> None:
         """Make room for a new connection: close the oldest idle one, else the new one."""
-        if len(self.open) <= self.most:
+        if len(self.open) <= self.max_connections:
             return
         self._dropped += 1
         idle = [each for each in self.open if each.is_idle and each is not new]
@@ -75,7 +75,7 @@ class ConnectionLimits:
         for each in list(self.open):
             each.enforce_deadlines(now)
         if self._dropped and now - self._logged_at > LOG_SECONDS:
-            log.warning("%d connections were closed: more than %d at once", self._dropped, self.most)
+            log.warning("%d connections were closed: more than %d at once", self._dropped, self.max_connections)
             self._dropped, self._logged_at = 0, now
 
 

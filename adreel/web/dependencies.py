@@ -1,11 +1,25 @@
 """Dependencies that routes and pages ask for by type."""
 
+import hashlib
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
-from adreel.service import Service
-from adreel.web.statuses import Statuses
+from adreel.service import IDEMPOTENCY_KEY, Service
+from adreel.web.status_cache import StatusCache
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias=IDEMPOTENCY_KEY,
+        min_length=1,
+        max_length=255,
+        pattern=r"^[ -~]+$",
+        description="A repeated request with the same key and body gets the first answer and buys nothing; another "
+        "body is refused with 422",
+        examples=["2f1c7e0a-order-17"],
+    ),
+]
 
 
 async def get_service(request: Request) -> Service:
@@ -14,11 +28,25 @@ async def get_service(request: Request) -> Service:
     return service
 
 
-async def get_statuses(request: Request) -> Statuses:
+async def get_statuses(request: Request) -> StatusCache:
     """Return the cached statuses of the app."""
-    statuses: Statuses = request.app.state.statuses
+    statuses: StatusCache = request.app.state.statuses
     return statuses
 
 
+async def get_scoped_key(request: Request, key: KeyHeader = None) -> str | None:
+    """Return the idempotency key of a request for the service, None without the header."""
+    return scoped_key(request, key)
+
+
+def scoped_key(request: Request, key: str | None) -> str | None:
+    """Hash a caller's idempotency key with the caller's name and the path, so that no two callers share a key."""
+    if key is None:
+        return None
+    caller = request.state.caller.name
+    return "api-" + hashlib.sha256("\n".join((caller, request.scope["path"], key)).encode()).hexdigest()
+
+
 ServiceDep = Annotated[Service, Depends(get_service)]
-StatusesDep = Annotated[Statuses, Depends(get_statuses)]
+StatusesDep = Annotated[StatusCache, Depends(get_statuses)]
+ScopedKey = Annotated[str | None, Depends(get_scoped_key)]

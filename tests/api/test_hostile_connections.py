@@ -15,7 +15,7 @@ from tests.api import raw
 from tests.api.serving import served
 from tests.factories import make_session
 
-LIMITS = {"most": 20, "header_seconds": 1.0, "body_seconds": 1.0, "write_seconds": 1.0}
+LIMITS = {"max_connections": 20, "header_seconds": 1.0, "body_seconds": 1.0, "write_seconds": 1.0}
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ def status_of(answer: bytes) -> int:
 def test_silent_connections_make_room_for_those_who_ask(api: httpx.Client, limits: ConnectionLimits) -> None:
     limits.header_seconds = 600
     with ExitStack() as stack:
-        silent = [stack.enter_context(raw.connect(api)) for _ in range(3 * limits.most)]
+        silent = [stack.enter_context(raw.connect(api)) for _ in range(3 * limits.max_connections)]
         for _ in range(30):
             assert api.get("/healthz").status_code == 200
             with httpx.Client(base_url=api.base_url) as another:
                 assert another.get("/api/sessions/ad").status_code == 200
-        assert len(limits.open) <= limits.most
+        assert len(limits.open) <= limits.max_connections
         assert raw.answers(silent[0]) == b"", "the oldest silent one is closed without a word"
 
 
@@ -50,10 +50,13 @@ def test_busy_connections_are_kept_and_one_too_many_is_refused(api: httpx.Client
     limits.header_seconds = limits.body_seconds = 600
     half = raw.request("POST", "/api/sessions", b"{", "Content-Length: 99", "Content-Type: application/json")
     with ExitStack() as stack:
-        busy = [stack.enter_context(raw.connect(api)) for _ in range(limits.most)]
+        busy = [stack.enter_context(raw.connect(api)) for _ in range(limits.max_connections)]
         for each in busy:
             each.sendall(half)
-        raw.until(lambda: sum(not each.is_idle for each in list(limits.open)) >= limits.most - 1, "not all are busy")
+        raw.until(
+            lambda: sum(not each.is_idle for each in list(limits.open)) >= limits.max_connections - 1,
+            "not all are busy",
+        )
         refused = raw.ask(api, raw.request("GET", "/healthz"))
         assert refused == b"" or status_of(refused) == 503
         for each in busy[1:]:

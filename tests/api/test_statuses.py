@@ -15,7 +15,7 @@ from adreel.records import Records
 from adreel.service import Service
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.web.statuses import Statuses
+from adreel.web.status_cache import StatusCache
 from tests.api.serving import served
 from tests.factories import make_session
 
@@ -50,27 +50,27 @@ def storage() -> CountingStorage:
 
 
 @pytest.fixture
-def statuses(storage: CountingStorage) -> Statuses:
+def statuses(storage: CountingStorage) -> StatusCache:
     records = Records(storage)
     records.save_session(make_session())
     start_job(records, Settings(), "job-1", "ad")
     storage.reads.clear()
-    return Statuses(Service(records, Settings(), cast(Runs, CountingRuns())))
+    return StatusCache(Service(records, Settings(), cast(Runs, CountingRuns())))
 
 
-async def test_a_status_reads_the_job_and_its_four_takes(statuses: Statuses, storage: CountingStorage) -> None:
+async def test_a_status_reads_the_job_and_its_four_takes(statuses: StatusCache, storage: CountingStorage) -> None:
     await statuses.read("job-1")
     assert storage.reads.total() == 5
     assert cast(CountingRuns, statuses._service.runs).questions == 0
 
 
-async def test_all_who_ask_at_once_share_one_reading(statuses: Statuses, storage: CountingStorage) -> None:
+async def test_all_who_ask_at_once_share_one_reading(statuses: StatusCache, storage: CountingStorage) -> None:
     found = await asyncio.gather(*(statuses.read("job-1") for _ in range(100)))
     assert all(status == found[0] for status in found)
     assert storage.reads.total() == 5
 
 
-async def test_all_who_follow_a_job_share_what_is_fresh(statuses: Statuses, storage: CountingStorage) -> None:
+async def test_all_who_follow_a_job_share_what_is_fresh(statuses: StatusCache, storage: CountingStorage) -> None:
     for _ in range(10):
         await statuses.recent("job-1", 60)
     assert storage.reads.total() == 5
@@ -78,7 +78,7 @@ async def test_all_who_follow_a_job_share_what_is_fresh(statuses: Statuses, stor
     assert storage.reads.total() == 10
 
 
-async def test_who_leaves_takes_no_reading_away_from_others(statuses: Statuses) -> None:
+async def test_who_leaves_takes_no_reading_away_from_others(statuses: StatusCache) -> None:
     leaving = asyncio.create_task(statuses.read("job-1"))
     staying = asyncio.create_task(statuses.read("job-1"))
     await asyncio.sleep(0)
@@ -86,7 +86,7 @@ async def test_who_leaves_takes_no_reading_away_from_others(statuses: Statuses) 
     assert (await staying).job_id == "job-1"
 
 
-async def test_a_job_that_nobody_knows_is_asked_for_anew_each_time(statuses: Statuses) -> None:
+async def test_a_job_that_nobody_knows_is_asked_for_anew_each_time(statuses: StatusCache) -> None:
     for _ in range(2):
         with pytest.raises(NotFound):
             await statuses.recent("job-2", 60)
@@ -95,7 +95,7 @@ async def test_a_job_that_nobody_knows_is_asked_for_anew_each_time(statuses: Sta
 
 @pytest.mark.parametrize("given", [{"session_id": "ad", "session": {}}, {"session_id": "", "session": {"a": 1}}])
 async def test_a_run_that_a_form_has_started_is_known_before_it_begins(
-    statuses: Statuses, given: dict[str, Any]
+    statuses: StatusCache, given: dict[str, Any]
 ) -> None:
     run = Run("job-3", {**given, "scenarios": ["hook"]}, {}, "Scheduled", "", is_final=False)
     cast(CountingRuns, statuses._service.runs).run = run
@@ -103,7 +103,7 @@ async def test_a_run_that_a_form_has_started_is_known_before_it_begins(
     assert [(scene.scenario, scene.status) for scene in status.scenes] == [("hook", "generating")]
 
 
-def test_a_server_that_goes_ends_its_event_streams(statuses: Statuses) -> None:
+def test_a_server_that_goes_ends_its_event_streams(statuses: StatusCache) -> None:
     with httpx.Client(timeout=30) as watcher, ExitStack() as server:
         address = server.enter_context(served()).base_url
         with watcher.stream("GET", address.join("/api/videos/events/job-1")) as stream:

@@ -17,7 +17,7 @@ from adreel.records.suggestions import Effect, SuggestedAction, suggest_action
 from adreel.records.views import combine, current_take, scene_status, session_view
 from adreel.service import Service
 from adreel.web.problems import problem_of
-from adreel.web.statuses import Statuses
+from adreel.web.status_cache import StatusCache
 
 MAX_JOBS = 8
 
@@ -130,7 +130,7 @@ class Board:
         return hashlib.sha256(" ".join((*parts, dead)).encode()).hexdigest()[:32]
 
 
-async def read_board(service: Service, statuses: Statuses, session_id: str, jobs: Iterable[str]) -> Board:
+async def read_board(service: Service, statuses: StatusCache, session_id: str, jobs: Iterable[str]) -> Board:
     """Return a session's board; `jobs` were started for it and may not have a record yet."""
     followed = FollowedJobs()
     for job_id in list(dict.fromkeys(jobs))[-MAX_JOBS:]:

@@ -17,7 +17,7 @@ from adreel.models.api import SceneCreate, ScenePatch, SessionCreate
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session
 from adreel.records.inputs import display_name
-from adreel.web.form_fields import read_form
+from adreel.web.bodies import read_form
 from adreel.web.pages.rendering import NAMES
 from adreel.web.problems import HTTPProblem, problem_of
 

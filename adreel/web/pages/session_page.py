@@ -12,8 +12,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.service import Service
-from adreel.web.dependencies import ServiceDep, StatusesDep
-from adreel.web.idempotency import scoped_key
+from adreel.web.dependencies import ServiceDep, StatusesDep, scoped_key
 from adreel.web.pages.boards import read_board
 from adreel.web.pages.forms import (
     DESCRIPTION,
@@ -33,7 +32,7 @@ from adreel.web.pages.rendering import PageRoute, page
 from adreel.web.problems import HTTPProblem
 from adreel.web.routes.sessions import SessionId
 from adreel.web.routes.videos import JobId
-from adreel.web.statuses import Statuses
+from adreel.web.status_cache import StatusCache
 
 NOTICES = {
     "saved": "Saved. The next take will use this description.",
@@ -53,7 +52,7 @@ class PageContext:
     request: Request
     session_id: str
     service: Service
-    statuses: Statuses
+    statuses: StatusCache
     job_ids: list[str]
 
     def key(self, fields: dict[str, str]) -> str | None:

@@ -8,8 +8,7 @@ from starlette.responses import RedirectResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
-from adreel.web.dependencies import ServiceDep
-from adreel.web.idempotency import scoped_key
+from adreel.web.dependencies import ServiceDep, scoped_key
 from adreel.web.pages.forms import (
     DESCRIPTION,
     DETAILS,

@@ -8,8 +8,7 @@ from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, Session
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
-from adreel.web.dependencies import ServiceDep
-from adreel.web.idempotency import ScopedKey
+from adreel.web.dependencies import ScopedKey, ServiceDep
 from adreel.web.openapi import answers
 
 SessionId = Annotated[str, Path(pattern=ID_PATTERN, examples=["abc-123"])]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from adreel.web.form_fields import read_form
+from adreel.web.bodies import read_form
 from adreel.web.keys import COOKIE, COOKIE_SECONDS, Keys
 from adreel.web.middleware.auth import SIGN_IN
 from adreel.web.problems import HTTPProblem

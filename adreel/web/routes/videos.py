@@ -16,10 +16,9 @@ from adreel.models.api import (
     VideoStatusResponse,
 )
 from adreel.models.sessions import ID_PATTERN
-from adreel.web.dependencies import ServiceDep, StatusesDep
-from adreel.web.idempotency import ScopedKey
+from adreel.web.dependencies import ScopedKey, ServiceDep, StatusesDep
 from adreel.web.openapi import COSTS, answers
-from adreel.web.statuses import Statuses
+from adreel.web.status_cache import StatusCache
 
 POLL_SECONDS = 0.5
 JobId = Annotated[str, Path(pattern=ID_PATTERN, examples=["3097ff71-41eb-4f32-87bb-83b77b4d2311"])]
@@ -99,7 +98,9 @@ async def cancel(job_id: JobId, service: ServiceDep) -> VideoGenerationResponse:
     return VideoGenerationResponse(success=True, message=f"Job {job_id} is being cancelled{others}", job_id=job_id)
 
 
-async def _wait_for_scene(job_id: str, seconds: float, statuses: Statuses, request: Request) -> VideoSceneStatus | None:
+async def _wait_for_scene(
+    job_id: str, seconds: float, statuses: StatusCache, request: Request
+) -> VideoSceneStatus | None:
     """Return the only scene of a job once it has ended; None at the timeout, or if the client or the server leaves."""
     stopping: asyncio.Event = request.app.state.stopping
     with suppress(TimeoutError):

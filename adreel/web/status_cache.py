@@ -16,7 +16,7 @@ class _CachedStatus:
     status: VideoStatusResponse
 
 
-class Statuses:
+class StatusCache:
     """Reads statuses; concurrent requests for the same job share one reading."""
 
     def __init__(self, service: Service) -> None:
