@@ -5,8 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, cast, get_args, get_type_hints, overload
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -58,8 +57,8 @@ class Operation(Generic[Parameters, Result]):
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call of an operation: the values of its path, and what it sends."""
+class Call(Generic[Result]):
+    """One call of an operation that returns a Result: the values of its path, and what it sends."""
 
     path: dict[str, str] = field(default_factory=dict)
     json: dict[str, Any] | None = None
@@ -69,12 +68,14 @@ class Call:
 
 
 def operation(
-    route: str, answer: type[Result], *, max_tries: int = MAX_TRIES
-) -> Callable[[Callable[Concatenate[Any, Parameters], Call]], Operation[Parameters, Result]]:
+    route: str, *, max_tries: int = MAX_TRIES
+) -> Callable[[Callable[Concatenate[Any, Parameters], Call[Result]]], Operation[Parameters, Result]]:
     """Make an operation of a function that describes its calls. `route` is its method and path."""
     method, template = route.split()
 
-    def decorate(describe: Callable[Concatenate[Any, Parameters], Call]) -> Operation[Parameters, Result]:
+    def decorate(describe: Callable[Concatenate[Any, Parameters], Call[Result]]) -> Operation[Parameters, Result]:
+        [answer] = get_args(get_type_hints(describe)["return"])
+
         @wraps(describe)
         def steps(client: Any, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Steps[Result]:
             call = describe(client, *args, **kwargs)
@@ -82,9 +83,9 @@ def operation(
             request = Request(method, path, call.json, call.params, call.headers, call.timeout)
             response = yield from send(request, max_tries)
             if not issubclass(answer, BaseModel):
-                return cast(Result, None if answer is NoneType else response.text)
+                return cast(Result, response.text if answer is str else None)
             try:
-                return answer.model_validate_json(response.content)
+                return cast(Result, answer.model_validate_json(response.content))
             except ValidationError as error:
                 raise ApiError(f"{path}: not an answer of adreel: {error}", response.status_code) from None
 
@@ -104,16 +105,16 @@ def _scene(session_id: str, scenario: AnyScenario) -> dict[str, str]:
 class Operations:
     """The operations. Errors are ApiErrors."""
 
-    @operation("POST /api/videos/generate-scenes", VideoGenerationResponse)
+    @operation("POST /api/videos/generate-scenes")
     def generate(
         self, session_id: str, scenarios: list[Scenario] | None = None, *, idempotency_key: str | None = None
-    ) -> Call:
+    ) -> Call[VideoGenerationResponse]:
         """Start a job for a stored session: all four scenes, or some."""
         chosen = {"scenarios": [str(scenario) for scenario in scenarios]} if scenarios else {}
         return Call(json={"session_id": session_id, **chosen}, headers=_key(idempotency_key))
 
-    @operation("GET /api/videos/status/{job_id}", VideoStatusResponse)
-    def status(self, job_id: str) -> Call:
+    @operation("GET /api/videos/status/{job_id}")
+    def status(self, job_id: str) -> Call[VideoStatusResponse]:
         """Return the states and the progress of a job."""
         return Call({"job_id": job_id})
 
@@ -130,7 +131,7 @@ class Operations:
                 raise TimeoutError(f"job {job_id} is still generating")
             yield min(every, left)
 
-    @operation("POST /api/videos/regenerate-scene", VideoRegenerateResponse)
+    @operation("POST /api/videos/regenerate-scene")
     def regenerate(
         self,
         /,
@@ -141,7 +142,7 @@ class Operations:
         wait_seconds: float = 600,
         idempotency_key: str | None = None,
         **changes: Any,
-    ) -> Call:
+    ) -> Call[VideoRegenerateResponse]:
         """Buy a new take of one scene. `changes` are fields of its description, `wait` returns once it has ended."""
         return Call(
             json={**_scene(session_id, scenario), **changes},
@@ -150,59 +151,61 @@ class Operations:
             timeout=wait_seconds + 30 if wait else None,
         )
 
-    @operation("POST /api/videos/resume/{job_id}", VideoGenerationResponse)
-    def resume(self, job_id: str, *, idempotency_key: str | None = None) -> Call:
+    @operation("POST /api/videos/resume/{job_id}")
+    def resume(self, job_id: str, *, idempotency_key: str | None = None) -> Call[VideoGenerationResponse]:
         """Resume a job. The `job_id` of the answer is that of the resume, with the same scenes."""
         return Call({"job_id": job_id}, headers=_key(idempotency_key))
 
-    @operation("POST /api/videos/cancel/{job_id}", VideoGenerationResponse)
-    def cancel(self, job_id: str) -> Call:
+    @operation("POST /api/videos/cancel/{job_id}")
+    def cancel(self, job_id: str) -> Call[VideoGenerationResponse]:
         """Cancel a job: nothing more is bought. A resume fetches the accepted clips."""
         return Call({"job_id": job_id})
 
-    @operation("POST /api/sessions", SessionDetails)
-    def create_session(self, session: Session | dict[str, Any], *, idempotency_key: str | None = None) -> Call:
+    @operation("POST /api/sessions")
+    def create_session(
+        self, session: Session | dict[str, Any], *, idempotency_key: str | None = None
+    ) -> Call[SessionDetails]:
         """Store a new session. Nothing is bought."""
         body = session.model_dump(mode="json", exclude_unset=True) if isinstance(session, Session) else session
         return Call(json=body, headers=_key(idempotency_key))
 
-    @operation("GET /api/sessions", SessionPage)
-    def sessions(self, *, limit: int = 20, after: str | None = None) -> Call:
+    @operation("GET /api/sessions")
+    def sessions(self, *, limit: int = 20, after: str | None = None) -> Call[SessionPage]:
         """Return a page of the sessions by their ids; its `next` is the `after` of the next page."""
         return Call(params={"limit": limit} | ({"after": after} if after else {}))
 
-    @operation("GET /api/sessions/{session_id}", SessionDetails)
-    def session(self, session_id: str) -> Call:
+    @operation("GET /api/sessions/{session_id}")
+    def session(self, session_id: str) -> Call[SessionDetails]:
         """Return a session with its current clips, states and cost."""
         return Call({"session_id": session_id})
 
-    @operation("PATCH /api/sessions/{session_id}/scenes/{scenario}", SessionDetails)
-    def change_scene(self, /, session_id: str, scenario: AnyScenario, **changes: Any) -> Call:
+    @operation("PATCH /api/sessions/{session_id}/scenes/{scenario}")
+    def change_scene(self, /, session_id: str, scenario: AnyScenario, **changes: Any) -> Call[SessionDetails]:
         """Change the description of a scene for later jobs. None removes an optional field."""
         return Call(_scene(session_id, scenario), json=changes)
 
-    @operation("GET /api/sessions/{session_id}/scenes/{scenario}/takes", TakeList)
-    def takes(self, session_id: str, scenario: AnyScenario) -> Call:
+    @operation("GET /api/sessions/{session_id}/scenes/{scenario}/takes")
+    def takes(self, session_id: str, scenario: AnyScenario) -> Call[TakeList]:
         """Return the takes of a scene from old to new."""
         return Call(_scene(session_id, scenario))
 
-    @operation("PUT /api/sessions/{session_id}/scenes/{scenario}/current", TakeView)
-    def choose_take(self, session_id: str, scenario: AnyScenario, take: str) -> Call:
+    @operation("PUT /api/sessions/{session_id}/scenes/{scenario}/current")
+    def choose_take(self, session_id: str, scenario: AnyScenario, take: str) -> Call[TakeView]:
         """Make a stored take the current one of its scene."""
         return Call(_scene(session_id, scenario), json={"take": take})
 
-    @operation("GET /healthz", NoneType, max_tries=1)
-    def check_health(self) -> Call:
+    @operation("GET /healthz", max_tries=1)
+    def check_health(self) -> Call[None]:
         """Return if the server can serve, else raise ApiError."""
         return Call()
 
-    @operation("GET /readyz", NoneType, max_tries=1)
-    def check_readiness(self) -> Call:
+    @operation("GET /readyz", max_tries=1)
+    def check_readiness(self) -> Call[None]:
         """Return if the storage and Prefect answer, else raise ApiError with the reason."""
         return Call()
 
-    @operation("GET /metrics", str, max_tries=1)
-    def metrics(self) -> Call:
+    @operation("GET /metrics", max_tries=1)
+    def metrics(self) -> Call[str]:
         """Return the metrics as text for Prometheus."""
         return Call()
 
