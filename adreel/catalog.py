@@ -1,6 +1,6 @@
 """Lengths and sizes of known video models, so a wrong one is reported before anything is sent.
 
-Models that are not listed go through: Runware knows them better. Source: Runware's registry, October 2026.
+Requests for other models are not checked. Source: Runware's registry, October 2026.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ LANDSCAPE_720, PORTRAIT_720, SQUARE_720 = "1280x720", "720x1280", "720x720"
 
 @dataclass(frozen=True)
 class VideoModel:
-    """A model's name and what it accepts; an empty `sizes` means that any goes."""
+    """Name of a model, and the lengths and sizes that it accepts; an empty `sizes` accepts any."""
 
     name: str
     seconds: tuple[int, ...]
     sizes: tuple[str, ...] = ()
     old_frames: bool = False
-    """Takes a first frame as `frameImages: [{inputImage}]`; newer models as `inputs.frameImages: [{image, frame}]`."""
+    """Whether the first frame is sent as `frameImages: [{inputImage}]`, not `inputs.frameImages: [{image, frame}]`."""
 
 
 MODELS = {
@@ -32,7 +32,7 @@ MODELS = {
 
 
 def check_offer(model: str, duration: float, size: str, scene: str) -> None:
-    """Raise InputError if a known model does not offer that duration or size; names what it does offer."""
+    """Raise InputError if a known model does not offer a duration or size; names those that it offers."""
     known = MODELS.get(model)
     if known is None:
         return
@@ -48,5 +48,5 @@ def check_offer(model: str, duration: float, size: str, scene: str) -> None:
 
 
 def takes_old_frames(model: str) -> bool:
-    """Whether a model wants its first frame in the older form of the request."""
+    """Whether a model takes its first frame in the older form of the request."""
     return model in MODELS and MODELS[model].old_frames

@@ -1,10 +1,9 @@
-"""A job from its first record to its last: what it will buy, one scene at a time, and how it ended."""
+"""Jobs: start or resume one, buy its scenes, and record its end."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
-from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -49,9 +48,9 @@ def start_job(
     changes: SceneChanges | None = None,
     runner: Runner | None = None,
 ) -> Job:
-    """Record a job, its planned takes and its runner; a job that was recorded before is resumed as it was planned.
+    """Record a job, its planned takes and its runner; a recorded job resumes as planned.
 
-    `changes` apply to the session's description of each scene. InputError before anything is written.
+    `changes` apply to the session's description of each scene. Raises InputError before anything is written.
     """
     found = records.job(job_id)
     if found is None:
@@ -76,7 +75,7 @@ def start_job(
             return new
         if latest.ended_at is None:
             return None if latest.runner == runner else latest.model_copy(update={"runner": runner})
-        # Somebody started an ended job again: what failed may be bought anew, within the limit for each round.
+        # An ended job is started again: failed scenes may be bought anew, with the attempts of another round.
         again = {"rounds": latest.rounds + 1, "changes": new.changes}
         return latest.model_copy(update={**again, "ended_at": None, "cancelled_at": None, "runner": runner})
 
@@ -88,45 +87,38 @@ def start_job(
 def open_scenes(
     records: Records, settings: Settings, target: str, broken: list[AdreelError] | None = None
 ) -> list[tuple[Job, list[Scenario]]]:
-    """Return the jobs that left scenes open, with these: of one session, one job, or of `all`; writes nothing.
+    """Return the jobs with open scenes, and these scenes; `target` is a job, a session or `all`.
 
-    Stored scenes, and failed scenes that may not be bought again, are left out. Errors that keep a job from being
-    resumed, such as a BadRecord, are added to `broken`, and the job is skipped. Without a list, they raise.
+    Stored scenes, and failed scenes that may not be bought again, are left out. A job that can't be resumed, for
+    instance because of a BadRecord, is skipped and its error is added to `broken`. Without a list, the error raises.
     """
+    jobs = []
+    if target != ALL and (named := records.job(target)):
+        jobs.append(named)
+    else:
+        for job_id in records.job_ids():
+            with collect_errors(broken):
+                job = records.job(job_id)
+                if job and target in {ALL, job.session_id}:
+                    jobs.append(job)
+        # An unreadable job may be of this session too, and is in `broken`.
+        if not jobs and target != ALL and not broken:
+            raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.place}")
     found = []
-    for job in _jobs_of(records, target, broken):
+    for job in sorted(jobs, key=lambda job: (job.created_at, job.job_id)):
         with collect_errors(broken):
-            scenes = _open_in(records, settings, job)
+            takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
+            if None in takes.values():
+                _missing_takes(records, settings, job)  # Raises if resume_job could not plan them.
+            allowed = settings.attempts * job.rounds
+            scenes = [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
             if scenes:
                 found.append((job, scenes))
     return found
 
 
-def _open_in(records: Records, settings: Settings, job: Job) -> list[Scenario]:
-    takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
-    if None in takes.values():
-        _missing_takes(records, settings, job)  # Raises if resume_job could not plan them.
-    allowed = settings.attempts * job.rounds
-    return [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
-
-
-def _jobs_of(records: Records, target: str, broken: list[AdreelError] | None) -> list[Job]:
-    if target != ALL and (job := records.job(target)):
-        return [job]
-    jobs = []
-    for job_id in records.job_ids():
-        with collect_errors(broken):
-            job = records.job(job_id)
-            if job and target in {ALL, job.session_id}:
-                jobs.append(job)
-    # One that can't be read may be of this session too: it has been named.
-    if not jobs and target != ALL and not broken:
-        raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.place}")
-    return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
-
-
 def resume_job(records: Records, settings: Settings, job: Job, runner: Runner | None = None) -> Job:
-    """Record that somebody works on a job again, in the same round: nothing more may be spent than before."""
+    """Reopen a job in the same round, so no more may be spent than before."""
     named, planned = _with_inputs(records, job, _missing_takes(records, settings, job))
 
     def reopen(latest: Job | None) -> Job | None:
@@ -143,9 +135,9 @@ def resume_job(records: Records, settings: Settings, job: Job, runner: Runner | 
 
 
 def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
-    """Remove the runner from a job's record, unless another run has started the job meanwhile.
+    """Record the end of a job, unless another run has started it meanwhile.
 
-    A run that still works on a `cancelled` job sends nothing more for it, and leaves it soon.
+    A run that still works on a `cancelled` job sends no more tasks for it, and ends soon.
     """
 
     def end(latest: Job | None) -> Job | None:
@@ -158,7 +150,7 @@ def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
 
 
 def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
-    """End the jobs that a run works on, or has left without an end: a job, those of a session, or of `all`."""
+    """End the open jobs of a run; `target` is a job, a session or `all`."""
     with ThreadPoolExecutor(READERS) as threads:
         jobs = [records.job(target)] if target == run_id else threads.map(records.job, records.job_ids())
         for job in list(jobs):
@@ -177,7 +169,7 @@ async def produce_scene(
 ) -> Take:
     """Buy and store one scene of a started job; a stored take is returned at once.
 
-    `slot` is held while Runware works on it, `report` hears of each step.
+    `slot` is held while Runware renders, `report` is called after each step.
     """
     take = await asyncio.to_thread(records.take, job.session_id, scenario, job.job_id)
     if take is None:
@@ -206,7 +198,7 @@ async def _while_wanted(records: Records, job: Job) -> AsyncIterator[None]:
     """Cancel the block when a person ends its job, and raise JobCancelled."""
     working = asyncio.current_task()
     assert working is not None  # noqa: S101 - a coroutine on a loop is in a task
-    watching = asyncio.create_task(_cancelled(records, job), name="adreel-watch-job")
+    watching = asyncio.create_task(_wait_for_cancel(records, job), name="adreel-watch-job")
     is_inside = True
     watching.add_done_callback(lambda done: working.cancel() if is_inside and not done.cancelled() else None)
     try:
@@ -221,7 +213,7 @@ async def _while_wanted(records: Records, job: Job) -> AsyncIterator[None]:
         watching.cancel()
 
 
-async def _cancelled(records: Records, job: Job) -> JobCancelled:
+async def _wait_for_cancel(records: Records, job: Job) -> JobCancelled:
     """Wait until a person ends the job, and return the reason."""
     global _watched  # noqa: PLW0603 - the count is per process, as the storage is shared
     _watched += 1
@@ -245,11 +237,11 @@ def _check_wanted(records: Records, job: Job) -> None:
 
 
 def give_up(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:
-    """Record why a job ends without this scene; an open take stays open and can be resumed."""
+    """Record why a job ends without this scene; an open take can still be resumed."""
     found = records.take(job.session_id, scenario, job.job_id)
     if found is not None and not found.is_stored:
         take = found.model_copy(update={"problem": Problem.of(error), "updated_at": utc_now()})
-        # A record that has moved on belongs to another runner of the scene.
+        # A changed record belongs to another runner of the scene.
         records.update_take(take, lambda latest: latest != found)
 
 
@@ -267,11 +259,22 @@ def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]
                 f"scene {scene.scenario}: the image {display_name(frame)!r} is not in the folder of session"
                 f" {job.session_id!r}: name its file or https URL again"
             )
-    return [_new_take(job, session, scene, settings, now) for scene in scenes]
+    return [
+        Take(
+            session_id=job.session_id,
+            scenario=scene.scenario,
+            job_id=job.job_id,
+            created_at=now,
+            updated_at=now,
+            scene=scene,
+            request=clip_request(session, scene, settings),
+        )
+        for scene in scenes
+    ]
 
 
 def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, list[Take]]:
-    """Copy the local images of planned takes into the session's folder, and name the copies in all its records.
+    """Copy the local images of planned takes into the session's folder, and refer to the copies in all records.
 
     They are copied before the job is recorded, so a resume on any machine finds them in the storage.
     """
@@ -305,20 +308,7 @@ def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, 
 
 def _save_planned(records: Records, job: Job, planned: list[Take]) -> None:
     for take in planned:
-        # The job has lost a scene that was pruned meanwhile.
+        # A scene that was pruned meanwhile is no longer in the job.
         if take.scenario in job.scenarios:
             take.number = records.next_take_number(take.session_id, take.scenario)
             records.save_take(take)
-
-
-def _new_take(job: Job, session: Session, scene: SceneDescription, settings: Settings, now: datetime) -> Take:
-    request: ClipRequest = clip_request(session, scene, settings)
-    return Take(
-        session_id=job.session_id,
-        scenario=scene.scenario,
-        job_id=job.job_id,
-        created_at=now,
-        updated_at=now,
-        scene=scene,
-        request=request,
-    )

@@ -1,4 +1,4 @@
-"""From a scene's description to what is bought: the prompt, the model, the size."""
+"""Request of a scene: its prompt, model and size."""
 
 from adreel.catalog import check_offer
 from adreel.errors import InputError
@@ -19,7 +19,7 @@ _PARTS = (
 
 
 def compose_prompt(session: Session, scene: SceneDescription) -> str:
-    """Return a scene as one prompt: what one sees first, the brand last."""
+    """Return the prompt of a scene: the visual description first, the brand last."""
     kind = f", {session.category}" if session.category else ""
     part = scene.scenario.upper() if scene.scenario == Scenario.CTA else scene.scenario.capitalize()
     lines = [f"{part} scene of a video ad for {session.product_name}{kind}."]
@@ -33,7 +33,7 @@ def compose_prompt(session: Session, scene: SceneDescription) -> str:
 
 
 def clip_request(session: Session, scene: SceneDescription, settings: Settings) -> ClipRequest:
-    """Resolve a scene into the request that will be sent, or raise InputError that names what is wrong."""
+    """Resolve a scene into the request to send; InputError names the wrong field."""
     model, size = scene.model or settings.model, scene.size or settings.size
     check_offer(model, scene.duration, size, scene.scenario)
     width, height = (int(part) for part in size.split("x"))

@@ -1,4 +1,4 @@
-"""The Runware client: the SDK connects, authenticates and submits; the polling is ours, on the SDK's socket."""
+"""Runware client: the SDK connects, authenticates and submits; polls and look-ups use its socket directly."""
 
 from adreel.runware.client import RunwareClient, Timing
 from adreel.runware.replies import InProgress, Rendered

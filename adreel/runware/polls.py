@@ -1,4 +1,4 @@
-"""The tasks of each poll: all tasks, or fewer while one answer is known to be too large."""
+"""Tasks of each poll: all, or fewer while an answer is too large."""
 
 from collections.abc import Collection
 from itertools import islice
@@ -6,7 +6,7 @@ from uuid import UUID
 
 MOST = 20_000
 LEAST = 100
-"""Minimum batch after one oversized answer, which must not slow down thousands of later tasks."""
+"""Minimum batch size, so one oversized answer does not slow down thousands of later tasks."""
 
 
 class Polls:

@@ -28,7 +28,11 @@ KEPT_BYTES = 32 * 1024 * 1024
 def main() -> None:
     """Answer each request with one line of JSON until stdin ends."""
     av.logging.set_level(None)
-    _keep_memory()
+    # glibc returns blocks of this size to the system. Getting them back took a quarter of the processor time.
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
+        library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
     for limit, most in (
         (resource.RLIMIT_AS, MAX_MEMORY),
         (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
@@ -38,36 +42,21 @@ def main() -> None:
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (least, least))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    _say(READY)
+    _write(READY)
     for line in sys.stdin:
         clip, poster = json.loads(line)
-        _limit_cpu()
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_seconds = int(used.ru_utime + used.ru_stime) + MAX_CPU_SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, resource.RLIM_INFINITY))
         try:
             answer = asdict(look_into(Path(clip), Path(poster)))
         except OSError as error:
-            answer = {"trouble": f"{error.strerror or error}"}
-        _say(answer)
+            answer = {"error": f"{error.strerror or error}"}
+        _write(answer)
 
 
-def _say(answer: object) -> None:
+def _write(answer: object) -> None:
     print(json.dumps(answer), flush=True)  # noqa: T201 - the answer to the parent
-
-
-def _limit_cpu() -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime) + MAX_CPU_SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
-
-
-def _keep_memory() -> None:
-    """Reuse the memory of one clip for the next.
-
-    glibc returns blocks of this size to the system. Getting them back took a quarter of the processor time.
-    """
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
-        library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
 
 
 if __name__ == "__main__":

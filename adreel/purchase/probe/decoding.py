@@ -39,27 +39,41 @@ OF_THE_FILE = {errno.ENOENT, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EST
 """Errors of the machine that say nothing about the clip."""
 
 
-class NotDecodable(Exception):
-    """No picture could be decoded; the message says why."""
-
-
 def look_into(clip: Path, poster: Path | None = None) -> Findings:
-    """Measure a clip and write one picture as a JPEG, if wanted; OSError if the file can't be read."""
+    """Measure a clip and write one picture as a JPEG to `poster`; OSError if the file can't be read."""
     broken_off = break_off(clip)
     try:
         with av.open(str(clip), format=FORMAT, options=BY_ITS_HEADER) as container:
-            video = _main_video(container)
-            size = clip.stat().st_size
-            broken_off = broken_off or _missing_pictures(video, size)
-            _check_bounds(video)
+            streams = [stream for stream in container.streams.video if not stream.disposition & NO_CLIP]
+            streams = [stream for stream in streams or container.streams.video if stream.codec_context is not None]
+            if not streams:
+                reason = "it has no video in it" if not container.streams.video else "its coding is not known"
+                return Findings(reason=reason, broken_off=broken_off)
+            longest = max(map(_promised, streams))
+            video = next(stream for stream in streams if _promised(stream) >= longest * MAIN_SHARE)
+            size, index = clip.stat().st_size, video.index_entries
+            missing = index[-1].pos + index[-1].size - size if len(index) else 0
+            if missing > 0:
+                broken_off = broken_off or f"its index names {missing} bytes more than arrived"
+            width, height = video.width, video.height
+            if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+                reason = f"its header says {width}x{height} pixels, more than is decoded"
+                return Findings(reason=reason, broken_off=broken_off)
+            if video.frames > MAX_FRAMES:
+                reason = f"its header says {video.frames} pictures, more than is decoded"
+                return Findings(reason=reason, broken_off=broken_off)
             frame = _first_picture(container, video)
-            shape = _Shape(_pixel_aspect(video), round(frame.rotation / 90) % 4)
-            has_poster = poster is not None and _has_drawn(poster, container, video, frame, shape)
+            if frame is None:
+                return Findings(reason="no picture of it can be decoded", broken_off=broken_off)
+            aspect = video.sample_aspect_ratio or Fraction(1)
+            if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
+                aspect = Fraction(1)
+            shape = _Shape(aspect, round(frame.rotation / 90) % 4)
+            has_poster = poster is not None and _draw_poster(poster, container, video, frame, shape)
             duration = _duration(container, video, size)
-            measures = Measures(duration, *shape.shown(frame.width, frame.height), has_poster)
-            return Findings(measures, broken_off=broken_off)
-    except NotDecodable as error:
-        return Findings(reason=str(error), broken_off=broken_off)
+            return Findings(
+                Measures(duration, *shape.shown(frame.width, frame.height), has_poster), broken_off=broken_off
+            )
     except (FFmpegError, MemoryError, ValueError, ArithmeticError) as error:
         if isinstance(error, OSError) and error.errno in OF_THE_FILE:
             raise
@@ -92,24 +106,7 @@ class _Shape:
         return picture.rotate(90 * self.turns, expand=True) if self.turns else picture
 
 
-def _main_video(container: InputContainer) -> VideoStream:
-    streams = [stream for stream in container.streams.video if not stream.disposition & NO_CLIP]
-    streams = [stream for stream in streams or container.streams.video if stream.codec_context is not None]
-    if not streams:
-        raise NotDecodable("it has no video in it" if not container.streams.video else "its coding is not known")
-    longest = max(map(_promised, streams))
-    return next(stream for stream in streams if _promised(stream) >= longest * MAIN_SHARE)
-
-
-def _check_bounds(video: VideoStream) -> None:
-    width, height = video.width, video.height
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise NotDecodable(f"its header says {width}x{height} pixels, more than is decoded")
-    if video.frames > MAX_FRAMES:
-        raise NotDecodable(f"its header says {video.frames} pictures, more than is decoded")
-
-
-def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFrame:
+def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFrame | None:
     # Each decoded picture costs milliseconds. One is enough for most clips, and more threads cost more.
     video.thread_type = "NONE"
     # The size of the pictures may differ from the header.
@@ -119,7 +116,7 @@ def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFra
         video.codec_context.skip_frame = skipped
         if frame := next(_pictures(container, video), None):
             return frame
-    raise NotDecodable("no picture of it can be decoded")
+    return None
 
 
 def _pictures(container: InputContainer, video: VideoStream) -> Iterator[av.VideoFrame]:
@@ -130,7 +127,7 @@ def _pictures(container: InputContainer, video: VideoStream) -> Iterator[av.Vide
             yield from (frame for frame in video.decode(packet) if not frame.is_corrupt)
 
 
-def _has_drawn(
+def _draw_poster(
     poster: Path, container: InputContainer, video: VideoStream, first: av.VideoFrame, shape: _Shape
 ) -> bool:
     # A failed poster never fails the clip.
@@ -148,11 +145,6 @@ def _has_drawn(
     return True
 
 
-def _pixel_aspect(video: VideoStream) -> Fraction:
-    aspect = video.sample_aspect_ratio or Fraction(1)
-    return aspect if Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT else Fraction(1)
-
-
 def _duration(container: InputContainer, video: VideoStream, size: int) -> float:
     index = video.index_entries
     is_whole = len(index) == video.frames > 0 and index[-1].pos + index[-1].size <= size
@@ -167,12 +159,6 @@ def _duration(container: InputContainer, video: VideoStream, size: int) -> float
             if packet.pts is not None and packet.size:
                 end = max(end, packet.pts + (packet.duration or 0))
     return _seconds(video, end)
-
-
-def _missing_pictures(video: VideoStream, size: int) -> str:
-    index = video.index_entries
-    missing = index[-1].pos + index[-1].size - size if len(index) else 0
-    return f"its index names {missing} bytes more than arrived" if missing > 0 else ""
 
 
 def _promised(video: VideoStream) -> float:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,6 +20,7 @@ from adreel.purchase.probe.findings import Findings, Measures
 
 WALL_SECONDS = 120.0
 """Far above the child's own limit of processor time. Only a stalled machine reaches it."""
+MAX_DEATHS = 2
 READY = '"ready"'
 MAIN = "from adreel.purchase.probe.child import main; main()"
 # The environment of the child has no key and no settings: exploited code would find nothing.
@@ -56,47 +56,47 @@ class _Child:
         self._requests, self._answers = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         self._buffer = b""
         try:
-            self._wait_until_ready()
+            first = self._read_line()
+        except _Died as died:
+            self.end()
+            raise OSError(f"the probe process can't start: {died}") from None
         except BaseException:
             self.end()
             raise
+        if first != READY:
+            self.end()
+            raise OSError(f"the probe process says {first[:80]!r} at its start")
 
-    def ask(self, clip: Path, poster: Path) -> dict[str, Any]:
-        """Return the answer about a clip; _Died if the child ends without an answer."""
+    def ask(self, clip: Path, poster: Path) -> Findings:
+        """Probe a clip; _Died if the child ends without an answer, OSError if it can't read the file."""
         try:
             self._requests.write(json.dumps([str(clip.absolute()), str(poster.absolute())]).encode() + b"\n")
             self._requests.flush()
         except BrokenPipeError:
             raise _Died(self._process.wait()) from None
-        answer: dict[str, Any] = json.loads(self._line())
-        return answer
+        answer: dict[str, Any] = json.loads(self._read_line())
+        if "error" in answer:
+            raise OSError(answer["error"])
+        measures = answer["measures"]
+        return Findings(Measures(**measures) if measures else None, answer["reason"], answer["broken_off"])
 
     def end(self) -> None:
         """End the child and wait for it."""
         self._process.kill()
         self._process.wait()
-        self.let_go()
+        self._close_pipes()
 
-    def let_go(self) -> None:
-        """Close the pipes; the child ends at the end of its stdin."""
+    def abandon(self) -> None:
+        """Forget the child in a forked process; the parent keeps using it."""
+        self._close_pipes()
+        self._process.returncode = 0
+
+    def _close_pipes(self) -> None:
         for pipe in (self._requests, self._answers):
             with suppress(OSError):
                 pipe.close()
 
-    def abandon(self) -> None:
-        """Forget the child in a forked process; the parent keeps using it."""
-        self.let_go()
-        self._process.returncode = 0
-
-    def _wait_until_ready(self) -> None:
-        try:
-            first = self._line()
-        except _Died as died:
-            raise OSError(f"the probe process can't start: {died}") from None
-        if first != READY:
-            raise OSError(f"the probe process says {first[:80]!r} at its start")
-
-    def _line(self) -> str:
+    def _read_line(self) -> str:
         poll = select.poll()
         poll.register(self._answers, select.POLLIN)
         while b"\n" not in self._buffer:
@@ -120,22 +120,34 @@ class Prober:
     def look_into(self, clip: Path, poster: Path) -> Findings:
         """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now.
 
-        A clip that ends two children is not decodable. The first child may have died of another cause.
+        A clip that ends MAX_DEATHS children is not decodable. The first child may have died of another cause.
         """
         with self._lock:
+            deaths = 0
             try:
-                return self._ask_twice(clip, poster)
-            except (OSError, TimeoutError) as error:
-                self._drop()
+                while True:
+                    self._child = self._child or _Child()
+                    try:
+                        return self._child.ask(clip, poster)
+                    except _Died as died:
+                        self.close()
+                        poster.unlink(missing_ok=True)
+                        deaths += 1
+                        if died.by_limit or deaths == MAX_DEATHS:
+                            return Findings(reason=str(died))
+            except OSError as error:
+                self.close()
                 raise ClipUnavailable(f"the clip can't be looked into now: {error}") from error
             except BaseException:
-                self._drop()
+                self.close()
                 raise
 
     def close(self) -> None:
         """End the child."""
-        # A waiting thread may hold the lock. At the end of the process its answer is not needed.
-        self._drop()
+        # Without the lock: at the end of the process a waiting thread may hold it, and its answer is not needed.
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
 
     def forget(self) -> None:
         """Leave the child to the parent of this forked process."""
@@ -143,28 +155,6 @@ class Prober:
         if self._child is not None:
             self._child.abandon()
             self._child = None
-
-    def _ask_twice(self, clip: Path, poster: Path) -> Findings:
-        for is_last in (False, True):
-            self._child = self._child or _Child()
-            try:
-                answer = self._child.ask(clip, poster)
-            except _Died as died:
-                self._drop()
-                poster.unlink(missing_ok=True)
-                if died.by_limit or is_last:
-                    return Findings(reason=str(died))
-                continue
-            if "trouble" in answer:
-                raise OSError(answer["trouble"])
-            measures = answer["measures"]
-            return Findings(Measures(**measures) if measures else None, answer["reason"], answer["broken_off"])
-        raise AssertionError("unreachable")
-
-    def _drop(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.end()
 
 
 _prober = Prober()
@@ -176,9 +166,9 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDict
 
 async def probe(clip: Path, poster: Path) -> Findings:
     """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now."""
-    # The wait takes no thread of the default pool, which is for the storage.
+    # Waiting for the lock in a thread would occupy the default pool, which is for the storage.
     async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        return await asyncio.to_thread(partial(_prober.look_into, clip, poster))
+        return await asyncio.to_thread(_prober.look_into, clip, poster)
 
 
 def _root(package: str) -> str:
