@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
-from uuid import UUID
 
 from adreel.campaigns.variants import each_ad
 from adreel.environment.paths import local_path
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.api import State
 from adreel.models.documents import MAX_BYTES, read_document, read_lines
+from adreel.models.ids import derived_uuid
 from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
 from adreel.purchase.request import clip_request
 from adreel.records.views import JobView
@@ -46,7 +46,7 @@ def campaign_name(source: str, name: str = "") -> str:
 
 def campaign_job_id(campaign: str, session_id: str) -> str:
     """Return the job id of an ad of a campaign."""
-    return str(UUID(bytes=sha256(f"{campaign}/{session_id}".encode()).digest()[:16], version=4))
+    return str(derived_uuid(campaign, session_id))
 
 
 def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> Iterator[Session]:

@@ -5,7 +5,6 @@ accepted -> rendered -> stored, or ends as failed. A state is recorded before it
 the request is sent, so a resumed run always knows which UUID to look up.
 """
 
-import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, Self
@@ -15,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from adreel.errors import AdreelError, NoCredits, RenderFailed, UnknownFailure
 from adreel.models.api import ClipWarning, State
+from adreel.models.ids import derived_uuid
 from adreel.models.migrations import SCHEMA_VERSION
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
@@ -282,8 +282,7 @@ class Choices(Record):
 
 def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:
     """Return the taskUUID of an attempt (from 1). It is deterministic and has the format of a UUIDv4."""
-    digest = hashlib.sha256(f"{job_id}/{scenario.value}/{attempt}".encode()).digest()
-    return UUID(bytes=digest[:16], version=4)
+    return derived_uuid(job_id, scenario, attempt)
 
 
 def random_part(uuid: UUID) -> str:
