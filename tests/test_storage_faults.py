@@ -19,6 +19,7 @@ from adreel.errors import StorageError, StorageUnavailable
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState
 from adreel.purchase.jobs import open_scenes
+from adreel.purchase.probe.process import probe
 from adreel.records import Records
 from adreel.records.verification import verify
 from adreel.storage import Storage
@@ -241,7 +242,7 @@ async def test_a_clip_whose_poster_finds_the_disk_full_is_stored_without_one(
     # The probe process draws it: only a real device can refuse its bytes.
     full_disk = tmp_path / "poster.jpg"
     full_disk.symlink_to("/dev/full")
-    monkeypatch.setattr("adreel.purchase.download._poster_path", lambda _take, _path: full_disk)
+    monkeypatch.setattr("adreel.purchase.download.probe", lambda clip, _poster: probe(clip, full_disk))
     async with studio(render_seconds=0) as it:
         clip = (await it.produce()).clip
         assert clip is not None

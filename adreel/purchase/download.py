@@ -105,7 +105,7 @@ async def download_clip(folder: Path, take: Take, storage: Storage, rules: Downl
     Raises ClipUnavailable if the file is truncated, or a web page instead of a clip.
     """
     attempt, path = take.attempts[-1], folder / clip_name(take)
-    poster = _poster_path(take, path)
+    poster = path.with_name(clip_name(take, ".jpg"))
     if published := await asyncio.to_thread(_copy_published, storage, path):
         # Two runners may have received different bytes. The first published file is the clip.
         known = {take.clip.sha256, *attempt.published_sha256} if take.clip else {published.sha256}
@@ -240,10 +240,6 @@ def _name_conflict(storage: Storage, file: str) -> StorageError:
 def _file_type(path: Path) -> str:
     with path.open("rb") as stream:
         return file_type(stream.read(HEAD_BYTES))
-
-
-def _poster_path(take: Take, path: Path) -> Path:
-    return path.with_name(clip_name(take, ".jpg"))
 
 
 def _clip(take: Take, path: Path, downloaded: Downloaded, found: Findings, measures: Measures) -> Clip:

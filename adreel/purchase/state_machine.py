@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -52,34 +53,25 @@ CANCEL_SECONDS = 5.0
 _INCONCLUSIVE = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering, StorageError)
 
 
+@dataclass
 class Purchase:
     """The purchase of one take."""
 
-    def __init__(
-        self,
-        take: Take,
-        *,
-        records: Records,
-        client: RunwareClient,
-        rules: DownloadRules,
-        settings: Settings,
-        slot: AcquireSlot,
-        attempts_allowed: int,
-        report: ReportProgress = lambda _take, _text: None,
-        check_wanted: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`check_wanted` is called in a thread before a task is sent; its error prevents the sending."""
-        self.take = take
-        self._records = records
-        self._client = client
-        self._rules = rules
-        self._settings = settings
-        self._slot = slot
-        self._attempts_allowed = attempts_allowed
-        self._report = report
-        self._check_wanted = check_wanted
-        self._is_resumed = take.is_open
-        self._recorded_position = take.position
+    take: Take
+    _: KW_ONLY
+    records: Records
+    client: RunwareClient
+    rules: DownloadRules
+    settings: Settings
+    slot: AcquireSlot
+    attempts_allowed: int
+    report: ReportProgress
+    check_wanted: Callable[[], None]
+    """Called in a thread before a task is sent; its error prevents the sending."""
+
+    def __post_init__(self) -> None:
+        self._is_resumed = self.take.is_open
+        self._recorded_position = self.take.position
         self._image: str | None = None
         self._write_lock = threading.Lock()
         self._cancel_write: asyncio.Future[None] | None = None
@@ -113,7 +105,7 @@ class Purchase:
     async def _open_attempt(self) -> None:
         """Continue the recorded attempt, or plan the first or next one if the settings allow it."""
         take = self.take
-        if take.attempts and not take.can_continue(self._attempts_allowed):
+        if take.attempts and not take.can_continue(self.attempts_allowed):
             self._raise_failure()
         if not take.attempts or self._attempt.state == AttemptState.FAILED:
             take.plan_attempt(utc_now())
@@ -123,19 +115,19 @@ class Purchase:
         if take.problem:
             take.problem = None
             await asyncio.to_thread(self._write)
-        self._report(take, f"attempt {len(take.attempts)}: {self._attempt.state}")
+        self.report(take, f"attempt {len(take.attempts)}: {self._attempt.state}")
 
     async def _render(self) -> None:
         """Have Runware render the clip while holding a slot."""
-        self._client.connect_ahead()
-        async with self._slot(self._attempt.slot) as slot:
+        self.client.connect_ahead()
+        async with self.slot(self._attempt.slot) as slot:
             try:
                 crash_point("slot held")
                 if self._attempt.slot != slot:
                     # A task outlives the run that sent it, and so does its slot: the next run finds it in the record.
                     self._attempt.slot = slot
                     # The submit writes its own record next, unless it has to wait for a connection.
-                    if self._attempt.is_open or not self._client.is_connected:
+                    if self._attempt.is_open or not self.client.is_connected:
                         await asyncio.to_thread(self._write)
                 steps = {
                     AttemptState.PLANNED: self._prepare,
@@ -151,7 +143,7 @@ class Purchase:
 
     async def _prepare(self) -> None:
         # A bad key, an unreachable host or a missing image fails here, before the record says that a task was sent.
-        await asyncio.gather(self._client.connect(), asyncio.to_thread(self._check_wanted))
+        await asyncio.gather(self.client.connect(), asyncio.to_thread(self.check_wanted))
         async with self._recording_failure():
             self._image = await self._first_frame()
         await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
@@ -161,14 +153,14 @@ class Purchase:
             if self._is_resumed:
                 # Another runner of the same job may have recorded a refusal meanwhile.
                 take = self.take
-                latest = await asyncio.to_thread(self._records.take, take.session_id, take.scenario, take.job_id)
+                latest = await asyncio.to_thread(self.records.take, take.session_id, take.scenario, take.job_id)
                 if latest is not None and self._yields_to(latest):
                     self._adopt(latest)
                     return
             async with self._recording_failure():
                 image = self._image or await self._first_frame()
                 crash_point("before the submit")
-                await self._client.submit(self._attempt.uuid, self.take.request, image)
+                await self.client.submit(self._attempt.uuid, self.take.request, image)
                 crash_point("after the submit")
         self._is_resumed, self._image = False, None
         self._attempt.accepted_at = utc_now()
@@ -180,10 +172,10 @@ class Purchase:
         if frame is None:
             return None
         try:
-            return await asyncio.to_thread(first_frame_data, self._records.storage, self.take.session_id, frame)
+            return await asyncio.to_thread(first_frame_data, self.records.storage, self.take.session_id, frame)
         except InputError as error:
             # An earlier run may have sent the task. Only Runware's answer proves that nothing was bought.
-            if self._is_resumed and await self._client.look_up(self._attempt.uuid):
+            if self._is_resumed and await self.client.look_up(self._attempt.uuid):
                 raise ProviderUnreachable("Runware knows the task after all: trying again follows it") from None
             raise InputError(
                 f"{error}. Nothing was bought: name another image with `adreel regenerate {self.take.session_id}"
@@ -193,23 +185,23 @@ class Purchase:
     async def _look_up_resumed(self) -> InProgress | Rendered | None:
         # Runware's memory of used UUIDs is of unknown length, so a task that may have been sent is looked up first.
         try:
-            return await self._client.look_up(self._attempt.uuid) if self._is_resumed else None
+            return await self.client.look_up(self._attempt.uuid) if self._is_resumed else None
         except ProviderUnreachable:
             return None
 
     async def _follow(self) -> None:
-        found, limit = await self._look_up_resumed(), self._settings.deadline
+        found, limit = await self._look_up_resumed(), self.settings.deadline
         if not isinstance(found, Rendered):
             try:
                 async with asyncio.timeout(limit), self._recording_failure():
-                    found = await self._client.wait(
-                        self._attempt.uuid, lambda percent: self._report(self.take, f"rendering, {percent} %")
+                    found = await self.client.wait(
+                        self._attempt.uuid, lambda percent: self.report(self.take, f"rendering, {percent} %")
                     )
             except TimeoutError:
                 self._is_resumed = True
                 found = await self._look_up_resumed()
                 if not isinstance(found, Rendered):
-                    why = f" (the last poll failed: {self._client.last_error})" if self._client.last_error else ""
+                    why = f" (the last poll failed: {self.client.last_error})" if self.client.last_error else ""
                     raise StillRendering(
                         f"still rendering after {limit:g} s (ADREEL_DEADLINE) as task {self._attempt.uuid}{why};"
                         " nothing is lost: `adreel resume` picks it up"
@@ -243,7 +235,7 @@ class Purchase:
         message = problem.message if problem else "failed for an unknown reason"
         if self._attempt.aside:
             raise ClipKeptAside(message)
-        if self.take.can_continue(self._attempts_allowed):
+        if self.take.can_continue(self.attempts_allowed):
             raise RenderFailed(message)
         if problem and problem.retryable:
             message += f" ({len(self.take.attempts)} attempts were made, as many as ADREEL_ATTEMPTS allows)"
@@ -255,7 +247,7 @@ class Purchase:
             await self._deliver()
         except ClipUnavailable as error:
             try:
-                found = await self._client.look_up(self._attempt.uuid)
+                found = await self.client.look_up(self._attempt.uuid)
             except (ProviderUnreachable, AccountError):
                 found = None
             if isinstance(error, Interrupted):
@@ -269,10 +261,10 @@ class Purchase:
             await self._deliver()
 
     async def _deliver(self) -> None:
-        storage = self._records.storage
+        storage = self.records.storage
         async with download_limit():
             with storage.workspace() as folder:
-                found = await download_clip(folder, self.take, storage, self._rules)
+                found = await download_clip(folder, self.take, storage, self.rules)
                 if isinstance(found, AsideFile):
                     await self._keep_aside(found, folder)
                     return
@@ -301,7 +293,7 @@ class Purchase:
         await self._save("downloaded")
         if self._attempt.state != AttemptState.RENDERED:
             return  # Another runner has ended the attempt. A second file would belong to no record.
-        await asyncio.to_thread(publish_aside, aside, folder, self._records.storage)
+        await asyncio.to_thread(publish_aside, aside, folder, self.records.storage)
         message = f"paid, but no playable MP4: {aside.reason}; kept aside as {aside.file} for a person to look at"
         self._attempt.aside = aside
         self._attempt.problem = self.take.problem = Problem(code=ClipKeptAside.code, message=message)
@@ -313,7 +305,7 @@ class Purchase:
 
     async def _save(self, text: str) -> None:
         await asyncio.to_thread(self._write)
-        self._report(self.take, text)
+        self.report(self.take, text)
 
     def _write(self) -> None:
         # A cancelled run may write its last record while a thread is still writing an earlier one.
@@ -322,7 +314,7 @@ class Purchase:
             crash_point(f"before the record: {self.take.progress}")
             # A record that was removed meanwhile is not recreated for a task that was never sent.
             unsent = self._attempt.state in {AttemptState.PLANNED, AttemptState.SUBMITTED} and not self._is_resumed
-            latest = self._records.update_take(self.take, self._yields_to, must_exist=unsent)
+            latest = self.records.update_take(self.take, self._yields_to, must_exist=unsent)
             if latest is not self.take:
                 self._adopt(latest)
                 return

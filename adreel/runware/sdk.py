@@ -45,15 +45,11 @@ def bounded_sdk(key: str, url: str) -> Any:
 
 def _readable(message: str | bytes) -> dict[str, Any]:
     """Return the part of a reply that the SDK can read; ValueError or RecursionError for invalid JSON."""
-    reply = json.loads(message, parse_int=_number)
+    # Python refuses to read an integer of more than 4300 digits.
+    reply = json.loads(message, parse_int=lambda digits: int(digits) if len(digits) < 100 else float(digits))
     items = {name: reply.get(name) for name in ("data", "errors")} if isinstance(reply, dict) else {}
     return {
         name: [item for item in found if isinstance(item, dict) and isinstance(item.get("taskUUID", ""), str)]
         for name, found in items.items()
         if isinstance(found, list)
     }
-
-
-def _number(digits: str) -> int | float:
-    # Python refuses to read an integer of more than 4300 digits.
-    return int(digits) if len(digits) < 100 else float(digits)
