@@ -8,7 +8,7 @@ from adreel.errors import NotFound, StorageError
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Take
 from adreel.records import Records
-from adreel.records.export import Fetched, fetch
+from adreel.records.export import FetchedClip, fetch
 from tests.factories import make_session, make_take, store_take
 
 
@@ -19,7 +19,7 @@ def take(records: Records, tmp_path: Path) -> Take:
     return store_take(records, make_take(), tmp_path)
 
 
-def fetched(records: Records, folder: Path) -> Fetched:
+def fetched(records: Records, folder: Path) -> FetchedClip:
     [hook, *others] = fetch(records, "ad", folder)
     assert [scene.file for scene in others] == [None, None, None]
     return hook
@@ -28,7 +28,7 @@ def fetched(records: Records, folder: Path) -> Fetched:
 def test_a_clip_comes_home_as_it_was_stored(records: Records, take: Take, tmp_path: Path) -> None:
     hook = fetched(records, tmp_path / "home")
     assert take.clip is not None
-    assert hook == Fetched(Scenario.HOOK, tmp_path / "home" / take.clip.file)
+    assert hook == FetchedClip(Scenario.HOOK, tmp_path / "home" / take.clip.file)
     assert hook.file is not None
     assert hook.file.read_bytes() == records.storage.read(take.clip.file)
     assert [file.name for file in (tmp_path / "home").iterdir()] == [take.clip.file]

@@ -21,7 +21,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Identifier, SceneChanges, SceneDescription
 from adreel.text import clean_text
 
-LONGEST_PROBLEM = 4000
+MAX_PROBLEM_LENGTH = 4000
 
 PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetched": 80, "stored": 100}
 
@@ -58,7 +58,7 @@ class Problem(BaseModel):
     def of(cls, error: BaseException) -> Self:
         """Describe an error."""
         if isinstance(error, AdreelError):
-            return cls(code=error.code, message=clean_text(str(error), LONGEST_PROBLEM), retryable=error.retryable)
+            return cls(code=error.code, message=clean_text(str(error), MAX_PROBLEM_LENGTH), retryable=error.retryable)
         return cls(code="unexpected", message=clean_text(f"{type(error).__name__}: {error}"))
 
 
@@ -213,7 +213,7 @@ class Take(Record):
     @property
     def short_id(self) -> str:
         """Eight characters that identify it, as in its clip's file name."""
-        return random_part(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
+        return uuid_prefix(self.attempts[-1].uuid if self.attempts else task_uuid(self.job_id, self.scenario, 1))
 
     @property
     def position(self) -> tuple[bool, int, float, int]:
@@ -285,14 +285,14 @@ def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:
     return derived_uuid(job_id, scenario, attempt)
 
 
-def random_part(uuid: UUID) -> str:
+def uuid_prefix(uuid: UUID) -> str:
     """Return the part of a taskUUID that file names contain."""
     return uuid.hex[:8]
 
 
 def clip_name(take: Take, suffix: str = ".mp4") -> str:
     """Return the file name of the clip (or poster) of the current attempt."""
-    return f"{take.session_id}_{take.scenario.value}_{random_part(take.attempts[-1].uuid)}{suffix}"
+    return f"{take.session_id}_{take.scenario.value}_{uuid_prefix(take.attempts[-1].uuid)}{suffix}"
 
 
 def utc_now() -> datetime:

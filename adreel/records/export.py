@@ -15,7 +15,7 @@ from adreel.storage.media import CHUNK_BYTES, sha256_of
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedClip:
     """The local file of a scene's clip; None without a clip."""
 
     scenario: Scenario
@@ -23,7 +23,7 @@ class Fetched:
     was_there: bool = False
 
 
-def fetch(records: Records, session_id: str, folder: Path) -> Iterator[Fetched]:
+def fetch(records: Records, session_id: str, folder: Path) -> Iterator[FetchedClip]:
     """Copy the current clip of each scene, checked against its record. Files that are there already stay unchanged.
 
     Raises StorageError if a clip is missing or changed, or if another file has its name in the folder.
@@ -32,7 +32,7 @@ def fetch(records: Records, session_id: str, folder: Path) -> Iterator[Fetched]:
     for scenario in records.session(session_id).scenarios:
         take = current_take(records.takes(session_id, scenario), choices)
         if take is None or take.clip is None:
-            yield Fetched(scenario, None)
+            yield FetchedClip(scenario, None)
             continue
         target = folder / take.clip.file
         try:
@@ -46,7 +46,7 @@ def fetch(records: Records, session_id: str, folder: Path) -> Iterator[Fetched]:
                 _copy(records, take.clip, target)
         except OSError as error:
             raise StorageError(f"can't write {target}: {error.strerror or error}") from error
-        yield Fetched(scenario, target, was_there=was_there)
+        yield FetchedClip(scenario, target, was_there=was_there)
 
 
 def _copy(records: Records, clip: Clip, target: Path) -> None:

@@ -13,7 +13,7 @@ from adreel.models.api import (
     VideoStatusResponse,
 )
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import LONGEST_PROBLEM, Choices, Job, Take
+from adreel.models.takes import MAX_PROBLEM_LENGTH, Choices, Job, Take
 from adreel.records import Records
 from adreel.text import clean_text
 
@@ -98,7 +98,7 @@ def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneS
     """Return the status of one scene of a job; the take is None until it is recorded."""
     state = take.state if take else State.GENERATING
     # Records of earlier versions have unfiltered messages of the provider.
-    error = clean_text(take.problem.message, LONGEST_PROBLEM) if take and take.problem else None
+    error = clean_text(take.problem.message, MAX_PROBLEM_LENGTH) if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
         # Without this, a scene that its ended job left open would stay busy for ever.
         state, error = State.FAILED, "its job ended before this scene did: `adreel resume` continues it"

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from adreel.environment.env_file import read_env_file, share_with_storages
 from adreel.environment.paths import storage_place
@@ -102,8 +101,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read `.env` by the parser that workers and storages share."""
-        return init_settings, env_settings, _EnvFile(settings_cls)
+        """Read `.env` with the parser for workers and storages, and export the variables of storage libraries."""
+        variables = read_env_file()
+        share_with_storages(variables)
+        given = {name.upper(): value for name, value in variables.items()}
+        aliases = [field.alias or name for name, field in settings_cls.model_fields.items()]
+        values = {alias: given[alias.upper()] for alias in aliases if alias.upper() in given}
+        return init_settings, env_settings, InitSettingsSource(settings_cls, values)
 
     @model_validator(mode="before")
     @classmethod
@@ -277,20 +281,6 @@ class Settings(BaseSettings):
     def key(self) -> str:
         """The key to authenticate with; the local Runware accepts any."""
         return self.runware_api_key.get_secret_value() if self.runware_api_key else "local"
-
-
-class _EnvFile(PydanticBaseSettingsSource):
-    """Settings source for `.env`, which also exports the variables of storage libraries."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError("all fields are read at once")
-
-    def __call__(self) -> dict[str, Any]:
-        variables = read_env_file()
-        share_with_storages(variables)
-        given = {name.upper(): value for name, value in variables.items()}
-        names = [field.alias or name for name, field in self.settings_cls.model_fields.items()]
-        return {name: given[name.upper()] for name in names if name.upper() in given}
 
 
 def checked_key(key: str) -> str:
