@@ -33,32 +33,32 @@ class Settings(BaseSettings):
     )
 
     runware_api_key: SecretStr | None = Field(
-        None, description="Runware's key. Without it the local Runware renders: real files, no money"
+        None, description="API key of Runware. Without it, the local Runware renders: real files, no cost"
     )
     runware_url: str | None = Field(
-        None, pattern=r"^wss?://", description=f"WebSocket address of the provider; with a key {RUNWARE_URL}"
+        None, pattern=r"^wss?://", description=f"WebSocket address of the provider; {RUNWARE_URL} if a key is set"
     )
     storage: Annotated[str, AfterValidator(storage_place)] = Field(
-        "./outputs", description="Where clips and records live: a folder, or any fsspec URL"
+        "./outputs", description="Storage of clips and records: a folder, or any fsspec URL"
     )
     storage_options: SecretStr = Field(
         SecretStr("{}"),
-        description='What the storage\'s file system takes, as JSON: {"endpoint_url": "https://..."}; docs/storage.md',
+        description='Options of the storage\'s file system, as JSON: {"endpoint_url": "https://..."}; docs/storage.md',
     )
     storage_id: str | None = Field(
-        None, description="The id in adreel-storage.json of the storage: any other storage, or none, is then an error"
+        None, description="Expected id in the storage's adreel-storage.json; another id, or none, is an error"
     )
     model: str = Field("klingai:6@1", description="Video model for scenes that name none")
     size: str = Field("1280x720", description="WIDTHxHEIGHT for scenes that name none")
-    concurrency: int = Field(4, ge=1, description="Slots of the limit `runware`: scenes in flight at once")
+    concurrency: int = Field(4, ge=1, description="Scenes in flight at once: slots of the limit `runware`")
     deadline: float = Field(
-        900, gt=0, allow_inf_nan=False, description="Seconds to wait for one clip; then it stays open to resume"
+        900, gt=0, allow_inf_nan=False, description="Seconds to wait for one clip; afterwards a resume can fetch it"
     )
-    attempts: int = Field(2, ge=1, le=10, description="Runware tasks that one take may cost at most")
+    attempts: int = Field(2, ge=1, le=10, description="Maximum number of Runware tasks per take")
     download_hosts: Annotated[list[str], NoDecode] = Field(
-        ["runware.ai"], description="Hosts that clips may be fetched from, with their subdomains; comma-separated"
+        ["runware.ai"], description="Hosts that clips may be downloaded from, including subdomains; comma-separated"
     )
-    max_clip_mb: float = Field(500, gt=0, allow_inf_nan=False, description="Largest clip that is fetched, in MB")
+    max_clip_mb: float = Field(500, gt=0, allow_inf_nan=False, description="Maximum size of a clip, in MB")
     local_render_seconds: float = Field(
         6, ge=0, allow_inf_nan=False, description="Render time of the built-in local Runware"
     )
@@ -73,23 +73,23 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         ["127.0.0.1", "::1"],
-        description="Proxies whose X-Forwarded-For and X-Forwarded-Proto count: addresses or networks; comma-separated",
+        description="Proxies (addresses, networks) that may set X-Forwarded-For and X-Forwarded-Proto; comma-separated",
     )
     requests_per_minute: int = Field(6000, ge=1, description="Requests to the HTTP API per key")
     signed_seconds: int = Field(
         0,
         ge=0,
         le=7 * 24 * 3600,
-        description="Lead clients to the object store's own URLs, good for so long; 0 serves the clips itself",
+        description="Redirect clients to signed URLs of the object store, valid for this time; 0 serves clips directly",
     )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="Where browsers find `adreel serve`, such as https://ads.example: Prefect's UI links to the clips",
+        description="Public address of `adreel serve`, such as https://ads.example, for links to clips in Prefect's UI",
     )
-    max_body_kb: int = Field(512, ge=1, description="Largest body of a request to the HTTP API, in KB")
+    max_body_kb: int = Field(512, ge=1, description="Maximum body of a request to the HTTP API, in KB")
     notify_url: SecretStr | None = Field(
-        None, description="Webhook that `adreel deploy` has told of runs that end badly, as JSON: http:// or https://"
+        None, description="Webhook that `adreel deploy` sets up for failed runs; it gets JSON: http:// or https://"
     )
 
     @classmethod
