@@ -35,7 +35,7 @@ def check_id(value: str, kind: str = "id") -> str:
 
 
 Seconds = Annotated[float, Field(gt=0, le=60, description="Seconds; each model offers its own lengths")]
-Sight = Annotated[Words, Field(min_length=1, description="What one sees: the heart of the prompt")]
+VisualDescription = Annotated[Words, Field(min_length=1, description="What one sees: the heart of the prompt")]
 CameraWork = Annotated[Words, Field(description="Framing and movement, such as 'slow push in'")]
 Lighting = Annotated[Words, Field(description="Such as 'warm evening light'")]
 AudioDesign = Annotated[Words, Field(description="The overall sound of the scene")]
@@ -61,7 +61,7 @@ class SceneDescription(BaseModel):
 
     scenario: Scenario = Field(description="Which part of the ad this is")
     duration: Seconds = 5
-    visual_description: Sight
+    visual_description: VisualDescription
     camera_work: CameraWork = ""
     lighting: Lighting = ""
     audio_design: AudioDesign = ""
@@ -80,7 +80,7 @@ class SceneChanges(BaseModel):
     model_config = OPEN_RECORD
 
     duration: Seconds | None = None
-    visual_description: Sight | None = None
+    visual_description: VisualDescription | None = None
     camera_work: CameraWork | None = None
     lighting: Lighting | None = None
     audio_design: AudioDesign | None = None

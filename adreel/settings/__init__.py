@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     )
 
     runware_api_key: SecretStr | None = Field(
-        None, description="API key of Runware. Without it, the local Runware renders: real files, no cost"
+        None, description="API key of Runware. Without it, the emulator renders: real files, no cost"
     )
     runware_url: str | None = Field(
         None, pattern=r"^wss?://", description=f"WebSocket address of the provider; {RUNWARE_URL} if a key is set"
@@ -59,11 +59,9 @@ class Settings(BaseSettings):
         ["runware.ai"], description="Hosts that clips may be downloaded from, including subdomains; comma-separated"
     )
     max_clip_mb: float = Field(500, gt=0, allow_inf_nan=False, description="Maximum size of a clip, in MB")
-    local_render_seconds: float = Field(
-        6, ge=0, allow_inf_nan=False, description="Render time of the built-in local Runware"
-    )
+    local_render_seconds: float = Field(6, ge=0, allow_inf_nan=False, description="Render time of the emulator")
     local_faults: Annotated[list[str], NoDecode] = Field(
-        [], description="Faults of the built-in local Runware, such as providerTimeout:solution; comma-separated"
+        [], description="Faults of the emulator, such as providerTimeout:solution; comma-separated"
     )
     api_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
         {}, description="Keys of the HTTP API as name:key,name:key, each of 16 characters or more; none: loopback only"
@@ -248,12 +246,12 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether nothing can be spent: without a key, only a local Runware is used."""
+        """Whether nothing can be spent: without a key, only the emulator is used."""
         return self.runware_api_key is None
 
     @property
     def provider_url(self) -> str | None:
-        """The WebSocket address to use; None asks for the built-in local Runware."""
+        """The WebSocket address to use; None selects the emulator."""
         self.check_provider()
         return self.runware_url if self.is_local else self.runware_url or RUNWARE_URL
 
@@ -279,7 +277,7 @@ class Settings(BaseSettings):
 
     @property
     def key(self) -> str:
-        """The key to authenticate with; the local Runware accepts any."""
+        """The key to authenticate with; the emulator accepts any."""
         return self.runware_api_key.get_secret_value() if self.runware_api_key else "local"
 
 
