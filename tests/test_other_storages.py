@@ -82,6 +82,7 @@ def test_the_whole_way_of_an_ad_is_the_same_on_every_storage(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 def test_an_ad_is_generated_killed_resumed_regenerated_and_verified_on_s3(
     runware: LocalRunware, s3: S3Server, bucket: str, tmp_path: Path

@@ -225,7 +225,9 @@ async def test_a_run_is_unknown_only_if_prefect_says_so(prefect: str) -> None:
                 await runs.read(unknown)
 
 
-@pytest.mark.parametrize("name", ["PREFECT_LOGGING_LEVEL", "PREFECT_API_REQUEST_TIMEOUT"])
+@pytest.mark.parametrize(
+    "name", ["PREFECT_LOGGING_LEVEL", pytest.param("PREFECT_API_REQUEST_TIMEOUT", marks=pytest.mark.slow)]
+)
 def test_a_wrong_setting_of_prefect_is_named(name: str) -> None:
     for words in (["deploy"], ["recover"], ["doctor"]):
         ran = adreel(*words, PREFECT_API_URL="http://127.0.0.1:1/api", **{name: "nosuch"})
