@@ -40,7 +40,7 @@ class SceneProgress:
         self._take, self._waiting_for = take, ""
         self._start_update()
 
-    def waits(self, what: str) -> None:
+    def waits_for(self, what: str) -> None:
         """Report what the scene waits for until its next step."""
         self._logger.info("%s: waits for %s", self._scenario, what)
         self._waiting_for = what

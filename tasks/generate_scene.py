@@ -25,7 +25,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     logger, settings = get_run_logger(), await load_settings()
     records = Records.of(settings)
     progress = SceneProgress(logger, scenario)
-    slot = partial(runware_slot, waits=progress.waits)
+    slot = partial(runware_slot, on_wait=progress.waits_for)
     try:
         take = await produce_scene(records, settings, job, scenario, slot=slot, report=progress)
     except Exception as error:

@@ -61,17 +61,17 @@ def ensure_limit(slots: int) -> None:
 
 @asynccontextmanager
 async def runware_slot(
-    earlier: UUID | None = None, *, waits: Callable[[str], None] = lambda _what: None, block: int = 1
+    earlier: UUID | None = None, *, on_wait: Callable[[str], None] = lambda _what: None, block: int = 1
 ) -> AsyncIterator[UUID | None]:
     """Hold one slot of the limit and yield the id of its lease.
 
-    The `earlier` lease of the same task is taken over if it still lasts. `waits` is called if no slot is free at once.
+    The `earlier` lease of the same task is taken over if it still lasts. `on_wait` is called if none is free at once.
     Up to `block` slots are leased together and released together. AccountError if the limit is missing: Prefect would
     treat it as unlimited.
     """
     loop = asyncio.get_running_loop()
     pool = _pools.setdefault(loop, {}).setdefault(block, SlotPool(block))
-    notice = loop.call_later(NOTICE_SECONDS, waits, f"a slot of {LIMIT!r}")
+    notice = loop.call_later(NOTICE_SECONDS, on_wait, f"a slot of {LIMIT!r}")
     try:
         async with asyncio.timeout(ACQUIRE_TIMEOUT):
             lease = await pool.acquire(earlier)

@@ -205,7 +205,7 @@ def test_a_task_that_ignores_its_cancelling_does_not_hold_the_flow_for_ever() ->
 
     before = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adreel.orchestration.task_runner.CLOSING_SECONDS", 0.2)
+        patch.setattr("adreel.orchestration.task_runner.CLOSE_TIMEOUT", 0.2)
         assert ended(body, cancel_timeout=0.2).is_completed()
     assert time.monotonic() - before < 10
     released.set()

@@ -24,11 +24,11 @@ from prefect.utilities.collections import visit_collection
 
 from adreel.orchestration.threads import DaemonThreadPool
 
-OPENING_SECONDS = 120.0
+START_TIMEOUT = 120.0
 # A cancelled run has to end within 10 s. Prefect's worker polls for its end every 3 s and needs 2 s more to report it:
 # an end after 3 + 2 s is seen after 6 s and reported after 8 s. A scene writes its record and frees its slot in 1 s.
-CANCEL_SECONDS = 3.0
-CLOSING_SECONDS = 2.0
+CANCEL_TIMEOUT = 3.0
+CLOSE_TIMEOUT = 2.0
 
 
 class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
@@ -37,7 +37,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
     At exit the remaining tasks are cancelled, with `cancel_timeout` seconds to clean up.
     """
 
-    def __init__(self, cancel_timeout: float = CANCEL_SECONDS) -> None:
+    def __init__(self, cancel_timeout: float = CANCEL_TIMEOUT) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Prefect leaves it untyped
         self._cancel_timeout = cancel_timeout
         self._running: set[asyncio.Task[Any]] = set()
@@ -93,7 +93,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         self._thread = Thread(target=run, args=(asyncio.run, self._serve(opened)), name="adreel-tasks", daemon=True)
         self._thread.start()
         try:
-            self._client = opened.result(OPENING_SECONDS)
+            self._client = opened.result(START_TIMEOUT)
         except BaseException:
             self._started = False
             raise
@@ -101,7 +101,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
 
     async def _serve(self, opened: Future[AsyncClientContext]) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        self._loop.set_default_executor(DaemonThreadPool(CLOSING_SECONDS / 2))
+        self._loop.set_default_executor(DaemonThreadPool(CLOSE_TIMEOUT / 2))
         try:
             async with AsyncClientContext() as client:
                 opened.set_result(client)
@@ -118,7 +118,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join(self._cancel_timeout + CLOSING_SECONDS)
+        self._thread.join(self._cancel_timeout + CLOSE_TIMEOUT)
         if self._thread.is_alive():
             self.logger.warning("Tasks still run %s s after they were cancelled: left behind.", self._cancel_timeout)
         super().__exit__(exc_type, exc_value, traceback)

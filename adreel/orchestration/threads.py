@@ -19,15 +19,12 @@ a loop (adreel/purchase/download.py). The others are for records."""
 
 
 class DaemonThreadPool(ThreadPoolExecutor):
-    """A pool of daemon threads. At shutdown it waits `patience` seconds for running calls, then abandons them.
-
-    `most` threads run at once.
-    """
+    """A pool of daemon threads. At shutdown it waits `shutdown_timeout` seconds for its calls, then abandons them."""
 
     # A subclass only because a loop accepts no other executor. It uses none of the base class.
-    def __init__(self, patience: float, most: int = THREADS) -> None:
+    def __init__(self, shutdown_timeout: float, max_workers: int = THREADS) -> None:
         super().__init__()
-        self._patience, self._most = patience, most
+        self._shutdown_timeout, self._max_workers = shutdown_timeout, max_workers
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._started: list[Thread] = []
         self._idle = Semaphore(0)
@@ -45,16 +42,16 @@ class DaemonThreadPool(ThreadPoolExecutor):
                 future.set_exception(error)
 
         self._calls.put(call)
-        if not self._idle.acquire(blocking=False) and len(self._started) < self._most:
+        if not self._idle.acquire(blocking=False) and len(self._started) < self._max_workers:
             self._started.append(Thread(target=self._work, name="adreel-call", daemon=True))
             self._started[-1].start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End idle threads. With `wait`, running calls get the patience to end."""
+        """End idle threads, and `wait` for running calls within the timeout."""
         for _ in self._started:
             self._calls.put(None)
-        deadline = time.monotonic() + (self._patience if wait else 0)
+        deadline = time.monotonic() + (self._shutdown_timeout if wait else 0)
         for thread in self._started:
             thread.join(max(0, deadline - time.monotonic()))
 
