@@ -1,13 +1,16 @@
-"""Dependencies that routes and pages ask for by type."""
+"""Parameters and dependencies that routes and pages ask for by type."""
 
 import hashlib
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request
 
+from adreel.models.sessions import ID_PATTERN
 from adreel.service import IDEMPOTENCY_KEY, Service
 from adreel.web.status_cache import StatusCache
 
+SessionId = Annotated[str, Path(pattern=ID_PATTERN, examples=["abc-123"])]
+JobId = Annotated[str, Path(pattern=ID_PATTERN, examples=["3097ff71-41eb-4f32-87bb-83b77b4d2311"])]
 KeyHeader = Annotated[
     str | None,
     Header(

@@ -12,7 +12,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.service import Service
-from adreel.web.dependencies import ServiceDep, StatusesDep, scoped_key
+from adreel.web.dependencies import JobId, ServiceDep, SessionId, StatusesDep, scoped_key
 from adreel.web.pages.boards import read_board
 from adreel.web.pages.forms import (
     DESCRIPTION,
@@ -30,8 +30,6 @@ from adreel.web.pages.forms import (
 )
 from adreel.web.pages.rendering import PageRoute, page
 from adreel.web.problems import HTTPProblem
-from adreel.web.routes.sessions import SessionId
-from adreel.web.routes.videos import JobId
 from adreel.web.status_cache import StatusCache
 
 NOTICES = {

@@ -16,9 +16,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from adreel.errors import PrefectUnreachable, StorageError
 from adreel.models.api import State, VideoStatusResponse
-from adreel.web.dependencies import StatusesDep
+from adreel.web.dependencies import JobId, StatusesDep
 from adreel.web.openapi import answers
-from adreel.web.routes.videos import JobId
 
 POLL_SECONDS = 1.0
 log = logging.getLogger("adreel.api")

@@ -5,9 +5,8 @@ from fastapi import APIRouter
 from adreel.models.api import TakeChoice, TakeList, TakeView
 from adreel.models.scenarios import Scenario
 from adreel.orchestration.thread_pools import run_in_threadpool
-from adreel.web.dependencies import ServiceDep
+from adreel.web.dependencies import ServiceDep, SessionId
 from adreel.web.openapi import answers
-from adreel.web.routes.sessions import SessionId
 
 router = APIRouter(prefix="/api/sessions/{session_id}/scenes/{scenario}", tags=["sessions"])
 

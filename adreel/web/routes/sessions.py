@@ -2,16 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, SessionPage
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
-from adreel.web.dependencies import ScopedKey, ServiceDep
+from adreel.web.dependencies import ScopedKey, ServiceDep, SessionId
 from adreel.web.openapi import answers
-
-SessionId = Annotated[str, Path(pattern=ID_PATTERN, examples=["abc-123"])]
 
 router = APIRouter(prefix="/api/sessions", tags=["sessions"])
 

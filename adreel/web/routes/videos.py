@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from adreel.models.api import (
     State,
@@ -15,13 +15,11 @@ from adreel.models.api import (
     VideoSceneStatus,
     VideoStatusResponse,
 )
-from adreel.models.sessions import ID_PATTERN
-from adreel.web.dependencies import ScopedKey, ServiceDep, StatusesDep
+from adreel.web.dependencies import JobId, ScopedKey, ServiceDep, StatusesDep
 from adreel.web.openapi import COSTS, answers
 from adreel.web.status_cache import StatusCache
 
 POLL_SECONDS = 0.5
-JobId = Annotated[str, Path(pattern=ID_PATTERN, examples=["3097ff71-41eb-4f32-87bb-83b77b4d2311"])]
 
 router = APIRouter(prefix="/api/videos", tags=["videos"])
 
