@@ -37,21 +37,23 @@ def show_job(view: JobView) -> None:
     print_line(f"job {view.job_id}: {view.overall_status}, cost {money(view.cost)}")
 
 
-def show_next_steps(records: Records, view: JobView | SessionSummary, *, only_failed: bool = False) -> None:
+def show_next_steps(view: JobView | SessionSummary, *, only_failed: bool = False) -> None:
     """Print the next command for each scene without a clip, whether it buys a clip, and files that were kept aside."""
+    states = {State.FAILED} if only_failed else {State.FAILED, State.GENERATING}
     if isinstance(view, JobView):
-        scenes = [(scene.scenario, scene.status, view.job_id) for scene in view.scenes]
+        scenes = [(scene.scenario, view.job_id) for scene in view.scenes if scene.status in states]
     else:
-        scenes = [(video.scenario, video.status, video.take) for video in view.scene_videos]
-    attempts = Settings.load().attempts
+        scenes = [(video.scenario, video.take) for video in view.scene_videos if video.status in states]
+    if not scenes:
+        return
+    settings = Settings.load()
+    records = Records.of(settings)
     resumable: dict[str, list[str]] = {}
     errors: list[AdreelError] = []
-    for scenario, status, job_id in scenes:
-        if status == State.COMPLETED or (only_failed and status != State.FAILED):
-            continue
+    for scenario, job_id in scenes:
         with collect_errors(errors):
             job, take = records.job(job_id), records.take(view.session_id, scenario, job_id)
-            action = suggest_action(take, attempts * (job.rounds if job else 1))
+            action = suggest_action(take, settings.attempts * (job.rounds if job else 1))
             if take and take.aside:
                 print_line(f"kept aside: {scenario}: {records.storage.location(take.aside.file)}")
             if action.resumes:

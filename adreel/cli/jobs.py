@@ -39,7 +39,7 @@ def resume(target: str, *, as_json: bool, verbose: bool) -> int:
         print_json(resumed.jobs)
     for view in resumed.jobs if not as_json else []:
         show_job(view)
-        show_next_steps(in_process.open_records(), view)
+        show_next_steps(view)
     if not (resumed.jobs or resumed.busy or as_json):
         print_line("nothing is open: there is nothing to resume")
     code = show_errors(resumed.unreadable)
@@ -60,7 +60,7 @@ def _show(view: JobView, as_json: bool) -> int:
         show_job(view)
         if is_completed:
             print_line(f"Rerun one scene:  adreel regenerate {view.session_id} {view.scenes[0].scenario}")
-        show_next_steps(in_process.open_records(), view)
+        show_next_steps(view)
     return 0 if is_completed else 1
 
 

@@ -48,7 +48,7 @@ def show_status(name: str, *, as_json: bool) -> None:
         for video in view.scene_videos:
             show_warnings(video.scenario, video.warnings)
         print_line(f"session {name}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
-    show_next_steps(records, view, only_failed=True)
+    show_next_steps(view, only_failed=True)
 
 
 def show_sessions(*, as_json: bool) -> int:

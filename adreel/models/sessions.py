@@ -193,7 +193,7 @@ def refuse_control_characters(words: BaseModel, source: str = "") -> None:
 
 
 def read_session(path: Path) -> Session:
-    """Read a session from a YAML or JSON file."""
+    """Read a session from a YAML or JSON file. Raises InputError if the file is unreadable or invalid."""
     data = read_document(read_file(path, "session file"), str(path))
     if not isinstance(data, dict):
         raise InputError(f"{path} holds no session: expected a mapping with product_name and scene_descriptions")
