@@ -35,7 +35,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
-from adreel.text import clean_text
+from adreel.text import clean_text, is_clean
 
 MAX_MESSAGE_LENGTH = 20_000
 """Maximum characters of a message. It leaves room for a list of problems; foreign text is cut earlier."""
@@ -254,3 +254,9 @@ def collect_errors(errors: list[AdreelError] | None) -> Iterator[None]:
         if errors is None:
             raise
         errors.append(error)
+
+
+def clean_error(error: Exception) -> Exception:
+    """Return an error with a clean message. PostgreSQL refuses states with a NUL, and Prefect retries for minutes."""
+    text = str(error)
+    return error if is_clean(text) else AdreelError(f"{type(error).__name__}: {clean_text(text)}")

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from adreel.environment.env_file import read_env_file
 from adreel.errors import InputError
+from adreel.settings.env_file import read_env_file
 
 API_URL, API_AUTH, SERVER_AUTH = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 USER = "adreel"

@@ -23,11 +23,11 @@ from prefect.utilities.processutils import command_to_string, setup_signal_handl
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
 from adreel.deployments import fork_server, launcher
-from adreel.environment.env_file import read_env_file
 from adreel.errors import AdreelError, InputError
 from adreel.orchestration.errors import explain
 from adreel.records import Records
 from adreel.settings import Settings
+from adreel.settings.env_file import read_env_file
 
 OURS = ("ADREEL_", "RUNWARE_")
 QUERY_SECONDS = 1.0

@@ -15,7 +15,7 @@ from prefect.states import Failed
 from pydantic import Field
 
 from adreel.campaigns import Tally, campaign_name, check_sessions, ignored_files, read_sessions
-from adreel.errors import MAX_MESSAGE_LENGTH
+from adreel.errors import AdreelError
 from adreel.flows.jobs import open_records
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.api import State as AdState
@@ -26,7 +26,6 @@ from adreel.tasks.campaign_ads import Batch, Campaign, campaign_ads
 from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.credentials import load_settings
 from adreel.tasks.slots import ensure_limit
-from adreel.text import clean_text
 
 WINDOW = 200
 ADS_PER_TASK = 8
@@ -142,4 +141,4 @@ def _sum_up(campaign: Campaign) -> dict[str, Any] | State[Any]:
     if tally.states[AdState.COMPLETED] == tally.ads:
         return totals
     name = "Partial" if tally.scenes[AdState.COMPLETED] else "Failed"
-    return Failed(name=name, message=clean_text("\n".join([description, *tally.failures]), MAX_MESSAGE_LENGTH))
+    return Failed(name=name, message=str(AdreelError("\n".join([description, *tally.failures]))))

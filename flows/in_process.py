@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from adreel.environment.proxies import unify_proxies
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
 from adreel.models.scenarios import Scenario
@@ -36,6 +35,7 @@ from adreel.records.views import JobView, job_view, session_view
 from adreel.records.views import choose_take as choose_stored_take
 from adreel.service import store_new
 from adreel.settings import Settings
+from adreel.settings.proxies import unify_proxies
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State

@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 from rich.console import Console
 
-from adreel.errors import MAX_MESSAGE_LENGTH, AdreelError, InputError, collect_errors
+from adreel.errors import AdreelError, InputError, collect_errors
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
@@ -32,7 +32,6 @@ from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.events import job_finished
 from adreel.tasks.retries import RETRY_DELAYS, retry_unavailable
 from adreel.tasks.slots import ensure_limit
-from adreel.text import clean_text
 
 Work = list[tuple[Job, list[Scenario]]]
 """Jobs with the scenes to generate."""
@@ -151,4 +150,4 @@ class JobRun:
         if broken:
             message += [f"{len(broken)} jobs can't be resumed:", *map(str, broken)]
         name = "Partial" if len(failed) < len(scenes) else "Failed"
-        return Failed(name=name, message=clean_text("\n".join(message), MAX_MESSAGE_LENGTH))
+        return Failed(name=name, message=str(AdreelError("\n".join(message))))

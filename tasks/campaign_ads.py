@@ -12,7 +12,7 @@ from functools import partial
 from prefect import task
 
 from adreel.campaigns import Tally, campaign_job_id
-from adreel.errors import JobCancelled
+from adreel.errors import JobCancelled, clean_error
 from adreel.models.api import State
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
@@ -24,7 +24,7 @@ from adreel.records.views import JobView, job_view
 from adreel.service import store_new
 from adreel.settings import Settings
 from adreel.tasks.events import job_finished
-from adreel.tasks.retries import TASK_OPTIONS, is_last_try, is_retryable, with_clean_message
+from adreel.tasks.retries import TASK_OPTIONS, is_last_try, is_retryable
 from adreel.tasks.slots import runware_slot
 
 SLOTS_PER_LEASE = 32
@@ -129,11 +129,11 @@ class Batch:
         outcomes = await asyncio.gather(*map(make_one, list(self._open.values())), return_exceptions=True)
         for error in outcomes:
             if isinstance(error, Exception):
-                raise with_clean_message(error)
+                raise clean_error(error)
             if error is not None:
                 raise error
         if self._failed:
-            raise with_clean_message(self._failed[0])
+            raise clean_error(self._failed[0])
 
     def end(self, _future: object) -> None:
         """Leave the window with the ads that are still open; a callback of the task's future."""

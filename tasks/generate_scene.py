@@ -5,7 +5,7 @@ from functools import partial
 
 from prefect import get_run_logger, task
 
-from adreel.errors import AdreelError
+from adreel.errors import AdreelError, clean_error
 from adreel.models.api import SceneVideo
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job
@@ -15,7 +15,7 @@ from adreel.records.views import scene_video
 from adreel.tasks.artifacts import SceneProgress, show_poster
 from adreel.tasks.credentials import load_settings
 from adreel.tasks.events import scene_failed, scene_stored
-from adreel.tasks.retries import TASK_OPTIONS, is_last_try, with_clean_message
+from adreel.tasks.retries import TASK_OPTIONS, is_last_try
 from adreel.tasks.slots import runware_slot
 
 
@@ -36,7 +36,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
                 # Prefect has to show the scene's own error, even if the storage has failed for both.
                 logger.warning("the reason for the missing clip can't be recorded: %s", unrecorded)
             scene_failed(job, scenario, error)
-        if (clean := with_clean_message(error)) is not error:
+        if (clean := clean_error(error)) is not error:
             raise clean from None
         raise
     finally:

@@ -11,7 +11,6 @@ from prefect.logging import get_logger
 from prefect.tasks import Task
 
 from adreel.errors import AdreelError, StorageUnavailable
-from adreel.text import clean_text, is_clean
 
 T = TypeVar("T")
 
@@ -48,12 +47,6 @@ def is_last_try(error: Exception) -> bool:
     """Whether the task is not retried after this error."""
     context = TaskRunContext.get()
     return not is_retryable(error) or context is None or context.task_run.run_count > context.task.retries
-
-
-def with_clean_message(error: Exception) -> Exception:
-    """Return an error with a clean message. PostgreSQL refuses states with a NUL, and Prefect retries for minutes."""
-    text = str(error)
-    return error if is_clean(text) else AdreelError(f"{type(error).__name__}: {clean_text(text)}")
 
 
 def retry_unavailable(call: Callable[[], T], delays: Iterator[float]) -> T:

@@ -14,8 +14,8 @@ import yaml
 from websockets.asyncio.client import connect
 
 from adreel.emulator import LocalRunware
-from adreel.environment.proxies import bypass_loopback, unify_proxies
 from adreel.errors import InputError
+from adreel.settings.proxies import bypass_loopback, unify_proxies
 from tests.factories import session_data
 from tests.test_cli import adreel
 

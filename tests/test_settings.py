@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from adreel.deployments.worker import environment_of_runs
-from adreel.environment import env_file
 from adreel.errors import InputError
-from adreel.settings import RUNWARE_URL, Settings, is_loopback
+from adreel.settings import RUNWARE_URL, Settings, env_file, is_loopback
 from adreel.storage import Storage
 from tests.storage.servers import S3Server
 from tests.test_cli import ADREEL

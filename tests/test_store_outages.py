@@ -8,7 +8,7 @@ import pytest
 from prefect.states import Failed
 
 from adreel.emulator import LocalRunware
-from adreel.errors import AdreelError, BadRecord, StorageUnavailable
+from adreel.errors import AdreelError, BadRecord, StorageUnavailable, clean_error
 from adreel.flows.generate_ad import generate_ad
 from adreel.models.api import State
 from adreel.records import Records
@@ -16,7 +16,7 @@ from adreel.records.views import job_status
 from adreel.settings import Settings
 from adreel.tasks.campaign_ads import campaign_ads
 from adreel.tasks.generate_scene import generate_scene
-from adreel.tasks.retries import RETRY_DELAYS, is_retryable, retry_unavailable, should_retry, with_clean_message
+from adreel.tasks.retries import RETRY_DELAYS, is_retryable, retry_unavailable, should_retry
 from adreel.text import is_clean
 from tests.factories import make_session
 from tests.runs import run
@@ -60,12 +60,12 @@ def test_only_what_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_unforeseen_error_is_told_in_words_that_a_database_can_keep() -> None:
-    told = with_clean_message(ValueError("a \0 and \ud800"))
+    told = clean_error(ValueError("a \0 and \ud800"))
     assert isinstance(told, AdreelError)
     assert is_clean(str(told))
     assert not is_retryable(told)
     error = ValueError("as it is")
-    assert with_clean_message(error) is error
+    assert clean_error(error) is error
 
 
 @pytest.mark.usefixtures("prefect")

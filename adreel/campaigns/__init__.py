@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from adreel.campaigns.variants import each_ad
-from adreel.environment.paths import local_path
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.api import State
 from adreel.models.documents import MAX_BYTES, read_document, read_lines
@@ -23,9 +22,9 @@ from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
 from adreel.purchase.request import clip_request
 from adreel.records.views import JobView
 from adreel.settings import Settings
+from adreel.settings.paths import local_path
 from adreel.storage import Storage
 from adreel.storage.marker import MARKER
-from adreel.text import clean_line
 
 LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".json", ".yaml", ".yml")
@@ -151,7 +150,7 @@ def _open_file(storage: Storage, name: str) -> BinaryIO:
         stream = storage.open(name)
     except FileNotFoundError as error:
         # The file system of https also raises this if the server can't be reached.
-        if reason := clean_line(str(error.__cause__ or "")):
+        if reason := " ".join(str(error.__cause__ or "").split()):
             raise InputError(f"can't read {location}: {reason}") from None
         raise InputError(f"there is no {location}") from None
     except StorageError as error:

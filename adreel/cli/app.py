@@ -10,8 +10,6 @@ import typer
 
 from adreel import __version__
 from adreel.cli.output import make_output_durable, output_error, printable
-from adreel.environment.env_file import read_env_file
-from adreel.environment.proxies import bypass_loopback, unify_proxies
 from adreel.errors import AdreelError, InputError
 from adreel.models.scenarios import Scenario
 
@@ -227,6 +225,7 @@ def serve(
 ) -> None:
     """Serve the HTTP API and the storyboard. Workers of the Prefect server at PREFECT_API_URL run the jobs."""
     from adreel.orchestration.errors import prefect_errors
+    from adreel.settings.proxies import unify_proxies
 
     unify_proxies()
     with prefect_errors():
@@ -300,18 +299,13 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line. An error becomes one line and an exit code: 2 for bad input, else 1."""
-    from adreel.deployments.auth import use_auth
-
     make_output_durable()
     code = 0
     try:
-        bypass_loopback()
         # Modules in the current folder must not shadow the modules of child processes.
         os.environ.setdefault("PYTHONSAFEPATH", "1")
         if not WITHOUT_SETTINGS & set(sys.argv[1:]):
-            # Prefect reads the file too: without a size limit, and with a traceback if it is not text.
-            read_env_file()
-        use_auth(os.environ)
+            _use_environment()
         app()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
@@ -335,6 +329,17 @@ def main() -> None:
         if not PURCHASES & set(sys.argv[1:2]):
             code = code or 1
     sys.exit(code)
+
+
+def _use_environment() -> None:
+    from adreel.deployments.auth import use_auth
+    from adreel.settings.env_file import read_env_file
+    from adreel.settings.proxies import bypass_loopback
+
+    bypass_loopback()
+    # Prefect reads the file too: without a size limit, and with a traceback if it is not text.
+    read_env_file()
+    use_auth(os.environ)
 
 
 def _print_error(code: str, message: str) -> None:

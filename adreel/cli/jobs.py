@@ -7,8 +7,6 @@ from typing import Any
 from adreel.campaigns import campaign_name, check_sessions, ignored_files
 from adreel.cli.display import print_json, print_line, show_errors, show_job, show_next_steps
 from adreel.cli.progress import CampaignProgress, JobProgress
-from adreel.environment.paths import local_path
-from adreel.environment.proxies import unify_proxies
 from adreel.errors import AdreelError
 from adreel.flows import in_process
 from adreel.models.api import State
@@ -16,6 +14,8 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import read_session
 from adreel.records.views import JobView
 from adreel.settings import Settings
+from adreel.settings.paths import local_path
+from adreel.settings.proxies import unify_proxies
 
 
 def generate(file: Path, scenes: list[Scenario] | None, *, again: bool, as_json: bool, verbose: bool) -> int:

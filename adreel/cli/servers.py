@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from adreel.cli.output import printable
-from adreel.environment.proxies import unify_proxies
 from adreel.errors import InputError
 from adreel.settings import Settings
+from adreel.settings.proxies import unify_proxies
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

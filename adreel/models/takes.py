@@ -61,6 +61,11 @@ class Problem(BaseModel):
             return cls(code=error.code, message=clean_text(str(error), MAX_PROBLEM_LENGTH), retryable=error.retryable)
         return cls(code="unexpected", message=clean_text(f"{type(error).__name__}: {error}"))
 
+    @property
+    def clean_message(self) -> str:
+        """The message without control characters, which records of earlier versions can contain."""
+        return clean_text(self.message, MAX_PROBLEM_LENGTH)
+
 
 class ClipRequest(BaseModel):
     """A fully resolved request. A resume sends it unchanged, even if the settings have changed."""

@@ -13,9 +13,8 @@ from adreel.models.api import (
     VideoStatusResponse,
 )
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import MAX_PROBLEM_LENGTH, Choices, Job, Take
+from adreel.models.takes import Choices, Job, Take
 from adreel.records import Records
-from adreel.text import clean_text
 
 
 @dataclass(frozen=True)
@@ -97,8 +96,7 @@ def _scenes(records: Records, job_id: str) -> list[tuple[Job, Take | None, Scena
 def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:
     """Return the status of one scene of a job; the take is None until it is recorded."""
     state = take.state if take else State.GENERATING
-    # Records of earlier versions have unfiltered messages of the provider.
-    error = clean_text(take.problem.message, MAX_PROBLEM_LENGTH) if take and take.problem else None
+    error = take.problem.clean_message if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
         # Without this, a scene that its ended job left open would stay busy for ever.
         state, error = State.FAILED, "its job ended before this scene did: `adreel resume` continues it"

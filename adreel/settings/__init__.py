@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from adreel.environment.env_file import read_env_file, share_with_storages
-from adreel.environment.paths import storage_place
-from adreel.environment.proxies import LOOPBACK_HOSTS
 from adreel.errors import InputError
 from adreel.models.documents import SIZE_ADVICE, read_json
 from adreel.models.sessions import ID_PATTERN, SIZE_PATTERN
+from adreel.settings.env_file import read_env_file, share_with_storages
+from adreel.settings.paths import storage_place
+from adreel.settings.proxies import LOOPBACK_HOSTS
 
 RUNWARE_URL = "wss://ws-api.runware.ai/v1"
 KEPT_EMPTY = {"runware_api_key", "ADREEL_STORAGE"}

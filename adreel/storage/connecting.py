@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from adreel.environment.paths import local_path
 from adreel.errors import StorageError
+from adreel.settings.paths import local_path
 from adreel.storage.backend import StorageBackend
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}

@@ -1,1 +1,0 @@
-"""The environment of a process: `.env` files, proxies and local paths."""
