@@ -103,10 +103,12 @@ def sftp_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 
 @pytest.fixture
 def prefect(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Point commands and workers at the server of the tests, with all slots free."""
+    """Point commands and workers at the server of the tests, with all slots free and no run left to do."""
+    from tests.runs import delete_unfinished_runs
     from tests.slots import free_slots
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    delete_unfinished_runs()
     free_slots()
     return prefect_server
 

@@ -233,6 +233,7 @@ def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file:
     environment = {
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_API_URL": "",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "ADREEL_MODEL": "test:1@1",
         "ADREEL_SIZE": "128x72",
         "ADREEL_LOCAL_RENDER_SECONDS": "0.3",
