@@ -1,4 +1,4 @@
-"""Bringing clips home from a real server on the loopback."""
+"""Downloads from a real server on the loopback."""
 
 import asyncio
 import hashlib
@@ -109,9 +109,9 @@ async def test_a_clip_arrives_whole(server: str, tmp_path: Path, name: str) -> N
         ("status-206", "answers HTTP 206"),
         ("status-302", "answers HTTP 302"),
         ("empty", "sent no bytes"),
-        ("torn-length", "broke"),
-        ("torn-chunks", "broke"),
-        (f"hop-{MAX_REDIRECTS}", "leads on more than 3 times"),
+        ("torn-length", "failed"),
+        ("torn-chunks", "failed"),
+        (f"hop-{MAX_REDIRECTS}", "redirects more than 3 times"),
     ],
 )
 async def test_what_is_not_the_whole_clip_is_unavailable(server: str, tmp_path: Path, name: str, why: str) -> None:
@@ -127,7 +127,7 @@ async def test_a_download_that_hangs_ends(server: str, tmp_path: Path, limits: d
 
 
 async def test_a_server_that_is_gone_makes_the_clip_unavailable(unused_tcp_port: int, tmp_path: Path) -> None:
-    with pytest.raises(ClipUnavailable, match=r"the download from 127\.0\.0\.1 broke"):
+    with pytest.raises(ClipUnavailable, match=r"the download from 127\.0\.0\.1 failed"):
         await download(f"http://127.0.0.1:{unused_tcp_port}/whole", tmp_path / "clip.mp4", HERE)
 
 
@@ -231,7 +231,7 @@ async def test_the_proxy_of_the_environment_gets_its_credentials_and_no_error_sh
 
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
         monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
-        with pytest.raises(ClipUnavailable, match=r"the download from vm\.runware\.ai broke: 403") as refused:
+        with pytest.raises(ClipUnavailable, match=r"the download from vm\.runware\.ai failed: 403") as refused:
             await download("https://vm.runware.ai/clip.mp4", tmp_path / "clip.mp4", HERE)
     assert "secret" not in str(refused.value)
     assert asked[0].startswith("CONNECT vm.runware.ai:443")

@@ -127,7 +127,7 @@ def test_trouble_that_is_not_the_clip_s_leaves_it_open(
 ) -> None:
     with_child(monkeypatch, code)
     monkeypatch.setattr(process, "WALL_SECONDS", 2)
-    with pytest.raises(ClipUnavailable, match="can't be looked into now"):
+    with pytest.raises(ClipUnavailable, match="can't be probed now"):
         looked(prober, clip)
 
 

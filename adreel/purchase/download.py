@@ -119,8 +119,8 @@ async def download_clip(folder: Path, take: Take, storage: Storage, rules: Downl
     crash_point("downloaded")
     extension = await asyncio.to_thread(_file_type, path)
     if extension == TEXT and downloaded.size <= MAX_PAGE_BYTES:
-        raise ClipUnavailable("the clip's address answers with a text or a web page instead of the clip")
-    found = Findings(reason=f"it is a .{extension} file, and no MP4")
+        raise ClipUnavailable("the clip's address returns text or a web page instead of the clip")
+    found = Findings(reason=f"it is a .{extension} file, not an MP4")
     if extension in {MP4, UNKNOWN}:
         found = await probe(path, poster)
     doubt = found.broken_off
@@ -128,7 +128,7 @@ async def download_clip(folder: Path, take: Take, storage: Storage, rules: Downl
         # Neither the server nor the file tells its length: only a second download can confirm that it is complete.
         doubt = doubt or "its length is unknown"
     if doubt and attempt.interrupted_sha256 != downloaded.sha256:
-        raise Interrupted(f"the clip may not have come whole: {doubt}", downloaded.sha256)
+        raise Interrupted(f"the clip may be incomplete: {doubt}", downloaded.sha256)
     if found.measures:
         return _clip(take, path, downloaded, found, found.measures)
     file = clip_name(take, f".aside.{extension}")
@@ -152,14 +152,14 @@ async def download(url: str, target: Path, rules: DownloadRules) -> Downloaded:
                     if not (300 <= response.status < 400 and "location" in response.headers):
                         return await _save_body(response, target, rules)
                     url = str(response.url.join(_parse_url(response.headers["location"])))
-        raise ClipUnavailable(f"the clip's address leads on more than {MAX_REDIRECTS} times")
+        raise ClipUnavailable(f"the clip's address redirects more than {MAX_REDIRECTS} times")
     except (aiohttp.InvalidURL, ValueError) as error:
-        raise ClipUnavailable(f"the clip's address is no good URL: {error}") from None
+        raise ClipUnavailable(f"the clip's address is not a valid URL: {error}") from None
     except aiohttp.ClientError as error:
         reason = str(error) or type(error).__name__
-        raise ClipUnavailable(f"the download from {_parse_url(url).host} broke: {reason}") from error
+        raise ClipUnavailable(f"the download from {_parse_url(url).host} failed: {reason}") from error
     except TimeoutError:
-        raise ClipUnavailable(f"the clip did not arrive within {rules.seconds:g} s") from None
+        raise ClipUnavailable(f"the download took longer than {rules.seconds:g} s") from None
     except OSError as error:
         raise StorageError(
             f"can't write {target}: {error.strerror or error}; check the disk of ADREEL_STORAGE"
@@ -190,7 +190,7 @@ def clip_warnings(measures: Measures, broken_off: str, request: ClipRequest) -> 
     """Return the differences between a clip and its request."""
     warnings = []
     if broken_off:
-        message = f"{broken_off}; a second download brought the same"
+        message = f"{broken_off}; a second download returned the same bytes"
         warnings.append(ClipWarning(code="brokenOff", message=message))
     if not -SHORTER_SECONDS <= measures.duration - request.duration <= LONGER_SECONDS:
         code = "shorterThanAsked" if measures.duration < request.duration else "longerThanAsked"
@@ -201,7 +201,7 @@ def clip_warnings(measures: Measures, broken_off: str, request: ClipRequest) -> 
         size, wanted_size = f"{measures.width}x{measures.height}", f"{request.width}x{request.height}"
         warnings.append(ClipWarning(code="otherSize", message=f"it is {size}, {wanted_size} was asked for"))
     if not measures.has_poster:
-        warnings.append(ClipWarning(code="noPoster", message="no picture could be drawn of it"))
+        warnings.append(ClipWarning(code="noPoster", message="no poster could be made"))
     return warnings
 
 

@@ -173,7 +173,7 @@ async def produce_scene(
     """
     take = await asyncio.to_thread(records.take, job.session_id, scenario, job.job_id)
     if take is None:
-        raise NotFound(f"scene {scenario}: job {job.job_id} has planned no such take")
+        raise NotFound(f"scene {scenario}: job {job.job_id} has no take of it")
     if take.is_stored:
         report(take, "stored already")
         return take
@@ -233,7 +233,7 @@ async def _wait_for_cancel(records: Records, job: Job) -> JobCancelled:
 def _check_wanted(records: Records, job: Job) -> None:
     latest = records.job(job.job_id)
     if latest is not None and latest.cancelled_at is not None:
-        raise JobCancelled(f"job {job.job_id} was cancelled: `adreel resume {job.job_id}` fetches what is open")
+        raise JobCancelled(f"job {job.job_id} was cancelled: `adreel resume {job.job_id}` downloads its open clips")
 
 
 def give_up(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:

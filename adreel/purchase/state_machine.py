@@ -176,7 +176,7 @@ class Purchase:
         except InputError as error:
             # An earlier run may have sent the task. Only Runware's answer proves that nothing was bought.
             if self._is_resumed and await self.client.look_up(self._attempt.uuid):
-                raise ProviderUnreachable("Runware knows the task after all: trying again follows it") from None
+                raise ProviderUnreachable("Runware has the task after all: the next try follows it") from None
             raise InputError(
                 f"{error}. Nothing was bought: name another image with `adreel regenerate {self.take.session_id}"
                 f" {self.take.scenario} --first-frame FILE`"
@@ -204,7 +204,7 @@ class Purchase:
                     why = f" (the last poll failed: {self.client.last_error})" if self.client.last_error else ""
                     raise StillRendering(
                         f"still rendering after {limit:g} s (ADREEL_DEADLINE) as task {self._attempt.uuid}{why};"
-                        " nothing is lost: `adreel resume` picks it up"
+                        " nothing is lost: `adreel resume` continues"
                     ) from None
         crash_point("seen rendered")
         attempt = self._attempt
@@ -253,11 +253,11 @@ class Purchase:
             if isinstance(error, Interrupted):
                 # If a later download brings the same bytes, Runware has no others.
                 self._attempt.interrupted_sha256 = error.sha256
-                await self._save(f"it has to be fetched again: {error}")
+                await self._save(f"a second download is needed: {error}")
             if not isinstance(found, Rendered) or found.url == self._attempt.url:
                 raise ClipUnavailable(f"{error}; Runware has no other address: the paid clip stays open") from error
             self._attempt.url = found.url
-            await self._save(f"fetching again: {error}")
+            await self._save(f"downloading again from a new address: {error}")
             await self._deliver()
 
     async def _deliver(self) -> None:
@@ -294,7 +294,7 @@ class Purchase:
         if self._attempt.state != AttemptState.RENDERED:
             return  # Another runner has ended the attempt. A second file would belong to no record.
         await asyncio.to_thread(publish_aside, aside, folder, self.records.storage)
-        message = f"paid, but no playable MP4: {aside.reason}; kept aside as {aside.file} for a person to look at"
+        message = f"paid, but not a playable MP4: {aside.reason}; kept aside as {aside.file} for a person to check"
         self._attempt.aside = aside
         self._attempt.problem = self.take.problem = Problem(code=ClipKeptAside.code, message=message)
         await self._move(AttemptState.FAILED, message)
@@ -333,9 +333,9 @@ class Purchase:
     def _record_cancel(self) -> "asyncio.Future[None] | None":
         """Begin to write the record of a cancel, once."""
         if self._cancel_write is None and not self.take.is_stored:
-            message = "cancelled; Runware goes on rendering the clip: `adreel resume` fetches it"
+            message = "cancelled; Runware keeps rendering the clip: `adreel resume` downloads it"
             if not self.take.is_open or self._attempt.state == AttemptState.SUBMITTED:
-                message = "cancelled before Runware was known to have the order: `adreel resume` orders the clip"
+                message = "cancelled before Runware acknowledged the task: `adreel resume` sends it again"
             self.take.problem = Problem(code="cancelled", message=message, retryable=True)
             self._cancel_write = asyncio.ensure_future(asyncio.to_thread(self._write))
         return self._cancel_write

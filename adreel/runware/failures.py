@@ -52,8 +52,8 @@ def class_of(code: str) -> type[AdreelError]:
 _WAYS_OUT: dict[type[AdreelError], str] = {
     BadKey: "Check RUNWARE_API_KEY; nothing was bought",
     NoCredits: "Add credits to the Runware account, then resume",
-    ProviderBusy: "It passes by itself",
+    ProviderBusy: "The next try may succeed",
     SceneRefused: "Change the scene's description or this parameter and regenerate the scene",
     RenderFailed: "Another attempt may help and may be billed",
-    UnknownFailure: "adreel does not know this code: see what it means before you regenerate the scene",
+    UnknownFailure: "adreel does not know this code: look it up before you regenerate the scene",
 }

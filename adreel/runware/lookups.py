@@ -118,9 +118,9 @@ class Lookups:
                 return
         for lookup in unanswered:
             lookup.tries += 1
-            silence = ProviderUnreachable(f"Runware does not say what it knows of {lookup.uuid}")
+            silence = ProviderUnreachable(f"Runware does not answer the look-up of task {lookup.uuid}")
             if connection.has_overflowed:
-                lookup.settle(ProviderUnreachable(f"what Runware knows of {lookup.uuid} is too large to read"))
+                lookup.settle(ProviderUnreachable(f"Runware's answer about task {lookup.uuid} is too large to read"))
             elif connection.has_all_pongs:
                 lookup.settle(None)
             elif lookup.tries >= MAX_TRIES - 1:

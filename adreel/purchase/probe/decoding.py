@@ -47,7 +47,7 @@ def look_into(clip: Path, poster: Path | None = None) -> Findings:
             streams = [stream for stream in container.streams.video if not stream.disposition & NO_CLIP]
             streams = [stream for stream in streams or container.streams.video if stream.codec_context is not None]
             if not streams:
-                reason = "it has no video in it" if not container.streams.video else "its coding is not known"
+                reason = "it has no video in it" if not container.streams.video else "its codec is unknown"
                 return Findings(reason=reason, broken_off=broken_off)
             longest = max(map(_promised, streams))
             video = next(stream for stream in streams if _promised(stream) >= longest * MAIN_SHARE)
@@ -57,10 +57,10 @@ def look_into(clip: Path, poster: Path | None = None) -> Findings:
                 broken_off = broken_off or f"its index names {missing} bytes more than arrived"
             width, height = video.width, video.height
             if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-                reason = f"its header says {width}x{height} pixels, more than is decoded"
+                reason = f"its header says {width}x{height} pixels, more than adreel decodes"
                 return Findings(reason=reason, broken_off=broken_off)
             if video.frames > MAX_FRAMES:
-                reason = f"its header says {video.frames} pictures, more than is decoded"
+                reason = f"its header says {video.frames} frames, more than adreel decodes"
                 return Findings(reason=reason, broken_off=broken_off)
             frame = _first_picture(container, video)
             if frame is None:

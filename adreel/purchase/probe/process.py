@@ -137,7 +137,7 @@ class Prober:
                             return Findings(reason=str(died))
             except OSError as error:
                 self.close()
-                raise ClipUnavailable(f"the clip can't be looked into now: {error}") from error
+                raise ClipUnavailable(f"the clip can't be probed now: {error}") from error
             except BaseException:
                 self.close()
                 raise
