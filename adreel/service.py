@@ -58,13 +58,18 @@ MADE_BY = "made_by_request"
 """Field of a stored session: the fingerprint of the request that created it under an idempotency key."""
 
 
-def store_new(
-    records: Records, settings: Settings, session: Session, scenarios: list[Scenario] | None, *, all_anew: str | None
+def store_for_generation(
+    records: Records,
+    settings: Settings,
+    session: Session,
+    scenarios: list[Scenario] | None,
+    *,
+    override_hint: str | None,
 ) -> list[Scenario]:
     """Store a complete session whose scenes are to be bought, in place of an earlier version.
 
     Returns the scenarios to buy. Raises InputError before anything is written if a scene can't be bought as described
-    or has been bought before. `all_anew` tells a person how to buy all scenes again; None skips that check.
+    or has been bought before. `override_hint` tells a person how to buy all scenes again; None skips that check.
     """
     chosen = session.choose(scenarios)
     for scenario in chosen:
@@ -74,11 +79,11 @@ def store_new(
         for scenario in chosen
         if any(take.state != State.FAILED or take.is_open for take in records.takes(session.session_id, scenario))
     ]
-    if taken and all_anew is not None:
+    if taken and override_hint is not None:
         raise InputError(
             f"session {session.session_id!r} has takes of {', '.join(taken)} already (adreel status"
             f" {session.session_id}): resume what is open with `adreel resume {session.session_id}`, buy one scene"
-            f" again with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {all_anew}"
+            f" again with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {override_hint}"
         )
     records.save_session(copy_inputs(records.storage, session))
     return chosen

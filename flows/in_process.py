@@ -33,7 +33,7 @@ from adreel.records import Records
 from adreel.records.inputs import copy_input, read_image
 from adreel.records.views import JobView, job_view, session_view
 from adreel.records.views import choose_take as choose_stored_take
-from adreel.service import store_new
+from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.settings.proxies import unify_proxies
 
@@ -92,8 +92,8 @@ def generate(
     elif type(session) is Session:
         # The model accepts unknown fields for the sake of stored sessions. In a new session they are mistakes.
         session = parse_session(session.model_dump(), folder=Path.cwd())
-    all_anew = None if again else "--again (again=True in Python)"
-    chosen = store_new(records, settings, session, chosen, all_anew=all_anew)
+    override_hint = None if again else "--again (again=True in Python)"
+    chosen = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
     parameters = {"session_id": session.session_id, "scenarios": chosen}
     return _run_job("generate_ad", parameters, settings, records, observer)
 

@@ -25,7 +25,7 @@ from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import SceneView, job_view
-from adreel.service import store_new
+from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.tasks.artifacts import show_job_summary
 from adreel.tasks.crash_reporter import crash_reporter
@@ -100,7 +100,7 @@ class JobRun:
         def start() -> Job:
             # A retried run already has its job, and people may have changed the session since then.
             if new is not None and records.job(job_id) is None:
-                store_new(records, settings, new, scenarios, all_anew="a run with its session_id alone")
+                store_for_generation(records, settings, new, scenarios, override_hint="a run with its session_id alone")
             return start_job(
                 records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=self.runner
             )

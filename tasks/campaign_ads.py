@@ -21,7 +21,7 @@ from adreel.models.takes import Job
 from adreel.purchase.jobs import end_job, give_up, produce_scene, start_job
 from adreel.records import Records
 from adreel.records.views import JobView, job_view
-from adreel.service import store_new
+from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.tasks.events import job_finished
 from adreel.tasks.retries import TASK_OPTIONS, is_last_try, is_retryable
@@ -92,8 +92,8 @@ class Campaign:
         job_id = campaign_job_id(self.name, session.session_id)
         found = self.records.job(job_id)
         if found is None:
-            all_anew = None if self.again else "a campaign that buys again: `adreel campaign --again`"
-            store_new(self.records, self.settings, session, session.scenarios, all_anew=all_anew)
+            override_hint = None if self.again else "a campaign that buys again: `adreel campaign --again`"
+            store_for_generation(self.records, self.settings, session, session.scenarios, override_hint=override_hint)
         else:
             view = job_view(self.records, job_id)
             if view.overall_status == State.COMPLETED:

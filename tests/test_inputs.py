@@ -22,7 +22,7 @@ from adreel.records import Records
 from adreel.records.inputs import MAX_MB, check_image, copy_input, display_name, first_frame_data, read_image
 from adreel.records.pruning import prune
 from adreel.records.verification import verify
-from adreel.service import store_new
+from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.storage.crash_points import visit_crash_points
@@ -247,7 +247,7 @@ async def test_an_old_request_without_its_file_ends_and_blocks_no_new_job(
             await it.produce()
         assert it.take().attempts[-1].state == AttemptState.FAILED
         give_up(it.records, it.start(HOOK), HOOK, InputError("gone"))
-        store_new(it.records, it.settings, make_session(seconds=2), None, all_anew="--again")
+        store_for_generation(it.records, it.settings, make_session(seconds=2), None, override_hint="--again")
         assert (await it.produce(job=it.start_another(HOOK))).is_stored
         assert len(it.bought) == 1
 
@@ -323,7 +323,7 @@ def test_a_reference_leads_to_no_other_folder(storage: Storage, tmp_path: Path) 
 
 
 def store(it: Studio, image: Path) -> None:
-    store_new(it.records, it.settings, with_image(image), None, all_anew="--again")
+    store_for_generation(it.records, it.settings, with_image(image), None, override_hint="--again")
 
 
 def with_image(image: Path) -> Session:
