@@ -1,0 +1,61 @@
+"""The use cases without HTTP: what they load, and how their errors name the fields of a request."""
+
+import subprocess
+import sys
+from typing import cast
+
+import pytest
+
+from adreel.errors import KeyReused, NotFound, SessionExists
+from adreel.models.api import ScenePatch, SessionCreate, VideoGenerationRequest
+from adreel.models.scenarios import Scenario
+from adreel.orchestration.runs import Runs
+from adreel.records import Records
+from adreel.service import Service
+from adreel.settings import Settings
+from tests.factories import make_session, session_data
+from tests.storyboard.conftest import Orders
+
+
+@pytest.fixture
+def service(records: Records) -> Service:
+    return Service(records, Settings(), cast(Runs, Orders()))
+
+
+def test_the_service_loads_neither_prefect_nor_a_web_framework() -> None:
+    code = "import sys, adreel.service; print({'prefect', 'fastapi', 'starlette', 'av'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_one_key_creates_one_session(service: Service) -> None:
+    data = session_data()
+    data.pop("session_id", None)
+    first, again = (service.create_session(SessionCreate(**data), key="api-0123") for _ in range(2))
+    assert first.session_id == again.session_id == "ad-0123"
+    with pytest.raises(KeyReused) as error:
+        service.create_session(SessionCreate(**data | {"product_name": "Tent"}), key="api-0123")
+    assert list(error.value.fields) == ["Idempotency-Key"]
+
+
+async def test_one_key_starts_one_run(service: Service, records: Records) -> None:
+    records.save_session(make_session())
+    request = VideoGenerationRequest(session_id="ad")
+    runs = [await service.generate(request, key="api-1") for _ in range(2)]
+    assert runs[0] == runs[1]
+    with pytest.raises(KeyReused):
+        await service.generate(VideoGenerationRequest(session_id="ad", scenarios=[Scenario.HOOK]), key="api-1")
+
+
+async def test_errors_name_the_field(service: Service, records: Records) -> None:
+    with pytest.raises(NotFound) as missing:
+        await service.generate(VideoGenerationRequest(session_id="nothing"))
+    assert list(missing.value.fields) == ["session_id"]
+    scenes = make_session().model_dump()["scene_descriptions"][:3]
+    records.save_session(make_session(scene_descriptions=scenes))
+    with pytest.raises(NotFound) as undescribed:
+        service.change_scene("ad", Scenario.CTA, ScenePatch(seed=7))
+    assert list(undescribed.value.fields) == ["scenario"]
+    with pytest.raises(SessionExists) as taken:
+        service.create_session(SessionCreate(**session_data(session_id="ad")))
+    assert list(taken.value.fields) == ["session_id"]
