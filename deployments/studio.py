@@ -111,11 +111,12 @@ class Studio:
         os.environ |= {name: self._environment[name] for name in (API_URL, API_AUTH)}
         from prefect.client.orchestration import get_client  # noqa: PLC0415 - takes seconds: while the server starts
 
+        from adreel.deployments.automations import UNCHANGED  # noqa: PLC0415
         from adreel.deployments.deploy import deploy  # noqa: PLC0415
 
         with get_client(sync_client=True) as client:
             for line in deploy(client, self._settings):
-                if ": as it was" not in line:
+                if not line.partition(": ")[2].startswith(UNCHANGED):
                     tell(line)
 
     def stop(self, tell: Tell) -> None:

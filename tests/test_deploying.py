@@ -31,8 +31,8 @@ def put(client: SyncPrefectClient) -> dict[str, str]:
 def test_a_second_time_changes_nothing(client: SyncPrefectClient) -> None:
     first = put(client)
     names = ["generate-ad/generate-ad", "generate-ad/nightly", "regenerate-scene/regenerate-scene", "resume/resume"]
-    assert [first[f"deployment {name}"] for name in names] == ["made"] * 4
-    assert {done.partition(",")[0] for done in put(client).values()} == {"as it was"}
+    assert [first[f"deployment {name}"] for name in names] == ["created"] * 4
+    assert {done.partition(",")[0] for done in put(client).values()} == {"unchanged"}
 
 
 def test_regenerations_are_served_first(client: SyncPrefectClient) -> None:
@@ -66,7 +66,7 @@ def test_what_an_operator_has_set_stays(client: SyncPrefectClient) -> None:
     assert not schedule.active
     client.update_deployment_schedule(nightly.id, schedule.id, active=True)
     client.pause_deployment(nightly.id)
-    assert put(client)["limit runware"] == f"as it was, {limit.limit + 7} slots"
+    assert put(client)["limit runware"] == f"unchanged, {limit.limit + 7} slots"
     nightly = client.read_deployment_by_name("generate-ad/nightly")
     assert ([schedule.active for schedule in nightly.schedules], nightly.paused) == ([True], True)
 
@@ -125,5 +125,5 @@ def test_flows_of_another_project_in_this_folder_are_not_imported(prefect: str) 
 
 def test_without_an_installed_file_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploying, "__file__", str(tmp_path / "elsewhere" / "package" / "deploy.py"))
-    with pytest.raises(InputError, match=r"no prefect\.yaml of adreel was installed"):
+    with pytest.raises(InputError, match=r"no prefect\.yaml of adreel is installed"):
         read_file()

@@ -101,13 +101,13 @@ def test_an_event_starts_one_run_for_each_order(server: str, client: SyncPrefect
 
 
 def test_a_second_deploy_changes_neither_trigger_nor_notices(client: SyncPrefectClient) -> None:
-    assert put(client)[f"trigger {TRIGGER}"] == "as it was"
+    assert put(client)[f"trigger {TRIGGER}"] == "unchanged"
     assert client.read_automations_by_name(NOTICES) == []
     where = {"ADREEL_NOTIFY_URL": "http://127.0.0.1:1/"}
-    assert put(client, **where)["notices"] == "made"
+    assert put(client, **where)["notices"] == "created"
     [trigger] = client.read_automations_by_name(TRIGGER)
     client.pause_automation(trigger.id)
-    assert put(client, **where)["notices"] == "as it was"
+    assert put(client, **where)["notices"] == "unchanged"
     assert put(client, ADREEL_NOTIFY_URL="http://127.0.0.1:2/")["notices"] == "changed ADREEL_NOTIFY_URL"
     # What an operator has switched off stays so.
     assert not client.read_automations_by_name(TRIGGER)[0].enabled
@@ -117,21 +117,21 @@ def test_a_second_deploy_changes_neither_trigger_nor_notices(client: SyncPrefect
 def test_a_trigger_that_is_there_twice_is_put_right(client: SyncPrefectClient) -> None:
     [trigger] = client.read_automations_by_name(TRIGGER)
     client.create_automation(AutomationCore.model_validate(trigger.model_dump()))
-    assert put(client)[f"trigger {TRIGGER}"] == "changed to be there once"
+    assert put(client)[f"trigger {TRIGGER}"] == "changed duplicates"
     assert len(client.read_automations_by_name(TRIGGER)) == 1
 
 
 def test_a_trigger_of_a_deployment_that_was_made_anew_leads_to_the_new_one(client: SyncPrefectClient) -> None:
     client.delete_deployment(client.read_deployment_by_name("generate-ad/generate-ad").id)
     assert put(client)[f"trigger {TRIGGER}"] == "changed actions"
-    assert put(client)[f"trigger {TRIGGER}"] == "as it was"
+    assert put(client)[f"trigger {TRIGGER}"] == "unchanged"
 
 
 def test_prefects_own_deploy_makes_the_same_trigger(server: str, client: SyncPrefectClient, tmp_path: Path) -> None:
     workers.deploy_by_prefect(server, tmp_path)
     # Two of them would buy twice for each event.
     assert len(client.read_automations_by_name(TRIGGER)) == 1
-    assert put(client)[f"trigger {TRIGGER}"] == "as it was"
+    assert put(client)[f"trigger {TRIGGER}"] == "unchanged"
 
 
 class Receiver(ThreadingHTTPServer):
