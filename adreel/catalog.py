@@ -17,7 +17,7 @@ class VideoModel:
     name: str
     seconds: tuple[int, ...]
     sizes: tuple[str, ...] = ()
-    old_frames: bool = False
+    legacy_frames: bool = False
     """Whether the first frame is sent as `frameImages: [{inputImage}]`, not `inputs.frameImages: [{image, frame}]`."""
 
 
@@ -31,7 +31,7 @@ MODELS = {
 }
 
 
-def check_offer(model: str, duration: float, size: str, scene: str) -> None:
+def check_model_limits(model: str, duration: float, size: str, scene: str) -> None:
     """Raise InputError if a known model does not offer a duration or size; names those that it offers."""
     known = MODELS.get(model)
     if known is None:
@@ -47,6 +47,6 @@ def check_offer(model: str, duration: float, size: str, scene: str) -> None:
         )
 
 
-def takes_old_frames(model: str) -> bool:
+def uses_legacy_frames(model: str) -> bool:
     """Whether a model takes its first frame in the older form of the request."""
-    return model in MODELS and MODELS[model].old_frames
+    return model in MODELS and MODELS[model].legacy_frames

@@ -15,7 +15,7 @@ from adreel.emulator import LocalRunware, in_thread
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Take
 from adreel.records import Records
-from adreel.runware.connection import loggers_kept
+from adreel.runware.connection import preserve_loggers
 from adreel.storage import Storage
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
@@ -43,7 +43,7 @@ def _takes(records: Records) -> list[Take]:
 
 async def sdk_lag(server: LocalRunware) -> float:
     """Wait for one clip with the SDK's own getResponse; returns the seconds from the render's end."""
-    with loggers_kept():
+    with preserve_loggers():
         from runware import IVideoInference, Runware  # noqa: PLC0415 - the import changes loggers
 
         client = Runware(api_key="key", url=server.url)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adreel.errors import AdreelError, BadKey, NoCredits, ProviderBusy, RenderFailed, SceneRefused, UnknownFailure
-from adreel.runware.failures import CONFLICT, class_of, error_of
+from adreel.runware.failures import CONFLICT, error_class, error_from
 from adreel.runware.replies import Failure
 
 TABLE: dict[type[AdreelError], list[str]] = {
@@ -57,7 +57,7 @@ REFUSAL = Failure(None, "unsupportedDuration", "This length is not offered", "du
 
 @pytest.mark.parametrize(("code", "kind"), KNOWN)
 def test_a_known_code_has_the_class_that_says_what_to_do(code: str, kind: type[AdreelError]) -> None:
-    assert type(error_of(Failure(None, code, "why"))) is kind
+    assert type(error_from(Failure(None, code, "why"))) is kind
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ def test_a_class_does_what_its_row_asks_for(kind: type[AdreelError], again: bool
 
 @pytest.mark.parametrize("code", UNKNOWN, ids=repr)
 def test_a_code_that_nobody_has_explained_is_final(code: str) -> None:
-    assert class_of(code) is UnknownFailure
+    assert error_class(code) is UnknownFailure
 
 
 @given(st.text())
 def test_no_code_whatever_it_is_costs_money_by_itself_unless_it_is_known_to_have_failed(code: str) -> None:
-    kind = class_of(code)
+    kind = error_class(code)
     if kind.costs:
         assert kind is RenderFailed
         assert code.startswith("provider") or code in TABLE[RenderFailed]
@@ -90,17 +90,17 @@ def test_no_code_whatever_it_is_costs_money_by_itself_unless_it_is_known_to_have
 
 @pytest.mark.parametrize(("code", "kind"), [*KNOWN, *((code, UnknownFailure) for code in UNKNOWN)])
 def test_the_message_carries_the_provider_s_words_and_a_way_out(code: str, kind: type[AdreelError]) -> None:
-    words = str(error_of(replace(REFUSAL, code=code)))
+    words = str(error_from(replace(REFUSAL, code=code)))
     said, _, way_out = words.partition(". ")
     assert said == f"Runware says {code}: This length is not offered (parameter duration); allowed: 6, 10"
     assert way_out
 
 
 def test_what_the_provider_did_not_say_is_left_out() -> None:
-    words = str(error_of(Failure(None, "rateLimitExceeded", "Slow down.")))
+    words = str(error_from(Failure(None, "rateLimitExceeded", "Slow down.")))
     assert words == "Runware says rateLimitExceeded: Slow down. The next try may succeed"
 
 
 @pytest.mark.parametrize("code", ["quotaExceeded", "dailyQuotaReached", "balanceTooLow", "missingCredits"])
 def test_whatever_speaks_of_quota_or_balance_is_about_the_account(code: str) -> None:
-    assert class_of(code) is NoCredits
+    assert error_class(code) is NoCredits

@@ -9,7 +9,7 @@ import av
 import pytest
 from PIL import Image
 
-from adreel.purchase.probe.decoding import look_into
+from adreel.purchase.probe.decoding import inspect_clip
 from adreel.purchase.probe.findings import Findings
 from tests import odd_clips
 from tests.factories import write_film
@@ -21,13 +21,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def looked(clip: Path) -> Findings:
-    return look_into(clip, clip.with_suffix(".jpg"))
+    return inspect_clip(clip, clip.with_suffix(".jpg"))
 
 
 def measured(clip: Path) -> tuple[float, int, int]:
     findings = looked(clip)
     assert findings.measures, findings.reason
-    assert findings.broken_off == ""
+    assert findings.truncation == ""
     return round(findings.measures.duration, 2), findings.measures.width, findings.measures.height
 
 
@@ -110,23 +110,23 @@ def test_a_file_that_breaks_off_says_so_though_its_header_promises_all(
 ) -> None:
     content = whole.read_bytes()
     (tmp_path / "clip.mp4").write_bytes(content[: len(content) * percent // 100])
-    assert "breaks off" in look_into(tmp_path / "clip.mp4").broken_off
+    assert "breaks off" in inspect_clip(tmp_path / "clip.mp4").truncation
 
 
 def test_a_file_that_breaks_off_between_its_boxes_says_so(tmp_path: Path) -> None:
     content = odd_clips.film(tmp_path / "whole.mp4").read_bytes()
     data = content.index(b"mdat") - 4
     (tmp_path / "clip.mp4").write_bytes(content[:data])
-    assert "bytes more than arrived" in look_into(tmp_path / "clip.mp4").broken_off
+    assert "bytes more than arrived" in inspect_clip(tmp_path / "clip.mp4").truncation
     moov = content.index(b"moov") - 4
     (tmp_path / "late.mp4").write_bytes(content[:moov] + content[data:])
-    assert "before its index" in look_into(tmp_path / "late.mp4").broken_off
+    assert "before its index" in inspect_clip(tmp_path / "late.mp4").truncation
 
 
 def test_the_pictures_that_came_are_measured(whole: Path, tmp_path: Path) -> None:
     content = whole.read_bytes()
     (tmp_path / "clip.mp4").write_bytes(content[: len(content) // 2])
-    findings = look_into(tmp_path / "clip.mp4")
+    findings = inspect_clip(tmp_path / "clip.mp4")
     assert findings.measures
     assert 1 < findings.measures.duration < 2
 
@@ -155,7 +155,7 @@ def test_what_is_no_video_says_so(tmp_path: Path, content: bytes) -> None:
 
 def test_pictures_of_noise_are_no_video(tmp_path: Path) -> None:
     findings = looked(odd_clips.scrambled(tmp_path / "clip.mp4"))
-    assert (findings.measures, findings.broken_off) == (None, "")
+    assert (findings.measures, findings.truncation) == (None, "")
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
@@ -174,11 +174,11 @@ def test_only_an_mp4_is_opened(whole: Path, tmp_path: Path) -> None:
 
 def test_a_missing_file_is_no_verdict_about_a_clip(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        look_into(tmp_path / "clip.mp4")
+        inspect_clip(tmp_path / "clip.mp4")
 
 
 def test_a_clip_without_a_poster_is_a_clip(tmp_path: Path) -> None:
-    findings = look_into(odd_clips.film(tmp_path / "clip.mp4"), tmp_path / "no such folder" / "poster.jpg")
+    findings = inspect_clip(odd_clips.film(tmp_path / "clip.mp4"), tmp_path / "no such folder" / "poster.jpg")
     assert findings.measures
     assert not findings.measures.has_poster
 

@@ -35,7 +35,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def looked(prober: Prober, clip: Path) -> Findings:
-    return prober.look_into(clip, clip.with_suffix(".jpg"))
+    return prober.inspect_clip(clip, clip.with_suffix(".jpg"))
 
 
 def pid_of(prober: Prober) -> int:
@@ -47,7 +47,7 @@ def with_child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Have the child run this code in place of the decoder."""
     imports = "from adreel.purchase.probe import child\nfrom adreel.purchase.probe.findings import Findings"
     patched = f"{imports}\n{textwrap.dedent(code)}"
-    monkeypatch.setattr(process, "MAIN", f"{patched}\nchild.look_into = look_into\nchild.main()")
+    monkeypatch.setattr(process, "MAIN", f"{patched}\nchild.inspect_clip = inspect_clip\nchild.main()")
 
 
 def test_one_process_looks_into_all_clips(prober: Prober, clip: Path) -> None:
@@ -92,11 +92,11 @@ def test_modules_of_the_current_folder_are_not_imported(
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("def look_into(*_): bytearray(2**31)", "MemoryError|ended the probe"),
-        ("def look_into(*_):\n    while True: pass", "too long to decode"),
-        ("import os, signal\ndef look_into(*_): os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
-        ("import os, signal\ndef look_into(*_): os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
-        ("import os\ndef look_into(*_): os._exit(7)", "status 7"),
+        ("def inspect_clip(*_): bytearray(2**31)", "MemoryError|ended the probe"),
+        ("def inspect_clip(*_):\n    while True: pass", "too long to decode"),
+        ("import os, signal\ndef inspect_clip(*_): os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("import os, signal\ndef inspect_clip(*_): os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("import os\ndef inspect_clip(*_): os._exit(7)", "status 7"),
     ],
     ids=["memory", "processor", "crash", "killed for memory", "exit"],
 )
@@ -118,7 +118,7 @@ def test_a_clip_that_ends_the_process_is_not_decodable_and_the_next_one_is(
         "raise SystemExit(3)",
         "import time; time.sleep(60)",
         "print('hello', flush=True)",
-        "def look_into(*_): raise OSError(5, 'I/O error')",
+        "def inspect_clip(*_): raise OSError(5, 'I/O error')",
     ],
     ids=["does not start", "hangs", "talks", "can't read the file"],
 )
@@ -146,7 +146,7 @@ import os, signal
 from pathlib import Path
 from adreel.purchase.probe import process
 clip = Path({str(clip)!r})
-process._prober.look_into(clip, clip.with_suffix(".jpg"))
+process._prober.inspect_clip(clip, clip.with_suffix(".jpg"))
 print(process._prober._child._process.pid, flush=True)
 {end}
 """
@@ -164,7 +164,7 @@ import os
 from pathlib import Path
 from adreel.purchase.probe import process
 clip = Path({str(clip)!r})
-look = lambda: process._prober.look_into(clip, clip.with_suffix(".jpg"))
+look = lambda: process._prober.inspect_clip(clip, clip.with_suffix(".jpg"))
 look()
 mine = process._prober._child._process.pid
 pid = os.fork()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from adreel.catalog import MODELS, check_offer, takes_old_frames
+from adreel.catalog import MODELS, check_model_limits, uses_legacy_frames
 from adreel.errors import InputError
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription
@@ -22,26 +22,26 @@ def a_scene(scenario: str = "hook", **changes: Any) -> SceneDescription:
 def test_a_known_model_takes_what_it_offers(model: str) -> None:
     for seconds in MODELS[model].seconds:
         for size in MODELS[model].sizes or ("1x1",):
-            check_offer(model, seconds, size, "hook")
+            check_model_limits(model, seconds, size, "hook")
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_known_model_names_what_it_offers_instead(model: str) -> None:
     offered = ", ".join(map(str, MODELS[model].seconds))
     with pytest.raises(InputError, match=rf"scene cta: duration 5\.5 .* \({model}\): choose {offered} seconds"):
-        check_offer(model, 5.5, "1280x720", "cta")
+        check_model_limits(model, 5.5, "1280x720", "cta")
 
 
 @pytest.mark.parametrize("model", [model for model, known in MODELS.items() if known.sizes])
 def test_a_model_with_fixed_sizes_names_them(model: str) -> None:
     known = MODELS[model]
     with pytest.raises(InputError, match=rf"scene cta: size 1x1 .*: choose {', '.join(known.sizes)}$"):
-        check_offer(model, known.seconds[0], "1x1", "cta")
+        check_model_limits(model, known.seconds[0], "1x1", "cta")
 
 
 def test_a_model_that_is_not_listed_goes_through() -> None:
-    check_offer("new:1@1", 5.5, "1x1", "hook")
-    assert not takes_old_frames("new:1@1")
+    check_model_limits("new:1@1", 5.5, "1x1", "hook")
+    assert not uses_legacy_frames("new:1@1")
 
 
 def test_a_prompt_has_the_picture_first_and_the_brand_last() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adreel.runware.failures import error_of
+from adreel.runware.failures import error_from
 from adreel.runware.replies import Failure, InProgress, Rendered, Reply, parse_replies
 from adreel.text import clean_text, is_clean
 
@@ -339,7 +339,7 @@ def test_a_failure_s_words_are_clean_and_short_whatever_they_are(item: dict[str,
     assert_clean(failure.message, 1000)
     assert_clean(failure.parameter, 1000)
     assert_clean(failure.allowed, 1000)
-    assert_clean(str(error_of(failure)), 3000)
+    assert_clean(str(error_from(failure)), 3000)
 
 
 def test_the_first_of_many_allowed_values_are_named() -> None:

@@ -123,7 +123,7 @@ async def download_clip(folder: Path, take: Take, storage: Storage, rules: Downl
     found = Findings(reason=f"it is a .{extension} file, not an MP4")
     if extension in {MP4, UNKNOWN}:
         found = await probe(path, poster)
-    doubt = found.broken_off
+    doubt = found.truncation
     if not (found.measures or downloaded.has_length):
         # Neither the server nor the file tells its length: only a second download can confirm that it is complete.
         doubt = doubt or "its length is unknown"
@@ -133,7 +133,7 @@ async def download_clip(folder: Path, take: Take, storage: Storage, rules: Downl
         return _clip(take, path, downloaded, found, found.measures)
     file = clip_name(take, f".aside.{extension}")
     path.rename(folder / file)
-    reason = f"{found.reason}; {found.broken_off}" if found.broken_off else found.reason
+    reason = f"{found.reason}; {found.truncation}" if found.truncation else found.reason
     return AsideFile(file=file, sha256=downloaded.sha256, size=downloaded.size, reason=reason)
 
 
@@ -186,11 +186,11 @@ def _upload(file: Clip | AsideFile, folder: Path, storage: Storage) -> None:
         _check_published(storage, file)
 
 
-def clip_warnings(measures: Measures, broken_off: str, request: ClipRequest) -> list[ClipWarning]:
+def clip_warnings(measures: Measures, truncation: str, request: ClipRequest) -> list[ClipWarning]:
     """Return the differences between a clip and its request."""
     warnings = []
-    if broken_off:
-        message = f"{broken_off}; a second download returned the same bytes"
+    if truncation:
+        message = f"{truncation}; a second download returned the same bytes"
         warnings.append(ClipWarning(code="brokenOff", message=message))
     if not -SHORTER_SECONDS <= measures.duration - request.duration <= LONGER_SECONDS:
         code = "shorterThanAsked" if measures.duration < request.duration else "longerThanAsked"
@@ -251,7 +251,7 @@ def _clip(take: Take, path: Path, downloaded: Downloaded, found: Findings, measu
         duration=round(measures.duration, 3),
         width=measures.width,
         height=measures.height,
-        warnings=clip_warnings(measures, found.broken_off, take.request),
+        warnings=clip_warnings(measures, found.truncation, take.request),
     )
 
 

@@ -1,6 +1,6 @@
 """Request of a scene: its prompt, model and size."""
 
-from adreel.catalog import check_offer
+from adreel.catalog import check_model_limits
 from adreel.errors import InputError
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session, is_local_file
@@ -35,7 +35,7 @@ def compose_prompt(session: Session, scene: SceneDescription) -> str:
 def clip_request(session: Session, scene: SceneDescription, settings: Settings) -> ClipRequest:
     """Resolve a scene into the request to send; InputError names the wrong field."""
     model, size = scene.model or settings.model, scene.size or settings.size
-    check_offer(model, scene.duration, size, scene.scenario)
+    check_model_limits(model, scene.duration, size, scene.scenario)
     width, height = (int(part) for part in size.split("x"))
     if scene.first_frame and is_local_file(scene.first_frame):
         try:

@@ -11,7 +11,7 @@ from uuid import UUID
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderBusy, ProviderUnreachable
 from adreel.models.takes import ClipRequest
 from adreel.runware.connection import Connection
-from adreel.runware.failures import CONFLICT, error_of
+from adreel.runware.failures import CONFLICT, error_from
 from adreel.runware.lookups import Lookups, task_object
 from adreel.runware.polls import Polls
 from adreel.runware.replies import Failure, InProgress, Rendered, Reply
@@ -232,7 +232,7 @@ class RunwareClient:
                     watch.result.set_result(reply)
 
     def _on_failure(self, failure: Failure) -> None:
-        error = error_of(failure)
+        error = error_from(failure)
         if isinstance(error, ProviderBusy):
             self.last_error = error
             self._failures += 1

@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any, Self
 from uuid import UUID
 
-from adreel.catalog import takes_old_frames
+from adreel.catalog import uses_legacy_frames
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderUnreachable
 from adreel.models.takes import ClipRequest
-from adreel.runware.failures import CONFLICT, class_of, error_of
+from adreel.runware.failures import CONFLICT, error_class, error_from
 from adreel.runware.replies import Failure, Reply, has_pong, parse_failure, parse_replies
 from adreel.runware.sdk import bounded_sdk
 from adreel.text import clean_line
@@ -37,7 +37,7 @@ class Connection:
         self.heard_at = asyncio.get_running_loop().time()
         self.polled_at: float | None = None
         self._pings = self._pongs = 0
-        with loggers_kept():
+        with preserve_loggers():
             self._sdk = bounded_sdk(key, url)
         self._sdk.addListener(lis=self._hear, check=lambda _message: True)
         # The SDK sends its heartbeats through the same method, so their pings are counted as well.
@@ -57,8 +57,8 @@ class Connection:
             except Exception as error:
                 raise ProviderUnreachable(f"can't connect to {url}: {clean_line(str(error))}") from error
             if refusal := connection._refusal:
-                if issubclass(class_of(refusal.code), AccountError):
-                    raise error_of(refusal)
+                if issubclass(error_class(refusal.code), AccountError):
+                    raise error_from(refusal)
                 raise BadKey(f"Runware refuses the key: {refusal.message}. Check RUNWARE_API_KEY; nothing was bought")
             if not connection.is_alive:
                 raise ProviderUnreachable(f"{url} closed the connection during the authentication")
@@ -120,7 +120,7 @@ class Connection:
                 raise ProviderUnreachable(f"the submit got no answer: {clean_line(str(error))}") from error
             failure = parse_failure(details)
             if failure.code != CONFLICT:
-                raise error_of(failure) from None
+                raise error_from(failure) from None
         finally:
             self._submitting -= 1
             submitting.cancel()
@@ -154,7 +154,7 @@ class Connection:
 
 
 @contextmanager
-def loggers_kept() -> Iterator[None]:
+def preserve_loggers() -> Iterator[None]:
     """Restore the loggers of asyncio and websockets, which the SDK silences for the whole process."""
     loggers = [logging.getLogger(name) for name in ("asyncio", "websockets")]
     before = [(logger, logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
@@ -171,7 +171,7 @@ def _inference(uuid: UUID, request: ClipRequest, image: str | None) -> Any:
     from runware import IFrameImage, IVideoInference  # noqa: PLC0415 - imported first by Connection
 
     frames: dict[str, Any] = {}
-    if image and takes_old_frames(request.model):
+    if image and uses_legacy_frames(request.model):
         frames["frameImages"] = [IFrameImage(inputImage=image, frame="first")]
     elif image:
         frames["inputs"] = {"frameImages": [{"image": image, "frame": "first"}]}

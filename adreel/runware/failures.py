@@ -30,9 +30,9 @@ _CLASSES: tuple[tuple[type[AdreelError], str], ...] = (
 )
 
 
-def error_of(failure: Failure) -> AdreelError:
+def error_from(failure: Failure) -> AdreelError:
     """Return the error of a failure, with the provider's message and the way out."""
-    kind = class_of(failure.code)
+    kind = error_class(failure.code)
     text = f"Runware says {failure.code}: {failure.message.rstrip('.')}"
     if failure.parameter:
         text += f" (parameter {failure.parameter})"
@@ -41,7 +41,7 @@ def error_of(failure: Failure) -> AdreelError:
     return kind(f"{text}. {_WAYS_OUT[kind]}")
 
 
-def class_of(code: str) -> type[AdreelError]:
+def error_class(code: str) -> type[AdreelError]:
     """Return the class of a code; UnknownFailure if no pattern fits."""
     for kind, pattern in _CLASSES:
         if re.fullmatch(pattern, code):

@@ -11,7 +11,7 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 def bounded_sdk(key: str, url: str) -> Any:
     """Return an SDK client with bounded messages; `has_overflowed` says whether one was too large."""
-    from runware import Runware  # noqa: PLC0415 - the import changes loggers: see connection.loggers_kept
+    from runware import Runware  # noqa: PLC0415 - the import changes loggers: see connection.preserve_loggers
 
     class BoundedRunware(Runware):  # type: ignore[misc] # it is untyped
         """An SDK client with a limit on messages, which drops bad items instead of whole messages."""

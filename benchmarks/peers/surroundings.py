@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from adreel.deployments.database import url_file
-from adreel.purchase.probe.decoding import look_into
+from adreel.purchase.probe.decoding import inspect_clip
 from benchmarks.peers.catalog import OURS, Peer
 from benchmarks.peers.processes import Program, free_port, running
 
@@ -131,4 +131,4 @@ def _answers(peer: Peer, port: int) -> bool:
 
 
 def _plays(path: Path) -> bool:
-    return look_into(path).measures is not None
+    return inspect_clip(path).measures is not None

@@ -7,7 +7,7 @@ HEADER = 8
 FRAGMENTS = {b"moof", b"moov"}
 
 
-def break_off(path: Path) -> str:
+def find_truncation(path: Path) -> str:
     """Return where an MP4 file is truncated, as text; "" if it is complete or not an MP4."""
     size, position, kinds = path.stat().st_size, 0, set()
     with path.open("rb") as stream:

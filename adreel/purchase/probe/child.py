@@ -14,7 +14,7 @@ from pathlib import Path
 
 import av.logging
 
-from adreel.purchase.probe.decoding import look_into
+from adreel.purchase.probe.decoding import inspect_clip
 
 MAX_MEMORY = 1024**3
 MAX_CPU_SECONDS = 10
@@ -49,7 +49,7 @@ def main() -> None:
         cpu_seconds = int(used.ru_utime + used.ru_stime) + MAX_CPU_SECONDS
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, resource.RLIM_INFINITY))
         try:
-            answer = asdict(look_into(Path(clip), Path(poster)))
+            answer = asdict(inspect_clip(Path(clip), Path(poster)))
         except OSError as error:
             answer = {"error": f"{error.strerror or error}"}
         _write(answer)

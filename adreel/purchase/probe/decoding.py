@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from PIL import Image
 
-from adreel.purchase.probe.boxes import break_off
+from adreel.purchase.probe.boxes import find_truncation
 from adreel.purchase.probe.findings import Findings, Measures
 
 # The format is explicit: FFmpeg would guess, and some formats (playlists) make it open other files.
@@ -39,32 +39,32 @@ OF_THE_FILE = {errno.ENOENT, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EST
 """Errors of the machine that say nothing about the clip."""
 
 
-def look_into(clip: Path, poster: Path | None = None) -> Findings:
+def inspect_clip(clip: Path, poster: Path | None = None) -> Findings:
     """Measure a clip and write one picture as a JPEG to `poster`; OSError if the file can't be read."""
-    broken_off = break_off(clip)
+    truncation = find_truncation(clip)
     try:
         with av.open(str(clip), format=FORMAT, options=BY_ITS_HEADER) as container:
             streams = [stream for stream in container.streams.video if not stream.disposition & NO_CLIP]
             streams = [stream for stream in streams or container.streams.video if stream.codec_context is not None]
             if not streams:
                 reason = "it has no video in it" if not container.streams.video else "its codec is unknown"
-                return Findings(reason=reason, broken_off=broken_off)
+                return Findings(reason=reason, truncation=truncation)
             longest = max(map(_promised, streams))
             video = next(stream for stream in streams if _promised(stream) >= longest * MAIN_SHARE)
             size, index = clip.stat().st_size, video.index_entries
             missing = index[-1].pos + index[-1].size - size if len(index) else 0
             if missing > 0:
-                broken_off = broken_off or f"its index names {missing} bytes more than arrived"
+                truncation = truncation or f"its index names {missing} bytes more than arrived"
             width, height = video.width, video.height
             if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
                 reason = f"its header says {width}x{height} pixels, more than adreel decodes"
-                return Findings(reason=reason, broken_off=broken_off)
+                return Findings(reason=reason, truncation=truncation)
             if video.frames > MAX_FRAMES:
                 reason = f"its header says {video.frames} frames, more than adreel decodes"
-                return Findings(reason=reason, broken_off=broken_off)
+                return Findings(reason=reason, truncation=truncation)
             frame = _first_picture(container, video)
             if frame is None:
-                return Findings(reason="no picture of it can be decoded", broken_off=broken_off)
+                return Findings(reason="no picture of it can be decoded", truncation=truncation)
             aspect = video.sample_aspect_ratio or Fraction(1)
             if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
                 aspect = Fraction(1)
@@ -72,14 +72,14 @@ def look_into(clip: Path, poster: Path | None = None) -> Findings:
             has_poster = poster is not None and _draw_poster(poster, container, video, frame, shape)
             duration = _duration(container, video, size)
             return Findings(
-                Measures(duration, *shape.shown(frame.width, frame.height), has_poster), broken_off=broken_off
+                Measures(duration, *shape.shown(frame.width, frame.height), has_poster), truncation=truncation
             )
     except (FFmpegError, MemoryError, ValueError, ArithmeticError) as error:
         if isinstance(error, OSError) and error.errno in OF_THE_FILE:
             raise
         # The text of FFmpeg's own errors names the temporary file.
         reason = (error.strerror if isinstance(error, FFmpegError) else str(error)) or type(error).__name__
-        return Findings(reason=f"it can't be decoded: {reason}", broken_off=broken_off)
+        return Findings(reason=f"it can't be decoded: {reason}", truncation=truncation)
 
 
 @dataclass(frozen=True)

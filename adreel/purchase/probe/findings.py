@@ -15,8 +15,8 @@ class Measures:
 
 @dataclass(frozen=True)
 class Findings:
-    """Measures of a clip, or the reason for their absence; `broken_off` says where a truncated file ends."""
+    """Measures of a clip, or the reason for their absence; `truncation` says where a truncated file ends."""
 
     measures: Measures | None = None
     reason: str = ""
-    broken_off: str = ""
+    truncation: str = ""

@@ -78,7 +78,7 @@ class _Child:
         if "error" in answer:
             raise OSError(answer["error"])
         measures = answer["measures"]
-        return Findings(Measures(**measures) if measures else None, answer["reason"], answer["broken_off"])
+        return Findings(Measures(**measures) if measures else None, answer["reason"], answer["truncation"])
 
     def end(self) -> None:
         """End the child and wait for it."""
@@ -117,7 +117,7 @@ class Prober:
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
-    def look_into(self, clip: Path, poster: Path) -> Findings:
+    def inspect_clip(self, clip: Path, poster: Path) -> Findings:
         """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now.
 
         A clip that ends MAX_DEATHS children is not decodable. The first child may have died of another cause.
@@ -168,7 +168,7 @@ async def probe(clip: Path, poster: Path) -> Findings:
     """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now."""
     # Waiting for the lock in a thread would occupy the default pool, which is for the storage.
     async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        return await asyncio.to_thread(_prober.look_into, clip, poster)
+        return await asyncio.to_thread(_prober.inspect_clip, clip, poster)
 
 
 def _root(package: str) -> str:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from adreel.emulator.oddities import odd_bytes
-from adreel.purchase.probe.decoding import look_into
+from adreel.purchase.probe.decoding import inspect_clip
 from adreel.purchase.probe.findings import Findings
 from tests.factories import write_film
 
@@ -44,4 +44,4 @@ def _looked_into(content: bytes) -> tuple[Findings, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         clip, poster = Path(folder) / "clip.mp4", Path(folder) / "poster.jpg"
         clip.write_bytes(content)
-        return look_into(clip, poster), poster.read_bytes() if poster.exists() else b""
+        return inspect_clip(clip, poster), poster.read_bytes() if poster.exists() else b""
