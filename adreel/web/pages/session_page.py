@@ -1,6 +1,8 @@
 """The page of a session: its four scenes side by side, and the forms that change them and order takes."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -113,6 +115,20 @@ async def get_page(
 
 
 Page = Annotated[PageContext, Depends(get_page)]
+Handler = Callable[..., Awaitable[Response]]
+
+
+def shows_errors(handle: Handler) -> Handler:
+    """Make a handler of a form show the page with an error at its top."""
+
+    @wraps(handle)
+    async def handle_or_show(page: PageContext, **arguments: Any) -> Response:
+        try:
+            return await handle(page, **arguments)
+        except FORM_ERRORS as error:
+            return await page.show(error=error)
+
+    return handle_or_show
 
 
 @router.get("/sessions/{session_id}")
@@ -122,36 +138,30 @@ async def show_session(page: Page, said: str = "") -> Response:
 
 
 @router.post("/sessions/{session_id}/generate")
+@shows_errors
 async def generate(page: Page, fields: Fields) -> Response:
     """Order the first clips of scenes."""
-    try:
-        scenarios = fields.get("scenarios", "").split()
-        order = VideoGenerationRequest.model_validate({"session_id": page.session_id, "scenarios": scenarios})
-        key = page.key(fields)
-        run = await wait_if_in_flight(lambda: page.service.generate(order, key=key))
-    except FORM_ERRORS as error:
-        return await page.show(error=error)
+    scenarios = fields.get("scenarios", "").split()
+    order = VideoGenerationRequest.model_validate({"session_id": page.session_id, "scenarios": scenarios})
+    key = page.key(fields)
+    run = await wait_if_in_flight(lambda: page.service.generate(order, key=key))
     return page.redirect(job_id=run.run_id)
 
 
 @router.post("/sessions/{session_id}/jobs/{job_id}/resume")
+@shows_errors
 async def resume_job(page: Page, job_id: JobId, fields: Fields) -> Response:
     """Resume a job."""
-    try:
-        key = page.key(fields)
-        run = await wait_if_in_flight(lambda: page.service.resume(job_id, key=key))
-    except FORM_ERRORS as error:
-        return await page.show(error=error)
+    key = page.key(fields)
+    run = await wait_if_in_flight(lambda: page.service.resume(job_id, key=key))
     return page.redirect(job_id=run.run_id, scene=fields.get("scenario", ""))
 
 
 @router.post("/sessions/{session_id}/jobs/{job_id}/cancel")
+@shows_errors
 async def cancel_job(page: Page, job_id: JobId) -> Response:
     """Cancel a job."""
-    try:
-        await page.service.cancel(job_id)
-    except FORM_ERRORS as error:
-        return await page.show(error=error)
+    await page.service.cancel(job_id)
     return page.redirect(notice="cancelled")
 
 
@@ -172,21 +182,16 @@ async def change_scene(page: Page, scenario: Scenario, fields: Fields) -> Respon
 
 
 @router.post("/sessions/{session_id}/scenes/{scenario}/retry")
+@shows_errors
 async def retry(page: Page, scenario: Scenario, fields: Fields) -> Response:
     """Order another take of a scene as it is described."""
-    try:
-        job_id = await page.regenerate(scenario, fields, {})
-    except FORM_ERRORS as error:
-        return await page.show(error=error)
-    return page.redirect(job_id=job_id, scene=scenario)
+    return page.redirect(job_id=await page.regenerate(scenario, fields, {}), scene=scenario)
 
 
 @router.post("/sessions/{session_id}/scenes/{scenario}/current")
+@shows_errors
 async def choose_take(page: Page, scenario: Scenario, fields: Fields) -> Response:
     """Make an older take the current one."""
-    try:
-        take = TakeChoice.model_validate({"take": fields.get("take", "")}).take
-        await run_in_threadpool(page.service.choose_take, page.session_id, scenario, take)
-    except FORM_ERRORS as error:
-        return await page.show(error=error)
+    take = TakeChoice.model_validate({"take": fields.get("take", "")}).take
+    await run_in_threadpool(page.service.choose_take, page.session_id, scenario, take)
     return page.redirect(notice="chosen", scene=scenario)
