@@ -25,8 +25,7 @@ def test_imports_go_down() -> None:
 
 def test_few_packages_with_few_imports_between_them() -> None:
     graph = grimp.build_graph("adreel", cache_dir=None)
-    # `python -m adreel` needs this module of two lines, which is no package of its own.
-    packages = graph.find_children("adreel") - {"adreel.__main__"}
+    packages = graph.find_children("adreel")
     for package in packages:
         graph.squash_module(package)
     arrows = [
