@@ -110,7 +110,7 @@ def test_a_wrong_key_is_found_without_buying(runware: LocalRunware, monkeypatch:
     with in_thread(keys=frozenset({"the-right-key"})) as strict:
         monkeypatch.setenv("RUNWARE_URL", strict.url)
         refused = without_server()["Runware"]
-    assert refused.advice == "mend RUNWARE_API_KEY or RUNWARE_URL"
+    assert refused.advice == "check RUNWARE_API_KEY and RUNWARE_URL"
     assert "wrong-key" not in refused.found
     assert runware.ledger.entries == []
 
@@ -187,7 +187,7 @@ def test_a_deployment_of_an_earlier_version_wants_a_deploy(prefect: str) -> None
 
 
 def test_a_run_that_nobody_carries_on_wants_a_recovery(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LATE", Terms(pause=0))
+    monkeypatch.setattr(doctor, "OVERDUE", Terms(pause=0))
     with get_client(sync_client=True) as client:
         list(deploy(client, Settings()))
         generate = client.read_deployment_by_name("generate-ad/generate-ad").id
