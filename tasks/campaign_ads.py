@@ -18,7 +18,7 @@ from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.takes import Job
-from adreel.purchase.jobs import end_job, give_up, produce_scene, start_job
+from adreel.purchase.jobs import buy_scene, end_job, record_failure, start_job
 from adreel.records import Records
 from adreel.records.views import JobView, job_view
 from adreel.service import store_for_generation
@@ -67,13 +67,13 @@ class Campaign:
         async def produce(scenario: Scenario) -> None:
             slot = partial(runware_slot, block=SLOTS_PER_LEASE)
             try:
-                await produce_scene(self.records, self.settings, job, scenario, slot=slot)
+                await buy_scene(self.records, self.settings, job, scenario, slot=slot)
             except Exception as error:
                 failed[scenario] = error
 
         def finish() -> JobView:
             for scenario, error in failed.items():
-                give_up(self.records, job, scenario, error)
+                record_failure(self.records, job, scenario, error)
             end_job(self.records, job)
             return job_view(self.records, job.job_id)
 

@@ -1,4 +1,4 @@
-"""The task that buys one scene: retries, a slot, events and artifacts around `adreel.purchase.jobs.produce_scene`."""
+"""The task that buys one scene: retries, a slot, events and artifacts around `adreel.purchase.jobs.buy_scene`."""
 
 import asyncio
 from functools import partial
@@ -9,7 +9,7 @@ from adreel.errors import AdreelError, clean_error
 from adreel.models.api import SceneVideo
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job
-from adreel.purchase.jobs import give_up, produce_scene
+from adreel.purchase.jobs import buy_scene, record_failure
 from adreel.records import Records
 from adreel.records.views import scene_video
 from adreel.tasks.artifacts import SceneProgress, show_poster
@@ -27,11 +27,11 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     progress = SceneProgress(logger, scenario)
     slot = partial(runware_slot, on_wait=progress.waits_for)
     try:
-        take = await produce_scene(records, settings, job, scenario, slot=slot, report=progress)
+        take = await buy_scene(records, settings, job, scenario, slot=slot, report=progress)
     except Exception as error:
         if is_last_try(error):
             try:
-                await asyncio.to_thread(give_up, records, job, scenario, error)
+                await asyncio.to_thread(record_failure, records, job, scenario, error)
             except AdreelError as unrecorded:
                 # Prefect has to show the scene's own error, even if the storage has failed for both.
                 logger.warning("the reason for the missing clip can't be recorded: %s", unrecorded)

@@ -11,7 +11,7 @@ from adreel.emulator import LocalRunware
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job, Take
 from adreel.purchase import shared_client
-from adreel.purchase.jobs import produce_scene, start_job
+from adreel.purchase.jobs import buy_scene, start_job
 from adreel.records import Records
 from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
@@ -49,7 +49,7 @@ class Studio:
 
     async def produce(self, scenario: Scenario = Scenario.HOOK, *, job: Job | None = None) -> Take:
         async with asyncio.timeout(30):
-            return await produce_scene(self.records, self.settings, job or self.start(scenario), scenario)
+            return await buy_scene(self.records, self.settings, job or self.start(scenario), scenario)
 
     def take(self, scenario: Scenario = Scenario.HOOK) -> Take:
         take = self.records.take("ad", scenario, JOB)

@@ -10,7 +10,7 @@ from adreel.errors import BadRecord, NotFound
 from adreel.models.migrations import SCHEMA_VERSION
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Choices, Job, Take
-from adreel.purchase.jobs import end_job, give_up, open_scenes, produce_scene, resume_job, start_job
+from adreel.purchase.jobs import buy_scene, end_job, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
 from adreel.records.verification import verify
 from adreel.records.views import choose_take, job_status, job_view, session_view
@@ -133,7 +133,7 @@ WRITERS: dict[str, list[tuple[str, Act]]] = {
         ("save", lambda records, _: records.save_take(make_take())),
         ("start", lambda records, settings: start_job(records, settings, "job-1", "ad")),
         ("resume", lambda records, settings: resume_job(records, settings, a_job())),
-        ("give up", lambda records, _: give_up(records, a_job(), Scenario.HOOK, NotFound("gone"))),
+        ("give up", lambda records, _: record_failure(records, a_job(), Scenario.HOOK, NotFound("gone"))),
     ],
     CHOICES: [
         ("save", lambda records, _: save_choices(records, "ad", Choices(takes={}))),
@@ -268,7 +268,7 @@ async def test_a_torn_take_that_is_moved_away_is_brought_home_without_buying_aga
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            await produce_scene(it.records, it.settings, job, Scenario.HOOK, report=die)
+            await buy_scene(it.records, it.settings, job, Scenario.HOOK, report=die)
         place = Path(it.records.storage.location(TAKE))
         tear(place)
         with pytest.raises(BadRecord, match="move it away"):

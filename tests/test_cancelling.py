@@ -22,7 +22,7 @@ from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job, Take
 from adreel.purchase import jobs
-from adreel.purchase.jobs import end_job, open_scenes, produce_scene, resume_job, start_job
+from adreel.purchase.jobs import buy_scene, end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import job_status
 from adreel.settings import Settings
@@ -123,7 +123,7 @@ class TestACancelledJobOfARunThatGoesOn:
 
         async with studio() as it:
             job = it.start(Scenario.HOOK)
-            scene = asyncio.create_task(produce_scene(it.records, it.settings, job, Scenario.HOOK, slot=slot))
+            scene = asyncio.create_task(buy_scene(it.records, it.settings, job, Scenario.HOOK, slot=slot))
             await asyncio.sleep(0.1)
             end_job(it.records, job, cancelled=True)
             free.set()
@@ -185,7 +185,7 @@ async def test_sixty_scenes_record_their_cancel_without_holding_up_the_loop() ->
             start_job(records, it.settings, f"job-{number}", "ad", scenarios=[Scenario.HOOK])
             for number in range(SCENES)
         ]
-        scenes = [asyncio.create_task(produce_scene(records, it.settings, job, Scenario.HOOK)) for job in started]
+        scenes = [asyncio.create_task(buy_scene(records, it.settings, job, Scenario.HOOK)) for job in started]
 
         def takes() -> list[Take]:
             return [take for job in started if (take := records.take("ad", Scenario.HOOK, job.job_id))]
@@ -224,7 +224,7 @@ async def test_a_cancel_is_recorded_even_if_the_slot_is_given_back_late() -> Non
 
     async with studio(render_seconds=600) as it:
         job = it.start(Scenario.HOOK)
-        scene = asyncio.create_task(produce_scene(it.records, it.settings, job, Scenario.HOOK, slot=slot))
+        scene = asyncio.create_task(buy_scene(it.records, it.settings, job, Scenario.HOOK, slot=slot))
         await until(lambda: it.bought)
         scene.cancel()
         await until(lambda: it.take().problem)

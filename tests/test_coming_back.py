@@ -8,7 +8,7 @@ import pytest
 from adreel.errors import ProviderUnreachable, SceneRefused, StorageError
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Take, task_uuid
-from adreel.purchase.jobs import produce_scene
+from adreel.purchase.jobs import buy_scene
 from adreel.purchase.shared_client import shared_client
 from adreel.storage.crash_points import visit_crash_points
 from tests.factories import write_film
@@ -30,7 +30,7 @@ async def test_a_repeat_that_is_refused_does_not_lose_the_task_that_was_accepted
 async def test_a_runner_whose_submit_is_refused_follows_the_task_of_the_other_runner() -> None:
     async with studio("invalidParameter@2x1", render_seconds=1) as it:
         job = it.start(Scenario.HOOK)
-        runs = [produce_scene(it.records, it.settings, job, Scenario.HOOK) for _ in range(2)]
+        runs = [buy_scene(it.records, it.settings, job, Scenario.HOOK) for _ in range(2)]
         assert all(take.is_stored for take in await asyncio.gather(*runs))
         assert len(it.bought) == 1
 
@@ -112,7 +112,7 @@ async def test_the_record_of_two_runners_never_goes_back_and_ends_with_the_first
             if latest.is_stored:
                 stored.append(latest)
 
-        runs = [produce_scene(it.records, it.settings, job, Scenario.HOOK, report=look) for _ in range(2)]
+        runs = [buy_scene(it.records, it.settings, job, Scenario.HOOK, report=look) for _ in range(2)]
         await asyncio.gather(*runs)
         assert progress == sorted(progress)
         assert all(take == stored[0] for take in stored)

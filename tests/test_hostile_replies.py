@@ -15,7 +15,7 @@ from websockets.utils import accept_key
 from adreel.emulator import LocalRunware
 from adreel.errors import AdreelError, ProviderUnreachable, RenderFailed
 from adreel.models.scenarios import Scenario
-from adreel.purchase.jobs import give_up
+from adreel.purchase.jobs import record_failure
 from adreel.runware import RunwareClient, sdk
 from adreel.text import is_clean
 from tests.middleman import Message, middleman
@@ -75,7 +75,7 @@ async def test_a_failure_in_evil_words_is_recorded_in_clean_and_short_ones(where
         job = it.start(Scenario.HOOK)
         with pytest.raises(AdreelError) as caught:
             await it.produce(job=job)
-        give_up(it.records, job, Scenario.HOOK, caught.value)
+        record_failure(it.records, job, Scenario.HOOK, caught.value)
         problem = it.take().problem
         assert problem
         assert "broke" in problem.message

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from adreel.campaigns import check_sessions, read_sessions
-from adreel.emulator import refusals
+from adreel.emulator import requests
 from adreel.emulator.replies import Item, Reply, error
 from adreel.errors import InputError, ProviderUnreachable, SceneRefused, StorageError
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session, parse_session
 from adreel.models.takes import PROGRESS, AttemptState
-from adreel.purchase.jobs import give_up, open_scenes, produce_scene, resume_job, start_job
+from adreel.purchase.jobs import buy_scene, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
 from adreel.records.inputs import MAX_MB, check_image, copy_input, display_name, first_frame_data, read_image
 from adreel.records.pruning import prune
@@ -162,7 +162,7 @@ async def test_an_open_take_is_resumed_from_a_copy_of_the_storage_on_another_mac
         [(job, scenarios)] = open_scenes(records, settings, "all")
         resumed = resume_job(records, settings, job)
         for scenario in scenarios:
-            assert (await produce_scene(records, settings, resumed, scenario)).is_stored
+            assert (await buy_scene(records, settings, resumed, scenario)).is_stored
         assert len(it.bought) == 4
 
 
@@ -190,7 +190,7 @@ async def test_a_refusal_of_the_image_names_the_first_frame(tmp_path: Path, monk
 
     async with studio() as it:
         store(it, write_image(tmp_path / "lamp.png"))
-        monkeypatch.setattr(refusals, "_CHECKS", (refuse,))
+        monkeypatch.setattr(requests, "_CHECKS", (refuse,))
         with pytest.raises(SceneRefused, match=r"Too few pixels.*The image is the scene's first_frame 'lamp\.png'$"):
             await it.produce()
         problem = it.take().attempts[-1].problem
@@ -246,7 +246,7 @@ async def test_an_old_request_without_its_file_ends_and_blocks_no_new_job(
         with pytest.raises(InputError, match=r"lamp.png': No such file.*Nothing was bought.*adreel regenerate ad hook"):
             await it.produce()
         assert it.take().attempts[-1].state == AttemptState.FAILED
-        give_up(it.records, it.start(HOOK), HOOK, InputError("gone"))
+        record_failure(it.records, it.start(HOOK), HOOK, InputError("gone"))
         store_for_generation(it.records, it.settings, make_session(seconds=2), None, override_hint="--again")
         assert (await it.produce(job=it.start_another(HOOK))).is_stored
         assert len(it.bought) == 1

@@ -25,7 +25,7 @@ from adreel.models.api import State
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges
 from adreel.models.takes import AttemptState, Take, task_uuid
-from adreel.purchase.jobs import end_job, give_up, produce_scene, start_job
+from adreel.purchase.jobs import buy_scene, end_job, record_failure, start_job
 from adreel.records.views import job_status, job_view, session_view
 from adreel.settings import Settings
 from tests.studio import JOB, Studio, studio
@@ -61,7 +61,7 @@ async def test_the_record_says_submitted_before_runware_hears_of_the_task() -> N
         def look(_take: Take, _text: str) -> None:
             seen.append(([attempt.state for attempt in it.take().attempts], len(it.server.ledger.submits)))
 
-        await produce_scene(it.records, it.settings, job, Scenario.HOOK, report=look)
+        await buy_scene(it.records, it.settings, job, Scenario.HOOK, report=look)
         assert ([AttemptState.SUBMITTED], 0) in seen
         assert not [states for states, submits in seen if submits and states in ([], [AttemptState.PLANNED])]
 
@@ -86,7 +86,7 @@ async def test_a_take_left_in_any_open_state_is_taken_up_without_buying_again(st
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            await _outcome(produce_scene(it.records, it.settings, job, Scenario.HOOK, report=die))
+            await _outcome(buy_scene(it.records, it.settings, job, Scenario.HOOK, report=die))
         assert it.take().attempts[-1].state == state
         assert (await it.produce(job=job)).is_stored
         assert it.bought == [str(task_uuid(JOB, Scenario.HOOK, 1))]
@@ -162,7 +162,7 @@ async def test_without_credits_the_take_stays_open_and_goes_on_once_there_are_so
         with pytest.raises(NoCredits, match="scene hook") as refused:
             await it.produce(job=job)
         assert it.take().cost is None
-        give_up(it.records, job, Scenario.HOOK, refused.value)
+        record_failure(it.records, job, Scenario.HOOK, refused.value)
         assert it.take().cost == 0
         assert (await it.produce()).is_stored
         assert it.bought == [str(task_uuid(JOB, Scenario.HOOK, 1))]
@@ -243,7 +243,7 @@ async def test_one_scene_s_failure_leaves_the_others_alone() -> None:
         )
         failed = [result for result in results if isinstance(result, Exception)]
         assert len(failed) == 1
-        give_up(it.records, job, Scenario.SOLUTION, failed[0])
+        record_failure(it.records, job, Scenario.SOLUTION, failed[0])
         status = job_status(it.records, JOB)
         assert status.overall_status == State.PARTIAL
         assert [scene.status for scene in status.scenes] == ["completed", "completed", "failed", "completed"]
@@ -282,7 +282,7 @@ async def test_a_runner_that_lags_behind_takes_over_what_the_other_has_stored() 
             await first_is_done.wait()
             yield
 
-        late = asyncio.create_task(produce_scene(it.records, it.settings, job, Scenario.HOOK, slot=late_slot))
+        late = asyncio.create_task(buy_scene(it.records, it.settings, job, Scenario.HOOK, slot=late_slot))
         await late_has_begun.wait()
         stored = await it.produce(job=job)
         submits = dict(it.server.ledger.submits)

@@ -17,7 +17,7 @@ from adreel.errors import ClipKeptAside, ClipUnavailable, StorageError
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Take, utc_now
-from adreel.purchase.jobs import end_job, give_up, open_scenes
+from adreel.purchase.jobs import end_job, open_scenes, record_failure
 from adreel.records.pruning import prunable, prune
 from adreel.records.verification import verify
 from adreel.records.views import job_status, job_view, session_view
@@ -67,14 +67,14 @@ async def host() -> AsyncIterator[Host]:
 
 async def left_rendered(it: Studio, host: Host, *, size: tuple[int, int] = odd_clips.SIZE) -> None:
     """Write a rendered take with the host's address, as an earlier adreel did; look-ups find no other address."""
-    it.server._desk._clip_url = lambda _uuid: host.url
+    it.server._handler._clip_url = lambda _uuid: host.url
     job = it.start(Scenario.HOOK)
     host.bodies = [b""]
     with pytest.raises(ClipUnavailable) as caught:
         await it.produce(job=job)
     take = it.take()
     request = take.request.model_copy(update={"width": size[0], "height": size[1], "duration": 5})
-    give_up(it.records, job, Scenario.HOOK, caught.value)
+    record_failure(it.records, job, Scenario.HOOK, caught.value)
     take = it.take().model_copy(update={"request": request})
     take.attempts[-1].url = host.url
     it.records.save_take(take)

@@ -21,7 +21,7 @@ from adreel.cli.servers import print_log
 from adreel.emulator import LocalRunware
 from adreel.errors import SceneRefused
 from adreel.models.scenarios import Scenario
-from adreel.purchase.jobs import give_up, start_job
+from adreel.purchase.jobs import record_failure, start_job
 from adreel.records import Records
 from adreel.settings import Settings
 from tests.factories import make_session, session_data
@@ -87,7 +87,7 @@ def stored(records: Records) -> Records:
     """Give records of a session with a hostile message of the provider."""
     records.save_session(make_session(product_name=WIDE))
     job = start_job(records, Settings.load(), "job-1", "ad", scenarios=[Scenario.HOOK])
-    give_up(records, job, Scenario.HOOK, SceneRefused(f"refused: {RED}"))
+    record_failure(records, job, Scenario.HOOK, SceneRefused(f"refused: {RED}"))
     return records
 
 

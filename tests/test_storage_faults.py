@@ -253,7 +253,7 @@ async def test_a_clip_whose_poster_finds_the_disk_full_is_stored_without_one(
 BUY_WITH_SMALL_FILES = """
 import asyncio, resource, sys
 from adreel.errors import StorageError
-from adreel.purchase.jobs import produce_scene, start_job
+from adreel.purchase.jobs import buy_scene, start_job
 from adreel.records import Records
 from adreel.models.scenarios import Scenario
 from adreel.settings import Settings
@@ -265,7 +265,7 @@ records = Records(Storage(settings.storage))
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 try:
     job = start_job(records, settings, "job-1", "ad", scenarios=[Scenario.HOOK])
-    asyncio.run(produce_scene(records, settings, job, Scenario.HOOK))
+    asyncio.run(buy_scene(records, settings, job, Scenario.HOOK))
 except StorageError as error:
     sys.exit(str(error))
 """

@@ -7,7 +7,7 @@ import pytest
 from adreel.errors import ClipKeptAside, NoCredits
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Problem, Take
-from adreel.purchase.jobs import give_up, open_scenes
+from adreel.purchase.jobs import open_scenes, record_failure
 from adreel.records.suggestions import Effect, suggest_action
 from tests.factories import NOW, make_take
 from tests.studio import JOB, studio
@@ -69,7 +69,7 @@ async def test_an_order_that_an_empty_account_refused_is_not_called_ordered() ->
         job = it.start(Scenario.HOOK)
         with pytest.raises(NoCredits) as refused:
             await it.produce(job=job)
-        give_up(it.records, job, Scenario.HOOK, refused.value)
+        record_failure(it.records, job, Scenario.HOOK, refused.value)
         assert suggest_action(it.take(), 2).effect == BUYS
         assert (await it.produce(job=job)).is_stored
         assert len(it.bought) == 1
@@ -80,7 +80,7 @@ async def test_a_file_that_was_kept_aside_is_looked_at_before_another_clip_is_bo
         job = it.start(Scenario.HOOK)
         with pytest.raises(ClipKeptAside) as kept:
             await it.produce(job=job)
-        give_up(it.records, job, Scenario.HOOK, kept.value)
+        record_failure(it.records, job, Scenario.HOOK, kept.value)
         action = suggest_action(it.take(), it.settings.attempts)
         assert (action.resumes, action.effect) == (False, BUYS)
         assert "look at it first" in action.text

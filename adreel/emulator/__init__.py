@@ -1,12 +1,11 @@
-"""The local Runware: the provider's two transports on a loopback port, real MP4 files, and no money.
+"""The emulator: a stand-in for Runware on a loopback port, which renders real MP4 files at no cost.
 
-It is what adreel buys from when there is no key, and what the tests buy from always. It keeps a ledger of what it
-accepted and billed, outlives a restart, and goes wrong on demand (`faults`), since the promise is about those cases.
+adreel uses it when there is no key, and the tests always use it. It speaks both of Runware's transports. Its ledger
+records every accepted task and every bill, and survives a restart. Faults can be injected (`faults`).
 """
 
 from adreel.emulator.faults import KINDS, Fault, Point, parse_faults
 from adreel.emulator.ledger import Entry, Ledger
-from adreel.emulator.server import LocalRunware
-from adreel.emulator.thread import in_thread
+from adreel.emulator.server import LocalRunware, in_thread
 
 __all__ = ["KINDS", "Entry", "Fault", "Ledger", "LocalRunware", "Point", "in_thread", "parse_faults"]

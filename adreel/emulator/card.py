@@ -1,22 +1,18 @@
-"""A clip's card: what is written on it, and what moves.
+"""The card of a clip: its text, and its moving parts.
 
-The still part is drawn once. What moves are a few small sprites: a comet on the dial, the time in its middle, and the
-bar along the bottom.
+The still part is drawn once. Three parts move: a comet on the dial, the time in its middle, and the bar at the bottom.
 """
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 from av import VideoFrame
 from PIL import Image, ImageDraw, ImageFilter
 
-from adreel.emulator.clip import Clip
-from adreel.emulator.lettering import Block, fitted, font, printable
-from adreel.emulator.palette import PAPER, Colour, Palette
-from adreel.emulator.picture import Picture, Sprite
+from adreel.emulator.drawing import PAPER, Palette, Picture, Sprite, fit_text, font, printable
+from adreel.emulator.requests import Clip
 
-SMOOTH = 4  # shapes are drawn this much larger and reduced, since Pillow's have no smooth edges
+SMOOTH = 4  # shapes are drawn at this scale and reduced, since Pillow draws without antialiasing
 SECONDS_PER_TURN = 2.5
 TAIL = 16
 TAIL_STEP = 0.085
@@ -26,7 +22,7 @@ TITLES = {"hook": "Hook", "problem": "Problem", "solution": "Solution", "cta": "
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are on a card, in pixels; everything follows from its shorter side."""
+    """The positions on a card in pixels, derived from its shorter side."""
 
     width: int
     height: int
@@ -38,12 +34,12 @@ class Layout:
 
     @property
     def wide(self) -> bool:
-        """Tell whether the dial stands beside the text, not above it."""
+        """Whether the dial is beside the text, not above it."""
         return self.width >= 1.25 * self.height
 
     @property
     def margin(self) -> int:
-        """Return the free space around everything."""
+        """Return the margin at each side."""
         return round(0.075 * self.unit)
 
     @property
@@ -66,7 +62,7 @@ class Layout:
 
     @property
     def footer(self) -> int:
-        """Return the size of the small print, 0 where it could not be read."""
+        """Return the font size of the small print, 0 if it would be too small to read."""
         size = round(0.03 * self.unit)
         return size if size >= READABLE else 0
 
@@ -81,7 +77,7 @@ class Layout:
 
     @property
     def title(self) -> int:
-        """Return the size of the scenario's name."""
+        """Return the font size of the scenario's name."""
         return max(READABLE, round(0.125 * self.unit))
 
     @property
@@ -96,65 +92,43 @@ class Card:
     def __init__(self, clip: Clip) -> None:
         self._clip, self._palette = clip, Palette.of(clip.seed)
         self._layout = Layout(clip.width, clip.height)
+        background = _draw_background(self._layout, self._palette)
+        _draw_text(ImageDraw.Draw(background), self._layout, self._palette, clip)
+        self._still = Picture.of(background)
+        _, _, width, height = self._layout.bar
+        self._bar = Sprite.of(_pill(width, height), self._palette.accent)
+        self._comet: list[Sprite] = []
+        largest = max(2, 0.16 * self._layout.radius)
+        for place in range(TAIL):
+            size = largest * (0.35 + 0.65 * place / (TAIL - 1))
+            strength = round(255 * ((place + 1) / TAIL) ** 1.6)
+            dot = _ellipse(size, 2 * max(1, math.ceil(size / 2)), fill=strength)
+            self._comet.append(Sprite.of(dot, self._palette.accent))
+        self._digits = {sign: _digit(sign, max(7, round(0.5 * self._layout.radius))) for sign in "0123456789."}
 
     def frame(self, number: int) -> VideoFrame:
         """Draw one frame."""
         picture = self._still.copy()
-        self._paint_bar(picture, (number + 1) / self._clip.frames)
-        self._paint_comet(picture, number / self._clip.rate)
-        self._paint_time(picture, number / self._clip.rate)
-        return picture.frame((self._clip.width, self._clip.height))
-
-    def _paint_bar(self, picture: Picture, done: float) -> None:
+        seconds = number / self._clip.rate
         left, top, width, _ = self._layout.bar
-        if (filled := int(width * done)) >= 2:
+        if (filled := int(width * (number + 1) / self._clip.frames)) >= 2:
             picture.paint(self._bar.cropped(filled), left, top)
-
-    def _paint_comet(self, picture: Picture, seconds: float) -> None:
         column, row = self._layout.centre
         for place, dot in enumerate(self._comet):
             angle = 2 * math.pi * seconds / SECONDS_PER_TURN - math.pi / 2 - TAIL_STEP * (TAIL - 1 - place)
             half = dot.masks[0].width / 2
-            left = column + self._layout.radius * math.cos(angle) - half
-            picture.paint(dot, left, row + self._layout.radius * math.sin(angle) - half)
-
-    def _paint_time(self, picture: Picture, seconds: float) -> None:
-        text = f"{seconds:.1f}"
-        cells = [self._digits[sign] for sign in text]
-        left = self._layout.centre[0] - sum(cell.masks[0].width for cell in cells) / 2
-        for cell in cells:
-            picture.paint(cell, left, self._layout.centre[1] - cell.masks[0].height / 2)
-            left += cell.masks[0].width
-
-    @cached_property
-    def _still(self) -> Picture:
-        image = _background(self._layout, self._palette)
-        draw = ImageDraw.Draw(image)
-        _draw_track(image, self._layout, self._palette)
-        _draw_words(draw, self._layout, self._palette, self._clip)
-        return Picture.of(image)
-
-    @cached_property
-    def _bar(self) -> Sprite:
-        _, _, width, height = self._layout.bar
-        return Sprite.of(_pill(width, height), self._palette.accent)
-
-    @cached_property
-    def _comet(self) -> list[Sprite]:
-        largest = max(2, 0.16 * self._layout.radius)
-        sizes = [largest * (0.35 + 0.65 * place / (TAIL - 1)) for place in range(TAIL)]
-        return [
-            Sprite.of(_disc(size, round(255 * ((place + 1) / TAIL) ** 1.6)), self._palette.accent)
-            for place, size in enumerate(sizes)
-        ]
-
-    @cached_property
-    def _digits(self) -> dict[str, Sprite]:
-        size = max(7, round(0.5 * self._layout.radius))
-        return {sign: _letter(sign, size) for sign in "0123456789."}
+            dot_left = column + self._layout.radius * math.cos(angle) - half
+            picture.paint(dot, dot_left, row + self._layout.radius * math.sin(angle) - half)
+        digits = [self._digits[sign] for sign in f"{seconds:.1f}"]
+        digit_left = column - sum(digit.masks[0].width for digit in digits) / 2
+        for digit in digits:
+            picture.paint(digit, digit_left, row - digit.masks[0].height / 2)
+            digit_left += digit.masks[0].width
+        return picture.frame((self._clip.width, self._clip.height))
 
 
-def _background(layout: Layout, palette: Palette) -> Image.Image:
+def _draw_background(layout: Layout, palette: Palette) -> Image.Image:
+    """Draw the background, the dial's ring and the track of the bar."""
     corners = Image.new("RGB", (2, 2))
     first, second, third, fourth = palette.corners
     corners.putdata([first, second, fourth, third])
@@ -164,40 +138,32 @@ def _background(layout: Layout, palette: Palette) -> Image.Image:
     ImageDraw.Draw(light).ellipse((95, -30, 175, 50), fill=110)
     ImageDraw.Draw(light).ellipse((-40, 60, 40, 140), fill=60)
     small.paste(palette.glow, (0, 0), light.filter(ImageFilter.GaussianBlur(18)))
-    return small.resize((layout.width, layout.height), Image.Resampling.BICUBIC)
-
-
-def _draw_track(image: Image.Image, layout: Layout, palette: Palette) -> None:
-    radius = layout.radius
-    ring = _ring(radius, max(1.0, 0.035 * radius), 90)
-    column, row = (round(place - ring.width / 2) for place in layout.centre)
+    image = small.resize((layout.width, layout.height), Image.Resampling.BICUBIC)
+    radius, thickness = layout.radius, max(1.0, 0.035 * layout.radius)
+    side = 2 * math.ceil(radius + thickness)
+    ring = _ellipse(2 * radius + thickness, side, outline=90, width=round(thickness * SMOOTH))
+    column, row = (round(place - side / 2) for place in layout.centre)
     image.paste(palette.muted, (column, row), ring)
     left, top, width, height = layout.bar
     image.paste(palette.muted, (left, top), _pill(width, height).point(lambda value: value * 0.28))
+    return image
 
 
-def _draw_words(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palette, clip: Clip) -> None:
+def _draw_text(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palette, clip: Clip) -> None:
     left, top, right, bottom = layout.text
     title = TITLES.get(clip.scenario or "", "Scene")
     draw.text((left, layout.title_top), title, PAPER, font(layout.title))
-    block = fitted(
+    block = fit_text(
         printable(clip.prompt),
         right - left,
         bottom - top,
         largest=max(READABLE, round(0.058 * layout.unit)),
         smallest=max(READABLE - 1, round(0.03 * layout.unit)),
     )
-    _draw_block(draw, block, (left, top), palette.muted)
-    if layout.footer:
-        _draw_small_print(draw, layout, palette, clip)
-
-
-def _draw_block(draw: ImageDraw.ImageDraw, block: Block, corner: tuple[int, int], colour: Colour) -> None:
     for number, line in enumerate(block.lines):
-        draw.text((corner[0], corner[1] + number * block.leading), line, colour, font(block.size))
-
-
-def _draw_small_print(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palette, clip: Clip) -> None:
+        draw.text((left, top + number * block.leading), line, palette.muted, font(block.size))
+    if not layout.footer:
+        return
     face, size = font(layout.footer), layout.footer
     draw.text((layout.margin, layout.margin), "ADREEL  /  LOCAL RUNWARE", palette.accent, face)
     row, right = layout.bar[1] - round(1.9 * size), layout.width - layout.margin
@@ -207,20 +173,12 @@ def _draw_small_print(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palett
     draw.text((column, middle + 0.42 * layout.radius), f"of {clip.seconds:.1f} s", palette.muted, face, anchor="mm")
 
 
-def _disc(size: float, strength: int) -> Image.Image:
-    side = 2 * max(1, math.ceil(size / 2))
+def _ellipse(diameter: float, side: int, **style: int) -> Image.Image:
+    """Return a square mask with a circle in its middle."""
     mask = Image.new("L", (side * SMOOTH, side * SMOOTH))
-    inset = (side - size) / 2 * SMOOTH
-    ImageDraw.Draw(mask).ellipse((inset, inset, side * SMOOTH - inset - 1, side * SMOOTH - inset - 1), fill=strength)
-    return mask.reduce(SMOOTH)
-
-
-def _ring(radius: float, thickness: float, strength: int) -> Image.Image:
-    side = 2 * math.ceil(radius + thickness)
-    mask = Image.new("L", (side * SMOOTH, side * SMOOTH))
-    inset = (side / 2 - radius - thickness / 2) * SMOOTH
+    inset = (side - diameter) / 2 * SMOOTH
     box = (inset, inset, side * SMOOTH - inset - 1, side * SMOOTH - inset - 1)
-    ImageDraw.Draw(mask).ellipse(box, outline=strength, width=round(thickness * SMOOTH))
+    ImageDraw.Draw(mask).ellipse(box, **style)
     return mask.reduce(SMOOTH)
 
 
@@ -231,9 +189,9 @@ def _pill(width: int, height: int) -> Image.Image:
     return mask.reduce(SMOOTH)
 
 
-def _letter(sign: str, size: int) -> Sprite:
+def _digit(sign: str, size: int) -> Sprite:
     face = font(size)
-    # All digits are as wide as the widest, so that the time does not tremble.
+    # All digits get the width of the widest, so that the time does not move sideways.
     width = max(face.getlength(digit) for digit in ("." if sign == "." else "0123456789"))
     mask = Image.new("L", (2 * math.ceil(width / 2), 2 * math.ceil(0.65 * size)))
     ImageDraw.Draw(mask).text((mask.width / 2, mask.height - 0.2 * size), sign, 255, face, anchor="ms")

@@ -1,4 +1,4 @@
-"""Downloads: clips over HTTP with length and ranges, or as a fault leaves them."""
+"""Serves clips over HTTP, with length and ranges, or as a fault changes the response."""
 
 import asyncio
 import hashlib
@@ -8,24 +8,23 @@ from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
-from adreel.emulator import wire
-from adreel.emulator.clip import Clip
+from adreel.emulator.clip_faults import odd_bytes, odd_clip
 from adreel.emulator.faults import Faults, Point
-from adreel.emulator.ledger import Entry, Ledger
-from adreel.emulator.oddities import odd_bytes, odd_clip
-from adreel.emulator.outcomes import SUCCESS
-from adreel.emulator.renderer import Renderer
+from adreel.emulator.ledger import SUCCESS, Entry, Ledger
+from adreel.emulator.rendering import Renderer
+from adreel.emulator.requests import Clip
+from adreel.emulator.transports import reset_connection
 
 ELSEWHERE = "https://elsewhere.invalid/clip.mp4"
 WEB_PAGE = b"<!doctype html><title>Sign in</title><h1>Please sign in to continue</h1>"
 DRIP_BYTES = 1024
-WHOLE_ENOUGH = {None, "slowDrip", "shortBodyNoLength"}
-"""Faults whose truncated download looks complete."""
+LOOKS_COMPLETE = {None, "slowDrip", "shortBodyNoLength"}
+"""Faults under which a download looks complete, truncated or not."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """The response for a clip: `promised` is the length in the header, None for no length."""
+    """The response for a clip. `promised` is the length in the header, None for no length."""
 
     body: bytes
     promised: int | None
@@ -34,18 +33,8 @@ class Download:
     headers: dict[str, str] = field(default_factory=dict)
     dripping: bool = False
 
-    @classmethod
-    def whole(cls, body: bytes) -> "Download":
-        """Send a clip as it is."""
-        return cls(body, len(body), headers={"Accept-Ranges": "bytes"})
 
-    @property
-    def torn(self) -> bool:
-        """Tell whether the body ends before the promised length."""
-        return self.promised is not None and len(self.body) < self.promised
-
-
-def _other(body: bytes, **changes: object) -> Callable[[Download], Download]:
+def _instead(body: bytes, **changes: object) -> Callable[[Download], Download]:
     return lambda _: replace(Download(body, len(body), content_type="text/html"), **changes)  # type: ignore[arg-type]
 
 
@@ -53,12 +42,12 @@ def _half(download: Download) -> bytes:
     return download.body[: len(download.body) // 2]
 
 
-EFFECTS: dict[str, Callable[[Download], Download]] = {
-    "gone404": _other(b"not found", status=404),
-    "forbidden403": _other(b"forbidden", status=403),
-    "html200": _other(WEB_PAGE),
-    "emptyBody": _other(b"", content_type="video/mp4"),
-    "redirectElsewhere": _other(b"", status=302, headers={"Location": ELSEWHERE}),
+DOWNLOAD_FAULTS: dict[str, Callable[[Download], Download]] = {
+    "gone404": _instead(b"not found", status=404),
+    "forbidden403": _instead(b"forbidden", status=403),
+    "html200": _instead(WEB_PAGE),
+    "emptyBody": _instead(b"", content_type="video/mp4"),
+    "redirectElsewhere": _instead(b"", status=302, headers={"Location": ELSEWHERE}),
     "shortBody": lambda download: replace(download, body=_half(download)),
     "shortBodyNoLength": lambda download: replace(download, body=_half(download), promised=None),
     "slowDrip": lambda download: replace(download, dripping=True),
@@ -66,7 +55,7 @@ EFFECTS: dict[str, Callable[[Download], Download]] = {
 
 
 class Downloads:
-    """Serves the clips of tasks that ended well."""
+    """Serves the clips of successful tasks."""
 
     def __init__(self, ledger: Ledger, faults: Faults, renderer: Renderer, *, drip_seconds: float) -> None:
         self._ledger, self._faults, self._renderer = ledger, faults, renderer
@@ -78,15 +67,30 @@ class Downloads:
         entry = self._ledger.find(request.match_info["uuid"])
         if entry is None or entry.outcome != SUCCESS:
             raise web.HTTPNotFound
-        body = await self._clip_of(entry)
+        body = await self._clip_bytes(entry)
         fault = self._faults.strike(Point.DOWNLOAD, (entry.scenario,))
-        download = _ranged(Download.whole(body), request.headers.get("Range", ""))
-        download = EFFECTS[fault](download) if fault else download
-        if fault in WHOLE_ENOUGH:
+        whole = Download(body, len(body), headers={"Accept-Ranges": "bytes"})
+        download = _select_range(whole, request.headers.get("Range", ""))
+        download = DOWNLOAD_FAULTS[fault](download) if fault else download
+        if fault in LOOKS_COMPLETE:
             self._ledger.serve(entry.uuid, sha256=hashlib.sha256(download.body).hexdigest())
-        return await self._sent(request, download)
+        response = web.StreamResponse(status=download.status, headers=download.headers)
+        response.content_type = download.content_type
+        response.content_length = download.promised
+        await response.prepare(request)
+        if request.method != "HEAD":
+            step = DRIP_BYTES if download.dripping else max(1, len(download.body))
+            for start in range(0, len(download.body), step):
+                await response.write(download.body[start : start + step])
+                if download.dripping:
+                    await asyncio.sleep(self._drip_seconds)
+        if download.promised is not None and len(download.body) < download.promised:
+            reset_connection(request.transport)
+        else:
+            await response.write_eof()
+        return response
 
-    async def _clip_of(self, entry: Entry) -> bytes:
+    async def _clip_bytes(self, entry: Entry) -> bytes:
         oddity = entry.oddity
         if oddity is None:
             # The fault is chosen before the first await: another request may arrive meanwhile.
@@ -99,29 +103,9 @@ class Downloads:
             self._ledger.note_clip(entry.uuid, oddity=oddity, sha256=hashlib.sha256(body).hexdigest())
         return body
 
-    async def _sent(self, request: web.Request, download: Download) -> web.StreamResponse:
-        response = web.StreamResponse(status=download.status, headers=download.headers)
-        response.content_type = download.content_type
-        response.content_length = download.promised
-        await response.prepare(request)
-        if request.method != "HEAD":
-            await self._write(response, download)
-        if download.torn:
-            wire.reset(request.transport)
-        else:
-            await response.write_eof()
-        return response
 
-    async def _write(self, response: web.StreamResponse, download: Download) -> None:
-        step = DRIP_BYTES if download.dripping else max(1, len(download.body))
-        for start in range(0, len(download.body), step):
-            await response.write(download.body[start : start + step])
-            if download.dripping:
-                await asyncio.sleep(self._drip_seconds)
-
-
-def _ranged(download: Download, wanted: str) -> Download:
-    """Cut a download to the range that was asked for; only a single one is served."""
+def _select_range(download: Download, wanted: str) -> Download:
+    """Return the requested range of a download. Only a single range is served."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted.strip())
     if match is None or not any(match.groups()):
         return download

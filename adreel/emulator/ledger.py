@@ -1,7 +1,7 @@
-"""The ledger: every submit seen, every task accepted, how it ended, and what was billed for it.
+"""The ledger: every submit, every accepted task with its outcome, and every bill.
 
-It is the witness that checks compare a client's records with. On disk it is JSON lines, one per event, appended and
-flushed: a new server on the same file knows the old one's tasks, and a last line cut by a crash is passed over.
+The tests compare adreel's records with it. Its file has one JSON line per event, appended and flushed. A new server on
+the same file continues the tasks of the old one. A last line that a crash has truncated is ignored.
 """
 
 import json
@@ -15,14 +15,16 @@ from typing import IO, Any
 
 from adreel.emulator.replies import Item
 
+SUCCESS = "success"
+
 
 @dataclass(frozen=True)
 class Entry:
-    """An accepted task. Times are the server's clock in seconds, money is USD.
+    """An accepted task. Times are seconds of the server's clock, money is USD.
 
-    `due_at` is None for a render that never ends, `outcome` while it runs; `billed` is None when unknown. `oddity` is
-    how the clip differs from the order ("": not at all), `sha256` the clip's digest, both None until somebody asks for
-    it; `served` are the digests of what was sent as if it were the whole clip.
+    `due_at` is None for a render that never ends. `outcome` is None while it runs, then SUCCESS or the fault's name.
+    `billed` is None if unknown. `oddity` is the fault of the clip itself ("" for none), `sha256` the clip's digest.
+    Both are None until the first download. `served` has the digests of all downloads that look complete.
     """
 
     uuid: str
@@ -43,7 +45,7 @@ class Entry:
 
 @dataclass
 class Counters:
-    """Everything that the server has received since its start."""
+    """The number of requests since the server's start."""
 
     connections: int = 0
     submits: int = 0
@@ -52,7 +54,7 @@ class Counters:
 
 
 class Ledger:
-    """The server's book; written on its loop, read from anywhere."""
+    """The tasks of a server. It is written on the server's event loop and can be read from any thread."""
 
     def __init__(self, file: Path | None = None) -> None:
         self.counters = Counters()
@@ -61,11 +63,15 @@ class Ledger:
         self._due: list[tuple[float, str]] = []
         self._file: IO[str] | None = None
         if file is not None:
-            self._open(file)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            truncated = self._load(file)
+            self._file = file.open("a", encoding="utf-8")
+            if truncated:
+                self._file.truncate(file.stat().st_size - truncated)
 
     @classmethod
     def read(cls, file: Path) -> "Ledger":
-        """Read the book of a server, which may be writing it."""
+        """Read the ledger of a server, which may be writing it."""
         ledger = cls()
         ledger._load(file)
         return ledger
@@ -77,16 +83,16 @@ class Ledger:
 
     @property
     def submits(self) -> Mapping[str, int]:
-        """Count the submits seen per UUID, refused ones too."""
+        """Return the number of submits by UUID, including refused ones."""
         return MappingProxyType(self._submits)
 
     @property
     def billed(self) -> float:
-        """Sum up what is known to be billed, in USD."""
+        """Return the sum of all known bills in USD."""
         return round(sum(entry.billed or 0 for entry in self.entries), 6)
 
     def find(self, uuid: object) -> Entry | None:
-        """Return a task by its UUID, whatever its case."""
+        """Return a task by its UUID, in upper or lower case."""
         return self._entries.get(uuid.lower()) if isinstance(uuid, str) else None
 
     def open_entries(self) -> list[Entry]:
@@ -94,7 +100,7 @@ class Ledger:
         return [entry for entry in self.entries if entry.ended_at is None]
 
     def overdue(self, now: float) -> Iterator[Entry]:
-        """Yield the tasks that end by now, the earliest first, each once."""
+        """Yield the tasks that are due, the earliest first, each once."""
         while self._due and self._due[0][0] <= now:
             entry = self._entries[heappop(self._due)[1]]
             if entry.ended_at is None and entry.due_at is not None:
@@ -111,32 +117,32 @@ class Ledger:
         return most
 
     def saw_submit(self, uuid: str, at: float) -> None:
-        """Note a submit, before anything is decided about it."""
+        """Record a submit, accepted or not."""
         self.counters.submits += 1
-        self._note({"event": "submitted", "uuid": uuid.lower(), "at": at})
+        self._record({"event": "submitted", "uuid": uuid.lower(), "at": at})
 
     def accept(self, entry: Entry) -> None:
-        """Note a new task."""
-        self._note({"event": "accepted", **asdict(entry), "uuid": entry.uuid.lower()})
+        """Record a new task."""
+        self._record({"event": "accepted", **asdict(entry), "uuid": entry.uuid.lower()})
 
     def never_end(self, uuid: str) -> None:
-        """Note that a task will not end."""
-        self._note({"event": "stuck", "uuid": uuid.lower()})
+        """Record that a task will not end."""
+        self._record({"event": "stuck", "uuid": uuid.lower()})
 
     def end(self, uuid: str, *, at: float, outcome: str, billed: float | None) -> None:
-        """Note a task's end; a bill of None is unknown, not nothing."""
-        self._note({"event": "ended", "uuid": uuid.lower(), "at": at, "outcome": outcome, "billed": billed})
+        """Record a task's end. A bill of None is unknown, not zero."""
+        self._record({"event": "ended", "uuid": uuid.lower(), "at": at, "outcome": outcome, "billed": billed})
 
     def note_clip(self, uuid: str, *, oddity: str, sha256: str | None = None) -> None:
-        """Record the oddity of a task's clip, which never changes; its digest once it is rendered."""
-        self._note({"event": "clip", "uuid": uuid.lower(), "oddity": oddity, "sha256": sha256})
+        """Record the fault of a task's clip, which never changes, and its digest once it is rendered."""
+        self._record({"event": "clip", "uuid": uuid.lower(), "oddity": oddity, "sha256": sha256})
 
     def serve(self, uuid: str, *, sha256: str) -> None:
-        """Record a truncated download that looks complete."""
-        self._note({"event": "served", "uuid": uuid.lower(), "sha256": sha256})
+        """Record a download that looks complete."""
+        self._record({"event": "served", "uuid": uuid.lower(), "sha256": sha256})
 
     def report(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
+        """Return the ledger as JSON values."""
         return {
             "tasks": [asdict(entry) for entry in self.entries],
             "submits": dict(self._submits),
@@ -152,27 +158,20 @@ class Ledger:
             self._file.close()
             self._file = None
 
-    def _open(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        cut = self._load(file)
-        self._file = file.open("a", encoding="utf-8")
-        if cut:
-            self._file.truncate(file.stat().st_size - cut)
-
     def _load(self, file: Path) -> int:
         """Load the entries of a file; returns the length of a truncated last line in bytes."""
         whole, _, cut = (file.read_bytes() if file.exists() else b"").rpartition(b"\n")
         for line in whole.splitlines():
-            self._fold(json.loads(line))
+            self._apply(json.loads(line))
         return len(cut)
 
-    def _note(self, event: dict[str, Any]) -> None:
-        self._fold(event)
+    def _record(self, event: dict[str, Any]) -> None:
+        self._apply(event)
         if self._file is not None:
             self._file.write(json.dumps(event) + "\n")
             self._file.flush()
 
-    def _fold(self, event: dict[str, Any]) -> None:
+    def _apply(self, event: dict[str, Any]) -> None:
         fields = {name: value for name, value in event.items() if name != "event"}
         uuid = fields["uuid"]
         match event["event"]:

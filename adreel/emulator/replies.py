@@ -1,11 +1,11 @@
-"""Replies of the local Runware: task objects in `data` and `errors`, and their transport.
+"""Replies: task objects in `data` and `errors`, and the faults that change them.
 
-A reply is built up task by task and joined into the one that a message gets. Faults change it on the way
-(`effects`), and each transport then delivers it in its own way: whole, or as badly as `delivery` says.
+Each task gets a reply. The replies to the tasks of a message are joined. Faults change a reply on its way. Each
+transport then delivers it, whole or broken, as `delivery` says.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -16,7 +16,7 @@ DOCUMENTATION = "https://runware.ai/docs/en/video-inference/api-reference"
 
 
 class Delivery(IntEnum):
-    """How a reply reaches the client, from the mildest to the worst."""
+    """How a reply reaches the client, from the mildest to the most severe."""
 
     WHOLE = 0
     MALFORMED = 1
@@ -40,11 +40,11 @@ class Reply:
 
     @property
     def http_status(self) -> int:
-        """Tell the REST status: what came along in `data` makes the reply a good one."""
+        """Return the REST status: 200 as soon as `data` has an item."""
         return 200 if self.data else self.status
 
     def text(self) -> str:
-        """Write the reply as JSON; `data` is left out only beside errors."""
+        """Return the reply as JSON. `data` is omitted only beside errors."""
         body: dict[str, Any] = {}
         if self.data or not self.errors:
             body["data"] = self.data
@@ -54,7 +54,7 @@ class Reply:
 
 
 def join(replies: Iterable[Reply]) -> Reply:
-    """Join the answers to a message's tasks; the worst status and delivery count for all."""
+    """Join the replies to a message's tasks. The most severe status and delivery apply to all."""
     joined = Reply()
     for reply in replies:
         joined = Reply(
@@ -69,7 +69,7 @@ def join(replies: Iterable[Reply]) -> Reply:
 
 
 def error(code: str, message: str, *, uuid: str | None = None, http: int = 400, **more: Any) -> Reply:
-    """Answer with one error, and REST with an HTTP status; without a UUID it belongs to no task."""
+    """Return a reply with one error. `http` is its status on REST. Without a UUID it names no task."""
     item: Item = {"code": code, "message": message, **more}
     if uuid is not None:
         item["taskUUID"] = uuid
@@ -77,13 +77,113 @@ def error(code: str, message: str, *, uuid: str | None = None, http: int = 400, 
 
 
 def unauthenticated() -> Reply:
-    """Answer a client that has not authenticated, or no longer is."""
+    """Return the reply to a client that is not authenticated."""
     reply = error("unauthorized", "Authenticate before sending tasks.", http=401, taskType="authentication")
     return replace(reply, logged_out=True)
 
 
-def invalid_key(*, missing: bool) -> Reply:
-    """Answer a key that opens nothing."""
-    code, what = ("missingApiKey", "No API key given.") if missing else ("invalidApiKey", "Invalid API key provided.")
-    message = f"{what} Keys are made at https://my.runware.ai/signup"
-    return error(code, message, http=401, parameter="apiKey", type="string", taskType="authentication")
+@dataclass(frozen=True)
+class Failure:
+    """A failed render, in the provider's code and words. `in_data` reports it in `data[]`, not in `errors[]`."""
+
+    code: str
+    message: str
+    in_data: bool = False
+    http: int = 200
+
+    def reply(self, uuid: str) -> Reply:
+        """Return the reply to a poll for the failed task."""
+        if not self.in_data:
+            return error(self.code, self.message, uuid=uuid, http=self.http, taskType="videoInference", status="error")
+        inner = {"code": self.code, "message": self.message}
+        return Reply(data=({"taskType": "videoInference", "taskUUID": uuid, "status": "error", "error": inner},))
+
+
+FAILURES: dict[str, Failure] = {
+    "failedTopLevel": Failure("inferenceError", "The provider could not render this video."),
+    "failedInData": Failure("processingFailed", "The provider stopped while processing.", in_data=True),
+    "failedHttp400": Failure("taskFailed", "The task failed at the provider.", http=400),
+    "providerTimeout": Failure("providerTimeout", "The provider did not finish in time."),
+    "contentPolicy": Failure("invalidProviderContent", "The provider's safety system refused this prompt."),
+}
+
+ReplyFault = Callable[[Reply, str], Reply]
+"""Takes the correct reply and the task's UUID. A fault at Point.SUBMIT takes an empty reply: no task is created."""
+
+FOREIGN_UUID = "0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f"
+
+
+def _delivered(delivery: Delivery) -> ReplyFault:
+    return lambda reply, _: replace(reply, delivery=delivery)
+
+
+def _refused(code: str, message: str, *, http: int = 400, **more: object) -> ReplyFault:
+    return lambda _, uuid: error(code, message, uuid=uuid, http=http, taskType="videoInference", **more)
+
+
+def _rewritten(change: Callable[[Item], Item]) -> ReplyFault:
+    return lambda reply, _: replace(reply, data=tuple(change(item) for item in reply.data))
+
+
+def _rate_limited(uuid: str | None = None) -> Reply:
+    return error("rateLimitExceeded", "Too many requests, slow down.", uuid=uuid, http=429)
+
+
+def _processing(item: Item) -> Item:
+    return {"taskType": "videoInference", "taskUUID": item["taskUUID"], "status": "processing", "progress": 0}
+
+
+def _with_foreign(reply: Reply, _: str) -> Reply:
+    foreign = {"taskType": "videoInference", "taskUUID": FOREIGN_UUID, "status": "success", "videoUUID": FOREIGN_UUID}
+    return replace(reply, data=({**foreign, "videoURL": f"http://127.0.0.1:9/{FOREIGN_UUID}.mp4"}, *reply.data))
+
+
+_conflict = _refused("conflictTaskUUID", "A task with this taskUUID exists already.", parameter="taskUUID")
+
+REPLY_FAULTS: dict[str, ReplyFault] = {
+    "closeClean": _delivered(Delivery.CLOSED),
+    "closeTorn": _delivered(Delivery.TORN),
+    "rateLimited": lambda _, uuid: _rate_limited(uuid),
+    "rateLimitedRetryAfter": lambda _, uuid: replace(_rate_limited(uuid), headers={"Retry-After": "1"}),
+    "rateLimitedAnonymous": lambda _, __: _rate_limited(),
+    "serverError": _refused("internalServerError", "Internal server error.", http=500),
+    "serviceUnavailable": _refused("serviceUnavailable", "The service is unavailable for now.", http=503),
+    "conflictWithoutTask": _conflict,
+    "insufficientCredits": _refused("insufficientCredits", "The account has no credits left.", http=402),
+    "invalidModel": _refused("invalidModel", "This model does not exist.", parameter="model", type="string"),
+    "invalidParameter": _refused(
+        "invalidDuration", "Invalid value for 'duration'.", parameter="duration", type="integer", allowedValues=[6]
+    ),
+    "lostAuthentication": lambda _, __: unauthenticated(),
+    "dropReplyReset": _delivered(Delivery.TORN),
+    "dropReplyClean": _delivered(Delivery.CLOSED),
+    "dropReplySilent": _delivered(Delivery.SILENT),
+    "halfReply": _delivered(Delivery.HALF),
+    "malformedReply": _delivered(Delivery.MALFORMED),
+    "emptyAcceptance": lambda reply, _: replace(reply, data=()),
+    "conflict": _conflict,
+    "unknownTask": lambda reply, _: replace(reply, data=(), errors=(), status=200),
+    "statusBack": _rewritten(_processing),
+    "unknownStatus": _rewritten(lambda item: {**_processing(item), "status": "enchanted"}),
+    "progressOutOfRange": _rewritten(lambda item: {**item, "progress": 250}),
+    "resultsDoubled": lambda reply, _: replace(reply, data=reply.data * 2, errors=reply.errors * 2),
+    "foreignResults": _with_foreign,
+    "extraFields": _rewritten(lambda item: {**item, "mood": "splendid", "extra": {"nested": [1, None]}}),
+    "successWithoutUrl": _rewritten(lambda item: {name: value for name, value in item.items() if name != "videoURL"}),
+    "resultsShuffled": lambda reply, _: replace(reply, data=reply.data[::-1], errors=reply.errors[::-1]),
+    "errorWithoutTaskUUID": lambda _, __: error(
+        "internalServerError", "Something went wrong, please try again.", http=500
+    ),
+    "pollLostAuthentication": lambda _, __: unauthenticated(),
+    "badGateway": _delivered(Delivery.BAD_GATEWAY),
+    "pollHalfReply": _delivered(Delivery.HALF),
+    "pollMalformedReply": _delivered(Delivery.MALFORMED),
+    "pollCloseClean": _delivered(Delivery.CLOSED),
+    "pollCloseTorn": _delivered(Delivery.TORN),
+    "pollSilent": _delivered(Delivery.SILENT),
+}
+
+
+def apply_fault(reply: Reply, fault: str | None, uuid: str = "") -> Reply:
+    """Return the reply as the fault changes it, or as it is without one."""
+    return reply if fault is None else REPLY_FAULTS[fault](reply, uuid)

@@ -1,38 +1,42 @@
-"""The server: one port with both transports, the clips and the ledger, from start to stop."""
+"""The emulator's server: both transports, the clips and the ledger on one port."""
 
 import asyncio
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from aiohttp import web
 
-from adreel.emulator import wire
-from adreel.emulator.clip import Clip
-from adreel.emulator.desk import Desk, Terms
 from adreel.emulator.downloads import Downloads
 from adreel.emulator.faults import Fault, Faults, Point
-from adreel.emulator.keys import Keys
+from adreel.emulator.handler import RenderSettings, TaskHandler
 from adreel.emulator.ledger import Entry, Ledger
-from adreel.emulator.renderer import Renderer
-from adreel.emulator.rest import Rest
-from adreel.emulator.websocket import Sockets
+from adreel.emulator.rendering import Renderer
+from adreel.emulator.requests import Clip
+from adreel.emulator.transports import RestTransport, WebSocketTransport, reset_connection
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-STOP_SECONDS = 2.0
-TIMER_SLACK = 0.005  # a timer may fire a little before the clock says so
+CONNECTIONS_STOP_SECONDS = 2.0
+THREAD_START_SECONDS = 15.0
+THREAD_STOP_SECONDS = 15.0
+TIMER_SLACK = 0.005  # a timer can fire a little early
 LARGEST_MESSAGE = 32 * 1024**2
 
 
 class LocalRunware:
-    """Serve the local Runware on the running loop for as long as the context lasts.
+    """The emulator, served on the running event loop while the context lasts.
 
-    `render_seconds` (plus up to `render_jitter`) is a render's length, `price` is USD per second of video, `keys` are
-    the accepted API keys (None: any that is not empty), `port` 0 takes a free one. With `one_film` all tasks of a size
-    and length get the same bytes, so that encoding is no part of a measurement. `ledger_file` lets the tasks
-    outlive the server; `fault_seed` decides the faults that strike at a rate.
+    A render takes `render_seconds` plus up to `render_jitter`. `price` is USD per second of video. `keys` are the
+    accepted API keys (None: any key that is not empty). Port 0 takes a free one. With `one_film`, all tasks of the same
+    size and length get the same bytes, so that encoding is no part of a measurement. With `ledger_file`, tasks survive
+    a restart. `fault_seed` determines when faults with a rate strike.
     """
 
     def __init__(
@@ -53,11 +57,11 @@ class LocalRunware:
         drip_seconds: float = 1.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._terms = Terms(render_seconds, render_jitter, price, progress)
+        self._settings = RenderSettings(render_seconds, render_jitter, price, progress)
         self._faults = Faults(faults, seed=fault_seed)
         self._one_film = one_film
         self._ledger_file, self._host, self._port = ledger_file, host, port
-        self._keys, self._idle_seconds, self._drip_seconds, self._clock = Keys(keys), idle_seconds, drip_seconds, clock
+        self._keys, self._idle_seconds, self._drip_seconds, self._clock = keys, idle_seconds, drip_seconds, clock
         self.ledger = Ledger()
 
     @property
@@ -72,30 +76,51 @@ class LocalRunware:
 
     @property
     def port(self) -> int:
-        """Return the port that is served, once the server has started."""
+        """Return the port, which is known once the server has started."""
         return self._port
 
     @property
     def struck(self) -> list[str]:
-        """List the names of the faults that have struck."""
+        """List the faults that have struck so far."""
         return list(self._faults.struck)
 
     def inject(self, fault: Fault | str) -> None:
-        """Put a fault in force from now on; any thread may."""
+        """Add a fault. Any thread may call this."""
         self._faults.add(fault)
 
     def drop_connections(self, clean: bool = True) -> None:
-        """End every open WebSocket, closed with 1000 or torn; any thread may."""
+        """End every open WebSocket: closed with code 1000, or reset. Any thread may call this."""
         asyncio.run_coroutine_threadsafe(self._sockets.drop(clean=clean), self._loop)
 
     async def start(self) -> None:
-        """Open the port, and go on with the tasks of the ledger."""
+        """Open the port, and continue the tasks of the ledger."""
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self.ledger = Ledger(self._ledger_file)
         self._renderer = Renderer(one_film=self._one_film)
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=STOP_SECONDS)
+        self._handler = TaskHandler(
+            self.ledger,
+            self._faults,
+            self._settings,
+            clock=self._clock,
+            clip_url=lambda uuid: f"http://{self._host}:{self._port}/clips/{uuid}.mp4",
+            on_accept=self._begin,
+        )
+        self._sockets = WebSocketTransport(
+            self._handler, self._keys, idle_seconds=self._idle_seconds, clock=self._clock
+        )
+        rest = RestTransport(self._handler, self._keys, stopping=self._stopping, idle_seconds=self._idle_seconds)
+        downloads = Downloads(self.ledger, self._faults, self._renderer, drip_seconds=self._drip_seconds)
+        application = web.Application(client_max_size=LARGEST_MESSAGE)
+        application.router.add_get("/v1", self._connected(self._sockets.serve), allow_head=False)
+        application.router.add_post("/v1", self._connected(rest.serve))
+        application.router.add_get("/clips/{uuid}.mp4", downloads.serve)
+        application.router.add_get("/ledger", self._report)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CONNECTIONS_STOP_SECONDS)
         try:
-            await self._listen()
+            self._handler.settle()
+            await self._runner.setup()
+            await web.TCPSite(self._runner, self._host, self._port).start()
+            self._port = self._runner.addresses[0][1]
         except OSError:
             await self.stop()
             raise
@@ -103,7 +128,7 @@ class LocalRunware:
             self._begin(entry)
 
     async def stop(self) -> None:
-        """Close the port and everything behind it."""
+        """Close the port, the connections, the renderer and the ledger."""
         self._stopping.set()
         await self._sockets.drop(clean=True)
         await self._runner.cleanup()
@@ -119,31 +144,11 @@ class LocalRunware:
     ) -> None:
         await self.stop()
 
-    async def _listen(self) -> None:
-        self._desk.settle()
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        self._port = self._runner.addresses[0][1]
-
-    def _application(self) -> web.Application:
-        self._desk = Desk(
-            self.ledger, self._faults, self._terms, clock=self._clock, clip_url=self._clip_url, on_accept=self._begin
-        )
-        self._sockets = Sockets(self._desk, self._keys, idle_seconds=self._idle_seconds, clock=self._clock)
-        rest = Rest(self._desk, self._keys, stopping=self._stopping, idle_seconds=self._idle_seconds)
-        downloads = Downloads(self.ledger, self._faults, self._renderer, drip_seconds=self._drip_seconds)
-        application = web.Application(client_max_size=LARGEST_MESSAGE)
-        application.router.add_get("/v1", self._connected(self._sockets.serve), allow_head=False)
-        application.router.add_post("/v1", self._connected(rest.serve))
-        application.router.add_get("/clips/{uuid}.mp4", downloads.serve)
-        application.router.add_get("/ledger", self._report)
-        return application
-
     def _connected(self, serve: Handler) -> Handler:
         async def connect(request: web.Request) -> web.StreamResponse:
             self.ledger.counters.connections += 1
             if self._faults.strike(Point.CONNECT):
-                wire.reset(request.transport)
+                reset_connection(request.transport)
                 return web.Response()
             return await serve(request)
 
@@ -152,11 +157,40 @@ class LocalRunware:
     def _begin(self, entry: Entry) -> None:
         self._renderer.begin(Clip.ordered(entry.request))
         if entry.due_at is not None:
-            self._loop.call_later(max(0, entry.due_at - self._clock()) + TIMER_SLACK, self._desk.settle)
-
-    def _clip_url(self, uuid: str) -> str:
-        return f"http://{self._host}:{self._port}/clips/{uuid}.mp4"
+            self._loop.call_later(max(0, entry.due_at - self._clock()) + TIMER_SLACK, self._handler.settle)
 
     async def _report(self, _: web.Request) -> web.Response:
-        self._desk.settle()
+        self._handler.settle()
         return web.json_response(self.ledger.report())
+
+
+@contextmanager
+def in_thread(**settings: Any) -> Iterator[LocalRunware]:
+    """Run an emulator with these settings on its own thread and event loop, for code that is not asynchronous."""
+    server = LocalRunware(**settings)
+    started: Future[Callable[[], object]] = Future()
+
+    async def serve() -> None:
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        async with server:
+            started.set_result(partial(loop.call_soon_threadsafe, stopping.set))
+            await stopping.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except Exception as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    thread = threading.Thread(target=run, name="local-runware", daemon=True)
+    thread.start()
+    stop = started.result(THREAD_START_SECONDS)
+    try:
+        yield server
+    finally:
+        stop()
+        thread.join(THREAD_STOP_SECONDS)
+    if thread.is_alive():
+        raise TimeoutError(f"the emulator did not stop within {THREAD_STOP_SECONDS} s")

@@ -158,7 +158,7 @@ def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
                 end_job(records, job)
 
 
-async def produce_scene(
+async def buy_scene(
     records: Records,
     settings: Settings,
     job: Job,
@@ -236,7 +236,7 @@ def _check_wanted(records: Records, job: Job) -> None:
         raise JobCancelled(f"job {job.job_id} was cancelled: `adreel resume {job.job_id}` downloads its open clips")
 
 
-def give_up(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:
+def record_failure(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:
     """Record why a job ends without this scene; an open take can still be resumed."""
     found = records.take(job.session_id, scenario, job.job_id)
     if found is not None and not found.is_stored:

@@ -5,8 +5,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from adreel.emulator import KINDS, Fault, Point, downloads, effects, oddities, outcomes, parse_faults
+from adreel.emulator import KINDS, Fault, Point, parse_faults
+from adreel.emulator.clip_faults import CLIP_FAULTS
+from adreel.emulator.downloads import DOWNLOAD_FAULTS
 from adreel.emulator.faults import Faults
+from adreel.emulator.handler import NEVER_ENDS
+from adreel.emulator.replies import FAILURES, REPLY_FAULTS
 
 
 def strikes(fault: str, events: Iterable[str | None], point: Point = Point.SUBMIT) -> list[bool]:
@@ -69,5 +73,5 @@ def test_rate_is_seeded() -> None:
 
 
 def test_every_kind_has_its_effect() -> None:
-    known = {*effects.EFFECTS, *outcomes.FAILURES, outcomes.NEVER_ENDS, *downloads.EFFECTS, *oddities.ODDITIES}
+    known = {*REPLY_FAULTS, *FAILURES, NEVER_ENDS, *DOWNLOAD_FAULTS, *CLIP_FAULTS}
     assert known | {"refuseConnection"} == set(KINDS)

@@ -12,7 +12,7 @@ from av.stream import Disposition
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidMessage
 
-from adreel.emulator import downloads, effects, outcomes
+from adreel.emulator import downloads, replies
 from tests.local_runware.client import PATIENCE, Connecting, Rest, Socket, Starting, poll, submit
 from tests.local_runware.test_clips import probe
 
@@ -137,13 +137,13 @@ async def test_connection_is_refused(start: Starting) -> None:
     assert (await rest.post([submit()])).status_code == 200
 
 
-@pytest.mark.parametrize("name", [*outcomes.FAILURES])
+@pytest.mark.parametrize("name", [*replies.FAILURES])
 async def test_render_fails(start: Starting, name: str) -> None:
     rest = await start(faults=[name])
     task = await rest.buy()
     told = await rest.ended(task)
     code = told["error"]["code"] if name == "failedInData" else told["code"]
-    assert code == outcomes.FAILURES[name].code
+    assert code == replies.FAILURES[name].code
     assert (told["taskUUID"], told["status"]) == (task["taskUUID"], "error")
     assert (await rest.post(poll(task))).status_code == (400 if name == "failedHttp400" else 200)
     assert rest.server.ledger.entries[0].billed is None
@@ -172,7 +172,7 @@ async def test_poll_says_more_than_was_asked(start: Starting) -> None:
     _, doubled = await first_poll(start, "resultsDoubled")
     assert len(doubled["data"]) == 2
     task, foreign = await first_poll(start, "foreignResults")
-    assert {item["taskUUID"] for item in foreign["data"]} == {task["taskUUID"], effects.FOREIGN_UUID}
+    assert {item["taskUUID"] for item in foreign["data"]} == {task["taskUUID"], replies.FOREIGN_UUID}
     _, extra = await first_poll(start, "extraFields")
     assert extra["data"][0]["mood"]
 

@@ -5,8 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from adreel.emulator.ledger import Entry, Ledger
-from adreel.emulator.outcomes import SUCCESS
+from adreel.emulator.ledger import SUCCESS, Entry, Ledger
 from adreel.errors import NotFound
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario

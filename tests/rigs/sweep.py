@@ -23,7 +23,7 @@ from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Take
 from adreel.purchase import shared_client
-from adreel.purchase.jobs import open_scenes, produce_scene, resume_job, start_job
+from adreel.purchase.jobs import buy_scene, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
@@ -118,7 +118,7 @@ class Life:
         ended: AdreelError | None = None
         for _ in range(MOST_TRIES):
             try:
-                await produce_scene(self.records, self.settings, job, Scenario.HOOK)
+                await buy_scene(self.records, self.settings, job, Scenario.HOOK)
             except AdreelError as error:
                 ended = error
                 if not error.retryable:
@@ -133,7 +133,7 @@ class Life:
             resumed = resume_job(self.records, self.settings, job)
             for scenario in scenarios:
                 with suppress(AdreelError):
-                    await produce_scene(self.records, self.settings, resumed, scenario)
+                    await buy_scene(self.records, self.settings, resumed, scenario)
 
 
 async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None = None) -> Swept:

@@ -11,7 +11,7 @@ from adreel.errors import NotFound
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.takes import AttemptState, Choices, Job
-from adreel.purchase.jobs import end_job, give_up, open_scenes, resume_job, start_job
+from adreel.purchase.jobs import end_job, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
 from adreel.records.pruning import prunable, prune
 from adreel.records.views import choose_take
@@ -241,7 +241,7 @@ def test_giving_up_does_not_undo_what_another_runner_wrote(open_records: OpenRec
         "sessions/ad/takes/hook/job-1.json",
         lambda: open_records().update_take(renewed, lambda _: False),
     )
-    give_up(mine, job, HOOK, NotFound("gone"))
+    record_failure(mine, job, HOOK, NotFound("gone"))
     assert records.take("ad", HOOK, "job-1") == renewed
 
 

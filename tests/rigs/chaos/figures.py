@@ -2,8 +2,7 @@
 
 from collections import Counter
 
-from adreel.emulator.ledger import Ledger
-from adreel.emulator.outcomes import SUCCESS
+from adreel.emulator.ledger import SUCCESS, Ledger
 from tests.rigs.chaos.judgement import all_takes, bought, lost, open_takes, paid_twice
 from tests.rigs.chaos.rig import Rig
 from tests.rigs.chaos.settling import Settling

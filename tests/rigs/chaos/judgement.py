@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from adreel.emulator.ledger import Entry, Ledger
-from adreel.emulator.outcomes import SUCCESS
+from adreel.emulator.ledger import SUCCESS, Entry, Ledger
 from adreel.models.takes import Take
 from adreel.records import Records
 from adreel.settings import Settings

@@ -9,7 +9,7 @@ from adreel.errors import AdreelError
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges
 from adreel.models.takes import Job
-from adreel.purchase.jobs import end_job, give_up, open_scenes, produce_scene, resume_job, start_job
+from adreel.purchase.jobs import buy_scene, end_job, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
 from adreel.settings import Settings
 
@@ -59,10 +59,10 @@ async def _scenes(records: Records, settings: Settings, slots: Slots, job: Job, 
 async def _scene(records: Records, settings: Settings, slots: Slots, job: Job, scenario: Scenario) -> None:
     for delay in (*RETRY_DELAYS, None):
         try:
-            await produce_scene(records, settings, job, scenario, slot=slots.slot)
+            await buy_scene(records, settings, job, scenario, slot=slots.slot)
         except AdreelError as error:
             if delay is None or not error.retryable:
-                await asyncio.to_thread(give_up, records, job, scenario, error)
+                await asyncio.to_thread(record_failure, records, job, scenario, error)
                 return
             await asyncio.sleep(delay)
         else:

@@ -5,7 +5,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from adreel.emulator.oddities import odd_bytes
+from adreel.emulator.clip_faults import odd_bytes
 from adreel.purchase.probe.decoding import inspect_clip
 from adreel.purchase.probe.findings import Findings
 from tests.factories import write_film

@@ -1,4 +1,4 @@
-"""The provider of the simulation: the local Runware's desk behind a socket that is only a delay."""
+"""The provider of the simulation: the emulator's task handler behind a socket that only delays messages."""
 
 import asyncio
 import hashlib
@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 
 from runware.utils import RunwareAPIError
 
-from adreel.emulator.desk import Desk, Terms
 from adreel.emulator.faults import Faults, Point
-from adreel.emulator.ledger import Ledger
-from adreel.emulator.outcomes import SUCCESS
+from adreel.emulator.handler import RenderSettings, TaskHandler
+from adreel.emulator.ledger import SUCCESS, Ledger
 from adreel.emulator.replies import Delivery, Reply, error
 from adreel.errors import AccountError, ClipUnavailable
 from adreel.purchase.download import Downloaded, DownloadRules
@@ -30,7 +29,7 @@ GATEWAY = error("serviceUnavailable", "502 Bad Gateway", http=502)
 
 
 class Provider:
-    """A desk, a ledger and clips; messages travel to it and back even if their sender has died."""
+    """The task handler, a ledger and clips. Messages are delivered even if their sender has died."""
 
     def __init__(self, loop: VirtualLoop, clock: Clock, dice: Random, ledger: Ledger, faults: Faults) -> None:
         self.loop, self.ledger, self.faults = loop, ledger, faults
@@ -38,8 +37,10 @@ class Provider:
         self.all_struck = faults.struck
         self.down_until = 0.0
         self.sockets: set[Socket] = set()
-        terms = Terms(render_seconds=dice.uniform(0, 12), render_jitter=dice.choice([0, 8]), price=0.05)
-        self.desk = Desk(ledger, faults, terms, clock=lambda: clock.now, clip_url=lambda uuid: f"{CLIPS}{uuid}.mp4")
+        settings = RenderSettings(render_seconds=dice.uniform(0, 12), render_jitter=dice.choice([0, 8]), price=0.05)
+        self.handler = TaskHandler(
+            ledger, faults, settings, clock=lambda: clock.now, clip_url=lambda uuid: f"{CLIPS}{uuid}.mp4"
+        )
         self._clock = clock
 
     @property
@@ -59,7 +60,7 @@ class Provider:
 
     def heal(self) -> None:
         """End all faults; renders that would never end are given up."""
-        self.faults = self.desk._faults = Faults()
+        self.faults = self.handler._faults = Faults()
         self.down_until = 0.0
         for entry in self.ledger.open_entries():
             if entry.due_at is None:
@@ -69,7 +70,7 @@ class Provider:
         """Answer a message that has arrived."""
         if self.is_down or not socket.is_open:
             return
-        self._send(socket, self.desk.answer(message))
+        self._send(socket, self.handler.answer(message))
 
     def _send(self, socket: "Socket", reply: Reply) -> None:
         match reply.delivery:

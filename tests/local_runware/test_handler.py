@@ -1,24 +1,24 @@
-"""The desk by itself: no loop, no socket, and time that passes when it is told to."""
+"""The task handler without an event loop or a socket, and with an injected clock."""
 
-from adreel.emulator.desk import Desk, Terms
 from adreel.emulator.faults import Faults
+from adreel.emulator.handler import RenderSettings, TaskHandler
 from adreel.emulator.ledger import Ledger
 from tests.local_runware.client import Clock, poll, submit
 
 
-def desk(clock: Clock, ledger: Ledger, *faults: str, **terms: float) -> Desk:
-    settings = Terms(render_seconds=terms.pop("render_seconds", 10), **terms)  # type: ignore[arg-type]
-    return Desk(ledger, Faults(faults), settings, clock=clock, clip_url="http://localhost/{}".format)
+def new_handler(clock: Clock, ledger: Ledger, *faults: str, **options: float) -> TaskHandler:
+    settings = RenderSettings(render_seconds=options.pop("render_seconds", 10), **options)  # type: ignore[arg-type]
+    return TaskHandler(ledger, Faults(faults), settings, clock=clock, clip_url="http://localhost/{}".format)
 
 
 def test_render_ends_when_the_clock_says_so() -> None:
     clock, ledger, task = Clock(), Ledger(), submit("Cta")
-    counter = desk(clock, ledger)
-    counter.answer([task])
+    handler = new_handler(clock, ledger)
+    handler.answer([task])
     clock.now += 9.9
-    assert counter.answer(poll(task)).data[0]["progress"] == 99
+    assert handler.answer(poll(task)).data[0]["progress"] == 99
     clock.now += 0.2
-    assert counter.answer(poll(task)).data[0]["status"] == "success"
+    assert handler.answer(poll(task)).data[0]["status"] == "success"
     [entry] = ledger.entries
     assert entry.ended_at == entry.due_at == entry.accepted_at + 10
 
@@ -27,7 +27,7 @@ def test_jitter_follows_from_the_uuid() -> None:
     clock, tasks = Clock(), [submit(), submit()]
     lengths = []
     for ledger in (Ledger(), Ledger()):
-        desk(clock, ledger, render_jitter=5).answer(tasks)
+        new_handler(clock, ledger, render_jitter=5).answer(tasks)
         lengths.append([(entry.due_at or 0) - entry.accepted_at for entry in ledger.entries])
     assert lengths[0] == lengths[1]
     assert lengths[0][0] != lengths[0][1]
@@ -36,10 +36,10 @@ def test_jitter_follows_from_the_uuid() -> None:
 
 def test_failures_strike_in_the_order_in_which_tasks_end() -> None:
     clock, ledger, tasks = Clock(), Ledger(), [submit(), submit(), submit()]
-    counter = desk(clock, ledger, "providerTimeout@2x1")
+    handler = new_handler(clock, ledger, "providerTimeout@2x1")
     for task in tasks:
-        counter.answer([task])
+        handler.answer([task])
         clock.now += 1
     clock.now += 60
-    counter.settle()
+    handler.settle()
     assert [entry.outcome for entry in ledger.entries] == ["success", "providerTimeout", "success"]

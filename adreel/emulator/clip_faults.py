@@ -1,6 +1,6 @@
-"""Clips that differ from their order, as real providers and encoders have produced them.
+"""Faults of the clip itself: clips that differ from their order, as real providers and encoders have produced them.
 
-Most are made from the correct MP4 by changing its boxes, without any code of the probe.
+Most are made by changing the boxes of the correct MP4. No code of the probe is used.
 """
 
 import io
@@ -11,14 +11,12 @@ from random import Random
 
 import av
 
-from adreel.emulator.clip import Clip
-
-Change = Callable[[bytes], bytes]
+from adreel.emulator.requests import Clip
 
 SHARES = {"shorterVideo": 0.5, "slightlyShorterVideo": 0.88}
 """Rendered fraction of the ordered length."""
-LEFT_OUT_SECONDS = 2
-LEFT_OUT_SHARE = 0.4
+SKIPPED_SECONDS = 2
+SKIPPED_SHARE = 0.4
 QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
 WEBM_SIDE = 160
 # One red pixel.
@@ -29,17 +27,17 @@ PNG = bytes.fromhex(
 
 
 def odd_clip(oddity: str, clip: Clip) -> Clip:
-    """Return the clip to render for an oddity."""
+    """Return the clip to render under a fault."""
     return replace(clip, frames=max(1, int(clip.frames * SHARES.get(oddity, 1))))
 
 
 def odd_bytes(oddity: str, mp4: bytes) -> bytes:
-    """Return the bytes of a rendered clip as an oddity has them."""
-    return CHANGES.get(oddity, bytes)(mp4)
+    """Return the bytes of a rendered clip under a fault."""
+    return BYTE_CHANGES.get(oddity, bytes)(mp4)
 
 
 def _with_cover(mp4: bytes) -> bytes:
-    """Put a picture into `moov/udta/meta/ilst/covr`, in front of the tracks."""
+    """Insert a picture into `moov/udta/meta/ilst/covr`, in front of the tracks."""
     data = _box(b"data", struct.pack(">II", 14, 0) + PNG)
     handler = _box(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
     udta = _box(b"udta", _box(b"meta", bytes(4) + handler + _box(b"ilst", _box(b"covr", data))))
@@ -48,29 +46,24 @@ def _with_cover(mp4: bytes) -> bytes:
     tracks = mp4.index(b"trak", moov) - 4
     movie = mp4[moov + 8 : tracks] + udta + mp4[tracks:end]
     if mp4.index(b"mdat") > moov:
-        movie = _moved(movie, len(udta))
+        # The media data moves by the length of the inserted box, so every chunk offset does.
+        start = movie.find(b"stco")
+        while start >= 0:
+            count = struct.unpack(">I", movie[start + 8 : start + 12])[0]
+            chunks_end = start + 12 + 4 * count
+            offsets = (offset + len(udta) for offset in struct.unpack(f">{count}I", movie[start + 12 : chunks_end]))
+            movie = movie[: start + 12] + struct.pack(f">{count}I", *offsets) + movie[chunks_end:]
+            start = movie.find(b"stco", chunks_end)
     return mp4[:moov] + _box(b"moov", movie) + mp4[end:]
 
 
-def _moved(movie: bytes, distance: int) -> bytes:
-    """Return the boxes of `moov` for pictures and sound that lie further behind."""
-    start = movie.find(b"stco")
-    while start >= 0:
-        count = struct.unpack(">I", movie[start + 8 : start + 12])[0]
-        end = start + 12 + 4 * count
-        places = (place + distance for place in struct.unpack(f">{count}I", movie[start + 12 : end]))
-        movie = movie[: start + 12] + struct.pack(f">{count}I", *places) + movie[end:]
-        start = movie.find(b"stco", end)
-    return movie
-
-
 def _with_edit_list(mp4: bytes) -> bytes:
-    """Leave the beginning out, with its key picture, by the edit list of the pictures' track."""
+    """Skip the beginning, including its key frame, by the edit list of the video track."""
     start, scale_at = mp4.index(b"elst"), mp4.index(b"mdhd") + 16
     scale, movie_scale = (struct.unpack(">I", mp4[at : at + 4])[0] for at in (scale_at, mp4.index(b"mvhd") + 16))
     length, media_time = struct.unpack(">Ii", mp4[start + 12 : start + 20])
-    left_out = min(LEFT_OUT_SECONDS, length / movie_scale * LEFT_OUT_SHARE)
-    edit = struct.pack(">Ii", int(length - left_out * movie_scale), media_time + int(left_out * scale))
+    skipped = min(SKIPPED_SECONDS, length / movie_scale * SKIPPED_SHARE)
+    edit = struct.pack(">Ii", int(length - skipped * movie_scale), media_time + int(skipped * scale))
     return mp4[: start + 12] + edit + mp4[start + 20 :]
 
 
@@ -97,20 +90,17 @@ def _as_webm(mp4: bytes) -> bytes:
     return target.getvalue()
 
 
-def _undecodable(mp4: bytes) -> bytes:
-    return Random(len(mp4)).randbytes(len(mp4))  # noqa: S311 - the same noise every time
-
-
 def _box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
-CHANGES: dict[str, Change] = {
+BYTE_CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "coverArtFirst": _with_cover,
     "editList": _with_edit_list,
     "rotatedVideo": _rotated,
     "webmBytes": _as_webm,
-    "undecodableBytes": _undecodable,
+    # The same noise every time.
+    "undecodableBytes": lambda mp4: Random(len(mp4)).randbytes(len(mp4)),  # noqa: S311
 }
 
-ODDITIES = frozenset({*SHARES, *CHANGES})
+CLIP_FAULTS = frozenset({*SHARES, *BYTE_CHANGES})

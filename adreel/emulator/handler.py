@@ -1,0 +1,158 @@
+"""The task handler: answers submits, polls, detail requests and pings, whichever transport brought them.
+
+It has no event loop, socket or timer. Renders end by the clock, which is read for each message and whenever `settle`
+is called. A simulation with its own clock can therefore drive it directly.
+"""
+
+import random
+import uuid as uuids
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from adreel.emulator.faults import Faults, Point
+from adreel.emulator.ledger import SUCCESS, Entry, Ledger
+from adreel.emulator.replies import FAILURES, Item, Reply, apply_fault, error, join
+from adreel.emulator.requests import DEFAULT_SECONDS, scenario_of, seed_of, validation_error
+
+CONFLICT = "A task with this taskUUID exists already."
+NEVER_ENDS = "neverEnds"
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """Duration of a render in seconds, its price in USD per second of video, and whether polls report progress."""
+
+    render_seconds: float = 6.0
+    render_jitter: float = 0.0
+    price: float = 0.05
+    progress: bool = True
+
+
+class TaskHandler:
+    """Answers messages from the ledger, under the injected faults."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        faults: Faults,
+        settings: RenderSettings,
+        *,
+        clock: Callable[[], float],
+        clip_url: Callable[[str], str],
+        on_accept: Callable[[Entry], None] = lambda _: None,
+    ) -> None:
+        self._ledger, self._faults, self._settings = ledger, faults, settings
+        self._clock, self._clip_url, self._on_accept = clock, clip_url, on_accept
+
+    def answer(self, message: Any, *, dry_run: bool = False) -> Reply:
+        """Answer a message: an array of task objects."""
+        if not isinstance(message, list) or not all(isinstance(task, dict) for task in message):
+            return error("invalidRequest", "A request is an array of task objects.")
+        self.settle()
+        reply = join([self._answer_task(task, dry_run=dry_run) for task in message])
+        polls = [task for task in message if task.get("taskType") == "getResponse"]
+        if not polls:
+            return reply
+        self._ledger.counters.polls += 1
+        entries = [self._ledger.find(task.get("taskUUID")) for task in polls]
+        scenarios = {entry.scenario for entry in entries if entry}
+        return apply_fault(reply, self._faults.strike(Point.MESSAGE, scenarios))
+
+    def settle(self) -> None:
+        """End the renders that are due."""
+        for entry in self._ledger.overdue(self._clock()):
+            fault = self._faults.strike(Point.OUTCOME, (entry.scenario,))
+            if fault == NEVER_ENDS:
+                self._ledger.never_end(entry.uuid)
+            else:
+                billed = entry.price if fault is None else None
+                self._ledger.end(entry.uuid, at=entry.due_at or 0, outcome=fault or SUCCESS, billed=billed)
+
+    def _answer_task(self, task: Item, *, dry_run: bool) -> Reply:
+        match task.get("taskType"):
+            case "videoInference" if dry_run:
+                return self._estimate(task)
+            case "videoInference":
+                return self._submit(task)
+            case "getResponse":
+                return self._poll(task)
+            case "getTaskDetails":
+                return self._task_details(task)
+            case "ping":
+                return Reply(data=({"taskType": "ping", "pong": True},))
+            case other:
+                uuid = task.get("taskUUID")
+                return error("unsupportedTaskType", f"Task type {other!r} is not offered here.", uuid=uuid)
+
+    def _submit(self, task: Item) -> Reply:
+        uuid, scenario = str(task.get("taskUUID", "")), scenario_of(task.get("positivePrompt"))
+        self._ledger.saw_submit(uuid, self._clock())
+        if fault := self._faults.strike(Point.SUBMIT, (scenario,)):
+            return apply_fault(Reply(), fault, uuid)
+        if self._ledger.find(uuid):
+            return error("conflictTaskUUID", CONFLICT, uuid=uuid, parameter="taskUUID", taskType="videoInference")
+        if invalid := validation_error(task):
+            return invalid
+        now = self._clock()
+        # The length of a render is derived from its UUID, so that a seeded run can be repeated.
+        jitter = random.Random(uuid.lower()).uniform(0, self._settings.render_jitter)  # noqa: S311
+        entry = Entry(
+            uuid=uuid.lower(),
+            scenario=scenario,
+            model=task["model"],
+            request=task,
+            price=self._price(task),
+            accepted_at=now,
+            due_at=now + self._settings.render_seconds + jitter,
+        )
+        self._ledger.accept(entry)
+        self._on_accept(entry)
+        reply = Reply(data=({"taskType": "videoInference", "taskUUID": uuid},))
+        return apply_fault(reply, self._faults.strike(Point.ACCEPTANCE, (scenario,)), uuid)
+
+    def _estimate(self, task: Item) -> Reply:
+        if invalid := validation_error(task):
+            return invalid
+        item = {"taskType": "videoInference", "taskUUID": task["taskUUID"], "dryRun": True, "cost": self._price(task)}
+        return Reply(data=(item,))
+
+    def _price(self, task: Item) -> float:
+        seconds: float = task.get("duration", DEFAULT_SECONDS)
+        return round(self._settings.price * seconds, 6)
+
+    def _poll(self, task: Item) -> Reply:
+        entry = self._ledger.find(task.get("taskUUID"))
+        if entry is None:
+            return Reply()
+        reply = apply_fault(self._state(entry), self._faults.strike(Point.POLL, (entry.scenario,)), entry.uuid)
+        if not any(item.get("status") == SUCCESS for item in reply.data):
+            return reply
+        return apply_fault(reply, self._faults.strike(Point.RESULT, (entry.scenario,)), entry.uuid)
+
+    def _task_details(self, task: Item) -> Reply:
+        entry = self._ledger.find(task.get("taskUUID"))
+        if entry is None:
+            return Reply()
+        state = self._state(entry)
+        response = {"errors": list(state.errors)} if state.errors else {"data": list(state.data)}
+        item = {"taskType": "getTaskDetails", "taskUUID": entry.request["taskUUID"]}
+        return Reply(data=({**item, "request": [entry.request], "response": response},))
+
+    def _state(self, entry: Entry) -> Reply:
+        """Return the reply that reports a task's state."""
+        uuid = entry.request["taskUUID"]
+        if entry.outcome is not None and entry.outcome != SUCCESS:
+            return FAILURES[entry.outcome].reply(uuid)
+        item: Item = {"taskType": "videoInference", "taskUUID": uuid, "status": entry.outcome or "processing"}
+        if entry.outcome == SUCCESS:
+            item["videoUUID"] = str(uuids.uuid5(uuids.NAMESPACE_URL, entry.uuid))
+            item["videoURL"] = self._clip_url(entry.uuid)
+            item["seed"] = seed_of(entry.request)
+            if entry.request.get("includeCost") is True:
+                item["cost"] = entry.price
+        elif self._settings.progress:
+            whole = (entry.due_at - entry.accepted_at) if entry.due_at is not None else 0
+            done = (self._clock() - entry.accepted_at) / whole if whole else 0.5
+            item["progress"] = min(99, max(0, int(100 * done)))
+        return Reply(data=(item,))

@@ -1,0 +1,117 @@
+"""Renders clips as MP4 files, two at once beside the event loop, and keeps them in a temporary folder.
+
+Rendering begins when a task is accepted, so that the clip is usually ready when the task ends. An earlier download
+waits. With `one_film`, all tasks of the same size and length share one encoding, so thousands can end at once.
+"""
+
+import asyncio
+import math
+import random
+import tempfile
+import threading
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import av
+from av import AudioFrame
+from av.video.reformatter import ColorRange, Colorspace
+
+from adreel.emulator.card import Card
+from adreel.emulator.drawing import FORMAT
+from adreel.emulator.requests import Clip
+
+AT_ONCE = 2
+LONGEST_RENDER_SECONDS = 120.0
+
+# One thread for each encoder: two render at once, and the bytes must not depend on the number of cores.
+CODEC_OPTIONS = {"preset": "superfast", "crf": "19", "threads": "1", "tune": "animation"}
+
+SAMPLE_RATE = 44100
+SAMPLES_PER_FRAME = 1024
+LOUDNESS = 0.05
+FADE_SECONDS = 0.15
+LOWEST, HIGHEST = 110, 220
+CHORDS = ((1.0, 5 / 4, 3 / 2, 2.0), (1.0, 6 / 5, 3 / 2, 2.0), (1.0, 4 / 3, 3 / 2, 9 / 4), (1.0, 5 / 4, 3 / 2, 15 / 8))
+
+
+class Renderer:
+    """Renders each clip once."""
+
+    def __init__(self, *, one_film: bool = False) -> None:
+        self._one_film = one_film
+        self._folder = tempfile.TemporaryDirectory(prefix="adreel-local-runware-")
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="local-runware-render")
+        self._stopping = threading.Event()
+        self._clips: dict[Clip, Future[Path]] = {}
+
+    def begin(self, clip: Clip) -> Future[Path]:
+        """Start to render a clip, unless it was started before."""
+        if self._one_film:
+            clip = replace(clip, prompt="Any scene", seed=0)
+        if clip not in self._clips:
+            path = Path(self._folder.name) / f"{len(self._clips)}.mp4"
+            self._clips[clip] = self._pool.submit(render, clip, path, stopping=self._stopping)
+        return self._clips[clip]
+
+    async def rendered(self, clip: Clip) -> bytes:
+        """Return a clip's bytes, or raise TimeoutError."""
+        path = await asyncio.wait_for(asyncio.wrap_future(self.begin(clip)), LONGEST_RENDER_SECONDS)
+        return await asyncio.to_thread(path.read_bytes)
+
+    def close(self) -> None:
+        """Stop rendering and remove the clips."""
+        self._stopping.set()
+        self._pool.shutdown(cancel_futures=True)
+        self._folder.cleanup()
+
+
+def render(clip: Clip, path: Path, *, stopping: threading.Event | None = None) -> Path:
+    """Write a clip to an MP4 file with its index in front. Raises InterruptedError once `stopping` is set."""
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        video = container.add_stream("libx264", rate=clip.rate, options=CODEC_OPTIONS)
+        video.width, video.height, video.pix_fmt = clip.width, clip.height, FORMAT
+        # Players assume BT.709 for HD unless the stream names another colour space.
+        video.codec_context.colorspace, video.codec_context.color_range = Colorspace.ITU601, ColorRange.MPEG
+        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", bit_rate=64_000)
+        for sound in _audio_frames(clip):
+            container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+        card = Card(clip)
+        for number in range(clip.frames):
+            if stopping is not None and stopping.is_set():
+                raise InterruptedError("the emulator is stopping")
+            frame = card.frame(number)
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return path
+
+
+def _audio_frames(clip: Clip) -> Iterator[AudioFrame]:
+    """Yield the frames of a mono track that is no longer than the clip: a soft chord of the seed, or silence."""
+    blocks = max(1, int(clip.seconds * SAMPLE_RATE) // SAMPLES_PER_FRAME)
+    length = blocks * SAMPLES_PER_FRAME
+    samples = _chord(clip.seed, length) if clip.sound else array("f", bytes(4)) * length
+    for start in range(0, length, SAMPLES_PER_FRAME):
+        frame = AudioFrame(format="fltp", layout="mono", samples=SAMPLES_PER_FRAME)
+        frame.sample_rate, frame.pts = SAMPLE_RATE, start
+        frame.planes[0].update(samples[start : start + SAMPLES_PER_FRAME].tobytes())
+        yield frame
+
+
+def _chord(seed: int, length: int) -> "array[float]":
+    dice = random.Random(seed)  # noqa: S311  (music, not secrets)
+    root = dice.randint(LOWEST, HIGHEST)
+    # Whole Hertz: one second of the chord can be repeated without a click, and only that second is computed.
+    notes = [round(root * step) for step in dice.choice(CHORDS)]
+    turns = [2 * math.pi * note / SAMPLE_RATE for note in notes]
+    loop = array("f", (LOUDNESS * sum(math.sin(turn * n) for turn in turns) for n in range(min(SAMPLE_RATE, length))))
+    samples = (loop * (length // len(loop) + 1))[:length]
+    fade = min(int(FADE_SECONDS * SAMPLE_RATE), length // 2)
+    for step in range(fade):
+        samples[step] *= step / fade
+        samples[-1 - step] *= step / fade
+    return samples
