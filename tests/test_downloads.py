@@ -250,5 +250,5 @@ async def test_a_full_disk_is_an_error_of_the_storage(server: str) -> None:
 def test_the_rules_follow_from_the_settings(monkeypatch: pytest.MonkeyPatch, provider: str, plain: str | None) -> None:
     monkeypatch.setenv("ADREEL_DOWNLOAD_HOSTS", "runware.ai,cdn.example")
     monkeypatch.setenv("ADREEL_MAX_CLIP_MB", "1.5")
-    rules = DownloadRules.of(Settings.load(), provider)
+    rules = DownloadRules.from_settings(Settings.load(), provider)
     assert rules == DownloadRules(frozenset({"runware.ai", "cdn.example"}), plain, max_bytes=1_500_000)

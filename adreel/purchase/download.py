@@ -62,7 +62,7 @@ class DownloadRules:
     stall: float = 30
 
     @classmethod
-    def of(cls, settings: Settings, provider_url: str) -> "DownloadRules":
+    def from_settings(cls, settings: Settings, provider_url: str) -> "DownloadRules":
         """Derive the rules from the settings and the provider's address."""
         return cls(
             hosts=frozenset(settings.download_hosts),

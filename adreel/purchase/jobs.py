@@ -182,7 +182,7 @@ async def buy_scene(
             take,
             records=records,
             client=client,
-            rules=DownloadRules.of(settings, client.url),
+            rules=DownloadRules.from_settings(settings, client.url),
             settings=settings,
             slot=slot,
             attempts_allowed=settings.attempts * job.rounds,
