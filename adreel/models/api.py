@@ -4,13 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Identifier, SceneChanges, SceneDescription, Session
 from adreel.text import control_character
 
-SENT = ConfigDict(extra="forbid", str_strip_whitespace=True)
 WebImage = Annotated[str, Field(pattern=r"^https://", max_length=2000)]
 
 
@@ -23,10 +22,8 @@ class State(StrEnum):
     PARTIAL = "partial"
 
 
-class ClipWarning(BaseModel):
+class ClipWarning(BaseModel, extra="allow"):
     """A difference between a stored clip and its order: a code for machines, a message for people."""
-
-    model_config = ConfigDict(extra="allow")
 
     code: str = Field(examples=["shorterThanAsked"])
     message: str = Field(examples=["it lasts 4.40 s, 5 s were asked for"])
@@ -47,10 +44,8 @@ class SceneVideo(BaseModel):
     warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
 
 
-class RequestBody(BaseModel):
+class RequestBody(BaseModel, extra="forbid", str_strip_whitespace=True):
     """Base of requests: refuses unknown fields, and control characters, which databases and terminals can't handle."""
-
-    model_config = SENT
 
     @field_validator("*", mode="after", check_fields=False)
     @classmethod
@@ -62,68 +57,57 @@ class RequestBody(BaseModel):
         return value
 
 
-class SceneCreate(RequestBody, SceneDescription):
+class SceneCreate(RequestBody, SceneDescription, extra="forbid"):
     """One scene in words."""
-
-    model_config = SENT
 
     # A file name, as in a local session file, would let callers read files of the server.
     first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
 
 
-class ScenePatch(RequestBody, SceneChanges):
+class ScenePatch(
+    RequestBody,
+    SceneChanges,
+    extra="forbid",
+    json_schema_extra={"examples": [{"visual_description": "A moth circles the lamp", "seed": 7}]},
+):
     """Changes of a scene. Omitted fields keep their values."""
-
-    model_config = ConfigDict(
-        **SENT, json_schema_extra={"examples": [{"visual_description": "A moth circles the lamp", "seed": 7}]}
-    )
 
     first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
 
 
-class SessionCreate(RequestBody, Session):
-    """A new session: product facts and one to four scenes in words."""
+SESSION_EXAMPLE = {
+    "session_id": "abc-123",
+    "product_name": "GlowCap",
+    "brand_tone": "calm, witty",
+    "scene_descriptions": [
+        {"scenario": "hook", "visual_description": "A lamp falls into a lake and keeps shining"},
+        {"scenario": "problem", "visual_description": "A tent in the dark, somebody looks for a match"},
+        {"scenario": "solution", "visual_description": "A cap on a bottle lights the whole tent"},
+        {"scenario": "cta", "visual_description": "The lamp on white, the name appears beside it"},
+    ],
+}
 
-    model_config = ConfigDict(
-        **SENT,
-        json_schema_extra={
-            "examples": [
-                {
-                    "session_id": "abc-123",
-                    "product_name": "GlowCap",
-                    "brand_tone": "calm, witty",
-                    "scene_descriptions": [
-                        {"scenario": "hook", "visual_description": "A lamp falls into a lake and keeps shining"},
-                        {"scenario": "problem", "visual_description": "A tent in the dark, somebody looks for a match"},
-                        {"scenario": "solution", "visual_description": "A cap on a bottle lights the whole tent"},
-                        {"scenario": "cta", "visual_description": "The lamp on white, the name appears beside it"},
-                    ],
-                }
-            ]
-        },
-    )
+
+class SessionCreate(RequestBody, Session, extra="forbid", json_schema_extra={"examples": [SESSION_EXAMPLE]}):
+    """A new session: product facts and one to four scenes in words."""
 
     scene_descriptions: list[SceneCreate] = Field(min_length=1, max_length=4)  # type: ignore[assignment]
 
 
-class VideoGenerationRequest(RequestBody):
+class VideoGenerationRequest(RequestBody, json_schema_extra={"examples": [{"session_id": "abc-123"}]}):
     """Start a job for a stored session."""
-
-    model_config = ConfigDict(**SENT, json_schema_extra={"examples": [{"session_id": "abc-123"}]})
 
     session_id: Identifier
     scenarios: list[Scenario] | None = Field(None, min_length=1, description="A subset; all four if missing")
 
 
-class VideoRegenerateRequest(ScenePatch):
+class VideoRegenerateRequest(
+    ScenePatch,
+    json_schema_extra={
+        "examples": [{"session_id": "abc-123", "scenario": "hook", "visual_description": "A moth circles the lamp"}]
+    },
+):
     """Buy a new take of one scene, perhaps with some fields of its description changed."""
-
-    model_config = ConfigDict(
-        **SENT,
-        json_schema_extra={
-            "examples": [{"session_id": "abc-123", "scenario": "hook", "visual_description": "A moth circles the lamp"}]
-        },
-    )
 
     session_id: Identifier
     scenario: Scenario
@@ -134,10 +118,8 @@ class VideoRegenerateRequest(ScenePatch):
         return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude={"session_id", "scenario"}))
 
 
-class TakeChoice(RequestBody):
+class TakeChoice(RequestBody, json_schema_extra={"examples": [{"take": "35f85e76"}]}):
     """Choose a take of a scene."""
-
-    model_config = ConfigDict(**SENT, json_schema_extra={"examples": [{"take": "35f85e76"}]})
 
     take: str = Field(
         min_length=1, max_length=64, description="Its job's id, the start of it, or the eight characters of its clip"
@@ -196,10 +178,8 @@ class SessionPage(BaseModel):
     unreadable: list[str] = Field(description="Why sessions of this page are missing")
 
 
-class SessionDetails(Session):
+class SessionDetails(Session, extra="ignore"):
     """A session with the current clips of its scenes."""
-
-    model_config = ConfigDict(extra="ignore")
 
     state: State | None
     cost: float | None = Field(description="USD over all takes; null is unknown")

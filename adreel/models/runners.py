@@ -8,16 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 _active: set[str] = set()
 """Ids of the runs that work on jobs in this process."""
 
 
-class Runner(BaseModel):
+class Runner(BaseModel, extra="allow"):
     """A flow run, with the machine and process that execute it."""
-
-    model_config = ConfigDict(extra="allow")
 
     run_id: str
     host: str = ""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from adreel.errors import AdreelError, NoCredits, RenderFailed, UnknownFailure
 from adreel.models.api import ClipWarning, State
@@ -37,18 +37,14 @@ class AttemptState(StrEnum):
     STORED = "stored"
 
 
-class Record(BaseModel):
+class Record(BaseModel, extra="allow"):
     """Base of all stored records; unknown fields survive a rewrite."""
-
-    model_config = ConfigDict(extra="allow")
 
     schema_version: int = SCHEMA_VERSION
 
 
-class Problem(BaseModel):
+class Problem(BaseModel, extra="allow"):
     """Why there is no clip: a code for machines, a message for people."""
-
-    model_config = ConfigDict(extra="allow")
 
     code: str
     message: str
@@ -67,10 +63,8 @@ class Problem(BaseModel):
         return clean_text(self.message, MAX_PROBLEM_LENGTH)
 
 
-class ClipRequest(BaseModel):
+class ClipRequest(BaseModel, extra="allow", allow_inf_nan=False, frozen=True):
     """A fully resolved request. A resume sends it unchanged, even if the settings have changed."""
-
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
 
     model: str
     prompt: str
@@ -81,10 +75,8 @@ class ClipRequest(BaseModel):
     first_frame: str | None = Field(None, description="An https URL, or the reference of a copied image")
 
 
-class Clip(BaseModel):
+class Clip(BaseModel, extra="allow", allow_inf_nan=False):
     """A clip as measured before it was stored: size in bytes, duration in seconds."""
-
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     file: str
     poster: str | None = Field(None, description="Null if no poster could be made")
@@ -96,10 +88,8 @@ class Clip(BaseModel):
     warnings: list[ClipWarning] = Field(default_factory=list)
 
 
-class AsideFile(BaseModel):
+class AsideFile(BaseModel, extra="allow"):
     """A paid file that is not a playable MP4, kept in the storage for a person to check; `size` in bytes."""
-
-    model_config = ConfigDict(extra="allow")
 
     file: str
     sha256: str
@@ -107,10 +97,8 @@ class AsideFile(BaseModel):
     reason: str
 
 
-class Attempt(BaseModel):
+class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
     """One Runware task of a take."""
-
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     uuid: UUID
     state: AttemptState = AttemptState.PLANNED

@@ -4,14 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from adreel.errors import AdreelError, NotFound, StorageError
-from adreel.models.api import (
-    ClipWarning,
-    SceneVideo,
-    SessionSummary,
-    State,
-    VideoSceneStatus,
-    VideoStatusResponse,
-)
+from adreel.models.api import ClipWarning, SceneVideo, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Choices, Job, Take
 from adreel.records import Records
