@@ -43,6 +43,7 @@ def run(command: list[str | Path], home: str) -> "subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.slow
 def test_nobody_else_may_use_it(tmp_path: Path) -> None:
     # Modules of the current folder must not shadow the server's modules.
     Path("prefect").mkdir()
@@ -55,7 +56,9 @@ def test_nobody_else_may_use_it(tmp_path: Path) -> None:
     assert statuses == ["401", "401"]
 
 
-@pytest.mark.parametrize("broken", ["a newer database", "a home that can't be written"])
+@pytest.mark.parametrize(
+    "broken", ["a newer database", pytest.param("a home that can't be written", marks=pytest.mark.slow)]
+)
 def test_a_failure_has_a_reason_and_a_way_out(broken: str, tmp_path: Path) -> None:
     home = "/proc/nowhere"
     if broken == "a newer database":

@@ -180,6 +180,7 @@ class TestTables:
         monkeypatch.setenv("ADREEL_STORAGE", str(folder))
         return folder
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("prefect", "runware")
     def test_paths_are_whole_in_pipes_and_on_narrow_terminals(self, far: Path, tmp_path: Path) -> None:
         (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1)))

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from adreel.storage import Storage
 from tests.storage.servers import S3Server
 from tests.storage.streaming import clip_server
@@ -15,6 +17,7 @@ MOST = 150
 """MB for 16 clips of any size. Held as a whole, these clips would take at least 256."""
 
 
+@pytest.mark.slow
 def test_16_clips_at_once_take_little_memory_on_their_way_to_s3(s3: S3Server) -> None:
     url = s3.bucket()
     with clip_server(SIZE) as clip:
