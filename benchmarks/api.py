@@ -1,8 +1,8 @@
-"""How fast is the status of a running job? 200 clients ask `adreel serve` for 50 jobs, beside a bare FastAPI route.
+"""Measures the status of running jobs: 200 clients poll `adreel serve` for 50 jobs, and a plain FastAPI route.
 
 Usage: python -m benchmarks.api [SECONDS]
 
-Every client asks once a second, the bare route and the API in turns; each has a server process of its own.
+Each client polls once a second, the plain route and the API in turn. Each of both has its own server process.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ uvicorn.run(app, port=int(sys.argv[1]), access_log=False, log_level="warning")
 
 
 def make_jobs(folder: str) -> list[str]:
-    """Record jobs whose four scenes render; returns their ids."""
+    """Record jobs with four scenes in progress and return their ids."""
     records, settings = Records(Storage(folder)), Settings()
     records.save_session(read_session(EXAMPLE))
     names = [f"job-{number}" for number in range(JOBS)]
@@ -58,7 +58,7 @@ def make_jobs(folder: str) -> list[str]:
 
 @contextmanager
 def serving(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in a process of its own."""
+    """Run a server in its own process."""
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -79,7 +79,7 @@ async def until_up(client: aiohttp.ClientSession, url: str) -> None:
 
 
 async def ask(urls: list[str], seconds: float) -> list[float]:
-    """Let the clients ask for some seconds; returns how long each answer took."""
+    """Poll for some seconds and return the time of each response."""
     took: list[float] = []
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as client:
@@ -100,19 +100,19 @@ async def ask(urls: list[str], seconds: float) -> list[float]:
 
 
 def memory(process: "subprocess.Popen[bytes]") -> float:
-    """Return the largest memory that a process has had, in MB."""
+    """Return the peak memory of a process in MB."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def busy(process: "subprocess.Popen[bytes]") -> float:
-    """Return how many seconds of the processor a process has had: unlike a wait, other programs do not stretch it."""
+    """Return the CPU time of a process in seconds. Other programs do not increase it."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def show(name: str, took: list[float], cpu: float, process: "subprocess.Popen[bytes]") -> list[float]:
-    """Print what one server did; returns its p50, p99 and processor time for each answer, in ms."""
+    """Print the figures of one server and return its p50, p99 and CPU time for each response in ms."""
     cuts = statistics.quantiles(took, n=100)
     figures = [cuts[49] * 1000, cuts[98] * 1000, cpu / len(took) * 1000]
     texts = "   ".join(f"{label} {ms:7.2f} ms" for label, ms in zip(LABELS, figures, strict=True))
@@ -130,7 +130,7 @@ def main() -> None:
             **os.environ,
             "ADREEL_STORAGE": folder,
             "ADREEL_REQUESTS_PER_MINUTE": "1000000",
-            # Nobody answers there: a status that asked Prefect would fail.
+            # Nothing listens there: a status that called Prefect would fail.
             "PREFECT_API_URL": "http://127.0.0.1:9/api",
         }
         adreel = str(Path(sys.executable).with_name("adreel"))
@@ -141,7 +141,7 @@ def main() -> None:
             serving([sys.executable, "-c", BARE, "8791"], environment) as bare,
             serving([adreel, "serve", "--port", "8792"], environment) as api,
         ):
-            # A first round warms both up; then in turns, so that both meet the same machine.
+            # A first round warms up both servers. Then they take turns, so that both have the same conditions.
             asyncio.run(ask(constants, EVERY))
             asyncio.run(ask(urls, EVERY))
             before = busy(bare), busy(api)

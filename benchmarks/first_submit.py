@@ -1,7 +1,7 @@
-"""How long from the order of an ad to its first submit at the provider, and what the time goes into.
+"""Measures the time from the order of an ad to its first submit at the provider, by step.
 
 `python -m benchmarks.first_submit [--orders 9]` starts `adreel up` in a temporary folder and orders one ad after the
-other over the HTTP API. The parts are read from the states that Prefect kept and from the local Runware's ledger.
+other over the HTTP API. The steps are read from Prefect's states and from the emulator's ledger.
 """
 
 import argparse
@@ -41,7 +41,7 @@ PARTS = [
 
 @contextmanager
 def studio(folder: Path) -> Iterator[dict[str, str]]:
-    """Run `adreel up` and give its addresses."""
+    """Run `adreel up` and yield its addresses."""
     said = folder / "up.txt"
     options = ["--folder", folder / "studio", "--port", "0", "--prefect-port", "0"]
     environment = {**os.environ, "RUNWARE_API_KEY": "", "ADREEL_STORAGE": str(folder / "outputs")}
@@ -62,7 +62,7 @@ def studio(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def order(client: Client, prefect: httpx.Client, ledger: Path, session_id: str) -> list[float]:
-    """Order an ad and return the moments it came by, as POINTS, in seconds of the clock."""
+    """Order an ad and return the times of its POINTS in seconds."""
     moments = [time.time()]
     job_id = client.generate(session_id).job_id
     moments.append(time.time())
@@ -76,7 +76,7 @@ def order(client: Client, prefect: httpx.Client, ledger: Path, session_id: str) 
 
 
 def main(orders: int) -> None:
-    """Print the median and the slowest of each part."""
+    """Print the median and the maximum of each step."""
     with tempfile.TemporaryDirectory() as folder, studio(Path(folder)) as addresses:
         records = Records(Storage(f"{folder}/outputs"))
         records.save_session(read_session(EXAMPLE))

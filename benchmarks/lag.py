@@ -1,4 +1,4 @@
-"""How long after the end of a render is it known? `adreel generate` beside the SDK's own waiting, in one run.
+"""Measures the time from the end of a render to its detection by `adreel generate` and by the SDK's own waiting.
 
 Usage: python benchmarks/lag.py [RENDER_SECONDS]
 """
@@ -23,7 +23,7 @@ LIMIT = 300
 
 
 def adreel_lags(server: LocalRunware, folder: str) -> list[float]:
-    """Run the command and watch its records; returns the seconds from each render's end to its record."""
+    """Run the command, watch its records, and return the seconds from each render's end to its record."""
     environment = {**os.environ, "RUNWARE_URL": server.url, "RUNWARE_API_KEY": "", "ADREEL_STORAGE": folder}
     command = [Path(sys.executable).with_name("adreel"), "generate", EXAMPLE, "--json"]
     seen: dict[str, float] = {}
@@ -42,7 +42,7 @@ def _takes(records: Records) -> list[Take]:
 
 
 async def sdk_lag(server: LocalRunware) -> float:
-    """Wait for one clip with the SDK's own getResponse; returns the seconds from the render's end."""
+    """Wait for one clip with the SDK's getResponse and return the seconds since the render's end."""
     with preserve_loggers():
         from runware import IVideoInference, Runware  # noqa: PLC0415 - the import changes loggers
 

@@ -1,11 +1,11 @@
-"""One ad, warm: how much longer it takes than its critical path, and how late a rendered clip is stored.
+"""Measures the time of one ad over its critical path, and the lag from rendered to stored, in a warm process.
 
 Usage: python -m benchmarks.one_ad [--ads 9] [--render-seconds 5]
 
-A Prefect server on PostgreSQL and a local Runware are processes of their own; this process makes one ad after the other
-with the flow `generate-ad`. The critical path is one render and the transfer of one clip. An ad ends when its run is
-Completed; the call returns up to a second later, since Prefect waits for the thread of heartbeats. The lag of a scene
-runs from the end of its render, by the provider's ledger, to its record `stored`, less the transfer.
+A Prefect server on PostgreSQL and the emulator have their own processes. This process makes one ad after the other with
+the flow `generate-ad`. The critical path is one render and the transfer of one clip. An ad ends when its run is
+Completed. The call returns up to a second later, because Prefect waits for the thread of heartbeats. The lag of a scene
+is the time from the end of its render, by the provider's ledger, to its record `stored`, without the transfer.
 """
 
 import argparse
@@ -26,7 +26,7 @@ EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
 
 @dataclass
 class Seen:
-    """What was measured of each ad, in seconds, and of each scene."""
+    """The measurements of each ad and each scene in seconds."""
 
     walls: list[float] = field(default_factory=list)
     returns: list[float] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Seen:
 
 
 def make_ads(place: Surroundings, ads: int) -> Seen:
-    """Make one ad after the other; the first warms up connections, and what is imported late."""
+    """Make one ad after the other. The first one warms up connections and late imports."""
     os.environ |= {
         **place.settings,
         "RUNWARE_URL": place.settings["PEERS_RUNWARE"],

@@ -1,6 +1,6 @@
-"""How many scenes' records a slow store takes at once: the threads of a run's loop, before and now.
+"""Measures the concurrent record writes to a slow store with the earlier and the present number of threads.
 
-python -m benchmarks.slow_store [SCENES]     60 scenes, each of 5 writes that take 100 ms; prints the ratio
+python -m benchmarks.slow_store [SCENES]     60 scenes with 5 writes of 100 ms each; prints the ratio
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from adreel.orchestration.threads import THREADS, DaemonThreadPool
 SECONDS = 0.1
 WRITES = 5
 BEFORE = 6
-"""Threads on two cores, when they were counted by cores."""
+"""The earlier number of threads, which depended on the cores, on two cores."""
 
 
 async def _scene() -> None:

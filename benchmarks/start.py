@@ -1,4 +1,4 @@
-"""How long does `adreel --help` take, beside `import prefect`? The median of five runs each, in turn."""
+"""Measures `adreel --help` and `import prefect`: the median of five alternating runs."""
 
 import statistics
 import subprocess

@@ -1,7 +1,7 @@
-"""MB/s and memory of publishing a 200 MB clip per backend, beside a plain copy of the same bytes in the same process.
+"""Measures MB/s and memory of publishing a 200 MB clip per backend, compared with a plain copy in the same process.
 
-The servers run on this machine, in a process of their own kind: what they cost is in the figures of their backends.
-Then 16 such clips at once, fetched over HTTP and published. `python -m benchmarks.storage`, from the repository's root.
+The servers run on this machine as their own processes, and the figures of their backends include their cost. Then 16
+such clips are downloaded over HTTP and published at once. `python -m benchmarks.storage`, from the repository's root.
 """
 
 import json
@@ -25,7 +25,7 @@ CLIPS = 16
 
 
 def measure(url: str, options: str, folder: str) -> None:
-    """Print the figures of one storage: what this process is started anew for."""
+    """Print the figures of one storage. Each storage has a new process."""
     storage = Storage(url, json.loads(options))
     storage.publish(Path(__file__), "warm-up.py")
     before, copying, publishing = peak(), [], []
@@ -38,7 +38,7 @@ def measure(url: str, options: str, folder: str) -> None:
 
 
 def clip(folder: str) -> Path:
-    """Write a clip, in pieces and not yet synced: both ways have to see to that."""
+    """Write a clip in chunks without a sync, which both methods do themselves."""
     path = Path(folder, "clip.mp4")
     path.unlink(missing_ok=True)
     with path.open("wb") as stream:

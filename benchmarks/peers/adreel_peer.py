@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "glowcap.yaml"
 
 
 def write_sessions(file: Path) -> None:
-    """Write the sessions of the campaign; the number of scenes has to be a multiple of four."""
+    """Write the sessions of the campaign. The number of scenes must be a multiple of four."""
     example = read_session(EXAMPLE)
     for scene in example.scene_descriptions:
         scene.seed = clips.ORDER["seed"]
@@ -32,12 +32,12 @@ def write_sessions(file: Path) -> None:
 
 
 def main() -> None:
-    """Make all clips, or what an earlier run has left open."""
+    """Make all clips, or those that an earlier run has left open."""
     source = clips.STATE / "ads.jsonl"
     write_sessions(source)
     clips.tell("submitting")
     generate_campaign(str(source), window=max(clips.SCENES, len(Scenario)))
-    clips.tell("home")
+    clips.tell("stored")
 
 
 if __name__ == "__main__":

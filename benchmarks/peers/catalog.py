@@ -1,4 +1,4 @@
-"""The peers: which program, in which environment, beside which server, and what each does not do."""
+"""The peers: the program, the environment, the server, and the limits of each."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -11,27 +11,27 @@ THEIRS = HERE / ".venv" / "bin"
 
 @dataclass(frozen=True)
 class Server:
-    """A server of a peer's own, and how a program is told where it is; {port} and {state} are filled in."""
+    """The server of a peer, and the settings that give its address to a program. {port} and {state} are filled in."""
 
     command: tuple[str, ...]
     address: str
     settings: tuple[tuple[str, str], ...] = ()
     health: str = ""
-    """A page that answers once it is ready; without one, an open port is enough."""
+    """A page that answers once the server is ready. Without one, an open port is enough."""
     postgres: bool = False
-    """Whether its database is a PostgreSQL, which is started for it."""
+    """Whether it uses PostgreSQL, which is started with it."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One program, and what it leaves to its user."""
+    """One program and its limits."""
 
     name: str
     what: str
     does_not: str
-    """What it does not do. What a kill or a bad download can show is asked by `--kill`."""
+    """Its limits. `--kill` tests those that a kill or a bad download can show."""
     limit: str
-    """Whether it can hold a limit of clips in flight over several machines."""
+    """Whether it can limit the clips in flight over several machines."""
     server: Server | None = None
     home: Path = THEIRS
     module: str = ""
@@ -71,7 +71,7 @@ PEERS = (
         "adreel_peer",
         "adreel: a campaign, on a Prefect server with PostgreSQL",
         "",
-        "yes: a global limit of Prefect's",
+        "yes: Prefect's global limit",
         replace(PREFECT, postgres=True),
         OURS,
     ),
@@ -79,7 +79,7 @@ PEERS = (
         "adreel_sqlite",
         "the same on SQLite",
         "",
-        "yes: a global limit of Prefect's",
+        "yes: Prefect's global limit",
         PREFECT,
         OURS,
         "adreel_peer",
@@ -87,60 +87,59 @@ PEERS = (
     Peer(
         "gather",
         "asyncio.gather, the newer SDK (`runware-sdk`) waits",
-        "It remembers nothing: killed, it buys everything again, and what was bought is lost. It keeps no record of a"
-        " purchase, and takes any bytes for a clip.",
+        "It has no memory: after a kill it buys everything again, and the first clips are lost. It keeps no"
+        " record of a purchase, and accepts any bytes as a clip.",
         "no",
     ),
     Peer(
         "gather_old_sdk",
         "asyncio.gather, the SDK that adreel submits with (`runware` 0.5) waits",
-        "As `gather`; and it has no more than 15 calls in flight, waits included.",
+        "As `gather`. It also has at most 15 calls in flight, including waits.",
         "no",
         home=OURS,
     ),
     Peer(
         "journal",
         "asyncio.gather with a journal on disk, Runware's REST",
-        "It resumes on the same machine alone, and two of it at once on one journal are not kept apart. It takes any"
-        " bytes for a clip.",
+        "It resumes only on the same machine, and two processes on one journal conflict. It accepts any bytes as"
+        " a clip.",
         "no",
     ),
     Peer(
         "prefect_threads",
         "a Prefect task, mapped by the thread-pool runner; the newer SDK waits",
-        "A run that is killed stays `Running`, and a new run buys everything again. Prefect records states, not"
-        " purchases. It takes any bytes for a clip.",
+        "A killed run stays `Running`, and a new run buys everything again. Prefect records states, not"
+        " purchases. It accepts any bytes as a clip.",
         "not as written; Prefect has global limits",
         PREFECT,
     ),
     Peer(
         "dbos_peer",
         "DBOS workflows on a queue, SQLite",
-        "It takes any bytes for a clip. Its records say which steps are done, not what was paid. On SQLite one machine"
-        " alone works.",
+        "It accepts any bytes as a clip. Its records contain completed steps, not payments. On SQLite it works on"
+        " one machine only.",
         "with PostgreSQL: a queue's global concurrency",
     ),
     Peer(
         "temporal_peer",
         "Temporal workflows and activities, Temporal's development server",
-        "It takes any bytes for a clip. Its histories say which activities are done, not what was paid, and are deleted"
-        " after a retention time.",
+        "It accepts any bytes as a clip. Its histories contain completed activities, not payments, and are"
+        " deleted after a retention time.",
         "no: a limit for each worker, and a rate for a queue",
         TEMPORAL,
     ),
     Peer(
         "dagster_peer",
         "a Dagster op mapped over the scenes, a process each (16 at once)",
-        "A run that is killed stays `STARTED` until somebody marks it as failed and re-executes it. Re-execution from"
-        " failure leaves out mapped steps that had not begun, and ends well. It takes any bytes for a clip.",
+        "A killed run stays `STARTED` until somebody marks it as failed and re-executes it. Re-execution from"
+        " failure omits mapped steps that had not begun, and succeeds. It accepts any bytes as a clip.",
         "not as written; Dagster has concurrency pools",
     ),
     Peer(
         "celery_peer",
         "Celery tasks on Redis, a worker of threads",
-        "Tasks of a killed worker come back after the visibility timeout only (60 s here, an hour unless told"
-        " otherwise), and a render that takes longer is worked on twice. It takes any bytes for a clip. Results expire"
-        " after a day.",
+        "Tasks of a killed worker come back only after the visibility timeout (60 s here, an hour by default),"
+        " and a longer render is executed twice. It accepts any bytes as a clip. Results expire after a day.",
         "no: a limit for each worker",
         REDIS,
     ),
@@ -148,7 +147,7 @@ PEERS = (
 
 
 def named(names: list[str]) -> list[Peer]:
-    """Return these peers, or all."""
+    """Return the peers of these names, or all."""
     known = {peer.name: peer for peer in PEERS}
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -1,6 +1,6 @@
-"""Celery on Redis: a task for each clip, in a worker of threads; a task is acknowledged when its clip is home.
+"""Celery on Redis: a task for each clip, in a worker with threads. A task is acknowledged when its clip is stored.
 
-Greenlets would do for the waiting too, but an idle worker of theirs never takes back what a dead one had (kombu 5.7).
+Greenlets could wait as well, but an idle worker with greenlets never restores the tasks of a dead one (kombu 5.7).
 """
 
 import subprocess
@@ -17,8 +17,8 @@ app = Celery("peer", broker=clips.SERVER, backend=clips.SERVER)
 app.conf.update(
     task_acks_late=True,
     worker_prefetch_multiplier=1,
-    # A task of a dead worker comes back after this time, which has to be longer than a render (3600 by default), and
-    # is looked for every 10 s (100 by default).
+    # A task of a dead worker is restored after this time, which must be longer than a render (3600 by default). It
+    # is checked every 10 s (100 by default).
     broker_transport_options={"visibility_timeout": 60, "unacked_restore_throttle": 1},
 )
 GROUP = clips.STATE / "group"
@@ -26,8 +26,8 @@ GROUP = clips.STATE / "group"
 
 @app.task(bind=True, name="make_clip")
 def make_clip(self: Task, number: int) -> None:
-    """Buy one clip and bring it home."""
-    # A task that is delivered again has the same id.
+    """Buy and download one clip."""
+    # A redelivered task has the same id.
     uuid = self.request.id
     with httpx.Client(headers=clips.HEADERS, timeout=60) as web:
         clips.check_submitted(web.post(clips.REST, json=clips.submission(uuid)))
@@ -41,7 +41,7 @@ def make_clip(self: Task, number: int) -> None:
 
 
 def start_worker() -> "subprocess.Popen[bytes]":
-    """Start a worker, and wait until it answers."""
+    """Start a worker and wait until it responds."""
     command = [
         sys.executable,
         "-m",
@@ -59,7 +59,7 @@ def start_worker() -> "subprocess.Popen[bytes]":
 
 
 def main() -> None:
-    """Send all tasks to a worker, or wait for those that were sent before."""
+    """Send all tasks to a worker, or wait for those that were sent earlier."""
     with start_worker() as worker:
         clips.tell("submitting")
         if GROUP.exists():
@@ -69,7 +69,7 @@ def main() -> None:
             sent.save()
             GROUP.write_text(sent.id)
         sent.get()
-        clips.tell("home")
+        clips.tell("stored")
         worker.terminate()
 
 

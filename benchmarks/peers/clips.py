@@ -1,7 +1,7 @@
-"""What every peer is asked for: some clips of the same ad, from the local Runware into a folder.
+"""The work of every peer: buy some clips of the same ad from the emulator and download them into a folder.
 
-The driver hands the errand over in the environment, and reads lines of JSON from standard output. The three calls of
-Runware's REST are here for the programs that use no SDK; each peer decides itself when it calls them.
+The driver passes the parameters in the environment and reads JSON lines from standard output. The three calls of
+Runware's REST API are for the programs without an SDK. Each peer decides when to call them.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ REST = RUNWARE.replace("ws://", "http://")
 SCENES = int(os.environ.get("PEERS_SCENES", "4"))
 FOLDER = Path(os.environ.get("PEERS_FOLDER", "outputs"))
 STATE = Path(os.environ.get("PEERS_STATE", "."))
-"""Where a peer may keep what it needs when it is started again."""
+"""Folder for the state that a peer needs after a restart."""
 SERVER = os.environ.get("PEERS_SERVER", "")
-"""The address of the peer's own server, if it has one."""
+"""The address of the peer's server, if it has one."""
 KEY = "sk-of-the-peers"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 POLL_SECONDS = 1.0
-"""Runware advises to poll every one or two seconds."""
+"""Runware recommends polling every one or two seconds."""
 RENDER_LIMIT = 600
 ORDER: dict[str, Any] = {
     "taskType": "videoInference",
@@ -40,17 +40,17 @@ ORDER: dict[str, Any] = {
 
 
 def tell(event: str, **facts: object) -> None:
-    """Tell the driver."""
+    """Report an event to the driver."""
     print(json.dumps({"event": event, "at": time.time(), **facts}), flush=True)
 
 
 def clip_path(number: int) -> Path:
-    """Return where a clip belongs."""
+    """Return the path of a clip."""
     return FOLDER / f"clip-{number}.mp4"
 
 
 def uuid_for(*words: object) -> str:
-    """Return a taskUUID that is the same for the same words: an idempotency key."""
+    """Return a taskUUID that is derived from the words: an idempotency key."""
     digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
     return str(UUID(bytes=digest[:16], version=4))
 
@@ -62,18 +62,18 @@ def submission(uuid: str) -> list[dict[str, Any]]:
 
 
 def question(uuid: str) -> list[dict[str, Any]]:
-    """Return the message that asks for a clip."""
+    """Return the message that polls a clip."""
     return [{"taskType": "getResponse", "taskUUID": uuid}]
 
 
 def check_submitted(answer: httpx.Response) -> None:
-    """Raise unless Runware has accepted an order, now or under the same UUID before."""
+    """Raise unless Runware has accepted an order, now or earlier with the same UUID."""
     errors = answer.json().get("errors", [])
     if not any(error.get("code") == "conflictTaskUUID" for error in errors):
         answer.raise_for_status()
 
 
 def url_in(answer: httpx.Response) -> str | None:
-    """Return the address of a clip, or None while it is rendered."""
+    """Return the URL of a clip, or None while it is rendered."""
     answer.raise_for_status()
     return next((item["videoURL"] for item in answer.json().get("data", []) if item.get("videoURL")), None)

@@ -1,6 +1,6 @@
-"""Dagster: an op mapped over the scenes, a process for each by the multiprocess executor; a cut-off run is re-executed.
+"""Dagster: an op mapped over the scenes, each in its own process. Interrupted runs are re-executed.
 
-The steps are forked from a server that has imported them, which Dagster's documentation advises against start-up costs.
+The steps are forked from a server that has imported them, as Dagster's documentation recommends to reduce start-up.
 """
 
 import os
@@ -13,7 +13,7 @@ import httpx
 from benchmarks.peers import clips
 
 MODULE = "benchmarks.peers.dagster_peer"
-# A process for each clip in flight, by default as many as processors; 40 on two processors were slower than 16.
+# A process for each clip in flight. The default is the number of cores. 40 on two cores were slower than 16.
 AT_ONCE = 16
 
 
@@ -26,7 +26,7 @@ def scenes() -> Iterator[dg.DynamicOutput[int]]:
 
 @dg.op
 def make_clip(context: dg.OpExecutionContext, number: int) -> None:
-    """Buy one clip and bring it home."""
+    """Buy and download one clip."""
     run = context.run
     uuid = clips.uuid_for(run.root_run_id or run.run_id, number)
     with httpx.Client(headers=clips.HEADERS, timeout=60) as web:
@@ -54,7 +54,7 @@ def make_clips() -> None:
 
 
 def main() -> None:
-    """Run the job, or what a run that was cut off has left of it."""
+    """Run the job, or the rest of an interrupted run."""
     os.environ["DAGSTER_HOME"] = str(clips.STATE)
     from benchmarks.peers import dagster_peer  # noqa: PLC0415 - steps import the job by this name
 
@@ -63,13 +63,13 @@ def main() -> None:
         runs = instance.get_runs(limit=1)
         again = None
         if runs:
-            # Nobody is there to notice that a killed run has ended: its user says so, as the UI's button does.
+            # Nothing detects that a killed run has ended. Its user marks it as failed, as the UI's button does.
             instance.report_run_failed(runs[0])
             again = dg.ReexecutionOptions.from_failure(runs[0].run_id, instance)
         result = dg.execute_job(
             dg.reconstructable(dagster_peer.make_clips), instance, raise_on_error=True, reexecution_options=again
         )
-        clips.tell("home" if result.success else "failed")
+        clips.tell("stored" if result.success else "failed")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""DBOS: a durable workflow for each clip, on a queue; started again, DBOS goes on with those that were cut off."""
+"""DBOS: a durable workflow for each clip, on a queue. After a restart, DBOS continues interrupted workflows."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ async def submit(uuid: str) -> None:
 
 @DBOS.step(retries_allowed=True)
 async def rendered(uuid: str) -> str:
-    """Wait for one clip; returns its address."""
+    """Wait for one clip and return its URL."""
     async with httpx.AsyncClient(headers=clips.HEADERS, timeout=60) as web:
         while True:
             await asyncio.sleep(clips.POLL_SECONDS)
@@ -29,7 +29,7 @@ async def rendered(uuid: str) -> str:
 
 @DBOS.step(retries_allowed=True)
 async def download(url: str, number: int) -> None:
-    """Bring one clip home."""
+    """Download one clip."""
     async with httpx.AsyncClient(timeout=60) as web:
         response = await web.get(url)
     response.raise_for_status()
@@ -38,7 +38,7 @@ async def download(url: str, number: int) -> None:
 
 @DBOS.workflow()
 async def make_clip(number: int) -> None:
-    """Buy one clip and bring it home."""
+    """Buy and download one clip."""
     uuid = clips.uuid_for(DBOS.workflow_id)
     await submit(uuid)
     await download(await rendered(uuid), number)
@@ -60,7 +60,7 @@ async def main() -> None:
         with SetWorkflowID(f"{clips.STATE}/clip-{number}"):
             handles.append(await DBOS.enqueue_workflow_async(QUEUE, make_clip, number))
     await asyncio.gather(*(handle.get_result() for handle in handles))
-    clips.tell("home")
+    clips.tell("stored")
     DBOS.destroy()
 
 

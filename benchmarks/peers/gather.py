@@ -1,4 +1,4 @@
-"""asyncio.gather over Runware's newer SDK (`runware-sdk`), which submits and waits; httpx downloads."""
+"""asyncio.gather over Runware's newer SDK (`runware-sdk`), which submits and waits. httpx downloads."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from benchmarks.peers import clips, newer_sdk
 
 
 async def make_clip(runware: Runware, web: httpx.AsyncClient, number: int) -> None:
-    """Buy one clip and bring it home."""
+    """Buy and download one clip."""
     [result] = await runware.run({**clips.ORDER, "deliveryMethod": "async"})
     response = await web.get(result["videoURL"])
     response.raise_for_status()
@@ -21,7 +21,7 @@ async def main() -> None:
     async with newer_sdk.client() as runware, httpx.AsyncClient(timeout=60) as web:
         clips.tell("submitting")
         await asyncio.gather(*(make_clip(runware, web, number) for number in range(clips.SCENES)))
-        clips.tell("home")
+        clips.tell("stored")
 
 
 if __name__ == "__main__":

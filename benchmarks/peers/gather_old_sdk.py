@@ -1,4 +1,4 @@
-"""asyncio.gather over the SDK that adreel submits with (`runware` 0.5), which waits as well; httpx downloads."""
+"""asyncio.gather over the SDK that adreel submits with (`runware` 0.5), which also waits. httpx downloads."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from benchmarks.peers import clips
 
 
 async def make_clip(runware: Runware, web: httpx.AsyncClient, number: int) -> None:
-    """Buy one clip and bring it home."""
+    """Buy and download one clip."""
     order = {name: value for name, value in clips.ORDER.items() if name != "taskType"}
     accepted = await runware.videoInference(IVideoInference(**order))
     [video] = await runware.getResponse(taskUUID=accepted.taskUUID)
@@ -25,7 +25,7 @@ async def main() -> None:
     async with httpx.AsyncClient(timeout=60) as web:
         clips.tell("submitting")
         await asyncio.gather(*(make_clip(runware, web, number) for number in range(clips.SCENES)))
-        clips.tell("home")
+        clips.tell("stored")
     await runware.disconnect()
 
 

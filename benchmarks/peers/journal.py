@@ -1,4 +1,4 @@
-"""asyncio with a journal: a line of JSON for each step, on disk before the next; started again, it goes on by it."""
+"""asyncio with a journal: a JSON line for each step, durable before the next step. A restart continues from it."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ FILE = clips.STATE / "journal.jsonl"
 
 
 class Journal:
-    """What is known of each clip: its `uuid`, its `url`, and whether it is `home`."""
+    """The steps of each clip: its `uuid`, its `url`, and whether it is `stored`."""
 
     def __init__(self, file: IO[str]) -> None:
         self.file = file
@@ -23,7 +23,7 @@ class Journal:
             self._fold(json.loads(line))
 
     def note(self, number: int, step: str, value: str = "") -> None:
-        """Write a step down; afterwards it survives a crash."""
+        """Record a step durably."""
         entry = {"clip": number, "step": step, "value": value}
         self.file.write(json.dumps(entry) + "\n")
         self.file.flush()
@@ -35,9 +35,9 @@ class Journal:
 
 
 async def make_clip(web: httpx.AsyncClient, journal: Journal, number: int) -> None:
-    """Buy one clip and bring it home, from where the journal ends."""
+    """Buy and download one clip, from the last step in the journal."""
     known = journal.known[number]
-    if "home" in known:
+    if "stored" in known:
         return
     if "uuid" not in known:
         journal.note(number, "uuid", str(uuid4()))
@@ -51,7 +51,7 @@ async def make_clip(web: httpx.AsyncClient, journal: Journal, number: int) -> No
     response = await web.get(known["url"])
     response.raise_for_status()
     clips.clip_path(number).write_bytes(response.content)
-    journal.note(number, "home")
+    journal.note(number, "stored")
 
 
 async def main() -> None:
@@ -61,7 +61,7 @@ async def main() -> None:
         async with httpx.AsyncClient(headers=clips.HEADERS, timeout=60) as web:
             clips.tell("submitting")
             await asyncio.gather(*(make_clip(web, journal, number) for number in range(clips.SCENES)))
-            clips.tell("home")
+            clips.tell("stored")
 
 
 if __name__ == "__main__":

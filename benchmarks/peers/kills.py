@@ -1,7 +1,7 @@
-"""A peer is killed while it works, and started again by the same command: what was bought twice, and what came home?
+"""Kills a peer while it works, restarts it by the same command, and counts the clips that were bought twice or stored.
 
-Two moments: all clips are ordered and none is rendered; and the first order has just been taken. A third trial
-gives one clip's download a web page instead: does the peer take it for a clip?
+There are two moments: all clips are ordered and none is rendered, and the first order was just accepted. A third trial
+returns a web page for one download, and checks whether the peer accepts it as a clip.
 """
 
 import time
@@ -14,9 +14,9 @@ from benchmarks.peers.measuring import START_SECONDS, Figures, end_of
 from benchmarks.peers.surroundings import Surroundings, around
 
 RENDER_SECONDS = 12.0
-"""Long enough that the kill falls into the render."""
+"""Long enough for the kill to happen during the render."""
 SETTLE_SECONDS = 1.5
-"""What a peer gets to note that its last order was accepted."""
+"""Time for a peer to record that its last order was accepted."""
 WEB_PAGE = "html200@2"
 MOMENTS = ("all ordered", "first ordered")
 
@@ -24,7 +24,7 @@ MOMENTS = ("all ordered", "first ordered")
 def kill_peer(
     peer: Peer, folder: Path, *, moment: str, scenes: int, deadline: float, render_seconds: float = RENDER_SECONDS
 ) -> Figures:
-    """Kill a peer at a moment and start it again; what goes wrong is among the figures."""
+    """Kill a peer at a moment and restart it. Errors are part of the figures."""
 
     def trial(place: Surroundings) -> Figures:
         _cut_off(place, scenes if moment == "all ordered" else 1, settle=moment == "all ordered")
@@ -32,10 +32,10 @@ def kill_peer(
         again = place.start()
         try:
             began = time.time()
-            home = again.event("home", began + deadline)
-            took = round(home["at"] - began, 1) if home else None
+            stored = again.event("stored", began + deadline)
+            took = round(stored["at"] - began, 1) if stored else None
             again.wait(5)
-            end = "home" if home else end_of(again, deadline)
+            end = "succeeded" if stored else end_of(again, deadline)
         finally:
             again.end()
         bought = len(_tasks(place))
@@ -52,13 +52,13 @@ def kill_peer(
 
 
 def mislead_peer(peer: Peer, folder: Path, *, scenes: int, deadline: float) -> Figures:
-    """Answer the download of one clip with a web page, once."""
+    """Return a web page for one download."""
 
     def trial(place: Surroundings) -> Figures:
         program = place.start()
         try:
-            home = program.event("home", time.time() + deadline)
-            end = "home" if home else end_of(program, deadline)
+            stored = program.event("stored", time.time() + deadline)
+            end = "succeeded" if stored else end_of(program, deadline)
         finally:
             program.end()
         return {"bought": len(_tasks(place)), "clips": place.clips(), "end": end}

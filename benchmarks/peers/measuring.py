@@ -1,4 +1,4 @@
-"""One peer makes its clips: how long it took beside the ideal, and what it used."""
+"""Measures one peer: its time over the ideal, and its resources."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ Figures = dict[str, Any]
 
 
 def transfer_seconds(folder: Path) -> float:
-    """Return how long it takes to fetch one clip, at its best of ten."""
+    """Return the shortest of ten download times of one clip."""
     with provider(folder, render_seconds=0) as source, httpx.Client(headers=clips.HEADERS) as web:
         rest, uuid = source.url.replace("ws://", "http://"), clips.uuid_for("transfer")
         web.post(rest, json=clips.submission(uuid)).raise_for_status()
@@ -35,7 +35,7 @@ def _seconds_of(web: httpx.Client, url: str) -> float:
 def measure_peer(
     peer: Peer, folder: Path, *, scenes: int, render_seconds: float, ideal: float, deadline: float
 ) -> Figures:
-    """Let a peer make its clips; what goes wrong is among the figures, never raised."""
+    """Run a peer. Errors are part of the figures and are not raised."""
     facts: Figures = {"peer": peer.name, "scenes": scenes, "render_seconds": render_seconds, "error": ""}
     try:
         with around(peer, folder, scenes=scenes, render_seconds=render_seconds) as place:
@@ -51,16 +51,16 @@ def _carried_out(place: Surroundings, scenes: int, ideal: float, deadline: float
     try:
         began = program.event("submitting", time.time() + START_SECONDS)
         before = _used(parts)
-        home = program.event("home", time.time() + deadline) if began else None
+        stored = program.event("stored", time.time() + deadline) if began else None
         used = {name: now - before[name] for name, now in _used(parts).items()}
-        error = _trouble(program, deadline, home=home is not None)
+        error = _trouble(program, deadline, stored=stored is not None)
     finally:
         program.end()
     facts: Figures = {"error": error, **_provided(place.provider, scenes), "clips": place.clips()}
     if began:
         facts["startup_seconds"] = round(began["at"] - program.started_at, 2)
-    if began and home:
-        wall = home["at"] - began["at"]
+    if began and stored:
+        wall = stored["at"] - began["at"]
         facts |= {"wall_seconds": round(wall, 2), "over_ideal_seconds": round(wall - ideal, 2)}
         facts |= {f"{name}_cpu_ms_per_scene": round(cpu * 1000 / scenes, 1) for name, cpu in used.items()}
     return facts | {f"{name}_peak_mb": round(part.peak_mb) for name, part in parts.items() if part}
@@ -70,16 +70,16 @@ def _used(parts: dict[str, Program | None]) -> dict[str, float]:
     return {name: part.cpu() for name, part in parts.items() if part}
 
 
-def _trouble(program: Program, deadline: float, *, home: bool) -> str:
-    if home and program.wait(LEAVE_SECONDS) == 0:
+def _trouble(program: Program, deadline: float, *, stored: bool) -> str:
+    if stored and program.wait(LEAVE_SECONDS) == 0:
         return ""
-    if home:
+    if stored:
         return f"the work is done, then exit code {program.code}: {program.last_words()}"
     return end_of(program, deadline)
 
 
 def end_of(program: Program, deadline: float) -> str:
-    """Say how a program ended that has not brought its clips home."""
+    """Describe the end of a program that has not stored all clips."""
     if program.code is None:
         return f"not done after {deadline:g} s"
     return f"exit code {program.code}: {program.last_words()}"

@@ -1,4 +1,4 @@
-"""A client of the local Runware from Runware's newer SDK, for the peers that wait with it."""
+"""A client of the emulator from Runware's newer SDK, for the peers that wait with it."""
 
 import math
 
@@ -9,7 +9,7 @@ from benchmarks.peers import clips
 
 
 def client() -> Runware:
-    """Return a client that has its list of models already: it would fetch that from the internet."""
+    """Return a client with a given list of models, which it would otherwise download from the internet."""
     runware = Runware(api_key=clips.KEY, ws_base_url=clips.RUNWARE)
     registry = runware._registry
     registry._cache = _CacheEntry(registry._fallback, math.inf, None)

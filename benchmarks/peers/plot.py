@@ -1,6 +1,6 @@
-"""Draw what the tools cost, over the number of scenes: `python -m benchmarks.peers.plot OUT.svg FILE.json ...`.
+"""Plots the cost of the tools over the number of scenes: `python -m benchmarks.peers.plot OUT.svg FILE.json ...`.
 
-Run it with the peers' own Python, which has matplotlib; the files are what `benchmarks.peers.run --out` has kept.
+Run it with the peers' own Python, which has matplotlib. The files are those of `benchmarks.peers.run --out`.
 """
 
 import json
@@ -16,13 +16,13 @@ PANELS = {
     "over_ideal_seconds": "over the ideal time, s",
     "program_peak_mb": "peak memory, MB",
 }
-# Nothing in the picture depends on when or where it was drawn.
+# The picture must not depend on the time and the machine.
 mpl.rcParams |= {"svg.hashsalt": "adreel", "svg.fonttype": "none"}
 mpl.rcParams |= {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def draw(runs: list[dict[str, Any]], target: Path) -> None:
-    """Write an SVG with a panel for each figure and a line for each tool; adreel's are drawn thick."""
+    """Write an SVG with a panel for each figure and a line for each tool, thick for adreel."""
     figure, panels = plt.subplots(1, len(PANELS), figsize=(12, 3.8), layout="constrained")
     for panel, (name, title) in zip(panels, PANELS.items(), strict=True):
         for peer in dict.fromkeys(run["peer"] for run in runs):
@@ -34,7 +34,7 @@ def draw(runs: list[dict[str, Any]], target: Path) -> None:
 
 
 def main() -> None:
-    """Draw the runs of all files in one picture."""
+    """Plot the runs of all files in one picture."""
     target, *files = map(Path, sys.argv[1:])
     draw([run for file in files for run in json.loads(file.read_text())["runs"]], target)
 

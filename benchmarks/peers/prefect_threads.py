@@ -1,4 +1,4 @@
-"""A plain Prefect flow: a task mapped by the thread-pool runner, Prefect's default; Runware's newer SDK waits."""
+"""A plain Prefect flow: a task mapped by the thread-pool runner, Prefect's default. Runware's newer SDK waits."""
 
 import httpx
 from prefect import flow, task
@@ -9,7 +9,7 @@ from benchmarks.peers import clips, newer_sdk
 
 @task
 async def make_clip(number: int) -> None:
-    """Buy one clip and bring it home."""
+    """Buy and download one clip."""
     async with newer_sdk.client() as runware:
         [result] = await runware.run({**clips.ORDER, "deliveryMethod": "async"})
     async with httpx.AsyncClient(timeout=60) as web:
@@ -30,4 +30,4 @@ def make_clips() -> None:
 if __name__ == "__main__":
     clips.tell("submitting")
     make_clips()
-    clips.tell("home")
+    clips.tell("stored")

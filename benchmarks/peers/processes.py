@@ -1,6 +1,6 @@
-"""A program with all that it starts: what it says, what it uses, and its end.
+"""A program and all of its child processes: its events, its resources and its end.
 
-Each is started in a session of its own, so that its descendants are known even when their parents are gone.
+Each program has its own process session, which identifies its descendants even after their parents have ended.
 """
 
 import json
@@ -25,7 +25,7 @@ MB = 1024**2
 
 
 class Program:
-    """A running program. Memory is what its processes hold together; pages that they share are counted for each."""
+    """A running program. Memory is the sum over its processes. Shared pages count for each of them."""
 
     def __init__(self, command: list[str], settings: Mapping[str, str], log: Path) -> None:
         self.log, self.started_at = log, time.time()
@@ -48,11 +48,11 @@ class Program:
 
     @property
     def code(self) -> int | None:
-        """Its exit code, once it has ended."""
+        """The exit code, or None while it runs."""
         return self._process.poll()
 
     def line(self, until: float) -> str | None:
-        """Return the next line that it prints before some moment; None if it ends without."""
+        """Return the next line that it prints before a deadline, or None if it ends first."""
         while time.time() < until:
             ended = self.code is not None
             with suppress(Empty):
@@ -62,7 +62,7 @@ class Program:
         return None
 
     def event(self, name: str, until: float) -> dict[str, Any] | None:
-        """Wait for an event until some moment; None if the program ends without."""
+        """Wait for an event until a deadline. Returns None if the program ends first."""
         while line := self.line(until):
             with suppress(ValueError, TypeError):
                 said = json.loads(line)
@@ -71,17 +71,17 @@ class Program:
         return None
 
     def cpu(self) -> float:
-        """Return the seconds of processor that it has used, its ended children included."""
+        """Return its CPU time in seconds, including that of ended children."""
         return sum(sum(times[:4]) for pid in self._pids() if (times := _times(pid)))
 
     def wait(self, limit: float) -> int | None:
-        """Wait for its end; returns the exit code, or None if it lives on."""
+        """Wait for its end. Returns the exit code, or None if it still runs."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, limit))
         return self.code
 
     def kill(self) -> None:
-        """End all its processes as a power cut would."""
+        """Kill all of its processes."""
         while pids := self._pids():
             for pid in pids:
                 with suppress(ProcessLookupError):
@@ -94,7 +94,7 @@ class Program:
             watch.join(END_SECONDS)
 
     def end(self) -> None:
-        """Ask it to end, then kill what is left."""
+        """Terminate it, then kill the remaining processes."""
         if self.code is None:
             self._process.terminate()
             self.wait(END_SECONDS)
@@ -120,7 +120,7 @@ class Program:
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without settings of ours, Prefect's and Runware's but these."""
+    """Return an environment without settings of adreel, Prefect and Runware, except the given ones."""
     ours = ("ADREEL_", "DAGSTER_", "DBOS_", "PEERS_", "PREFECT_", "RUNWARE_", "TEMPORAL_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "DO_NOT_TRACK": "1", **settings}
@@ -128,7 +128,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def running(command: list[str], settings: Mapping[str, str], log: Path) -> Iterator[Program]:
-    """Run a program for as long as the context lasts."""
+    """Run a program while the context lasts."""
     program = Program(command, settings, log)
     try:
         yield program
@@ -137,7 +137,7 @@ def running(command: list[str], settings: Mapping[str, str], log: Path) -> Itera
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

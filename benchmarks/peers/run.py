@@ -1,8 +1,8 @@
-"""The peers at the same work: what each takes, and what a kill costs.
+"""Measures all peers at the same work, or the cost of a kill.
 
 Usage: python -m benchmarks.peers.run [--scenes 4 40 400] [--kill] [--only NAME ...] [--out FILE.json]
 
-Their packages are in an environment of their own: `make bench-peers-ready` makes it.
+Their packages have their own environment, which `make bench-peers-ready` creates.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from benchmarks.peers.measuring import Figures, measure_peer, transfer_seconds
 
 
 def main() -> None:
-    """Run the peers in turn, keep the figures after each, and print the tables."""
-    # Ended from outside, it ends what it has started.
+    """Run the peers in turn, save the figures after each, and print the tables."""
+    # On SIGTERM, end the started programs.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = _arguments().parse_args()
     peers = named(given.only)

@@ -1,4 +1,4 @@
-"""What a peer needs around it: a local Runware of its own, its server, and folders; each a process of its own."""
+"""The environment of a peer: its emulator and its server, each as its own process, and its folders."""
 
 import socket
 import time
@@ -20,7 +20,7 @@ START_SECONDS = 120.0
 
 @dataclass
 class Provider:
-    """A running local Runware."""
+    """A running emulator."""
 
     url: str
     program: Program
@@ -34,7 +34,7 @@ class Provider:
 
 @dataclass
 class Surroundings:
-    """A peer's provider, its server if it has one, and where its clips and its state are."""
+    """A peer's provider, its server if it has one, and its folders for clips and state."""
 
     peer: Peer
     provider: Provider
@@ -44,17 +44,17 @@ class Surroundings:
     settings: dict[str, str]
 
     def start(self) -> Program:
-        """Start the peer, again if it ran before."""
+        """Start or restart the peer."""
         return Program(self.peer.command, self.settings, self.log)
 
     def clips(self) -> int:
-        """Count the clips that are home and play."""
+        """Count the stored clips that play."""
         return sum(_plays(path) for path in self.folder.glob("*.mp4"))
 
 
 @contextmanager
 def provider(folder: Path, *, render_seconds: float, faults: tuple[str, ...] = ()) -> Iterator[Provider]:
-    """Serve a local Runware with a new ledger."""
+    """Run an emulator with a new ledger."""
     options = [
         "--port",
         "0",
@@ -69,7 +69,7 @@ def provider(folder: Path, *, render_seconds: float, faults: tuple[str, ...] = (
     with running(command, {}, folder / "provider.log") as program:
         line = program.line(time.time() + START_SECONDS) or ""
         if not line.startswith("RUNWARE_URL="):
-            raise RuntimeError(f"the local Runware did not start: {program.last_words()}")
+            raise RuntimeError(f"the emulator did not start: {program.last_words()}")
         yield Provider(line.strip().removeprefix("RUNWARE_URL="), program)
 
 
@@ -77,7 +77,7 @@ def provider(folder: Path, *, render_seconds: float, faults: tuple[str, ...] = (
 def around(
     peer: Peer, folder: Path, *, scenes: int, render_seconds: float, faults: tuple[str, ...] = ()
 ) -> Iterator[Surroundings]:
-    """Start what a peer needs; all of it ends with the context."""
+    """Start the environment of a peer and stop it with the context."""
     clips, state, kept = (folder / name for name in ("clips", "state", "server"))
     for place in (clips, state, kept):
         place.mkdir(parents=True)

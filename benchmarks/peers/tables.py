@@ -7,7 +7,7 @@ from benchmarks.peers.catalog import PEERS
 Figures = dict[str, Any]
 COLUMNS = {
     "peer": "peer",
-    "clips": "clips home",
+    "clips": "clips stored",
     "bought": "bought",
     "wall_seconds": "wall, s",
     "over_ideal_seconds": "over the ideal, s",
@@ -24,15 +24,15 @@ KILLED = {
     "ordered_before": "ordered before the kill",
     "bought": "bought in all",
     "bought_twice": "bought twice",
-    "clips": "clips home",
-    "seconds_after_restart": "home after the restart, s",
+    "clips": "clips stored",
+    "seconds_after_restart": "stored after the restart, s",
     "end": "end",
 }
 MISLED = {"peer": "peer", "bought": "bought", "clips": "clips that play", "end": "end"}
 
 
 def markdown(report: dict[str, list[Figures]]) -> str:
-    """Return all tables of a report, and what the peers do not do."""
+    """Return all tables of a report, including the limits of the peers."""
     parts = []
     for scenes in sorted({run["scenes"] for run in report["runs"]}):
         rows = [run for run in report["runs"] if run["scenes"] == scenes]
@@ -43,7 +43,7 @@ def markdown(report: dict[str, list[Figures]]) -> str:
         columns = MISLED if moment == "web page" else KILLED
         parts.append(f"### {title}, {rows[0]['scenes']} scenes\n\n{_table(columns, rows)}")
     seen = {row["peer"] for rows in report.values() for row in rows}
-    parts.append(f"### What each leaves to its user\n\n{_statements(seen)}")
+    parts.append(f"### What each tool leaves to its user\n\n{_statements(seen)}")
     return "\n\n".join(parts)
 
 

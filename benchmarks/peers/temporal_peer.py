@@ -1,4 +1,4 @@
-"""Temporal: a workflow for each clip, with activities that submit, wait and download; the server remembers them."""
+"""Temporal: a workflow for each clip, with activities for submit, wait and download. The server keeps their history."""
 
 import asyncio
 from datetime import timedelta
@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
 
 QUEUE = "clips"
 CALL = timedelta(seconds=20)
-"""How long one call may take; what a dead worker had begun comes back after it."""
+"""Time limit of one call. After it, the calls of a dead worker are repeated."""
 SILENCE = timedelta(seconds=5)
 
 
@@ -28,7 +28,7 @@ async def submit(uuid: str) -> None:
 
 @activity.defn
 async def rendered(uuid: str) -> str:
-    """Wait for one clip; returns its address."""
+    """Wait for one clip and return its URL."""
     async with httpx.AsyncClient(headers=clips.HEADERS, timeout=15) as web:
         while True:
             activity.heartbeat()
@@ -39,7 +39,7 @@ async def rendered(uuid: str) -> str:
 
 @activity.defn
 async def download(url: str, number: int) -> None:
-    """Bring one clip home."""
+    """Download one clip."""
     async with httpx.AsyncClient(timeout=15) as web:
         response = await web.get(url)
     response.raise_for_status()
@@ -48,11 +48,11 @@ async def download(url: str, number: int) -> None:
 
 @workflow.defn
 class MakeClip:
-    """Buys one clip and brings it home."""
+    """Buys and downloads one clip."""
 
     @workflow.run
     async def run(self, number: int) -> None:
-        """Go through the steps; Temporal repeats the one that was cut off."""
+        """Run the steps. Temporal repeats an interrupted one."""
         uuid = str(workflow.uuid4())
         await workflow.execute_activity(submit, uuid, start_to_close_timeout=CALL)
         url = await workflow.execute_activity(
@@ -62,7 +62,7 @@ class MakeClip:
 
 
 async def main() -> None:
-    """Work on all clips at once; workflows that run already are joined."""
+    """Run all workflows at once. Running ones are joined."""
     client = await Client.connect(clips.SERVER)
     worker = Worker(
         client,
@@ -74,7 +74,7 @@ async def main() -> None:
     async with worker:
         clips.tell("submitting")
         await asyncio.gather(*(_make(client, number) for number in range(clips.SCENES)))
-        clips.tell("home")
+        clips.tell("stored")
 
 
 async def _make(client: Client, number: int) -> None:
