@@ -1,4 +1,4 @@
-"""Clients of the local Runware that know nothing of it but the protocol, and the provider's own SDK."""
+"""Clients that use only the emulator's protocol, and the provider's own SDK."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from adreel.emulator import LocalRunware
 
 @contextmanager
 def kept_loggers(*names: str) -> Iterator[None]:
-    """Put back what happens to loggers inside."""
+    """Restore these loggers after the block."""
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
     yield
@@ -41,7 +41,7 @@ def new_uuid() -> str:
 
 
 def submit(scenario: str = "Hook", /, **changes: Any) -> Item:
-    """Build a submit of the smallest clip; None leaves a field out."""
+    """Build a submit of the smallest clip. None removes a field."""
     task: Item = {
         "taskType": "videoInference",
         "taskUUID": new_uuid(),
@@ -65,7 +65,7 @@ def poll(*tasks: Item | str) -> list[Item]:
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A manual clock."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -87,13 +87,13 @@ class Rest:
         )
 
     async def buy(self, scenario: str = "Hook", /, **changes: Any) -> Item:
-        """Submit a task and return it once it was accepted."""
+        """Submit a task and return it once it is accepted."""
         task = submit(scenario, **changes)
         assert (await self.post([task])).json() == {"data": [{k: task[k] for k in ("taskType", "taskUUID")}]}
         return task
 
     async def ended(self, task: Item) -> Item:
-        """Poll until a task has ended and return what the poll says."""
+        """Poll until a task has ended and return the last result."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             body = (await self.post(poll(task))).json()

@@ -1,4 +1,4 @@
-"""A local Runware per test, stopped at its end."""
+"""An emulator for each test."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""Clips: real MP4 files of exactly what was asked for."""
+"""Clips: real MP4 files as ordered."""
 
 import io
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The ledger: what was accepted, how it ended, what it cost; and that it outlives the server."""
+"""The ledger: accepted tasks, their outcomes and bills, and its survival of the server."""
 
 from pathlib import Path
 

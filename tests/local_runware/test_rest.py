@@ -1,4 +1,4 @@
-"""REST: what is answered to submits, polls and details, and with which status."""
+"""REST: replies to submits, polls and detail requests, and their status."""
 
 import json
 from pathlib import Path

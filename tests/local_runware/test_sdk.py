@@ -1,4 +1,4 @@
-"""The provider's own SDK, unmodified, gets along with the local Runware."""
+"""The provider's own unmodified SDK works with the emulator."""
 
 import asyncio
 

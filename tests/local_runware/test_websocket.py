@@ -1,4 +1,4 @@
-"""The WebSocket: authentication, sessions, pings, and the end of silent sockets."""
+"""The WebSocket: authentication, sessions, pings, and time-outs of silent sockets."""
 
 from aiohttp import WSMsgType
 

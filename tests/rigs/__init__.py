@@ -1,1 +1,1 @@
-"""The rigs that look for a broken promise: the crash-point sweep, the simulation and the kill rig."""
+"""The test rigs for the promises: the crash-point sweep, the simulation and the kill rig."""

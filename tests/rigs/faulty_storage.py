@@ -1,9 +1,9 @@
-"""A storage that fails as told: an fsspec file system in front of another one, with faults by name.
+"""A storage with injected faults: an fsspec file system in front of another one.
 
-    NAME[@FIRST][xTIMES][%RATE]      `diskFull@3x2`: the third and the fourth write find the disk full
+    NAME[@FIRST][xTIMES][%RATE]      `diskFull@3x2`: the disk is full at the third and the fourth write
 
-FIRST counts the events that the fault can strike at, writes or reads, from 1; TIMES is a number or `*` for ever, and
-without it once, or for ever with a RATE (seeded). A write comes whole or not at all, as on an object store.
+FIRST is the number of the first event (write or read) at which the fault can strike, from 1. TIMES is a number, or `*`
+for no limit. The default is 1, or no limit with a RATE (seeded). A write is atomic, as on an object store.
 """
 
 import errno
@@ -31,13 +31,13 @@ ERRORS = {
 WRITE_FAULTS = ("diskFull", "permissionDenied", "writeLost", "writeThenDeath", "writeTimedOut", "replyLost")
 READ_FAULTS = ("readFailed", "readTimedOut")
 PASSING = ("writeTimedOut", "replyLost", "readTimedOut")
-"""Transient faults; with `replyLost` the write is carried out."""
+"""Transient faults. With `replyLost` the write is executed."""
 
 _FORM = re.compile(rf"({'|'.join(WRITE_FAULTS + READ_FAULTS)})(?:@([1-9]\d*))?(?:x([1-9]\d*|\*))?(?:%(0?\.\d+|[01]))?")
 
 
 class Death(BaseException):
-    """The end of the process that wrote, as far as the code under test can tell."""
+    """Simulates the death of the writing process."""
 
 
 class _Fault:
@@ -58,7 +58,7 @@ class _Fault:
 
 
 class StorageFaults:
-    """The faults in force; `struck`, and the paths of `reads` and of `writes` that came to pass, in their order."""
+    """The injected faults. `struck`, `reads` and `writes` list faults and paths of successful operations in order."""
 
     def __init__(self, faults: Iterable[str] = (), *, seed: int = 0) -> None:
         self.struck: list[str] = []
@@ -68,15 +68,15 @@ class StorageFaults:
         self._counting = Lock()
 
     def begin(self, fault: str) -> None:
-        """Add a fault, with a count that starts now."""
+        """Add a fault, whose events are counted from now on."""
         self._faults.append(_Fault(fault, 0))
 
     def clear(self) -> None:
-        """End all faults; what came to pass stays on record."""
+        """Remove all faults, but keep the history."""
         self._faults = []
 
     def strike(self, names: tuple[str, ...], path: str) -> str:
-        """Count an event and raise the fault that strikes it; the name of one that strikes after it is returned."""
+        """Count an event and raise its fault. A fault that strikes after the event is returned by name."""
         with self._counting:
             striking = [fault.name for fault in self._faults if fault.name in names and fault.strikes()]
             self.struck += [f"{name} {path}" for name in striking[:1]]
@@ -89,7 +89,7 @@ class StorageFaults:
 
 
 class FaultyFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """faulty://MOUNT/path: what another file system holds, through the faults of that mount."""
+    """faulty://MOUNT/path: the files of another file system, with the faults of the mount."""
 
     protocol = "faulty"
     mounts: ClassVar[dict[str, tuple[StorageFaults, AbstractFileSystem, str]]] = {}
@@ -147,7 +147,7 @@ class FaultyFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
 
 def faulty_storage(faults: StorageFaults, inner_url: str = "memory://") -> Storage:
-    """Return a storage in front of the one at `inner_url`; its own `url` opens it again, faults included."""
+    """Return a storage in front of the one at `inner_url`. Its own `url` opens it again with the same faults."""
     inner, root = fsspec.core.url_to_fs(inner_url)
     mount = f"mount-{len(FaultyFileSystem.mounts)}"
     FaultyFileSystem.mounts[mount] = faults, inner, root.rstrip("/")

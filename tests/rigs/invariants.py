@@ -1,4 +1,4 @@
-"""The invariants, as far as they show in a storage at rest beside the provider's ledger."""
+"""The invariants that can be checked in an idle storage and the provider's ledger."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -41,7 +41,7 @@ _OF_FINDING |= {"jobless": "I2", "orphan": "I2", "unreadable": "I11", "outside":
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that was not kept, and how it shows."""
+    """A broken invariant and its evidence."""
 
     invariant: str
     text: str
@@ -51,7 +51,7 @@ class Violation:
 
 
 def check_at_rest(records: Records, ledger: Ledger, *, ignoring: Iterable[str] = ("leftover",)) -> list[Violation]:
-    """Return what is broken in a storage that nobody works on, by the ledger and by `verify`."""
+    """Return the violations in an idle storage, by the ledger and by `verify`."""
     takes = list(_all_takes(records))
     attempts = {str(attempt.uuid): attempt for take in takes for attempt in take.attempts}
     entries = {entry.uuid: entry for entry in ledger.entries}
@@ -65,7 +65,7 @@ def check_at_rest(records: Records, ledger: Ledger, *, ignoring: Iterable[str] =
 
 
 def check_kept(records: Records, ledger: Ledger) -> Iterator[Violation]:
-    """Return the billed clips that are not in the storage byte for byte, odd ones included."""
+    """Return the billed clips that are not in the storage byte for byte, including odd ones."""
     takes = {str(attempt.uuid): take for take in _all_takes(records) for attempt in take.attempts}
     for entry in ledger.entries:
         take = takes.get(entry.uuid)
@@ -82,7 +82,7 @@ def check_kept(records: Records, ledger: Ledger) -> Iterator[Violation]:
 
 
 def _was_served(entry: Entry, digest: str) -> bool:
-    # A buyer has to accept a part as the whole if it was served twice without an error.
+    # A truncated clip counts as the whole clip if it was served twice without an error.
     return digest == entry.sha256 or entry.served.count(digest) >= ENDED_WELL_TWICE
 
 
@@ -133,7 +133,7 @@ def _wrong_record(take: Take, entries: dict[str, Entry]) -> Iterator[Violation]:
             yield Violation("I9", f"{_name(take)}: {attempt.uuid} cost {_reported(attempt, entry)}, not {attempt.cost}")
     sent = [attempt for attempt in take.attempts if attempt.state != AttemptState.PLANNED]
     if sent and not take.is_open:
-        # An order that Runware never accepted is not in its ledger: it costs nothing.
+        # An order that Runware never accepted is not in the ledger and costs nothing.
         costs = [_reported(each, entries[uuid]) if (uuid := str(each.uuid)) in entries else 0.0 for each in sent]
         known = [cost for cost in costs if cost is not None]
         total = round(sum(known), 6) if len(known) == len(costs) else None
@@ -162,7 +162,7 @@ def _wrong_status(records: Records) -> Iterator[Violation]:
 
 
 def check_accounts(records: Records, ledger: Ledger, allowed: int) -> Iterator[Violation]:
-    """Return the scenes that cost more tasks than a round of their job allows."""
+    """Return the scenes with more tasks than the rounds of their job allow."""
     tasks: defaultdict[tuple[str, Scenario], int] = defaultdict(int)
     known = {entry.uuid for entry in ledger.entries}
     for job in records.jobs():

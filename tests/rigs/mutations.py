@@ -13,7 +13,7 @@ from adreel.storage.media import TEXT
 
 
 def discard_short(patch: pytest.MonkeyPatch) -> str:
-    """Refuse a clip that differs from its order; returns the fault that shows it."""
+    """Refuse a clip that differs from its order. Returns the fault that reveals it."""
 
     def refuse(*_: object) -> None:
         raise ClipUnavailable("it is shorter than what was asked for")
@@ -29,7 +29,7 @@ def refuse_odd(patch: pytest.MonkeyPatch) -> str:
 
 
 def drop_aside(patch: pytest.MonkeyPatch) -> str:
-    """End the take, and leave its bytes in a temporary folder."""
+    """End the take without publishing the bytes that should be kept aside."""
     publish = Storage.publish
 
     def forget(self: Storage, source: Path, path: str) -> bool:

@@ -1,7 +1,7 @@
-"""The crash-point sweep: stops a purchase at every crash point in turn, comes back with fresh objects, and asks for
-every promise, by the ledger of a real local Runware, on a real disk or any other storage.
+"""The crash-point sweep: stops a purchase at each crash point in turn, resumes it with fresh objects, and checks every
+invariant by the emulator's ledger, on a real disk or any other storage.
 
-    python -m tests.rigs.sweep [FAULT ...]     all faults that the local Runware knows, unless some are named
+    python -m tests.rigs.sweep [FAULT ...]     all faults of the emulator by default
 """
 
 import argparse
@@ -38,31 +38,31 @@ QUICK = Timing(acknowledge=0.5, doubt=0.1, look=0.1, silence=0.5, poll_least=0.0
 MOST_POINTS = 200
 MOST_TRIES = 12
 PEOPLE_ACT = 2
-"""How often somebody resumes what ended with an error that people have to see to (no credits, a strange host)."""
+"""Number of resumes after an error that needs a person (no credits, an unknown host)."""
 CHECKED = (*AT_REST, "I10", "I15")
 LASTING = {"neverEnds", "conflictWithoutTask", "contentPolicy", "invalidModel", "invalidParameter"}
-"""Faults after which no run can bring the clip home without a person's decision to buy anew."""
+"""Faults after which no run can download the clip until a person buys it again."""
 
 
 class Crash(BaseException):
-    """The end of a process, as far as the code under test can tell."""
+    """Simulates the death of the process."""
 
 
 @dataclass
 class Swept:
-    """What a sweep under one fault has seen."""
+    """The result of a sweep under one fault."""
 
     runs: int = 0
     points: set[str] = field(default_factory=set)
     violations: list[Violation] = field(default_factory=list)
 
     def see(self, invariant: str, where: str, *texts: str) -> None:
-        """Note broken promises."""
+        """Record violations."""
         self.violations += [Violation(invariant, f"{where}: {text}") for text in texts]
 
 
 class Life:
-    """One storage and one provider, over as many lives of the buyer as it takes."""
+    """One storage and one provider for all processes of a purchase."""
 
     def __init__(self, server: LocalRunware, url: str, image: Path, options: dict[str, Any] | None = None) -> None:
         self.server = server
@@ -81,7 +81,7 @@ class Life:
         self.records.save_session(session)
 
     def move(self) -> None:
-        """Continue on another machine: with a copy of a local storage, and without the local image."""
+        """Move to another machine: copy a local storage, and delete the local image."""
         self.image.unlink()
         if self.records.storage.is_local:
             folder = Path(self.settings.storage)
@@ -90,7 +90,7 @@ class Life:
 
     @property
     def records(self) -> Records:
-        """Open the records, as a new process would."""
+        """Open the records as a new process does."""
         return Records.of(self.settings)
 
     @property
@@ -99,7 +99,7 @@ class Life:
         return self.records.take("ad", Scenario.HOOK, JOB)
 
     async def live(self, crash_at: int | None = None) -> tuple[list[str], AdreelError | None]:
-        """Buy the scene, retrying as the task does; returns the points that were reached, and what it ended with."""
+        """Buy the scene with the task's retries. Returns the crash points reached and the final error."""
         reached: list[str] = []
 
         def visit(name: str) -> None:
@@ -128,7 +128,7 @@ class Life:
         return ended
 
     async def resume(self) -> None:
-        """Take up what is open."""
+        """Resume the open takes."""
         for job, scenarios in open_scenes(self.records, self.settings, "all"):
             resumed = resume_job(self.records, self.settings, job)
             for scenario in scenarios:
@@ -137,7 +137,7 @@ class Life:
 
 
 async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None = None) -> Swept:
-    """Crash at each point in turn under one fault (or none: ""), and come back; the folder may be a storage's URL."""
+    """Crash at each point in turn under one fault ("" for none), then resume. The folder can be a storage's URL."""
     swept = Swept()
     with (
         patch.object(shared_client, "RunwareClient", partial(RunwareClient, timing=QUICK)),
@@ -219,6 +219,6 @@ async def _sweep_all(faults: list[str], *, save: bool) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.rigs.sweep", description=__doc__)
     parser.add_argument("faults", nargs="*", default=list(KINDS))
-    parser.add_argument("--save", action="store_true", help="keep the counts for docs/reliability.md")
+    parser.add_argument("--save", action="store_true", help="save the counts for docs/reliability.md")
     options = parser.parse_args()
     raise SystemExit(asyncio.run(_sweep_all(options.faults, save=options.save)))

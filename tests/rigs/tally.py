@@ -1,6 +1,6 @@
-"""Counts the runs and the broken promises of a rig, fault by invariant, and writes the tables of docs/reliability.md.
+"""Counts the runs and violations of a rig by fault and invariant, and writes the tables of docs/reliability.md.
 
-python -m tests.rigs.tally      writes the tables anew from the counts in docs/reliability/*.json
+python -m tests.rigs.tally      writes the tables from the counts in docs/reliability/*.json
 """
 
 import json
@@ -18,17 +18,17 @@ NO_FAULT = "no fault"
 
 
 class Tally:
-    """For each fault and each invariant that was checked: how many runs, and how many broke it."""
+    """The number of runs and violations for each fault and each checked invariant."""
 
     def __init__(self, facts: dict[str, Any] | None = None) -> None:
         self.facts: dict[str, Any] = facts or {}
-        """What else the page tells of these runs: name -> figure."""
+        """Further figures of these runs for the page, by name."""
         self._counts: dict[str, dict[str, list[int]]] = {}
 
     def run(
         self, faults: Iterable[str], violations: Iterable[Violation], checked: Collection[str] = tuple(INVARIANTS)
     ) -> None:
-        """Count one run under these faults, which may be none."""
+        """Count one run under these faults, or under none."""
         broken = {violation.invariant for violation in violations}
         for fault in set(faults) or {NO_FAULT}:
             row = self._counts.setdefault(fault, {})
@@ -37,7 +37,7 @@ class Tally:
                 row[invariant] = [runs + 1, violated + (invariant in broken)]
 
     def add(self, other: "Tally") -> None:
-        """Take up what another tally has counted."""
+        """Add the counts of another tally."""
         for fault, theirs in other._counts.items():
             row = self._counts.setdefault(fault, {})
             for invariant, (runs, violated) in theirs.items():
@@ -46,7 +46,7 @@ class Tally:
 
     @property
     def violations(self) -> int:
-        """How many runs broke an invariant, under all faults."""
+        """The number of violations under all faults."""
         return sum(violated for row in self._counts.values() for _, violated in row.values())
 
     def dumps(self) -> str:
@@ -63,12 +63,12 @@ class Tally:
         return tally
 
     def save(self, rig: str) -> None:
-        """Keep the counts for the page, in place of those of an earlier run of the same rig."""
+        """Save the counts for the page. They replace those of an earlier run of the rig."""
         COUNTS.mkdir(exist_ok=True)
         (COUNTS / f"{rig}.json").write_text(self.dumps())
 
     def table(self) -> str:
-        """Draw the counts: a row for each fault, with its runs and, for each invariant, how many broke it."""
+        """Return a table with a row for each fault: its runs, and its violations of each invariant."""
         head = ["fault", "runs", *INVARIANTS]
         lines = [_row(head), _row(["---", *["---:"] * (len(head) - 1)])]
         for fault, row in sorted(self._counts.items(), key=lambda item: (item[0] != NO_FAULT, item[0])):
@@ -77,13 +77,13 @@ class Tally:
         return "\n".join(lines)
 
     def text(self) -> str:
-        """Draw the facts and the table."""
+        """Return the figures and the table."""
         facts = "; ".join(f"{name}: {_figure(value)}" for name, value in self.facts.items())
         return f"{facts}.\n\n{self.table()}" if facts else self.table()
 
 
 def page(text: str) -> str:
-    """Return the page with its tables as the counts have them."""
+    """Return the page with the tables of the saved counts."""
 
     def fill(found: re.Match[str]) -> str:
         counts = COUNTS / f"{found[1]}.json"

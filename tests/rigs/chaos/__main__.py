@@ -13,7 +13,7 @@ from tests.rigs.chaos.figures import collect, tally
 from tests.rigs.chaos.rig import Rig
 from tests.rigs.chaos.stack import Terms, running
 
-# Each ends well after a further try or attempt. Counts and dice begin anew with each start of the local Runware.
+# Each succeeds after another try or attempt. Counts and random generators restart with each start of the emulator.
 FAULTS = (
     "dropReplyReset%0.05,dropReplySilent%0.01,closeTorn%0.03,badGateway%0.03,gone404%0.05,providerTimeout@4x1,"
     "slightlyShorterVideo%0.04,shorterVideo%0.04,coverArtFirst%0.04,editList%0.04,rotatedVideo%0.04,"
@@ -58,18 +58,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.rigs.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="kills")
     parser.add_argument(
-        "--seed", default=f"{random.SystemRandom().randrange(10**6)}", help="decides targets and moments"
+        "--seed", default=f"{random.SystemRandom().randrange(10**6)}", help="seed of targets and moments"
     )
-    parser.add_argument("--sessions", type=int, default=3, help="runs under way at once")
+    parser.add_argument("--sessions", type=int, default=3, help="number of concurrent runs")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
-        "--faults", default=FAULTS, help="of the provider, as the local Runware takes them; '' for none"
+        "--faults", default=FAULTS, help="faults of the provider, in the emulator's text form; '' for none"
     )
     parser.add_argument(
-        "--silence", type=int, default=45, help="seconds without a heartbeat until a run is taken for dead"
+        "--silence", type=int, default=45, help="seconds without a heartbeat until a run counts as dead"
     )
-    parser.add_argument("--patience", type=float, default=400, help="seconds to come to rest without a person's doing")
-    parser.add_argument("--keep", action="store_true", help="leave the files: databases, logs, records, the ledger")
+    parser.add_argument("--patience", type=float, default=400, help="seconds for all runs to end by themselves")
+    parser.add_argument("--keep", action="store_true", help="keep the files: databases, logs, records, the ledger")
     parser.add_argument("--publish", action="store_true", help="write the counts into docs/reliability/")
     return parser
 

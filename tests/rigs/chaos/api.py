@@ -1,4 +1,4 @@
-"""Prefect's API as another system calls it: over HTTP, and used to the server being away."""
+"""A client of Prefect's API over HTTP that tolerates an unavailable server."""
 
 import time
 from typing import Any
@@ -10,21 +10,21 @@ PAUSE_SECONDS = 0.5
 
 
 class ServerAway(Exception):
-    """The server is down, starting or too busy; the same call may be made again."""
+    """The server is down, starting or too busy. The call can be repeated."""
 
 
 class Api:
-    """A client that knows the calls of the rig."""
+    """A client with the calls of the rig."""
 
     def __init__(self, url: str) -> None:
-        # A server that was killed leaves dead connections behind: each call opens its own.
+        # A killed server leaves dead connections behind, so each call opens its own.
         self._client = httpx.Client(base_url=url, timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
         self._deployments: dict[str, str] = {}
         self.patience = 0.0
-        """Seconds for which a call is made again while the server is away."""
+        """Seconds for which a call is repeated while the server is unavailable."""
 
     def call(self, method: str, path: str, json: Any = None) -> Any:
-        """Call the server and return its answer; ServerAway if there is none for now."""
+        """Call the server and return its response. Raises ServerAway if it is unavailable."""
         deadline = time.monotonic() + self.patience
         while True:
             try:
@@ -52,7 +52,7 @@ class Api:
             return False
 
     def start(self, deployment: str, key: str, parameters: dict[str, Any]) -> str:
-        """Start a run and return its id; the same key never starts a second one."""
+        """Start a run and return its id. The same key never starts a second run."""
         if deployment not in self._deployments:
             self._deployments[deployment] = self.call("GET", f"/deployments/name/{deployment}/{deployment}")["id"]
         order = {"parameters": parameters, "idempotency_key": key, "state": {"type": "SCHEDULED"}}
@@ -60,7 +60,7 @@ class Api:
         return str(run["id"])
 
     def retry(self, run_id: str) -> None:
-        """Press Retry, as the page of a run does."""
+        """Retry a run, as the button on its page does."""
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "retried by hand"}
         self.call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
 
@@ -69,21 +69,21 @@ class Api:
         return dict(self.call("GET", f"/flow_runs/{run_id}"))
 
     def unfinished(self) -> list[dict[str, Any]]:
-        """Return the runs that did not come to an end of their own: crashed ones are among them."""
+        """Return the runs that have not ended by themselves, including crashed ones."""
         types = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", "CRASHED"]
         return self._all({"state": {"type": {"any_": types}}})
 
     def starts(self) -> dict[str, int]:
-        """Return how often each run was started."""
+        """Return the number of starts of each run."""
         return {run["id"]: run["run_count"] for run in self._all({})}
 
     def states(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the states that a run went through, the oldest first."""
+        """Return the state history of a run, the oldest first."""
         found = self.call("GET", f"/flow_run_states/?flow_run_id={run_id}")
         return sorted(found, key=lambda state: str(state["timestamp"]))
 
     def held_slots(self, limit: str) -> int:
-        """Return how many slots of a limit are held."""
+        """Return the number of occupied slots of a limit."""
         return int(self.call("GET", f"/v2/concurrency_limits/{limit}")["active_slots"])
 
     def _all(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The figures of a run of the rig, for the terminal and for the page on reliability."""
+"""The figures of the rig for the terminal and for docs/reliability.md."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ AGAIN = "AwaitingRetry"
 
 
 def collect(rig: Rig, settling: Settling, ledger: Ledger) -> dict[str, int | str]:
-    """Count what happened, by the ledger where it can tell."""
+    """Count the events of the rig, by the ledger where possible."""
     orders, takes = rig.orders.placed, list(all_takes(rig.records))
     kills = Counter(str(round_.target) for round_ in rig.rounds)
     deaths = sum(service.deaths for service in rig.stack.services)

@@ -1,4 +1,4 @@
-"""What is judged when everything is at rest: the provider's ledger first, then records, files, logs and slots."""
+"""The checks after all runs have ended: the provider's ledger first, then records, files, logs and slots."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ ATTEMPTS: int = Settings.model_fields["attempts"].default
 
 
 def check(records: Records, ledger: Ledger, orders: Iterable[Order]) -> list[Violation]:
-    """Return every broken promise that shows in a storage at rest and the ledger."""
+    """Return all violations in an idle storage and the ledger."""
     return [
         *check_at_rest(records, ledger),
         *check_kept(records, ledger),
@@ -28,7 +28,7 @@ def check(records: Records, ledger: Ledger, orders: Iterable[Order]) -> list[Vio
 
 
 def bought(ledger: Ledger, orders: Iterable[Order]) -> dict[tuple[int, str], list[Entry]]:
-    """Return the accepted tasks of each scene of each order, by the words of their prompts alone."""
+    """Return the accepted tasks of each scene of each order, identified by their prompts only."""
     tasks: defaultdict[tuple[int, str], list[Entry]] = defaultdict(list)
     numbers = {order.token: order.number for order in orders}
     for entry in ledger.entries:
@@ -38,7 +38,7 @@ def bought(ledger: Ledger, orders: Iterable[Order]) -> dict[tuple[int, str], lis
 
 
 def paid_twice(ledger: Ledger, orders: Iterable[Order]) -> list[Entry]:
-    """Return the tasks that bought a scene of an order again, although the one before had not failed."""
+    """Return the tasks that bought a scene of an order again although the previous task had not failed."""
     return [
         later
         for entries in bought(ledger, orders).values()
@@ -48,7 +48,7 @@ def paid_twice(ledger: Ledger, orders: Iterable[Order]) -> list[Entry]:
 
 
 def lost(records: Records, ledger: Ledger) -> list[Entry]:
-    """Return the tasks that ended well and whose clip is not stored."""
+    """Return the successful tasks whose clip is not stored."""
     stored = {str(take.attempts[-1].uuid) for take in all_takes(records) if take.is_stored or take.aside}
     return [entry for entry in ledger.entries if entry.outcome == SUCCESS and entry.uuid not in stored]
 
@@ -62,19 +62,19 @@ def all_takes(records: Records) -> Iterator[Take]:
 
 
 def open_takes(records: Records) -> list[Take]:
-    """Return the takes that have neither a clip nor a failure for good."""
+    """Return the takes that have neither a clip nor a final failure."""
     rounds = {job.job_id: job.rounds for job in records.jobs()}
     return [take for take in all_takes(records) if take.can_continue(ATTEMPTS * rounds[take.job_id])]
 
 
 def described(take: Take) -> str:
-    """Say how a take stands."""
+    """Describe the state of a take."""
     state = take.attempts[-1].state if take.attempts else "not begun"
     return f"{take.scenario} {state}" + (f" ({take.problem.message})" if take.problem else "")
 
 
 def check_secret(folder: Path) -> Iterator[Violation]:
-    """Look for the key in every file: records, ledger, logs, and the database with parameters, artifacts and logs."""
+    """Search for the key in every file: records, ledger, logs, and the database with parameters, artifacts and logs."""
     for path in sorted(folder.rglob("*")):
         try:
             found = path.is_file() and KEY.encode() in path.read_bytes()
@@ -85,7 +85,7 @@ def check_secret(folder: Path) -> Iterator[Violation]:
 
 
 def _is_handed_over(path: Path) -> bool:
-    # Prefect's worker hands a run its environment in a private file, and leaves it behind when it is killed.
+    # Prefect's worker passes a run its environment in a private file, and leaves the file behind when it is killed.
     private = path.stat().st_mode & 0o077 == 0
     return private and path.parent.name.startswith("prefect-workspace-attempt-")
 

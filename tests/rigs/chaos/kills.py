@@ -1,4 +1,4 @@
-"""The kills: which target is next, at which moment, and who exactly is struck."""
+"""The kills: their targets, their moments, and the processes that they hit."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ from enum import StrEnum
 from tests.rigs.chaos.processes import Process, kill, marked, runs
 from tests.rigs.chaos.stack import Service, Stack
 
-# Most of a short run is Prefect's own start: so many kills wait for a run that is buying.
+# Most of a short run is Prefect's own start, so this share of the kills waits for a run that is buying.
 BUYING_SHARE = 0.75
 
 
 class Target(StrEnum):
-    """What is killed in a round."""
+    """The target of a kill."""
 
     WORKER = "worker"
     RUN = "run"
@@ -25,14 +25,16 @@ class Target(StrEnum):
 
     @property
     def fault(self) -> str:
-        """Name the kill as a fault."""
+        """Return the name of the kill as a fault."""
         return f"kill -9: {self}"
 
 
 @dataclass(frozen=True)
 class Kill:
-    """A kill to come: seconds until it strikes, counted from the first take in flight if it is to hit a purchase,
-    and seconds until what was killed is started again."""
+    """A planned kill. `after` and `away` are the seconds until it happens and until the target is restarted.
+
+    With `while_buying`, `after` counts from the first take in flight.
+    """
 
     target: Target
     while_buying: bool
@@ -41,7 +43,7 @@ class Kill:
 
 
 def planned(rounds: int, seed: str) -> Iterator[Kill]:
-    """Plan the kills: every target once before any comes again, in an order and at moments that the seed decides."""
+    """Plan the kills. The seed determines order and moments. Each target is hit once before any is hit again."""
     chance = random.Random(seed)
     left: list[Target] = []
     for _ in range(rounds):
@@ -53,18 +55,18 @@ def planned(rounds: int, seed: str) -> Iterator[Kill]:
 
 
 class Killer:
-    """Strikes at a stack; says who was struck."""
+    """Kills the processes of a stack."""
 
     def __init__(self, stack: Stack, is_buying: Callable[[str | None], bool], seed: str) -> None:
         self._stack, self._is_buying = stack, is_buying
         self._chance = random.Random(seed)
 
     def buying(self, alive: list[Process]) -> list[Process]:
-        """Return those of the runs that are buying now."""
+        """Return the runs that are buying now."""
         return [run for run in alive if self._is_buying(run.flow_run)]
 
     def strike(self, target: Target, alive: list[Process]) -> list[Service]:
-        """Kill a target, a run being one of those alive, and return the services that have to be started again."""
+        """Kill a target, or one of the living runs, and return the services that must be restarted."""
         match target:
             case Target.RUN:
                 kill(self._choose_run(alive).pid)

@@ -1,4 +1,4 @@
-"""Orders for ads that keep coming in: mostly new sessions, some scenes anew, always some that are not done yet."""
+"""Places orders all the time: mostly new sessions, some regenerated scenes, and always some that are not finished."""
 
 import random
 import time
@@ -13,13 +13,13 @@ from tests.rigs.chaos.processes import runs
 
 REGENERATE_SHARE = 0.25
 TAKEN_UP_SECONDS = 25.0
-# Runs that died wait for their turn: more of them than the workers can carry would be another test.
+# Dead runs wait to be resumed. More of them than the workers can execute would be another test.
 MOST_OPEN = 20
 
 
 @dataclass
 class Order:
-    """One run that was asked for; its `token` is in the prompt of everything that it buys, and in nothing else."""
+    """An ordered run. Its `token` is in the prompts of its clips and of no others."""
 
     number: int
     deployment: str
@@ -30,12 +30,12 @@ class Order:
 
     @property
     def token(self) -> str:
-        """Name the order in prompts."""
+        """The order's token for prompts."""
         return token(self.number)
 
 
 class Orders:
-    """Places orders, so that `at_once` runs are under way or about to be."""
+    """Places orders, so that `at_once` runs are active or scheduled."""
 
     def __init__(self, api: Api, records: Records, mark: str, *, at_once: int, seed: str) -> None:
         self.placed: list[Order] = []
@@ -46,7 +46,7 @@ class Orders:
         self._seen: set[str] = set()
 
     def tick(self) -> None:
-        """Place the next order if there is room; a server that is away is asked again at the next tick."""
+        """Place the next order if there is room. An unavailable server is called again at the next tick."""
         self._open = [order for order in self._open if not self._is_done(order)]
         alive = {process.flow_run for process in runs(self._mark) if process.flow_run}
         self._seen |= alive
@@ -61,7 +61,7 @@ class Orders:
 
     @property
     def sessions(self) -> int:
-        """How many sessions were made."""
+        """The number of created sessions."""
         return sum(order.deployment == "generate-ad" for order in self.placed)
 
     def _place(self) -> None:
@@ -97,7 +97,7 @@ class Orders:
 
 
 def token(number: int) -> str:
-    """Name an order in prompts."""
+    """Return the token of an order for prompts."""
     return f"order-{number:04}"
 
 

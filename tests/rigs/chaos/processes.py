@@ -1,4 +1,4 @@
-"""The processes of a rig, found by a mark in their environment, whoever their parent is by now; ended by their ids."""
+"""The processes of a rig. A mark in their environment identifies them, whatever their parent is."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ ENGINE = "-m prefect.engine"  # what else a run starts inherits its environment
 
 @dataclass(frozen=True)
 class Process:
-    """A living process; `flow_run` is the run that it carries out, if it was started for one."""
+    """A living process. `flow_run` is the run that it was started for, if any."""
 
     pid: int
     parent: int
@@ -32,18 +32,18 @@ def marked(mark: str) -> list[Process]:
 
 
 def runs(mark: str) -> list[Process]:
-    """List the processes that carry out a flow run."""
+    """List the processes that execute a flow run."""
     return [process for process in marked(mark) if process.flow_run and ENGINE in process.command]
 
 
 def kill(pid: int) -> None:
-    """End a process at once, as far as it still lives."""
+    """Kill a process if it still lives."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
 def end_all(mark: str) -> None:
-    """Kill every process of a rig, and those that they start meanwhile, until none is left."""
+    """Kill all processes of a rig, including those that they start meanwhile."""
     deadline = time.monotonic() + END_SECONDS
     while (left := marked(mark)) and time.monotonic() < deadline:
         for process in left:

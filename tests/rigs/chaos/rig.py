@@ -1,4 +1,4 @@
-"""One run of the rig: orders keep coming, kills strike, everything settles, and then it is judged."""
+"""One run of the rig: place orders, kill processes, wait until all runs have ended, and check the invariants."""
 
 import time
 from collections.abc import Callable
@@ -22,14 +22,14 @@ BUYING_SECONDS = 30.0
 
 @dataclass
 class Round:
-    """A kill that was made, and what was seen to be broken until the next."""
+    """A kill, and the violations seen until the next one."""
 
     target: Target
     violations: list[Violation] = field(default_factory=list)
 
 
 class Rig:
-    """An installation under fire."""
+    """An installation whose processes are killed."""
 
     def __init__(self, stack: Stack, *, seed: str, at_once: int) -> None:
         self.stack, self.seed = stack, seed
@@ -38,25 +38,25 @@ class Rig:
         self.watch = Watch(self.records, stack.ledger_file, stack.mark)
         self.rounds: list[Round] = []
         self.violations: list[Violation] = []
-        """All that was seen, whenever."""
+        """All violations."""
         self._killer = Killer(stack, self.watch.is_in_flight, f"{seed}:struck")
         self._ordering = True
         self._started = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """How long the rig has been at it."""
+        """The seconds since the start."""
         return time.monotonic() - self._started
 
     def tick(self) -> None:
-        """Place orders, look, and keep running what is to run."""
+        """Place orders, check the records, and restart ended services."""
         if self._ordering:
             self.orders.tick()
         self.watch.tick()
         self.stack.keep()
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Let things happen until a condition holds; False if it does not in time."""
+        """Tick until a condition holds. Returns False on a time-out."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -66,21 +66,21 @@ class Rig:
         return True
 
     def kill_in_turn(self, rounds: int) -> None:
-        """Make the kills."""
+        """Execute the kills."""
         for number, kill in enumerate(planned(rounds, f"{self.seed}:kills"), 1):
             seen = len(self.watch.violations)
             self._make(number, kill)
             self.rounds[-1].violations += self.watch.violations[seen:]
 
     def settle(self, patience: float) -> Settling:
-        """Stop ordering, wait until everything has come to rest, and take up by hand what has not."""
+        """Stop ordering, wait until all runs have ended, and resume the others by hand."""
         self._ordering = False
         settling = Settling(self.stack, self.records, self.orders.placed, self.until, patience)
         settling.run()
         return settling
 
     def judge(self, settling: Settling) -> Ledger:
-        """Collect every broken promise; what shows only now counts against the last kill of each target."""
+        """Collect all violations. New ones count for the last kill of each target."""
         ledger = Ledger.read(self.stack.ledger_file)
         self.watch.check_what_was_stored()
         late = [violation for round_ in self.rounds for violation in round_.violations]

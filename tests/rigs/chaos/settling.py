@@ -1,4 +1,4 @@
-"""Coming to rest: by itself first, then by hand, and then nothing more may happen."""
+"""The end of the rig: runs end by themselves, the others are resumed by hand, and then nothing may happen any more."""
 
 import time
 from collections.abc import Callable
@@ -23,23 +23,23 @@ LIMIT = "runware"
 
 
 class Settling:
-    """The end of a run of the rig, when nothing is killed any more."""
+    """Waits for the end of all runs after the last kill."""
 
     def __init__(self, stack: Stack, records: Records, orders: list[Order], until: Until, patience: float) -> None:
         self.violations: list[Violation] = []
         self.by_hand: list[str] = []
-        """What had to be taken up by hand: which run, in which state, why."""
+        """The runs that were resumed by hand, with state and reason."""
         self.scenes_by_hand = 0
-        """How many scenes of these had no clip yet."""
+        """The number of scenes of these runs without a clip."""
         self.seconds = 0.0
-        """How long it took to come to rest by itself."""
+        """The seconds until the runs had ended by themselves."""
         self._stack, self._records, self._orders = stack, records, orders
         self._until, self._patience = until, patience
         self._resumes = 0
         self._still: tuple[float, object] = (0.0, None)
 
     def run(self) -> None:
-        """Come to rest."""
+        """Wait until nothing happens any more."""
         began = time.monotonic()
         self._until(lambda: self._is_at_rest() or self._has_stood_still(), self._patience)
         by_itself = self._is_at_rest()
@@ -59,11 +59,11 @@ class Settling:
         return not self._unfinished() and not self._untouched()
 
     def _has_stood_still(self) -> bool:
-        """Whether nothing has happened for longer than the recovery needs."""
+        """Whether nothing has happened for longer than the recovery takes."""
         standing = [(run["id"], run["state"]["id"]) for run in self._unfinished() if run]
         if runs(self._stack.mark) or standing != self._still[1]:
             self._still = (time.monotonic(), standing)
-        # After a death of the server or of its own it listens for one window before it calls anybody silent.
+        # After a restart, the recovery waits for a full window before a heartbeat counts as missing.
         terms = self._stack.terms
         return time.monotonic() - self._still[0] > terms.start + terms.silence + SLACK_SECONDS
 
@@ -74,7 +74,7 @@ class Settling:
             return [{}]
 
     def _untouched(self) -> list[Order]:
-        """Return the orders that no run has begun to carry out."""
+        """Return the orders that no run has begun."""
         return [order for order in self._orders if order.run_id and self._records.job(order.run_id) is None]
 
     def _take_up_by_hand(self) -> None:
@@ -85,11 +85,11 @@ class Settling:
         stuck |= {take.job_id for take in takes} | {str(order.run_id) for order in untouched}
         for run_id in sorted(stuck):
             self._tell(self._stack.api.run(run_id), [described(take) for take in takes if take.job_id == run_id])
-        # What has recorded no job is unknown to a resume.
+        # A resume does not know runs that have recorded no job.
         self._until(self._have_all_begun, BY_HAND_SECONDS)
 
     def _have_all_begun(self) -> bool:
-        """Press Retry on the runs that did not come to their job, as often as it takes."""
+        """Retry the runs that have no job yet, as often as necessary."""
         untouched = self._untouched()
         for order in untouched:
             if self._stack.api.run(str(order.run_id))["state"]["type"] in {"CRASHED", "FAILED"}:
@@ -107,7 +107,7 @@ class Settling:
         print(f"by hand: {text}")
 
     def _resume(self) -> str:
-        """Resume all, and return the name of the state that this ends in."""
+        """Resume all jobs and return the name of the final state."""
         self._resumes += 1
         run_id = self._stack.api.start("resume", f"resume-{self._resumes}", {"target": "all"})
         if not self._until(lambda: self._has_ended(run_id), BY_HAND_SECONDS):
@@ -127,7 +127,7 @@ class Settling:
             self._note("I14", f"{order.token}: run {order.run_id} was never begun")
 
     def _check_that_a_second_resume_does_nothing(self) -> None:
-        # A run that is taken up late does what it has to: then this is measured again.
+        # A run that resumes late still has work to do. Then this is measured again.
         while True:
             self._until(lambda: not runs(self._stack.mark), BY_HAND_SECONDS)
             starts, before = self._starts(), self._standing()
@@ -141,12 +141,12 @@ class Settling:
             self._note("I10", f"a second resume submitted or wrote: {name}")
 
     def _starts(self) -> list[int]:
-        """Return how often the run of each order was started."""
+        """Return the number of starts of each order's run."""
         starts = self._stack.api.starts()
         return [starts.get(str(order.run_id), 0) for order in self._orders]
 
     def _standing(self) -> set[tuple[str, object]]:
-        """Return every submit and every file of the storage as it is now."""
+        """Return all submits and all files of the storage."""
         submits = set(Ledger.read(self._stack.ledger_file).submits.items())
         files = [path for path in self._stack.storage.rglob("*") if path.is_file()]
         return submits | {(str(path), (path.stat().st_mtime_ns, path.read_bytes())) for path in files}

@@ -1,4 +1,4 @@
-"""The processes of an installation: Prefect server, local Runware, workers and recovery, each started again."""
+"""The processes of an installation, which are restarted: Prefect server, emulator, workers and recovery."""
 
 import os
 import secrets
@@ -27,22 +27,22 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Terms:
-    """How an installation is set up; times in seconds."""
+    """The settings of an installation. Times are in seconds."""
 
     workers: int = 2
     runs_of_a_worker: int = 4
     slots: int = 24
     render_seconds: float = 4.0
     silence: int = 45
-    """A run that has not been heard of for so long is taken for dead."""
+    """A run without a heartbeat for this time counts as dead."""
     start: int = 90
-    """So is a run that was claimed for so long and has not begun."""
+    """A run that was claimed for this time and has not begun counts as dead."""
     faults: tuple[str, ...] = ()
 
 
 @dataclass
 class Service:
-    """One process that is kept running; `deaths` counts the ends that nobody asked for."""
+    """A supervised process. `deaths` counts its unexpected ends."""
 
     name: str
     command: list[str]
@@ -54,25 +54,25 @@ class Service:
 
     @property
     def pid(self) -> int | None:
-        """Its process, while that lives."""
+        """The process, while it lives."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start it, in a group of its own: a Ctrl-C is for the rig alone."""
+        """Start it in its own process group, so that Ctrl-C reaches only the rig."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command, env=self.environment, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True
             )
 
     def kill(self) -> None:
-        """Kill it as a power cut would."""
+        """Kill it with SIGKILL."""
         if self._process is not None:
             kill(self._process.pid)
             self._process.wait()
             self._process = None
 
     def keep(self) -> None:
-        """Start it again if it ended by itself."""
+        """Restart it if it ended by itself."""
         if self._process is not None and self._process.poll() is not None:
             self.deaths += 1
             self.start()
@@ -106,11 +106,11 @@ class Stack:
 
     @property
     def services(self) -> list[Service]:
-        """All that is kept running."""
+        """All supervised processes."""
         return [self.runware, self.server, *self.workers, self.recovery]
 
     def start(self) -> None:
-        """Start everything as an installation would be set up, and wait until it answers."""
+        """Start all services and wait until they respond."""
         for folder in (self.logs, self.storage, self.home, self.folder / "tmp"):
             folder.mkdir(parents=True)
         self.runware.start()
@@ -122,16 +122,16 @@ class Stack:
             service.start()
 
     def is_up(self) -> bool:
-        """Whether every service runs and answers."""
+        """Whether every service runs and responds."""
         return all(service.pid is not None and service.answers() for service in self.services)
 
     def keep(self) -> None:
-        """Start again what ended by itself, as a supervisor would."""
+        """Restart services that ended by themselves."""
         for service in self.services:
             service.keep()
 
     def stop(self) -> None:
-        """End everything, orphans too."""
+        """End all processes, including orphans."""
         end_all(self.mark)
         for service in self.services:
             service.kill()
@@ -140,7 +140,7 @@ class Stack:
         deadline = time.monotonic() + START_SECONDS
         while not (self.server.answers() and self.runware.answers()):
             if time.monotonic() > deadline or self.server.pid is None or self.runware.pid is None:
-                raise TimeoutError(f"the server and the local Runware did not start: see {self.logs}")
+                raise TimeoutError(f"the server and the emulator did not start: see {self.logs}")
             time.sleep(0.2)
 
     def _run(self, *command: str) -> None:
@@ -163,7 +163,7 @@ class Stack:
 
 @contextmanager
 def running(folder: Path, terms: Terms, *, keep: bool = False) -> Iterator[Stack]:
-    """Run an installation, and leave no process behind; `keep` leaves its files."""
+    """Run an installation and leave no process behind. `keep` keeps its files."""
     stack = Stack(folder, terms)
     try:
         stack.start()
@@ -185,7 +185,7 @@ def _environment(stack: Stack, api_port: int, runware_port: int) -> dict[str, st
         "PREFECT_HOME": str(stack.home),
         "PREFECT_API_URL": f"http://127.0.0.1:{api_port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # Leases in the server's memory would be gone with it, and their slots held for ever.
+        # Leases in the server's memory would be lost with it, and their slots taken for ever.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "RUNWARE_API_KEY": KEY,
@@ -210,7 +210,7 @@ def _listens(address: str) -> bool:
 
 
 def _free_port() -> int:
-    # Below the range that connections are given: a client would else connect to itself while the server is down.
+    # Below the ephemeral ports: otherwise a client could connect to itself while the server is down.
     while True:
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""What can only be seen while things happen: intent before submit, progress that never falls, what is stored stays."""
+"""The invariants that can only be checked while runs are active: intent first, progress and immutability."""
 
 import json
 from collections import Counter
@@ -18,12 +18,12 @@ TakeKey = tuple[str, str]
 
 
 class Watch:
-    """Looks at the records beside the ledger, tick by tick; `violations` are what it has seen so far."""
+    """Compares the records with the ledger at each tick and collects `violations`."""
 
     def __init__(self, records: Records, ledger_file: Path, mark: str) -> None:
         self.violations: list[Violation] = []
         self.doubled: set[tuple[str, frozenset[int]]] = set()
-        """Runs that were seen to be carried out by two processes at once, with these."""
+        """The runs that two processes executed at once, with these processes."""
         self._records, self._ledger_file, self._mark = records, ledger_file, mark
         self._jobs: dict[str, Job] = {}
         self._open: dict[TakeKey, Take] = {}
@@ -32,7 +32,7 @@ class Watch:
         self._clips: dict[str, str] = {}
 
     def tick(self) -> None:
-        """Look once."""
+        """Check once."""
         submitted = list(self._new_submits())
         try:
             self._find_jobs()
@@ -47,14 +47,14 @@ class Watch:
         return Counter(str(take.attempts[-1].state) if take.attempts else "begun" for take in self._open.values())
 
     def is_in_flight(self, job_id: str | None) -> bool:
-        """Whether a job has a take that is being bought."""
+        """Whether a take of the job is being bought."""
         return any(take.attempts for (job, _), take in self._open.items() if job == job_id)
 
     def check_what_was_stored(self) -> None:
-        """Compare each stored take, clip and poster with what it was when it was first seen."""
+        """Compare each stored take, clip and poster with its first version."""
         for path, take in self._stored.items():
             now = self._records.take(take.session_id, take.scenario, take.job_id)
-            # A second runner of the same job may write the same again, with its own time.
+            # A second runner of the job may write the same again with its own time.
             if now is None or now.model_copy(update={"updated_at": take.updated_at}) != take:
                 self._note("I4", f"{path} was changed after its take was stored")
         for name, digest in self._clips.items():

@@ -1,4 +1,4 @@
-"""Runs seeds on all cores and says which broke a promise."""
+"""Runs seeds on all cores and prints those with violations."""
 
 import argparse
 import os
@@ -14,11 +14,11 @@ RIG = "simulation"
 
 
 def main() -> int:
-    """Run the seeds that the command line asks for; 1 if one of them broke a promise."""
+    """Run the seeds of the command line. Returns 1 if there are violations."""
     parser = argparse.ArgumentParser(prog="python -m tests.rigs.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2000, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="the first one")
-    parser.add_argument("--save", action="store_true", help="keep the counts for docs/reliability.md")
+    parser.add_argument("--seeds", type=int, default=2000, help="number of seeds")
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--save", action="store_true", help="save the counts for docs/reliability.md")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     if len(seeds) == 1:
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def run_seeds(seeds: range) -> tuple[Tally, list[str]]:
-    """Run seeds here; returns the counts and a line for each that broke a promise."""
+    """Run seeds in this process. Returns the counts and a line for each seed with violations."""
     tally, lines = Tally(), []
     for seed in seeds:
         outcome = simulate(seed)

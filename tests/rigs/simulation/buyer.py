@@ -1,4 +1,4 @@
-"""What a process of the simulation does: a job as the flow and the task carry it out, without Prefect."""
+"""The work of a simulated process: a job as flow and task execute it, without Prefect."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -18,10 +18,10 @@ RETRY_DELAYS = (2, 4, 8, 16, 30)
 
 
 class Slots(Protocol):
-    """Lends the slots of the limit `runware`."""
+    """Leases the slots of the limit `runware`."""
 
     def slot(self, earlier: UUID | None) -> AbstractAsyncContextManager[UUID | None]:
-        """Hold one slot, that of an earlier run if it still lasts."""
+        """Hold one slot: that of an earlier run if its lease is still valid."""
 
 
 async def run_job(  # noqa: PLR0917 - like the flow's own parameters
@@ -32,7 +32,7 @@ async def run_job(  # noqa: PLR0917 - like the flow's own parameters
     scenarios: list[Scenario],
     changes: SceneChanges | None = None,
 ) -> None:
-    """Carry a job out, like the flow generate-ad; errors end in the records."""
+    """Execute a job like the flow generate-ad. Errors are recorded."""
     job = await asyncio.to_thread(
         start_job, records, settings, job_id, SESSION, scenarios=list(scenarios), changes=changes
     )
@@ -41,7 +41,7 @@ async def run_job(  # noqa: PLR0917 - like the flow's own parameters
 
 
 async def resume(records: Records, settings: Settings, slots: Slots) -> None:
-    """Take up what is open, like the flow resume."""
+    """Resume open takes like the flow resume."""
     for job, scenarios in open_scenes(records, settings, "all"):
         resumed = resume_job(records, settings, job)
         await _scenes(records, settings, slots, resumed, scenarios)
@@ -49,7 +49,7 @@ async def resume(records: Records, settings: Settings, slots: Slots) -> None:
 
 
 async def _scenes(records: Records, settings: Settings, slots: Slots, job: Job, scenarios: list[Scenario]) -> None:
-    """Carry scenes out side by side; one that can't even write down its error ends no other."""
+    """Execute scenes concurrently. A scene that can't record its error does not end the others."""
     scenes = [_scene(records, settings, slots, job, scenario) for scenario in scenarios]
     for ended in await asyncio.gather(*scenes, return_exceptions=True):
         if isinstance(ended, Exception) and not isinstance(ended, AdreelError):

@@ -1,4 +1,4 @@
-"""The clips of the simulation: real MP4 files, one for each task, made once; what they measure is remembered."""
+"""The clips of the simulation: a real MP4 file for each task. Rendering and probing are cached."""
 
 import struct
 import tempfile
@@ -23,12 +23,12 @@ def _film(oddity: str) -> bytes:
 
 
 def clip_bytes(uuid: str, oddity: str = "") -> bytes:
-    """Return the clip of a task: a film, and a box at its end that players pass over, so that each is another."""
+    """Return the clip of a task: a shared film, and a last box with the UUID that players ignore."""
     return _film(oddity) + struct.pack(">I4s", MARK, b"free") + uuid.encode()
 
 
 async def probe(clip: Path, poster: Path) -> Findings:
-    """Probe a clip and draw its poster, once for all clips that differ only in their mark."""
+    """Probe a clip and draw its poster, once for all clips that differ only in their last box."""
     findings, picture = _looked_into(_unmarked(clip.read_bytes()))
     if picture:
         poster.write_bytes(picture)

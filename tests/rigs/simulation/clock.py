@@ -1,4 +1,4 @@
-"""Virtual time: event loops that share a clock, each the inside of one process."""
+"""Virtual time: event loops that share a clock. Each loop belongs to one process."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Clock:
-    """The time of a world, in seconds; it moves when nobody has anything to do before."""
+    """The time of a world in seconds. It advances when no process has earlier work."""
 
     def __init__(self) -> None:
         self.now = 1.0
@@ -18,9 +18,9 @@ class _NothingToSelect:
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """An event loop that is stepped from outside and takes its time from a clock.
+    """An event loop that is stepped from outside and uses the clock's time.
 
-    Calls into threads run on the loop's own turn after a delay: the same order for the same seed.
+    Calls into threads run on the loop after a delay, so that the same seed gives the same order.
     """
 
     def __init__(self, clock: Clock, delay: Callable[[], float]) -> None:
@@ -35,11 +35,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._clock.now
 
     def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":  # type: ignore[override]
-        """Run a blocking call a little later, whole."""
+        """Run a blocking call after a delay."""
         future = self.create_future()
 
         def run() -> None:
-            # A thread goes on when nobody waits for it any more.
+            # A thread continues when its caller no longer waits.
             try:
                 result = func(*args)
             except BaseException as error:
@@ -54,13 +54,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     @property
     def next_at(self) -> float | None:
-        """When it wants to run next; None if nothing will ever happen on it."""
+        """The time of its next event, or None."""
         if self._ready:  # type: ignore[attr-defined]
             return self._clock.now
         return self._scheduled[0].when() if self._scheduled else None  # type: ignore[attr-defined]
 
     def step(self) -> None:
-        """Run what is due."""
+        """Run all due events."""
         asyncio._set_running_loop(self)
         try:
             self._run_once()  # type: ignore[attr-defined]
@@ -68,7 +68,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             asyncio._set_running_loop(None)
 
     def _process_events(self, _events: Any) -> None:
-        """Nothing comes from outside."""
+        """Do nothing: there are no external events."""
 
     def _write_to_self(self) -> None:
-        """Nothing sleeps."""
+        """Do nothing: the loop never sleeps."""

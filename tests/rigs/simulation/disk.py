@@ -1,4 +1,4 @@
-"""The storage of the simulation: a file system in memory that tells of each write, and in which processes die."""
+"""The storage of the simulation: a file system in memory that reports each write, and in which processes die."""
 
 import io
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.rigs.faulty_storage import READ_FAULTS, WRITE_FAULTS, StorageFaults
 
 
 class Disk(AbstractFileSystem):  # type: ignore[misc]
-    """Files by path; each write is whole. `moment` is called before and after each operation and may raise."""
+    """Files by path. Writes are atomic. `moment` is called before and after each operation and may raise."""
 
     protocol = "sim"
     cachable = False
@@ -47,7 +47,7 @@ class Disk(AbstractFileSystem):  # type: ignore[misc]
             self.pipe_file(rpath, stream.read())
 
     def exists(self, path: str, **_: Any) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         self._moment()
         return path in self.files
 

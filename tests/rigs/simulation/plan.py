@@ -1,4 +1,4 @@
-"""What a seed decides: which jobs run, and what goes wrong with whom, and when."""
+"""The plan of a seed: jobs, faults, and their times."""
 
 from dataclasses import dataclass
 from random import Random
@@ -22,7 +22,7 @@ class Plan:
     attempts: int
     deadline: float
     kills: list[int]
-    """For each life of the job, the how many-th moment is its last."""
+    """The number of the storage operation or crash point at which each process of the job dies."""
     twin_at: float | None
     regenerate_at: float | None
     stall_at: float | None
@@ -31,11 +31,11 @@ class Plan:
     clock_jump: tuple[float, float] | None
     changed_settings: bool
     has_image: bool = False
-    """Whether its first scene starts from a local image that is deleted after the faults."""
+    """Whether the first scene starts from a local image that is deleted after the faults."""
 
     @classmethod
     def rolled(cls, dice: Random) -> "Plan":
-        """Roll the dice for everything."""
+        """Draw a plan from the random generator."""
         return cls(
             provider_faults=[_fault(dice) for _ in range(dice.choice([0, 1, 1, 2, 3]))],
             disk_faults=[_disk_fault(dice) for _ in range(dice.choice([0, 0, 0, 1, 2]))],
@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def faults(self) -> set[str]:
-        """The names of what this plan will do, beside what the provider and the disk report as having struck."""
+        """The names of the plan's events, apart from the faults of the provider and the disk."""
         planned = {
             "two runners of one job": self.twin_at,
             "regenerate midway": self.regenerate_at,

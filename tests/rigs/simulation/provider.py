@@ -45,21 +45,21 @@ class Provider:
 
     @property
     def is_down(self) -> bool:
-        """Whether it can't be reached."""
+        """Whether the provider is unreachable."""
         return self._clock.now < self.down_until
 
     def latency(self) -> float:
-        """Return how long a message travels."""
+        """Return the latency of a message."""
         return self.dice.choice([0.01, 0.05, 0.3]) * self.dice.uniform(0.5, 1.5)
 
     def go_down(self, seconds: float) -> None:
-        """Drop every socket and let nobody in for a while; renders go on."""
+        """Drop all sockets and refuse connections for a while. Renders continue."""
         self.down_until = self._clock.now + seconds
         for socket in list(self.sockets):
             socket.tear()
 
     def heal(self) -> None:
-        """End all faults; renders that would never end are given up."""
+        """Remove all faults. Renders that would never end fail."""
         self.faults = self.handler._faults = Faults()
         self.down_until = 0.0
         for entry in self.ledger.open_entries():
@@ -67,7 +67,7 @@ class Provider:
                 self.ledger.end(entry.uuid, at=self._clock.now, outcome="providerTimeout", billed=None)
 
     def receive(self, socket: "Socket", message: list[Message]) -> None:
-        """Answer a message that has arrived."""
+        """Answer a received message."""
         if self.is_down or not socket.is_open:
             return
         self._send(socket, self.handler.answer(message))
@@ -116,7 +116,7 @@ class Provider:
 
 
 class Socket:
-    """What the SDK's client is to the Connection: the same methods, over a delay instead of a network."""
+    """Replaces the SDK's client: the same methods, with a delay instead of a network."""
 
     provider_of_loop: ClassVar[Callable[[], tuple[Provider, Callable[[], bool]]]]
     """Returns the provider, and whether the process that opens the socket is alive."""
@@ -131,7 +131,7 @@ class Socket:
         self._shut = False
 
     def addListener(self, lis: Callable[[Message], None], check: Callable[[Message], bool]) -> None:  # noqa: N802
-        """Hear messages."""
+        """Add a listener for messages."""
         self._listeners.append((lis, check))
 
     async def connect(self) -> None:
@@ -148,7 +148,7 @@ class Socket:
         return self.is_open
 
     async def send(self, tasks: list[Message]) -> None:
-        """Send one message; a socket that is gone swallows it."""
+        """Send one message. A closed socket drops it."""
         if self._shut:
             raise RuntimeError("Cannot send message: connection is shutting down")
         if self.is_open:
@@ -156,7 +156,7 @@ class Socket:
             self.provider.loop.call_later(self.provider.latency(), self.provider.receive, self, message)
 
     async def videoInference(self, request: Any) -> None:  # noqa: N802
-        """Submit, and wait for any word about the task; a broken socket says nothing."""
+        """Submit and wait for any reply about the task. A broken socket returns none."""
         acknowledged = self._submits[request.taskUUID] = self._loop.create_future()
         task = {name: value for name, value in vars(request).items() if value is not None}
         await self.send([{"taskType": "videoInference", **_plain(task)}])
@@ -171,19 +171,19 @@ class Socket:
         self.tear()
 
     def tear(self) -> None:
-        """End the socket without a word."""
+        """Break the socket without a close message."""
         self.is_open = False
         self.provider.sockets.discard(self)
 
     def deliver(self, text: str) -> None:
-        """Hand a reply to the process that holds the socket, if it lives."""
+        """Deliver a reply to the process of the socket, if it lives."""
         if self._is_alive():
             self._loop.call_soon(self._hear, json.loads(text))
 
     def _beat(self) -> None:
-        """Ping every few seconds as the SDK does, whose pongs look like those of anybody else."""
+        """Ping every few seconds, as the SDK does. Its pongs look like those of other pings."""
         if self.is_open and self._is_alive():
-            # By `send`, which whoever counts pings may have put something before.
+            # By `send`, which a test that counts pings may have wrapped.
             self._beating = self._loop.create_task(self.send([PING]))
             self._loop.call_later(PING_SECONDS, self._beat)
 

@@ -1,4 +1,4 @@
-"""Runs a seed: the plan under its faults, then a resume without any, then the questions."""
+"""Runs a seed: the plan under its faults, a resume without faults, and the checks."""
 
 import hashlib
 import os
@@ -38,21 +38,21 @@ MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a seed."""
+    """The result of a seed."""
 
     seed: int
     faults: frozenset[str]
     violations: tuple[Violation, ...]
     story: tuple[str, ...]
     trace: str
-    """A digest of everything that was stored and sent."""
+    """A digest of all stored and sent data."""
 
 
 def simulate(seed: int) -> Outcome:
     """Run one seed."""
     dice = Random(f"adreel/{seed}")
     random.seed(seed)
-    # Chosen by the seed's number, not by its dice, so other seeds keep their plans.
+    # Chosen by the seed's number, not by its random generator, so that other seeds keep their plans.
     plan = replace(Plan.rolled(dice), has_image=seed % 4 == 0)
     world = World(dice, plan.provider_faults, plan.slots)
     run = _Run(world, plan)
@@ -79,7 +79,7 @@ def simulate(seed: int) -> Outcome:
 def _trace(world: World) -> str:
     digest = hashlib.sha256(repr([(one.name, one.moments, one.died_at) for one in world.processes]).encode())
     for path, content in sorted(world.disk.files.items()):
-        # Each storage has its own marker id.
+        # The marker id of each storage differs.
         if not path.endswith(f"/{MARKER}"):
             digest.update(path.encode() + content)
     digest.update(repr(world.provider.ledger.report()).encode())
@@ -87,7 +87,7 @@ def _trace(world: World) -> str:
 
 
 class _Run:
-    """One seed on its way."""
+    """The execution of one seed."""
 
     def __init__(self, world: World, plan: Plan) -> None:
         self.world, self.plan = world, plan
@@ -99,7 +99,7 @@ class _Run:
         world.disk.faults = StorageFaults(plan.disk_faults)
 
     def under_faults(self) -> None:
-        """Let the jobs run, with all that the plan has for them."""
+        """Run the jobs under the plan."""
         plan, world = self.plan, self.world
         first = self._live(JOB)
         if plan.twin_at is not None:
@@ -119,7 +119,7 @@ class _Run:
         world.run()
 
     def without_faults(self) -> None:
-        """End the faults, resume as often as it may take, and ask for every promise."""
+        """Remove the faults, resume as often as necessary, and check every invariant."""
         world = self.world
         world.provider.heal()
         world.disk.faults.clear()
@@ -133,7 +133,7 @@ class _Run:
         self._ask()
 
     def a_second_time(self) -> None:
-        """Resume once more: nothing may be sent and, unless something is still open, nothing written."""
+        """Resume once more: nothing may be sent and, unless a take is still open, nothing written."""
         world = self.world
         is_open = bool(open_scenes(world.records(), self._settings(), "all"))
         writes, submits = world.disk.writes, dict(world.provider.ledger.submits)
@@ -181,7 +181,7 @@ class _Run:
         self.world.tell(f"{process.name} is blocked for 60 s")
 
     def _left(self) -> list[str]:
-        """Name the scenes that a resume would take up, but for those that only Runware thinks it has."""
+        """Return the scenes that a resume would continue, except accepted ones that Runware does not know."""
         left = []
         for job, scenarios in open_scenes(self.world.records(), self._settings(), "all"):
             for scenario in scenarios:

@@ -1,4 +1,4 @@
-"""Looks over every write and every submit of a simulation while it happens."""
+"""Checks every write and every submit of a simulation when it happens."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ SECRET = "sk-simulated"
 
 
 class Witness:
-    """Holds what was seen to be durable, and what broke a promise."""
+    """The durable records and the violations."""
 
     def __init__(self, jobs_of_writer: Callable[[], set[str]], files: Callable[[], dict[str, bytes]]) -> None:
         self.violations: list[Violation] = []
@@ -21,16 +21,16 @@ class Witness:
         self._durable: set[str] = set()
 
     def saw(self, invariant: str, text: str) -> None:
-        """Note a broken promise."""
+        """Record a violation."""
         self.violations.append(Violation(invariant, text))
 
     def on_submit(self, uuid: str) -> None:
-        """Hear of a submit that the provider has received."""
+        """Check a submit that the provider has received."""
         if uuid not in self._durable:
             self.saw("I3", f"{uuid} was submitted before a record said so")
 
     def on_write(self, path: str, before: bytes | None, content: bytes) -> None:
-        """Hear of a write that is now durable."""
+        """Check a write that is now durable."""
         if SECRET.encode() in content:
             self.saw("I12", f"the key is in {path}")
         if not path.endswith(".json"):
@@ -59,14 +59,14 @@ class Witness:
 
 
 class WatchedLedger(Ledger):
-    """A ledger that tells the witness of each submit."""
+    """A ledger that reports each submit to the witness."""
 
     def __init__(self, witness: Witness) -> None:
         super().__init__()
         self._witness = witness
 
     def saw_submit(self, uuid: str, at: float) -> None:
-        """Note a submit, before anything is decided about it."""
+        """Record a submit, accepted or not."""
         self._witness.on_submit(uuid.lower())
         super().saw_submit(uuid, at)
 

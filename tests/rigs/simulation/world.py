@@ -1,4 +1,4 @@
-"""The world of a simulation: processes that start, stall and die, slots, and the order in which things happen."""
+"""The world of a simulation: processes that start, block and die, slots, and the order of events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,19 +29,19 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Killed(BaseException):
-    """What a dead process gets when it touches the world."""
+    """Raised when a dead process touches the world."""
 
 
 @dataclass
 class Process:
-    """A runner with a loop, a socket and a memory of its own."""
+    """A runner with its own event loop, socket and memory."""
 
     name: str
     loop: VirtualLoop
     settings: Settings
     jobs: set[str]
     dies_at_moment: int | None = None
-    """The how many-th operation on the storage, or crash point, is its last."""
+    """The number of the storage operation or crash point at which it dies."""
     alive: bool = True
     stalled_until: float = 0.0
     died_at: float | None = None
@@ -56,25 +56,25 @@ class Process:
 
     @property
     def error(self) -> BaseException | None:
-        """What its work ended with, unless it was killed or cancelled."""
+        """The exception of its work, unless it was killed or cancelled."""
         main = self.main
         return main.exception() if self.alive and main and main.done() and not main.cancelled() else None
 
     def cancel(self) -> None:
-        """Ask it to end, as Prefect does."""
+        """Cancel it as Prefect does."""
         if self.alive and self.main:
             self.main.cancel()
 
     @property
     def next_at(self) -> float | None:
-        """When it wants to run next."""
+        """The time of its next event."""
         at = self.loop.next_at if self.alive else None
         return None if at is None else max(at, self.stalled_until)
 
 
 @dataclass
 class World:
-    """Everything that outlives a process."""
+    """The state that outlives a process."""
 
     dice: Random
     provider_faults: list[str]
@@ -97,20 +97,20 @@ class World:
         Socket.provider_of_loop = self._socket_for_current
 
     def now(self) -> datetime:
-        """Return the time as the processes' records have it."""
+        """Return the time of the processes' records."""
         return EPOCH + timedelta(seconds=self.clock.now) + self.clock_jump
 
     def tell(self, text: str) -> None:
-        """Write a line of the story."""
+        """Add a line to the trace."""
         who = self.current.name if self.current else "world"
         self.story.append(f"{self.clock.now:9.2f} {who}: {text}")
 
     def at(self, seconds: float, what: Callable[[], object]) -> None:
-        """Have something happen later."""
+        """Schedule an event."""
         self._events.call_later(seconds, what)
 
     def start(self, process: Process, work: Callable[[Process], Awaitable[None]]) -> Process:
-        """Start a process; its work begins in its first step."""
+        """Start a process. Its work begins at its first step."""
 
         async def main() -> None:
             with visit_crash_points(lambda _name: self._moment()):
@@ -122,19 +122,19 @@ class World:
         return process
 
     def process(self, name: str, settings: Settings, jobs: set[str]) -> Process:
-        """Make a process that is not started yet."""
+        """Create a process without starting it."""
         loop = VirtualLoop(self.clock, lambda: self.dice.choice([0.0, 0.001, 0.02, 0.2]))
         return Process(name, loop, settings.model_copy(update={"runware_api_key": _secret(name)}), jobs)
 
     def records(self) -> Records:
-        """Open the records, as a new process would."""
+        """Open the records as a new process does."""
         storage = Storage("memory://sim", sleep=lambda _seconds: None)
         storage.fs, storage.root = self.disk, "sim"
         storage._files = StorageBackend(self.disk)
         return Records(storage)
 
     def kill(self, process: Process, why: str) -> None:
-        """End a process at once: nothing of it runs again, its sockets break."""
+        """Kill a process: none of its code runs again, and its sockets break."""
         if process.alive:
             process.alive, process.died_at = False, self.clock.now
             self.tell(f"{process.name} is killed, {why}")
@@ -143,7 +143,7 @@ class World:
             process.on_death()
 
     def run(self) -> None:
-        """Let things happen until nothing will happen any more."""
+        """Run until there are no more events."""
         for _ in range(MOST_STEPS):
             waiting = [process for process in self.processes if process.alive and not process.is_done]
             if not waiting and self._events.next_at is None:
@@ -155,7 +155,7 @@ class World:
         return self.witness.saw("I14", f"still busy after {MOST_STEPS} steps")
 
     def bury(self) -> None:
-        """Unwind what the processes left, when it can touch nothing any more."""
+        """Unwind the coroutines of the processes, which can't touch the world any more."""
         self.disk._moment = _refuse
         for process in self.processes:
             process.alive = False
@@ -170,7 +170,7 @@ class World:
 
     @asynccontextmanager
     async def slot(self, earlier: UUID | None) -> AsyncIterator[UUID]:
-        """Hold one of the slots, an earlier one if it still lasts; those of the dead last until their lease ends."""
+        """Hold a slot: an earlier one if its lease is still valid. A dead process holds it until the lease expires."""
         process = self.current
         assert process is not None
         while earlier not in self._taken() and len(self._taken()) >= self.slots:  # noqa: ASYNC110 - as in Prefect
@@ -189,7 +189,7 @@ class World:
         return {slot for slot, holder in self._holders.items() if (holder.died_at or limit) >= limit}
 
     def _step(self, waiting: list[Process]) -> bool:
-        """Let the next thing happen; of those that are due at the same time, one by lot."""
+        """Run the next event. One of those that are due at the same time is drawn at random."""
         due = [(at, process) for process in waiting if (at := process.next_at) is not None]
         event_at, process_at = self._events.next_at, min((at for at, _ in due), default=None)
         if event_at is not None and (process_at is None or event_at <= process_at):
