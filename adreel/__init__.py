@@ -7,70 +7,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adreel.errors import (
-        AccountError,
-        AdreelError,
-        InputError,
-        JobCancelled,
-        NotFound,
-        PrefectUnreachable,
-        ProviderError,
-        SceneRefused,
-        StorageError,
-    )
-    from adreel.flows.in_process import (
-        Observer,
-        Resumed,
-        choose_take,
-        generate,
-        open_records,
-        regenerate,
-        resume,
-        status,
-        takes,
-    )
-    from adreel.models.api import SessionSummary, State
-    from adreel.models.scenarios import Scenario
-    from adreel.models.sessions import SceneChanges, SceneDescription, Session, read_session
-    from adreel.models.takes import Take
-    from adreel.records import Records
-    from adreel.records.views import JobView, SceneView
-    from adreel.settings import Settings
+    from adreel.errors import AccountError as AccountError
+    from adreel.errors import AdreelError as AdreelError
+    from adreel.errors import InputError as InputError
+    from adreel.errors import JobCancelled as JobCancelled
+    from adreel.errors import NotFound as NotFound
+    from adreel.errors import PrefectUnreachable as PrefectUnreachable
+    from adreel.errors import ProviderError as ProviderError
+    from adreel.errors import SceneRefused as SceneRefused
+    from adreel.errors import StorageError as StorageError
+    from adreel.flows.in_process import Observer as Observer
+    from adreel.flows.in_process import Resumed as Resumed
+    from adreel.flows.in_process import choose_take as choose_take
+    from adreel.flows.in_process import generate as generate
+    from adreel.flows.in_process import open_records as open_records
+    from adreel.flows.in_process import regenerate as regenerate
+    from adreel.flows.in_process import resume as resume
+    from adreel.flows.in_process import status as status
+    from adreel.flows.in_process import takes as takes
+    from adreel.models.api import SessionSummary as SessionSummary
+    from adreel.models.api import State as State
+    from adreel.models.scenarios import Scenario as Scenario
+    from adreel.models.sessions import SceneChanges as SceneChanges
+    from adreel.models.sessions import SceneDescription as SceneDescription
+    from adreel.models.sessions import Session as Session
+    from adreel.models.sessions import read_session as read_session
+    from adreel.models.takes import Take as Take
+    from adreel.records import Records as Records
+    from adreel.records.views import JobView as JobView
+    from adreel.records.views import SceneView as SceneView
+    from adreel.settings import Settings as Settings
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "AccountError",
-    "AdreelError",
-    "InputError",
-    "JobCancelled",
-    "JobView",
-    "NotFound",
-    "Observer",
-    "PrefectUnreachable",
-    "ProviderError",
-    "Records",
-    "Resumed",
-    "Scenario",
-    "SceneChanges",
-    "SceneDescription",
-    "SceneRefused",
-    "SceneView",
-    "Session",
-    "SessionSummary",
-    "Settings",
-    "State",
-    "StorageError",
-    "Take",
-    "choose_take",
-    "generate",
-    "open_records",
-    "read_session",
-    "regenerate",
-    "resume",
-    "status",
-    "takes",
-]
 
 _NAMES = {
     "errors": "AccountError AdreelError InputError JobCancelled NotFound PrefectUnreachable ProviderError SceneRefused"
@@ -85,6 +53,7 @@ _NAMES = {
     "settings": "Settings",
 }
 _MODULES = {name: f"adreel.{module}" for module, names in _NAMES.items() for name in names.split()}
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
