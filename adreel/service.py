@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -197,10 +198,7 @@ class Service:
     async def generate(self, request: VideoGenerationRequest, *, key: str | None = None) -> "Run":
         """Start a job for a stored session."""
         parameters = request.model_dump(mode="json", exclude_none=True)
-
-        def check() -> None:
-            self._check_scenes(request.session_id, request.scenarios, "scenarios", SceneChanges())
-
+        check = partial(self._check_scenes, request.session_id, request.scenarios, "scenarios", SceneChanges())
         return await self._start("generate-ad/generate-ad", parameters, key, check)
 
     async def regenerate(self, request: VideoRegenerateRequest, *, key: str | None = None) -> "Run":
@@ -209,10 +207,7 @@ class Service:
         parameters: dict[str, Any] = {"session_id": request.session_id, "scenario": request.scenario.value}
         if given := changes.model_dump(mode="json", exclude_none=True):
             parameters["changes"] = given
-
-        def check() -> None:
-            self._check_scenes(request.session_id, [request.scenario], "scenario", changes)
-
+        check = partial(self._check_scenes, request.session_id, [request.scenario], "scenario", changes)
         return await self._start("regenerate-scene/regenerate-scene", parameters, key, check)
 
     async def resume(self, job_id: str, *, key: str | None = None) -> "Run":

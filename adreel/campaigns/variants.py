@@ -18,10 +18,8 @@ FACTS = [name for name in Session.model_fields if name != "scene_descriptions"]
 
 def each_ad(data: Any, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the place and the session data of each product in each variant, one product after the other."""
-    products, variants = (
-        _entries_of(data, "products", "session_id", file),
-        _entries_of(data, "variants", "variant", file),
-    )
+    products = _entries_of(data, "products", "session_id", file)
+    variants = _entries_of(data, "variants", "variant", file)
     for product in products:
         for variant in variants:
             place = f"{file}, {product['session_id']} in variant {variant['variant']}"

@@ -21,12 +21,10 @@ from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, Pending
 
-from adreel.errors import InputError, PrefectUnreachable
+from adreel.errors import InputError
 from adreel.orchestration.client import RenewingClient, sync_client
 from adreel.orchestration.embedded_server import start_embedded_server
 from adreel.orchestration.errors import check_server, is_missing, prefect_errors
-
-__all__ = ["PrefectUnreachable", "Run", "Runs", "Slice", "run_in_process", "start_slices"]
 
 REQUEST_TIMEOUT = 10.0
 """Seconds for one request to Prefect, including the retries of its client."""

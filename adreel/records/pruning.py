@@ -46,16 +46,11 @@ def prunable(
                         if take == kept or take.updated_at >= before:
                             continue
                         is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
-                        if is_over or _is_out_of_reach(records, take):
+                        if not is_over and take.is_open and take.problem and take.problem.code == ClipUnavailable.code:
+                            job = records.job(take.job_id)
+                            is_over = job is None or job.ended_at is not None
+                        if is_over:
                             yield take
-
-
-def _is_out_of_reach(records: Records, take: Take) -> bool:
-    """Whether a job gave up on a paid clip that can't be downloaded."""
-    if not take.is_open or take.problem is None or take.problem.code != ClipUnavailable.code:
-        return False
-    job = records.job(take.job_id)
-    return job is None or job.ended_at is not None
 
 
 def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:

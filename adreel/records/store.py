@@ -190,9 +190,8 @@ class Records:
 
     def remove_take(self, take: Take) -> None:
         """Remove the record of a take, but not its files."""
-        self.storage.remove(
-            _TAKE.path({"session_id": take.session_id, "scenario": take.scenario, "job_id": take.job_id})
-        )
+        ids = {"session_id": take.session_id, "scenario": take.scenario, "job_id": take.job_id}
+        self.storage.remove(_TAKE.path(ids))
 
     def remove_job(self, job_id: str) -> None:
         """Remove the record of a job."""

@@ -53,6 +53,8 @@ class Storage:
         self.url = hide_password(url)
         self._secrets = secrets_of(url, options or {})
         self.is_local = isinstance(self._files, LocalDisk)
+        self.is_conditional = self._files.conditional
+        self.part_size = self._files.part_size
         self._expected_id = storage_id
         self._sleep = sleep
         self._watches_marker = False
@@ -61,16 +63,6 @@ class Storage:
     def from_settings(cls, settings: Settings) -> "Storage":
         """Open the storage of the settings."""
         return cls(settings.storage, settings.file_system_options, storage_id=settings.storage_id)
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether updates are conditional puts of an object store."""
-        return self._files.conditional
-
-    @property
-    def part_size(self) -> int:
-        """Bytes above which a clip is a multipart upload; 0 for never."""
-        return self._files.part_size
 
     @property
     def storage_id(self) -> str | None:

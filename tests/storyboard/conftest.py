@@ -11,7 +11,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from adreel.orchestration.runs import PrefectUnreachable, Run
+from adreel.errors import PrefectUnreachable
+from adreel.orchestration.runs import Run
 from adreel.records import Records
 from tests.api.serving import served
 from tests.factories import make_session
