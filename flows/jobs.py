@@ -95,15 +95,13 @@ class JobRun:
         new: Session | None = None,
     ) -> Job:
         """Start the job with the id of the run, or return it if an earlier try started it. Stores a `new` session."""
-        records, settings, job_id = self.records, self.settings, self.runner.run_id
+        records, settings, runner, job_id = self.records, self.settings, self.runner, self.runner.run_id
 
         def start() -> Job:
             # A retried run already has its job, and people may have changed the session since then.
             if new is not None and records.job(job_id) is None:
                 store_for_generation(records, settings, new, scenarios, override_hint="a run with its session_id alone")
-            return start_job(
-                records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=self.runner
-            )
+            return start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=runner)
 
         return retry_unavailable(start, iter(RETRY_DELAYS))
 

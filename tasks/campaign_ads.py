@@ -89,21 +89,20 @@ class Campaign:
 
     def _start(self, session: Session) -> Job | JobView:
         """Start the job of an ad; return its view instead if it is completed."""
+        records, settings, scenarios = self.records, self.settings, session.scenarios
         job_id = campaign_job_id(self.name, session.session_id)
-        found = self.records.job(job_id)
+        found = records.job(job_id)
         if found is None:
             override_hint = None if self.again else "a campaign that buys again: `adreel campaign --again`"
-            store_for_generation(self.records, self.settings, session, session.scenarios, override_hint=override_hint)
+            store_for_generation(records, settings, session, scenarios, override_hint=override_hint)
         else:
-            view = job_view(self.records, job_id)
+            view = job_view(records, job_id)
             if view.overall_status == State.COMPLETED:
                 return view
             if job_id in self.started and found.cancelled_at is not None:
                 raise JobCancelled(f"job {job_id} was cancelled: the same campaign again goes on with it")
         self.started.add(job_id)
-        return start_job(
-            self.records, self.settings, job_id, session.session_id, scenarios=session.scenarios, runner=self.runner
-        )
+        return start_job(records, settings, job_id, session.session_id, scenarios=scenarios, runner=self.runner)
 
 
 class Batch:

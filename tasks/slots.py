@@ -36,6 +36,7 @@ NOTICE_SECONDS = 2.0
 # No answer, or another server's answer: a web page, or JSON of another shape.
 NO_USABLE_ANSWER = (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError, RecursionError)
 NOT_ENOUGH_SLOTS = {httpx.codes.LOCKED, httpx.codes.UNPROCESSABLE_ENTITY}
+UNKNOWN_LEASE = {httpx.codes.GONE, httpx.codes.NOT_FOUND}
 
 logger = get_logger("adreel.slots")
 
@@ -267,10 +268,7 @@ async def _request_slots(count: int) -> UUID | None:
 
 def _is_gone(error: Exception) -> bool:
     """Whether the server does not know a lease: it has expired, or was in the memory of a restarted server."""
-    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in {
-        httpx.codes.GONE,
-        httpx.codes.NOT_FOUND,
-    }
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in UNKNOWN_LEASE
 
 
 async def _try_return(lease_id: UUID) -> bool:

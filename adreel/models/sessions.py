@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from adreel.errors import InputError
 from adreel.models.documents import SIZE_ADVICE, check_texts, read_document, read_file
@@ -19,9 +19,6 @@ ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 SIZE_PATTERN = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
 INPUT_PATTERN = re.compile(r"inputs/[0-9a-f]{64}\.(png|jpg|webp)(#[^\0]*)?", re.DOTALL)
 """A reference to an image that was copied into the session's folder (adreel/records/inputs.py)."""
-
-# Unknown fields are refused in new data (parse_session) and kept in stored data: a newer adreel may have written them.
-OPEN_RECORD = ConfigDict(extra="allow", str_strip_whitespace=True, json_schema_extra={"additionalProperties": False})
 
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 Words = Annotated[str, Field(max_length=4000)]
@@ -54,10 +51,15 @@ Size = Annotated[str, Field(pattern=SIZE_PATTERN, description="WIDTHxHEIGHT for 
 Seed = Annotated[int, Field(ge=1, le=2**31 - 1, description="The same seed gives a similar clip again")]
 
 
-class SceneDescription(BaseModel):
-    """One scene in words, with what the video model has to know."""
+class OpenModel(BaseModel, extra="allow", str_strip_whitespace=True, json_schema_extra={"additionalProperties": False}):
+    """Base of models that people write. New data refuses unknown fields (parse_session).
 
-    model_config = OPEN_RECORD
+    Stored data keeps them: a newer adreel may have written them.
+    """
+
+
+class SceneDescription(OpenModel):
+    """One scene in words, with what the video model has to know."""
 
     scenario: Scenario = Field(description="Which part of the ad this is")
     duration: Seconds = 5
@@ -74,10 +76,8 @@ class SceneDescription(BaseModel):
     seed: Seed | None = None
 
 
-class SceneChanges(BaseModel):
+class SceneChanges(OpenModel):
     """Overrides for a new take of a scene. Omitted fields keep the session's values."""
-
-    model_config = OPEN_RECORD
 
     duration: Seconds | None = None
     visual_description: VisualDescription | None = None
@@ -97,10 +97,8 @@ class SceneChanges(BaseModel):
         return scene.model_copy(update=self.model_dump(exclude_none=True))
 
 
-class Session(BaseModel):
+class Session(OpenModel):
     """One ad in the making: product facts and up to four scene descriptions."""
-
-    model_config = OPEN_RECORD
 
     session_id: Identifier = Field(
         default_factory=lambda: f"ad-{uuid4().hex[:8]}",

@@ -110,9 +110,7 @@ class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
     seed: int | None = None
     problem: Problem | None = None
     aside: AsideFile | None = Field(None, description="The paid file if it is not a playable MP4")
-    published_sha256: list[str] = Field(
-        default_factory=list, description="Digests of files that runs were about to publish"
-    )
+    published_sha256: list[str] = Field(default_factory=list, description="Digests of files that were to be published")
     interrupted_sha256: str | None = Field(None, description="Digest of the last interrupted download")
 
     @property

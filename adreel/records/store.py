@@ -24,6 +24,7 @@ from adreel.storage import Storage
 from adreel.storage.backend import RECORD_BYTES
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+Change = Callable[[AnyRecord | None], AnyRecord | None]
 
 
 class StoredSession(Session, Record):
@@ -119,7 +120,7 @@ class Records:
         """Return the ids of all stored sessions, sorted."""
         return [name for name in self.storage.names("sessions") if re.fullmatch(ID_PATTERN, name)]
 
-    def update_job(self, job_id: str, change: Callable[[Job | None], Job | None]) -> Job | None:
+    def update_job(self, job_id: str, change: Change[Job]) -> Job | None:
         """Change or create a job and return it; `change` may be called again.
 
         `change` gets None for a missing job, and returns None to change nothing.
@@ -209,16 +210,12 @@ class Records:
         names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))
         return [name for name in names if re.fullmatch(ID_PATTERN, name)]
 
-    def _put(
-        self, kind: _Kind[AnyRecord], change: Callable[[AnyRecord | None], AnyRecord | None], **ids: str
-    ) -> AnyRecord:
+    def _put(self, kind: _Kind[AnyRecord], change: Change[AnyRecord], **ids: str) -> AnyRecord:
         record = self._change(kind, change, **ids)
         assert record is not None  # noqa: S101 - `change` returns None only for a stored record
         return record
 
-    def _change(
-        self, kind: _Kind[AnyRecord], change: Callable[[AnyRecord | None], AnyRecord | None], **ids: str
-    ) -> AnyRecord | None:
+    def _change(self, kind: _Kind[AnyRecord], change: Change[AnyRecord], **ids: str) -> AnyRecord | None:
         path = kind.path(ids)
         stands: AnyRecord | None = None
 
