@@ -12,19 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import (
-    SceneChanges,
-    Session,
-    describe,
-    is_local_file,
-    parse_session,
-    refuse_control_characters,
-)
+from adreel.models.sessions import Session, is_local_file, parse_changes, parse_session
 from adreel.models.takes import Job, Take
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import ALL, open_scenes
@@ -111,11 +102,7 @@ def regenerate(
     settings = Settings.load()
     records = open_records(settings)
     session, scenario = records.session(session_id), _scenario(scenario)
-    try:
-        wanted = SceneChanges.model_validate(changes, extra="forbid")
-    except ValidationError as error:
-        raise InputError(describe(error)) from None
-    refuse_control_characters(wanted)
+    wanted = parse_changes(changes)
     clip_request(session, wanted.applied_to(session.scene(scenario)), settings)
     if wanted.first_frame and is_local_file(wanted.first_frame):
         # Parameters of a run can come from elsewhere, so they must not name local files.

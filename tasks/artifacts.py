@@ -7,13 +7,7 @@ from logging import Logger, LoggerAdapter
 from typing import Any
 from uuid import UUID
 
-from prefect import get_run_logger
-from prefect.artifacts import (
-    acreate_image_artifact,
-    acreate_progress_artifact,
-    aupdate_progress_artifact,
-    create_table_artifact,
-)
+from prefect import artifacts, get_run_logger
 
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Take
@@ -58,15 +52,15 @@ class SceneProgress:
     async def _update(self) -> None:
         while self._take and (latest := (self._take.progress, self._waiting_for)) != self._shown:
             take, self._shown = self._take, latest
-            progress, waiting_for = latest
+            percent, waiting_for = latest
             description = f"Scene {take.scenario}" + (f": waits for {waiting_for}" if waiting_for else "")
             try:
                 if self._artifact is None:
                     key = artifact_key(take, "progress")
-                    created = await acreate_progress_artifact(progress, key=key, description=description)
+                    created = await artifacts.acreate_progress_artifact(percent, key=key, description=description)
                     self._artifact = created if isinstance(created, UUID) else None
                 else:
-                    await aupdate_progress_artifact(self._artifact, progress=progress, description=description)
+                    await artifacts.aupdate_progress_artifact(self._artifact, progress=percent, description=description)
             except Exception as error:
                 self._logger.warning("progress can't be shown: %s", error)
 
@@ -78,7 +72,7 @@ async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
     picture = await asyncio.to_thread(storage.read, take.clip.poster)
     url = settings.public_link(video_url(take))
     where = f"[{take.clip.file}]({url})" if url else storage.location(take.clip.file)
-    await acreate_image_artifact(
+    await artifacts.acreate_image_artifact(
         image_url=f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
         key=artifact_key(take, "poster"),
         description=f"Scene {take.scenario}: {where}",
@@ -93,7 +87,7 @@ def artifact_key(take: Take, kind: str) -> str:
 def show_table(key: str, description: str, rows: list[dict[str, Any]]) -> None:
     """Show a table artifact of a flow run. A failure is logged: the records hold the same facts."""
     try:
-        create_table_artifact(rows, key=key, description=description)
+        artifacts.create_table_artifact(rows, key=key, description=description)
     except Exception as error:
         get_run_logger().warning("the summary can't be shown: %s", error)
 

@@ -171,6 +171,16 @@ def parse_session(data: Any, source: str = "session", *, folder: Path | None = N
     return session
 
 
+def parse_changes(data: Any) -> SceneChanges:
+    """Validate plain data as changes of a scene; InputError lists every wrong field."""
+    try:
+        changes = SceneChanges.model_validate(data, extra="forbid")
+    except ValidationError as error:
+        raise InputError(describe(error)) from None
+    refuse_control_characters(changes)
+    return changes
+
+
 def is_local_file(first_frame: str) -> bool:
     """Whether a first frame is a local path, not a URL or a reference to a copied image."""
     return not first_frame.startswith("https://") and not INPUT_PATTERN.fullmatch(first_frame)

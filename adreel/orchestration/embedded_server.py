@@ -19,12 +19,7 @@ from typing import BinaryIO
 import httpx
 import prefect
 from prefect.context import refresh_global_settings_context
-from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
-    PREFECT_HOME,
-    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
-    get_current_settings,
-)
+from prefect.settings import PREFECT_API_AUTH_STRING, get_current_settings
 
 from adreel.errors import PrefectMisconfigured, PrefectUnreachable
 
@@ -81,7 +76,7 @@ def start_embedded_server() -> None:
 
 
 def _wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", output: BinaryIO) -> None:
-    timeout = max(MIN_STARTUP_TIMEOUT, float(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()))
+    timeout = max(MIN_STARTUP_TIMEOUT, get_current_settings().server.ephemeral.startup_timeout_seconds)
     deadline = time.monotonic() + timeout
     with httpx.Client(trust_env=False, timeout=5) as client:
         while time.monotonic() < deadline:
@@ -100,7 +95,7 @@ def _failure(what: str, output: BinaryIO) -> PrefectUnreachable:
     lines = [line.rstrip()[:MAX_LINE_LENGTH] for line in text.splitlines() if line.strip()][-MAX_LINES:]
     reason = f"Prefect's embedded server {what}"
     end = "\n  ".join(["the end of its output:", *lines]) if lines else "it printed nothing"
-    home = PREFECT_HOME.value()
+    home = get_current_settings().home
     if re.search(r"Can't locate revision|No such revision", text):
         advice = f"{home} is of a newer Prefect: set PREFECT_HOME to another folder, or install that version"
         return PrefectMisconfigured(f"{reason}, {advice}; {end}")
