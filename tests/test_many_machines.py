@@ -16,8 +16,8 @@ from adreel.records.views import job_status
 from adreel.storage import Storage
 from tests.factories import make_session
 from tests.machines import AUTH, KEY, PATIENCE, REDIS, Machines
-from tests.rigs.chaos.judgement import all_takes
-from tests.rigs.invariants import check_at_rest
+from tests.rigs.chaos.checks import all_takes
+from tests.rigs.invariants import check_idle_storage
 from tests.workers import read, until
 
 pytestmark = [
@@ -82,7 +82,7 @@ def test_a_worker_and_a_server_are_lost_and_every_scene_is_bought_once(machines:
     assert all(take.is_stored and len(take.attempts) == 1 for take in takes)
     assert len({(take.session_id, take.scenario) for take in takes}) == len(takes) == (1 + len(ADS)) * len(Scenario)
     assert sorted(str(take.attempts[0].uuid) for take in takes) == sorted(entry.uuid for entry in ledger.entries)
-    assert check_at_rest(records, ledger) == []
+    assert check_idle_storage(records, ledger) == []
     until(lambda: active_slots() == 0, "free slots", PATIENCE)
     assert not machines.redis.keys(LEASES)
     # The runs of the other worker were heard of all the while, over the server that is left.

@@ -24,7 +24,7 @@ from adreel.records.views import job_status, job_view, session_view
 from adreel.settings import Settings
 from adreel.storage.media import sha256_of
 from tests import odd_clips
-from tests.rigs.invariants import check_at_rest, check_kept
+from tests.rigs.invariants import check_idle_storage, check_kept
 from tests.studio import JOB, Studio, studio
 
 NOISE = Random(1).randbytes(50_000)  # noqa: S311 - the same every time
@@ -97,7 +97,7 @@ async def test_an_odd_clip_is_stored_at_once_and_is_current(fault: str) -> None:
     async with studio(fault) as it:
         take = await it.produce()
         assert (take.state, take.progress) == (State.COMPLETED, 100)
-        assert [*check_at_rest(it.records, it.server.ledger), *check_kept(it.records, it.server.ledger)] == []
+        assert [*check_idle_storage(it.records, it.server.ledger), *check_kept(it.records, it.server.ledger)] == []
         assert session_view(it.records, "ad").scene_videos[0].take == JOB
         assert it.server.ledger.counters.downloads == 1
 
@@ -187,7 +187,7 @@ async def test_the_provider_s_odd_bytes_are_kept_aside(fault: str) -> None:
         with pytest.raises(ClipKeptAside):
             await it.produce()
         assert it.take().aside
-        assert [*check_at_rest(it.records, it.server.ledger), *check_kept(it.records, it.server.ledger)] == []
+        assert [*check_idle_storage(it.records, it.server.ledger), *check_kept(it.records, it.server.ledger)] == []
 
 
 @pytest.mark.parametrize(

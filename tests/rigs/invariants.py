@@ -33,7 +33,7 @@ INVARIANTS = {
     "I16": "self-contained",
 }
 ENDED_WELL_TWICE = 2
-AT_REST = ("I1", "I2", "I3", "I5", "I6", "I7", "I8", "I9", "I11", "I16")
+IDLE_INVARIANTS = ("I1", "I2", "I3", "I5", "I6", "I7", "I8", "I9", "I11", "I16")
 
 _OF_FINDING = {"changed": "I5", "missing": "I6", "dangling": "I6", "clipless": "I7"}
 _OF_FINDING |= {"jobless": "I2", "orphan": "I2", "unreadable": "I11", "outside": "I16"}
@@ -50,7 +50,7 @@ class Violation:
         return f"{self.invariant} {INVARIANTS[self.invariant]}: {self.text}"
 
 
-def check_at_rest(records: Records, ledger: Ledger, *, ignoring: Iterable[str] = ("leftover",)) -> list[Violation]:
+def check_idle_storage(records: Records, ledger: Ledger, *, ignoring: Iterable[str] = ("leftover",)) -> list[Violation]:
     """Return the violations in an idle storage, by the ledger and by `verify`."""
     takes = list(_all_takes(records))
     attempts = {str(attempt.uuid): attempt for take in takes for attempt in take.attempts}

@@ -29,7 +29,7 @@ from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
 from adreel.storage.crash_points import visit_crash_points
 from tests.factories import make_session, write_image
-from tests.rigs.invariants import AT_REST, Violation, check_at_rest, check_kept
+from tests.rigs.invariants import IDLE_INVARIANTS, Violation, check_idle_storage, check_kept
 from tests.rigs.tally import NO_FAULT, Tally
 
 JOB = "job-1"
@@ -39,7 +39,7 @@ MOST_POINTS = 200
 MOST_TRIES = 12
 PEOPLE_ACT = 2
 """Number of resumes after an error that needs a person (no credits, an unknown host)."""
-CHECKED = (*AT_REST, "I10", "I15")
+CHECKED = (*IDLE_INVARIANTS, "I10", "I15")
 LASTING = {"neverEnds", "conflictWithoutTask", "contentPolicy", "invalidModel", "invalidParameter"}
 """Faults after which no run can download the clip until a person buys it again."""
 
@@ -150,7 +150,7 @@ async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None =
                 swept.points |= set(reached)
                 where = f"crash {crash_at} at {reached[-1]!r}"
                 try:
-                    await _come_back(swept, life, fault, where)
+                    await _resume_and_check(swept, life, fault, where)
                 except StorageError as error:
                     swept.see("I11", where, str(error))
                 except InputError as error:
@@ -161,7 +161,7 @@ async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None =
     raise AssertionError(f"a purchase has more than {MOST_POINTS} crash points")
 
 
-async def _come_back(swept: Swept, life: Life, fault: str, where: str) -> None:
+async def _resume_and_check(swept: Swept, life: Life, fault: str, where: str) -> None:
     before = life.take
     if life.records.job(JOB):
         life.move()
@@ -170,7 +170,7 @@ async def _come_back(swept: Swept, life: Life, fault: str, where: str) -> None:
         _, error = await life.live()
         if error is None:
             break
-    for check in (check_at_rest, check_kept):
+    for check in (check_idle_storage, check_kept):
         for found in check(life.records, life.server.ledger):
             swept.see(found.invariant, where, found.text)
     take = life.take

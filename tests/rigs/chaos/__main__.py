@@ -11,7 +11,7 @@ from types import FrameType
 from adreel.emulator.faults import parse_faults
 from tests.rigs.chaos.figures import collect, tally
 from tests.rigs.chaos.rig import Rig
-from tests.rigs.chaos.stack import Terms, running
+from tests.rigs.chaos.stack import StackSettings, running
 
 # Each succeeds after another try or attempt. Counts and random generators restart with each start of the emulator.
 FAULTS = (
@@ -28,14 +28,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     faults = tuple(options.faults.replace(",", " ").split())
     parse_faults(options.faults)
-    terms = Terms(workers=options.workers, silence=options.silence, faults=faults)
+    settings = StackSettings(workers=options.workers, silence=options.silence, faults=faults)
     folder = Path(tempfile.mkdtemp(prefix="adreel-chaos-"))
     print(f"seed {options.seed}; faults: {options.faults or 'none'}; {folder}")
-    with running(folder, terms, keep=options.keep) as stack:
+    with running(folder, settings, keep=options.keep) as stack:
         rig = Rig(stack, seed=options.seed, at_once=options.sessions)
         rig.kill_in_turn(options.rounds)
         settling = rig.settle(options.patience)
-        ledger = rig.judge(settling)
+        ledger = rig.collect_violations(settling)
         facts = collect(rig, settling, ledger)
     counts = tally(rig, {**facts, "seed": options.seed})
     _report(rig, facts, counts.table())

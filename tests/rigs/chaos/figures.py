@@ -3,7 +3,7 @@
 from collections import Counter
 
 from adreel.emulator.ledger import SUCCESS, Ledger
-from tests.rigs.chaos.judgement import all_takes, bought, lost, open_takes, paid_twice
+from tests.rigs.chaos.checks import all_takes, bought, lost, open_takes, paid_twice
 from tests.rigs.chaos.rig import Rig
 from tests.rigs.chaos.settling import Settling
 from tests.rigs.tally import Tally

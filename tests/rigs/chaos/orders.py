@@ -79,14 +79,14 @@ class Orders:
         number = len(self.placed) + 1
         earlier = [order for order in self.placed if order.deployment == "generate-ad"]
         if earlier and self._chance.random() < REGENERATE_SHARE:
-            return self._make_anew(number, self._chance.choice(earlier[-8:]))
+            return self._regenerate(number, self._chance.choice(earlier[-8:]))
         session_id = f"ad-{number:04}"
         scenes = [_scene(scenario, number) for scenario in Scenario]
         session = {"session_id": session_id, "product_name": "Lamp", "scene_descriptions": scenes}
         self._records.save_session(parse_session(session))
         return Order(number, "generate-ad", {"session_id": session_id}, list(Scenario))
 
-    def _make_anew(self, number: int, earlier: Order) -> Order:
+    def _regenerate(self, number: int, earlier: Order) -> Order:
         scenario = self._chance.choice(list(Scenario))
         parameters = {
             "session_id": earlier.parameters["session_id"],

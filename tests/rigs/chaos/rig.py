@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from adreel.emulator.ledger import Ledger
 from adreel.records import Records
 from adreel.storage import Storage
-from tests.rigs.chaos.judgement import check, check_secret
+from tests.rigs.chaos.checks import check, check_secret
 from tests.rigs.chaos.kills import Kill, Killer, Target, planned
 from tests.rigs.chaos.orders import Orders
 from tests.rigs.chaos.processes import Process, runs
@@ -79,7 +79,7 @@ class Rig:
         settling.run()
         return settling
 
-    def judge(self, settling: Settling) -> Ledger:
+    def collect_violations(self, settling: Settling) -> Ledger:
         """Collect all violations. New ones count for the last kill of each target."""
         ledger = Ledger.read(self.stack.ledger_file)
         self.watch.check_what_was_stored()

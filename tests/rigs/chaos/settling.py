@@ -7,7 +7,7 @@ from typing import Any
 from adreel.emulator.ledger import Ledger
 from adreel.records import Records
 from tests.rigs.chaos.api import ServerAway
-from tests.rigs.chaos.judgement import described, open_takes
+from tests.rigs.chaos.checks import described, open_takes
 from tests.rigs.chaos.orders import Order
 from tests.rigs.chaos.processes import runs
 from tests.rigs.chaos.stack import Stack
@@ -36,36 +36,36 @@ class Settling:
         self._stack, self._records, self._orders = stack, records, orders
         self._until, self._patience = until, patience
         self._resumes = 0
-        self._still: tuple[float, object] = (0.0, None)
+        self._unchanged_since: tuple[float, object] = (0.0, None)
 
     def run(self) -> None:
         """Wait until nothing happens any more."""
         began = time.monotonic()
-        self._until(lambda: self._is_at_rest() or self._has_stood_still(), self._patience)
-        by_itself = self._is_at_rest()
+        self._until(lambda: self._have_all_ended() or self._is_idle(), self._patience)
+        by_itself = self._have_all_ended()
         self.seconds = time.monotonic() - began
         print(f"settled by itself: {'yes' if by_itself else 'no'}, after {self.seconds:.0f} s")
         self._stack.api.patience = PATIENCE_SECONDS
         if not by_itself or open_takes(self._records):
-            self._take_up_by_hand()
+            self._resume_by_hand()
         self._resume()
         self._check_everything_ended()
         self._check_that_a_second_resume_does_nothing()
         self._check_slots()
 
-    def _is_at_rest(self) -> bool:
+    def _have_all_ended(self) -> bool:
         if runs(self._stack.mark) or not self._stack.is_up():
             return False
         return not self._unfinished() and not self._untouched()
 
-    def _has_stood_still(self) -> bool:
+    def _is_idle(self) -> bool:
         """Whether nothing has happened for longer than the recovery takes."""
         standing = [(run["id"], run["state"]["id"]) for run in self._unfinished() if run]
-        if runs(self._stack.mark) or standing != self._still[1]:
-            self._still = (time.monotonic(), standing)
+        if runs(self._stack.mark) or standing != self._unchanged_since[1]:
+            self._unchanged_since = (time.monotonic(), standing)
         # After a restart, the recovery waits for a full window before a heartbeat counts as missing.
-        terms = self._stack.terms
-        return time.monotonic() - self._still[0] > terms.start + terms.silence + SLACK_SECONDS
+        settings = self._stack.settings
+        return time.monotonic() - self._unchanged_since[0] > settings.start + settings.silence + SLACK_SECONDS
 
     def _unfinished(self) -> list[dict[str, Any]]:
         try:
@@ -77,7 +77,7 @@ class Settling:
         """Return the orders that no run has begun."""
         return [order for order in self._orders if order.run_id and self._records.job(order.run_id) is None]
 
-    def _take_up_by_hand(self) -> None:
+    def _resume_by_hand(self) -> None:
         takes = open_takes(self._records)
         untouched = self._untouched()
         self.scenes_by_hand = len(takes) + sum(len(order.scenarios) for order in untouched)

@@ -26,7 +26,7 @@ START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Terms:
+class StackSettings:
     """The settings of an installation. Times are in seconds."""
 
     workers: int = 2
@@ -81,8 +81,8 @@ class Service:
 class Stack:
     """An installation in a folder."""
 
-    def __init__(self, folder: Path, terms: Terms) -> None:
-        self.folder, self.terms = folder, terms
+    def __init__(self, folder: Path, settings: StackSettings) -> None:
+        self.folder, self.settings = folder, settings
         self.mark = uuid4().hex
         self.storage, self.ledger_file, self.home = folder / "outputs", folder / "ledger.jsonl", folder / "prefect"
         self.logs = folder / "logs"
@@ -95,13 +95,13 @@ class Stack:
         self.runware = self._service(
             "local Runware", _runware_command(self, runware_port), lambda: _listens(f"127.0.0.1:{runware_port}")
         )
-        limit = ["--limit", str(terms.runs_of_a_worker)]
+        limit = ["--limit", str(settings.runs_of_a_worker)]
         worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", *limit, "--name"]
         self.workers = [
             self._service(f"worker-{number}", [*worker, f"worker-{number}"], lambda: True)
-            for number in range(1, terms.workers + 1)
+            for number in range(1, settings.workers + 1)
         ]
-        patience = ["--silence", str(terms.silence), "--start", str(terms.start)]
+        patience = ["--silence", str(settings.silence), "--start", str(settings.start)]
         self.recovery = self._service("recovery", ["adreel", "recover", *patience], lambda: True)
 
     @property
@@ -162,9 +162,9 @@ class Stack:
 
 
 @contextmanager
-def running(folder: Path, terms: Terms, *, keep: bool = False) -> Iterator[Stack]:
+def running(folder: Path, settings: StackSettings, *, keep: bool = False) -> Iterator[Stack]:
     """Run an installation and leave no process behind. `keep` keeps its files."""
-    stack = Stack(folder, terms)
+    stack = Stack(folder, settings)
     try:
         stack.start()
         yield stack
@@ -193,14 +193,18 @@ def _environment(stack: Stack, api_port: int, runware_port: int) -> dict[str, st
         "ADREEL_STORAGE": str(stack.storage),
         "ADREEL_MODEL": "test:1@1",
         "ADREEL_SIZE": "64x64",
-        "ADREEL_CONCURRENCY": str(stack.terms.slots),
+        "ADREEL_CONCURRENCY": str(stack.settings.slots),
     }
 
 
 def _runware_command(stack: Stack, port: int) -> list[str]:
-    options = {"--port": str(port), "--render-seconds": str(stack.terms.render_seconds), "--ledger": stack.ledger_file}
+    options = {
+        "--port": str(port),
+        "--render-seconds": str(stack.settings.render_seconds),
+        "--ledger": stack.ledger_file,
+    }
     words = [str(word) for option in options.items() for word in option]
-    return ["adreel", "local-runware", *words, *(f"--fault={fault}" for fault in stack.terms.faults)]
+    return ["adreel", "local-runware", *words, *(f"--fault={fault}" for fault in stack.settings.faults)]
 
 
 def _listens(address: str) -> bool:

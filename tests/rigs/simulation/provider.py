@@ -178,7 +178,7 @@ class Socket:
     def deliver(self, text: str) -> None:
         """Deliver a reply to the process of the socket, if it lives."""
         if self._is_alive():
-            self._loop.call_soon(self._hear, json.loads(text))
+            self._loop.call_soon(self._receive, json.loads(text))
 
     def _beat(self) -> None:
         """Ping every few seconds, as the SDK does. Its pongs look like those of other pings."""
@@ -187,7 +187,7 @@ class Socket:
             self._beating = self._loop.create_task(self.send([PING]))
             self._loop.call_later(PING_SECONDS, self._beat)
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         if not self.is_open:
             return
         for listener, check in self._listeners:

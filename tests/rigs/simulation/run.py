@@ -22,7 +22,7 @@ from adreel.settings import Settings
 from adreel.storage.marker import MARKER
 from tests.factories import make_session
 from tests.rigs.faulty_storage import StorageFaults
-from tests.rigs.invariants import Violation, check_at_rest, check_kept
+from tests.rigs.invariants import Violation, check_idle_storage, check_kept
 from tests.rigs.simulation import clips
 from tests.rigs.simulation.buyer import resume, run_job
 from tests.rigs.simulation.plan import Plan
@@ -63,9 +63,9 @@ def simulate(seed: int) -> Outcome:
                 run.without_faults()
                 run.a_second_time()
         except InputError as error:
-            world.witness.saw("I16", str(error))
+            world.witness.add_violation("I16", str(error))
         finally:
-            world.bury()
+            world.unwind_processes()
     faults = (
         plan.faults
         | world.struck
@@ -125,12 +125,12 @@ class _Run:
         world.disk.faults.clear()
         for _ in range(RESUMES):
             self._resume()
-            if not self._left():
+            if not self._unfinished_scenes():
                 break
         else:
-            for text in self._left():
-                world.witness.saw("I10", f"still open after {RESUMES} resumes: {text}")
-        self._ask()
+            for text in self._unfinished_scenes():
+                world.witness.add_violation("I10", f"still open after {RESUMES} resumes: {text}")
+        self._check_invariants()
 
     def a_second_time(self) -> None:
         """Resume once more: nothing may be sent and, unless a take is still open, nothing written."""
@@ -139,9 +139,9 @@ class _Run:
         writes, submits = world.disk.writes, dict(world.provider.ledger.submits)
         self._resume()
         if dict(world.provider.ledger.submits) != submits:
-            world.witness.saw("I10", "a second resume sent something")
+            world.witness.add_violation("I10", "a second resume sent something")
         if world.disk.writes != writes and not is_open:
-            world.witness.saw("I10", "a second resume wrote something")
+            world.witness.add_violation("I10", "a second resume wrote something")
 
     def _live(self, job_id: str) -> Process:
         self.lives += 1
@@ -170,7 +170,7 @@ class _Run:
         self.world.start(process, work)
         self.world.run()
         if error := process.error:
-            self.world.witness.saw("I10", f"a resume without faults ends with {error!r}")
+            self.world.witness.add_violation("I10", f"a resume without faults ends with {error!r}")
 
     def _settings(self) -> Settings:
         changed = self.plan.changed_settings and self.lives > 1
@@ -180,7 +180,7 @@ class _Run:
         process.stalled_until = self.world.clock.now + 60
         self.world.tell(f"{process.name} is blocked for 60 s")
 
-    def _left(self) -> list[str]:
+    def _unfinished_scenes(self) -> list[str]:
         """Return the scenes that a resume would continue, except accepted ones that Runware does not know."""
         left = []
         for job, scenarios in open_scenes(self.world.records(), self._settings(), "all"):
@@ -192,17 +192,17 @@ class _Run:
                     left.append(f"{job.job_id} {scenario}: {attempt}")
         return left
 
-    def _ask(self) -> None:
+    def _check_invariants(self) -> None:
         world = self.world
-        for check in (check_at_rest, check_kept):
+        for check in (check_idle_storage, check_kept):
             world.witness.violations += check(world.records(), world.provider.ledger)
         for entry in world.provider.ledger.entries:
             take = self._take_of(entry.uuid)
             if take is not None and take.request.model != entry.model:
-                world.witness.saw("I1", f"{entry.uuid} was bought as something else than was planned")
+                world.witness.add_violation("I1", f"{entry.uuid} was bought as something else than was planned")
         for process in world.processes:
             if (error := process.error) and not isinstance(error, AdreelError):
-                world.witness.saw("I13", f"{process.name} ends with {error!r}")
+                world.witness.add_violation("I13", f"{process.name} ends with {error!r}")
 
     def _take_of(self, uuid: str) -> Any:
         records = self.world.records()

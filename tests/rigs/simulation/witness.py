@@ -20,27 +20,27 @@ class Witness:
         self._jobs_of_writer, self._files = jobs_of_writer, files
         self._durable: set[str] = set()
 
-    def saw(self, invariant: str, text: str) -> None:
+    def add_violation(self, invariant: str, text: str) -> None:
         """Record a violation."""
         self.violations.append(Violation(invariant, text))
 
     def on_submit(self, uuid: str) -> None:
         """Check a submit that the provider has received."""
         if uuid not in self._durable:
-            self.saw("I3", f"{uuid} was submitted before a record said so")
+            self.add_violation("I3", f"{uuid} was submitted before a record said so")
 
     def on_write(self, path: str, before: bytes | None, content: bytes) -> None:
         """Check a write that is now durable."""
         if SECRET.encode() in content:
-            self.saw("I12", f"the key is in {path}")
+            self.add_violation("I12", f"the key is in {path}")
         if not path.endswith(".json"):
             if before is not None and before != content:
-                self.saw("I5", f"{path} was replaced by something else")
+                self.add_violation("I5", f"{path} was replaced by something else")
             return
         if "/takes/" in path or path.startswith("sim/jobs/"):
             job_id = path.rpartition("/")[2].removesuffix(".json")
             if job_id not in self._jobs_of_writer():
-                self.saw("I4", f"a runner of {self._jobs_of_writer()} wrote {path}")
+                self.add_violation("I4", f"a runner of {self._jobs_of_writer()} wrote {path}")
         if "/takes/" in path:
             self._on_take(path, json.loads(before) if before else None, json.loads(content))
 
@@ -48,14 +48,14 @@ class Witness:
         self._durable |= {attempt["uuid"] for attempt in take["attempts"] if attempt["state"] in SENT}
         if before is not None:
             if take["progress"] < before["progress"]:
-                self.saw("I8", f"{path}: from {before['progress']} % back to {take['progress']} %")
+                self.add_violation("I8", f"{path}: from {before['progress']} % back to {take['progress']} %")
             if _is_stored(before) and before != take:
-                self.saw("I5", f"{path} was stored and has been changed")
+                self.add_violation("I5", f"{path} was stored and has been changed")
         if _is_stored(take):
             clip = take["clip"]
             content = self._files().get(f"sim/{clip['file']}")
             if content is None or hashlib.sha256(content).hexdigest() != clip["sha256"]:
-                self.saw("I7", f"{path} says stored, {clip['file']} says otherwise")
+                self.add_violation("I7", f"{path} says stored, {clip['file']} says otherwise")
 
 
 class WatchedLedger(Ledger):

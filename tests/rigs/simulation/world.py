@@ -149,12 +149,14 @@ class World:
             if not waiting and self._events.next_at is None:
                 return None
             if not self._step(waiting):
-                return self.witness.saw("I14", f"{', '.join(process.name for process in waiting)} waits for ever")
+                return self.witness.add_violation(
+                    "I14", f"{', '.join(process.name for process in waiting)} waits for ever"
+                )
             if self.clock.now > MOST_SECONDS:
-                return self.witness.saw("I14", f"still busy after {MOST_SECONDS} s")
-        return self.witness.saw("I14", f"still busy after {MOST_STEPS} steps")
+                return self.witness.add_violation("I14", f"still busy after {MOST_SECONDS} s")
+        return self.witness.add_violation("I14", f"still busy after {MOST_STEPS} steps")
 
-    def bury(self) -> None:
+    def unwind_processes(self) -> None:
         """Unwind the coroutines of the processes, which can't touch the world any more."""
         self.disk._moment = _refuse
         for process in self.processes:

@@ -11,7 +11,7 @@ from adreel.records import Records
 from adreel.settings import Settings
 from tests.rigs.chaos.orders import Order
 from tests.rigs.chaos.stack import KEY
-from tests.rigs.invariants import Violation, check_accounts, check_at_rest, check_kept
+from tests.rigs.invariants import Violation, check_accounts, check_idle_storage, check_kept
 
 ATTEMPTS: int = Settings.model_fields["attempts"].default
 
@@ -19,7 +19,7 @@ ATTEMPTS: int = Settings.model_fields["attempts"].default
 def check(records: Records, ledger: Ledger, orders: Iterable[Order]) -> list[Violation]:
     """Return all violations in an idle storage and the ledger."""
     return [
-        *check_at_rest(records, ledger),
+        *check_idle_storage(records, ledger),
         *check_kept(records, ledger),
         *check_accounts(records, ledger, ATTEMPTS),
         *_paid_twice(ledger, orders),
