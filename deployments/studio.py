@@ -1,6 +1,6 @@
 """`adreel up`: the whole studio on one machine, from its database to its pages, kept running until it is ended.
 
-What has to outlive it (Prefect's database, its leases, the local Runware's tasks) is in one folder; a second start
+What has to outlive it (Prefect's database, its leases, the emulator's tasks) is in one folder; a second start
 there goes on where the first one stopped.
 """
 

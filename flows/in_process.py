@@ -186,7 +186,7 @@ def run_flow(
         # A task looks for a key in Prefect unless the variable is set and empty.
         mentioned = "runware_api_key" in settings.model_fields_set
         unless = "" if mentioned else ", unless Prefect holds a Secret block runware-api-key"
-        observer.message(f"No RUNWARE_API_KEY: the local Runware renders, nothing is spent{unless}.")
+        observer.message(f"No RUNWARE_API_KEY: the emulator renders, nothing is spent{unless}.")
     # Prefect sends no telemetry, and works without a network.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")

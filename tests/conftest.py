@@ -70,7 +70,7 @@ def records(storage: Storage) -> Records:
 
 @pytest.fixture
 def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
-    """Run a local Runware and point the settings at it: no key, a tiny size, a model without rules."""
+    """Run an emulator and point the settings at it: no key, a tiny size, a model without rules."""
     with in_thread(render_seconds=0.3) as server:
         monkeypatch.setenv("RUNWARE_URL", server.url)
         monkeypatch.setenv("RUNWARE_API_KEY", "")

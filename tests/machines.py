@@ -46,7 +46,7 @@ def _hurried(container: Container) -> list[str]:
 
 
 class Machines:
-    """Everything that compose.yaml describes, and a local Runware beside it."""
+    """Everything that compose.yaml describes, and an emulator beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.ledger_file, self.mark = folder, folder / "ledger.jsonl", uuid4().hex

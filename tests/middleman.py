@@ -1,4 +1,4 @@
-"""A WebSocket proxy between the client and the local Runware that changes Runware's replies."""
+"""A WebSocket proxy between the client and the emulator that changes Runware's replies."""
 
 import asyncio
 import json

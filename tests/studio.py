@@ -1,4 +1,4 @@
-"""A local Runware, a storage and a job: what a test of a purchase needs, in one process and without Prefect."""
+"""An emulator, a storage and a job: what a test of a purchase needs, in one process and without Prefect."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def studio(*faults: str, render_seconds: float = 0.1, **settings: object) 
 
 
 class Studio:
-    """A local Runware, a storage with one session, and a job on it."""
+    """An emulator, a storage with one session, and a job on it."""
 
     def __init__(self, server: LocalRunware, settings: Settings) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""The kill rig, ten rounds of it: a real Prefect server, workers and the local Runware, and SIGKILL to each in turn."""
+"""The kill rig, ten rounds of it: a real Prefect server, workers and the emulator, and SIGKILL to each in turn."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The command line as a person types it: real processes, a real Prefect server, the local Runware."""
+"""The command line as a person types it: real processes, a real Prefect server, the emulator."""
 
 import json
 import os

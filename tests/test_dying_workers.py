@@ -89,7 +89,7 @@ def records(stack: None) -> Records:
 
 @contextmanager
 def runware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[LocalRunware]:
-    """Serve a local Runware whose tasks outlive it: the next one goes on with them."""
+    """Serve an emulator whose tasks outlive it: the next one goes on with them."""
     settings = {"render_seconds": 0.3, "ledger_file": tmp_path / "ledger.jsonl", **settings}
     with in_thread(**settings) as provider:
         monkeypatch.setenv("RUNWARE_URL", provider.url)

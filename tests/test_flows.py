@@ -1,4 +1,4 @@
-"""The flows on a real Prefect server, with the local Runware's ledger as the witness."""
+"""The flows on a real Prefect server, with the emulator's ledger as the witness."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context

@@ -1,4 +1,4 @@
-"""Jobs against the local Runware: one clip per scene, whatever happens on the way, by the provider's ledger."""
+"""Jobs against the emulator: one clip per scene, whatever happens on the way, by the provider's ledger."""
 
 import asyncio
 from collections.abc import AsyncIterator

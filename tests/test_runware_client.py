@@ -1,4 +1,4 @@
-"""The client against the local Runware, over the unmodified SDK: each of the SDK's known defects has an answer."""
+"""The client against the emulator, over the unmodified SDK: each of the SDK's known defects has an answer."""
 
 import asyncio
 import logging

@@ -204,7 +204,7 @@ def local_runware(
     fault_seed: Annotated[int, typer.Option(help="Seed of faults with a rate, such as name%0.05")] = 0,
     ledger: Annotated[Path | None, typer.Option(help="File that keeps the tasks over a restart")] = None,
 ) -> None:
-    """Serve the local Runware. It speaks the provider's protocol and renders real MP4 files at no cost."""
+    """Serve the emulator. It speaks the provider's protocol and renders real MP4 files at no cost."""
     from adreel.cli.servers import run_emulator
 
     run_emulator(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run_emulator(**options: Any) -> None:
-    """Serve the local Runware until Ctrl-C; `options` are those of LocalRunware."""
+    """Serve the emulator until Ctrl-C; `options` are those of LocalRunware."""
     from adreel.emulator import LocalRunware
 
     async def serve() -> None:
@@ -34,7 +34,7 @@ def run_emulator(**options: Any) -> None:
     try:
         asyncio.run(serve())
     except (ValueError, OSError) as error:
-        raise InputError(f"can't start the local Runware: {error}") from None
+        raise InputError(f"can't start the emulator: {error}") from None
     except KeyboardInterrupt:
         print_log("stopped")
 
@@ -50,7 +50,7 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
     terms = Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs)
     with running(settings, terms, print_log) as studio:
         file = auth_file(folder)
-        provider = "the local Runware renders, nothing is spent" if settings.is_local else "Runware"
+        provider = "the emulator renders, nothing is spent" if settings.is_local else "Runware"
         # Output that is not a terminal may be a log that others can read.
         sign_in = f"{studio.prefect_auth}  (kept in {file})" if sys.stdout.isatty() else f"the password in {file}"
         print_log(f"""

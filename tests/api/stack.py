@@ -1,4 +1,4 @@
-"""A whole system of its own: Prefect's server, a worker, the local Runware and `adreel serve`, each a real process."""
+"""A whole system of its own: Prefect's server, a worker, the emulator and `adreel serve`, each a real process."""
 
 import os
 import shutil
