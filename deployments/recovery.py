@@ -1,11 +1,11 @@
-"""Brings runs back whose worker has died: asks Prefect, again and again, which of them stand still.
+"""Reschedules the runs of dead workers. It polls Prefect for runs that make no progress.
 
-    running, and no heartbeat for a while           -> Crashed         its process or its machine is gone
-    claimed by a worker, and not begun for a while  -> Crashed         so is the worker that claimed it
-    crashed, a moment ago                           -> AwaitingRetry   the same run, for the next worker
+    Running, and no heartbeat for a while         -> Crashed         its process or its machine is gone
+    Pending for a while                           -> Crashed         the worker that claimed it is gone
+    Crashed a moment ago                          -> AwaitingRetry   the same run, for the next worker
 
-It looks at runs of deployments with the tag `adreel` alone and keeps nothing of its own: it may be killed, started
-again, or run twice. docs/decisions/0008-dying-workers.md says why it asks, instead of waiting for events.
+Only runs of deployments with the tag `adreel` are considered. The recovery stores nothing: it may be killed,
+restarted or run twice. docs/decisions/0008-dying-workers.md says why it polls instead of subscribing to events.
 """
 
 import time
@@ -18,14 +18,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterEndTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-)
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
@@ -35,154 +28,142 @@ from adreel.orchestration.errors import explain
 
 TAG = "adreel"
 HEARTBEAT_SECONDS = 30
-CARRIED_ON = "Its worker died: waiting for the next one."
-# Older crashed runs are not resumed, so the first start of the recovery buys nothing by surprise.
+RETRY_MESSAGE = "Its worker died: waiting for the next one."
+# Older crashed runs are not retried, so that the first start of the recovery does not buy clips by surprise.
 CRASHED_WITHIN = 24 * 3600.0
-PAGE = 200
+PAGE_SIZE = 200
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Terms:
-    """How long a run may stand still, in seconds, and how often it is carried on."""
+    """Timeouts in seconds, and the number of retries."""
 
     silence: float = 3 * HEARTBEAT_SECONDS
-    """Between two signs of life of a run that has begun."""
+    """Time without a heartbeat until a running run counts as dead."""
     start: float = 120.0
-    """Between the moment that a worker claims a run and its beginning."""
+    """Time from a worker's claim of a run to its start."""
     pause: float = 25.0
-    """Between a crash and the next try: a worker reports a crash twice, and must not strike the retry."""
+    """Time from a crash to the retry. A worker reports a crash twice, and the second report must not hit the retry."""
     retries: int = 5
     every: float = 10.0
-    """Between two looks."""
+    """Interval between two sweeps."""
 
 
 class Recovery:
-    """Looks at the runs of one Prefect server."""
+    """Recovers the runs of one Prefect server."""
 
-    def __init__(self, client: SyncPrefectClient, terms: Terms, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: SyncPrefectClient, options: Terms, clock: Callable[[], float] = time.time) -> None:
         self._client = client
-        self._terms = terms
+        self._options = options
         self._clock = clock
+        self._last_error = ""
         self._given_up: set[UUID] = set()
-        self._trouble = ""
-        self._can_not_move: set[UUID] = set()
-        self._watching_since = self._last_look = float("-inf")
+        self._failed_moves: set[UUID] = set()
+        self._watching_since = self._last_sweep = float("-inf")
 
-    def watch(self, tell: Tell) -> None:
-        """Look for ever."""
+    def watch(self, log: Log) -> None:
+        """Sweep for ever."""
 
-        def say(text: str) -> None:
+        def log_if_possible(text: str) -> None:
             # A closed terminal must not end the recovery.
             with suppress(OSError):
-                tell(text)
+                log(text)
 
         while True:
-            self.look(say)
-            time.sleep(self._terms.every)
+            self.try_sweep(log_if_possible)
+            time.sleep(self._options.every)
 
-    def look(self, tell: Tell) -> None:
-        """Look once. Report a new error once, and retry at the next look."""
+    def try_sweep(self, log: Log) -> None:
+        """Sweep once. An error is logged when it first occurs, and the next sweep tries again."""
         try:
-            self.sweep(tell)
-            trouble = ""
+            self.sweep(log)
+            message = ""
         except Exception as error:
             explained = explain(error)
-            trouble = str(explained) if explained else f"{type(error).__name__}: {error}"
-        if trouble != self._trouble:
-            tell(f"{trouble}; asking on" if trouble else "Prefect answers again")
-        self._trouble = trouble
+            message = str(explained) if explained else f"{type(error).__name__}: {error}"
+        if message != self._last_error:
+            log(f"{message}; retrying" if message else "Prefect answers again")
+        self._last_error = message
 
-    def sweep(self, tell: Tell) -> None:
-        """Look once and report the moved runs; raises the errors of Prefect's client."""
-        for run in self._crashed(tell):
-            self._move(run, AwaitingRetry(message=CARRIED_ON), tell)
-        under_way = list(self._runs([StateType.PENDING, StateType.RUNNING]))
-        self._note_look()
-        for run, why in self._dead(under_way):
-            self._move(run, Crashed(message=why), tell)
+    def sweep(self, log: Log) -> None:
+        """Move stuck runs once, and log each move. Raises the errors of Prefect's client."""
+        for run in self._crashed(log):
+            self._move(run, AwaitingRetry(message=RETRY_MESSAGE), log)
+        active = list(self._runs([StateType.PENDING, StateType.RUNNING]))
+        # After a gap (the server was down, or this machine slept), every run gets its full time again.
+        now = self._clock()
+        if now - self._last_sweep > max(2 * self._options.every, HEARTBEAT_SECONDS):
+            self._watching_since = now
+        self._last_sweep = now
+        for run, why in self._dead(active):
+            self._move(run, Crashed(message=why), log)
 
     def overdue(self) -> list[FlowRun]:
-        """List the runs that should have been moved by now, and move none."""
+        """Return the runs that a recovery should have moved by now. Moves none."""
         dead = self._dead(list(self._runs([StateType.PENDING, StateType.RUNNING])))
         return [*self._crashed(lambda _: None), *(run for run, _ in dead)]
 
-    def _crashed(self, tell: Tell) -> Iterator[FlowRun]:
-        lately = FlowRunFilterEndTime(after_=self._before(CRASHED_WITHIN))
-        for run in self._runs([StateType.CRASHED], end_time=lately):
-            if self._age(run) > self._terms.pause and self._may_try(run, tell):
+    def _crashed(self, log: Log) -> Iterator[FlowRun]:
+        """List the crashed runs that may be retried now."""
+        for run in self._runs([StateType.CRASHED], end_time={"after_": self._before(CRASHED_WITHIN)}):
+            crash = _state(run).id
+            if self._age(run) <= self._options.pause or crash in self._given_up:
+                continue
+            tries = sum(state.message == RETRY_MESSAGE for state in self._client.read_flow_run_states(run.id))
+            if tries < self._options.retries:
                 yield run
-
-    def _note_look(self) -> None:
-        # While nobody could be heard nobody was silent: the server was away, or this machine slept.
-        now = self._clock()
-        if now - self._last_look > max(2 * self._terms.every, HEARTBEAT_SECONDS):
-            self._watching_since = now
-        self._last_look = now
+            else:
+                self._given_up.add(crash)
+                log(f"{run.name}: crashed after {tries} retries; `adreel resume` continues its job")
 
     def _dead(self, runs: list[FlowRun]) -> Iterator[tuple[FlowRun, str]]:
-        terms, watched = self._terms, self._clock() - self._watching_since
-        still = [run for run in runs if min(self._age(run), watched) > (terms.silence if _began(run) else terms.start)]
-        heard = self._heard() if still else set()
-        for run in still:
-            if f"prefect.flow-run.{run.id}" not in heard:
-                why = (
-                    f"No heartbeat for {terms.silence:g} s: its process or its machine is gone."
-                    if _began(run)
-                    else f"Claimed by a worker, and not begun for {terms.start:g} s."
-                )
-                yield run, why
-
-    def _heard(self) -> set[str]:
-        """Return the resource ids of the runs that have sent a heartbeat lately."""
+        """Yield the pending and running runs whose worker is dead, and why it counts as dead."""
+        options, watched = self._options, self._clock() - self._watching_since
+        timeouts = {StateType.RUNNING: options.silence, StateType.PENDING: options.start}
+        late = [run for run in runs if min(self._age(run), watched) > timeouts[_state(run).type]]
+        if not late:
+            return
         # The clock of a worker may be ahead of the server's.
-        since, until = self._before(self._terms.silence), self._before(-HEARTBEAT_SECONDS * 10)
-        wanted = {
+        since, until = self._before(options.silence), self._before(-HEARTBEAT_SECONDS * 10)
+        heartbeats = {
             "occurred": {"since": since.isoformat(), "until": until.isoformat()},
             "event": {"name": ["prefect.flow-run.heartbeat"]},
         }
         answer = self._client.request(
-            "POST", "/events/count-by/{countable}", path_params={"countable": "resource"}, json={"filter": wanted}
+            "POST", "/events/count-by/{countable}", path_params={"countable": "resource"}, json={"filter": heartbeats}
         )
-        return {count["value"] for count in answer.json()}
+        alive = {count["value"] for count in answer.json()}
+        reasons = {
+            StateType.RUNNING: f"No heartbeat for {options.silence:g} s: its process or its machine is gone.",
+            StateType.PENDING: f"Claimed by a worker, and not started within {options.start:g} s.",
+        }
+        for run in late:
+            if f"prefect.flow-run.{run.id}" not in alive:
+                yield run, reasons[_state(run).type]
 
-    def _may_try(self, run: FlowRun, tell: Tell) -> bool:
-        state = _state(run)
-        if state.id in self._given_up:
-            return False
-        tries = sum(state.message == CARRIED_ON for state in self._client.read_flow_run_states(run.id))
-        if tries < self._terms.retries:
-            return True
-        self._given_up.add(state.id)
-        tell(f"{run.name}: crashed, and was carried on {tries} times already; `adreel resume` takes it up")
-        return False
-
-    def _move(self, run: FlowRun, state: State[Any], tell: Tell) -> None:
+    def _move(self, run: FlowRun, state: State[Any], log: Log) -> None:
         try:
-            # Never forced: runs that have ended or are being cancelled keep their state.
+            # Not forced: runs that have ended or are being cancelled keep their state.
             accepted = self._client.set_flow_run_state(run.id, state).status == SetStateStatus.ACCEPT
         except ObjectNotFound:
             return
         except httpx.HTTPStatusError as error:
-            # One failing run must not block the others.
-            if run.id not in self._can_not_move:
-                tell(f"{run.name}: can't be moved to {state.name}: {explain(error)}")
-            self._can_not_move.add(run.id)
+            # A run that can't be moved must not block the others.
+            if run.id not in self._failed_moves:
+                log(f"{run.name}: can't be moved to {state.name}: {explain(error)}")
+            self._failed_moves.add(run.id)
             return
         if accepted:
-            tell(f"{run.name}: {_state(run).name} -> {state.name}. {state.message}")
+            log(f"{run.name}: {_state(run).name} -> {state.name}. {state.message}")
 
-    def _runs(self, types: list[StateType], **further: Any) -> Iterator[FlowRun]:
+    def _runs(self, types: list[StateType], **filters: Any) -> Iterator[FlowRun]:
         """List the runs in the given states that a worker could resume."""
-        wanted = FlowRunFilter(
-            tags=FlowRunFilterTags(all_=[TAG]),
-            deployment_id=FlowRunFilterDeploymentId(is_null_=False),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
-            **further,
-        )
+        wanted = {"tags": {"all_": [TAG]}, "deployment_id": {"is_null_": False}, "state": {"type": {"any_": types}}}
+        flow_run_filter = FlowRunFilter.model_validate({**wanted, **filters})
         runs: dict[UUID, FlowRun] = {}
-        while page := self._client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=len(runs)):
+        while page := self._client.read_flow_runs(flow_run_filter=flow_run_filter, limit=PAGE_SIZE, offset=len(runs)):
             before = len(runs)
             runs |= {run.id: run for run in page}
             if len(runs) == before:
@@ -199,7 +180,3 @@ class Recovery:
 def _state(run: FlowRun) -> State[Any]:
     assert run.state is not None  # noqa: S101 - the filter asks for its type
     return run.state
-
-
-def _began(run: FlowRun) -> bool:
-    return _state(run).type == StateType.RUNNING

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import AwaitingRetry, Cancelling, Crashed, Pending, Running
 
-from adreel.deployments.recovery import CARRIED_ON, CRASHED_WITHIN, HEARTBEAT_SECONDS, TAG, Recovery, Terms
+from adreel.deployments.recovery import CRASHED_WITHIN, HEARTBEAT_SECONDS, RETRY_MESSAGE, TAG, Recovery, Terms
 from adreel.orchestration.client import sync_client
 from tests.impostors import ANSWERS, answering, impostor
 from tests.test_lost_server import server_away
@@ -116,7 +116,7 @@ def test_a_run_that_has_gone_silent_is_given_to_the_next_worker(watcher: Watcher
     assert watcher.state(run_id) == "AwaitingRetry"
     assert [line.partition(": ")[2] for line in watcher.told] == [
         "Running -> Crashed. No heartbeat for 90 s: its process or its machine is gone.",
-        f"Crashed -> AwaitingRetry. {CARRIED_ON}",
+        f"Crashed -> AwaitingRetry. {RETRY_MESSAGE}",
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_run_that_crashes_again_and_again_is_not_started_for_ever(watcher: Wat
     watcher.look_for(100)
     assert watcher.state(run_id) == "Crashed"
     assert [line.partition(": ")[2] for line in watcher.told if "resume" in line] == [
-        "crashed, and was carried on 2 times already; `adreel resume` takes it up"
+        "crashed after 2 retries; `adreel resume` continues its job"
     ]
 
 
@@ -198,10 +198,10 @@ def test_a_server_that_is_away_is_asked_again() -> None:
     told: list[str] = []
     with server_away() as url, sync_client() as client:
         recovery = Recovery(client, TERMS)
-        recovery.look(told.append)
-        recovery.look(told.append)
+        recovery.try_sweep(told.append)
+        recovery.try_sweep(told.append)
     [line] = told
-    assert re.fullmatch(rf"Prefect at {url} does not answer \(.*refused\): start it .*; asking on", line)
+    assert re.fullmatch(rf"Prefect at {url} does not answer \(.*refused\): start it .*; retrying", line)
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
@@ -209,10 +209,10 @@ def test_nothing_that_answers_ends_the_watch(kind: str) -> None:
     told: list[str] = []
     with impostor(kind), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), sync_client() as client:
         recovery = Recovery(client, TERMS)
-        recovery.look(told.append)
-        recovery.look(told.append)
+        recovery.try_sweep(told.append)
+        recovery.try_sweep(told.append)
     [line] = told
-    assert line.endswith("; asking on")
+    assert line.endswith("; retrying")
     assert len(line) < 600
 
 
