@@ -10,7 +10,10 @@ import os
 import runpy
 import signal
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from select import select
 from threading import Thread, active_count
 from typing import Any
@@ -18,23 +21,37 @@ from typing import Any
 from adreel.deployments.launcher import LENGTH_BYTES
 
 ENGINE = "prefect.engine"
+BACKLOG = 128
+STOP_SECONDS = 5.0
+
+
+@contextmanager
+def running(folder: str) -> Iterator[str]:
+    """Run a fork server, and yield its address in a folder. If the server dies, new runs start cold."""
+    address = f"{folder}/fork-server"
+    with socket.socket(socket.AF_UNIX) as listener:
+        # A run that connects before the imports are done waits for them.
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        process = subprocess.Popen(  # noqa: S603 - this module
+            [sys.executable, "-P", "-m", __name__, str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+            # A Ctrl-C reaches the runs through their launchers, once.
+            start_new_session=True,
+        )
+    try:
+        yield address
+    finally:
+        try:
+            process.communicate(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:  # On a busy machine it may still be importing.
+            process.kill()
+            process.wait()
 
 
 def main(listener: socket.socket) -> None:
     """Fork runs until stdin ends: the worker holds its other end."""
-    _import_all()
-    # The runs are not waited for here. Each reports its end to its launcher.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while listener in select([listener, sys.stdin], [], [])[0]:
-        connection, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            _become(connection)
-            return
-        connection.close()
-
-
-def _import_all() -> None:
     import prefect.engine  # noqa: F401, PLC0415
 
     import adreel.flows.generate_ad  # noqa: PLC0415
@@ -43,57 +60,56 @@ def _import_all() -> None:
     import adreel.flows.resume  # noqa: F401, PLC0415
 
     assert active_count() == 1, "a process with threads can't be forked"  # noqa: S101 - a fault of this file
+    # The server does not wait for the runs. Each reports its end to its launcher.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while listener in select([listener, sys.stdin], [], [])[0]:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            run(connection)
+            return
+        connection.close()
 
 
-def _become(connection: socket.socket) -> None:
-    """Be the run that a launcher asks for, to its end."""
+def run(connection: socket.socket) -> None:
+    """Execute the run that a launcher describes, in this forked process, and send its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     length, descriptors, *_ = socket.recv_fds(connection, LENGTH_BYTES, 3)
-    request = _received(connection, int.from_bytes(length))
+    with connection.makefile("rb") as stream:
+        request: dict[str, Any] = json.loads(stream.read(int.from_bytes(length)))
     for target, descriptor in enumerate(descriptors):
         os.dup2(descriptor, target)
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    Thread(target=_obey, args=(connection,), daemon=True).start()
-    connection.send(bytes([_run()]))
 
+    def receive_signals() -> None:
+        while number := connection.recv(1):
+            os.kill(os.getpid(), number[0])
+        # The launcher is dead, so the run has to die as well.
+        os.kill(os.getpid(), signal.SIGKILL)
 
-def _received(connection: socket.socket, length: int) -> dict[str, Any]:
-    with connection.makefile("rb") as stream:
-        request: dict[str, Any] = json.loads(stream.read(length))
-    return request
+    Thread(target=receive_signals, daemon=True).start()
 
-
-def _obey(connection: socket.socket) -> None:
-    """Pass on the launcher's signals; its death is the run's."""
-    while number := connection.recv(1):
-        os.kill(os.getpid(), number[0])
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _run() -> int:
     from prefect.context import refresh_global_settings_context  # noqa: PLC0415
 
     refresh_global_settings_context()
     sys.argv = [ENGINE]
     sys.modules.pop(ENGINE, None)
+    code = 0
     try:
         runpy.run_module(ENGINE, run_name="__main__", alter_sys=True)
     except SystemExit as error:
-        return _code(error)
+        if error.code is None or isinstance(error.code, int):
+            code = (error.code or 0) & 0xFF
+        else:
+            print(error.code, file=sys.stderr)  # noqa: T201 - as the interpreter would
+            code = 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        return 1
-    return 0
-
-
-def _code(error: SystemExit) -> int:
-    if error.code is None or isinstance(error.code, int):
-        return (error.code or 0) & 0xFF
-    print(error.code, file=sys.stderr)  # noqa: T201 - as the interpreter would
-    return 1
+        code = 1
+    connection.send(bytes([code]))
 
 
 if __name__ == "__main__":

@@ -11,49 +11,45 @@ import signal
 import sys
 from types import FrameType
 
-HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-LEFT_SECONDS = 15
-"""For what outlives the command: a last will asks Prefect twice."""
-ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>: what the first process of a container does anyway
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+ORPHAN_SECONDS = 15
+"""Time for the orphaned processes to exit. A crash reporter sends two requests to Prefect."""
+PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>: orphans become children of this process, as of any container's first
 
 
 def main(command: list[str]) -> int:
-    """Run a command and return its exit code, 128 and its signal if it was killed."""
-    ctypes.CDLL(None).prctl(ADOPT_ORPHANS, 1)
+    """Run a command and return its exit code, or 128 plus the number of the signal that killed it."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         started = os.posix_spawnp(command[0], command, os.environ)
     except FileNotFoundError:
         print(f"{command[0]}: no such command", file=sys.stderr)  # noqa: T201 - a command
         return 127
 
-    def hand_on(number: int, _frame: FrameType | None) -> None:
+    def forward(number: int, _frame: FrameType | None) -> None:
         os.kill(started, number)
 
-    for number in HANDED_ON:
-        signal.signal(number, hand_on)
+    for number in FORWARDED:
+        signal.signal(number, forward)
     while True:
         ended, status = os.wait()
         if ended == started:
             break
-    for number in HANDED_ON:
+    for number in FORWARDED:
         signal.signal(number, signal.SIG_IGN)
-    _await_the_rest()
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
 
+    def stop_waiting(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError
 
-def _await_the_rest() -> None:
-    signal.signal(signal.SIGALRM, _give_up)
-    signal.alarm(LEFT_SECONDS)
+    signal.signal(signal.SIGALRM, stop_waiting)
+    signal.alarm(ORPHAN_SECONDS)
     try:
         while True:
             os.wait()
     except (ChildProcessError, TimeoutError):
         signal.alarm(0)
-
-
-def _give_up(_number: int, _frame: FrameType | None) -> None:
-    raise TimeoutError
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Asks the warm process for a run, and stands for that run in the eyes of its worker.
+"""Command of a flow run: asks the fork server for the run's process, and represents it towards Prefect's worker.
 
-Prefect's worker starts this as the run's command: what it is told by signals, the run is told; when the run has ended,
-this ends alike; and if this is killed, so is the run. Nothing but the standard library is imported, so it starts in a
-hundredth of a second. Without a warm process the run starts as it would have without all this.
+Signals are forwarded to the run. The launcher exits with the run's exit code, and a killed launcher kills its run. Only
+the standard library is imported, so that it starts in 10 ms. Without a fork server, the run starts as a new process.
 """
 
 import json
@@ -19,8 +18,10 @@ LENGTH_BYTES = 8
 
 def main() -> None:
     """Run a flow run, warm if possible."""
-    run = _connected()
-    if run is None:
+    run = socket.socket(socket.AF_UNIX)
+    try:
+        run.connect(os.environ[SOCKET])
+    except (KeyError, OSError):
         os.execv(sys.executable, [sys.executable, "-P", "-m", "prefect.engine"])  # noqa: S606 - no shell is wanted
 
     request = json.dumps({"environment": dict(os.environ), "folder": os.getcwd()}).encode()  # noqa: PTH109
@@ -33,22 +34,13 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, forward)
-    # One byte, the exit code; a run that was killed sends none.
+    # The exit code is one byte. A run that was killed sends none.
     code = run.recv(1)
     while run.recv(1):
         pass
     if not code:
         os.kill(os.getpid(), signal.SIGKILL)
     sys.exit(code[0])
-
-
-def _connected() -> socket.socket | None:
-    run = socket.socket(socket.AF_UNIX)
-    try:
-        run.connect(os.environ[SOCKET])
-    except (KeyError, OSError):
-        return None
-    return run
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from tests.workers import until
 
 FIRST = [sys.executable, "-P", "-m", "adreel.deployments.init_process"]
-# Leaves a process in a session of its own, as a run leaves its last will, which says a last word after the end.
+# Leaves a process in a session of its own, as a run leaves its crash reporter. It writes a file after the end.
 LAST = "import sys, time; sys.stdin.read(); time.sleep(1); open('word', 'w')"
 LEAVES = f"""
 import signal, subprocess, sys

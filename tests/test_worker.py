@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.states import Cancelling, Scheduled
 
-from adreel.deployments.worker import environment_of_runs, may_hold_slots, those_with_slots
+from adreel.deployments.worker import environment_of_runs, may_hold_slots, runs_that_may_hold_slots
 from adreel.emulator import LocalRunware
 from adreel.errors import InputError
 from adreel.models.scenarios import Scenario
@@ -175,11 +175,11 @@ def test_the_records_of_a_killed_run_are_read_with_the_options_of_the_storage(
     job = Job(job_id=str(run.id), session_id="ad", scenarios=[Scenario.HOOK], created_at=NOW)
     save_job(records, job)
     response = WorkerFlowRunResponse(work_pool_id=uuid4(), work_queue_id=uuid4(), flow_run=run)
-    assert those_with_slots([response]) == []
+    assert runs_that_may_hold_slots([response]) == []
     take = make_take(AttemptState.ACCEPTED, job_id=job.job_id)
     take.attempts[-1].slot = uuid4()
     records.save_take(take)
-    assert those_with_slots([response]) == [response]
+    assert runs_that_may_hold_slots([response]) == [response]
 
 
 def test_what_an_env_file_says_reaches_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_something_else_that_answers_for_a_while_ends_no_worker(
             assert ended(first).state_name == "Completed"
             door.answer_by(kind)
             told = Path("patient.log")
-            until(lambda: process.poll() is not None or "asking on" in told.read_text(), "its warning", 120)
+            until(lambda: process.poll() is not None or "retrying" in told.read_text(), "its warning", 120)
             door.answer_by(None)
             second = start("generate-ad/generate-ad", session_id="ad", scenarios=["hook"])
             until(lambda: process.poll() is not None or read(second).state_name == "Completed", "the second run")
