@@ -1,4 +1,4 @@
-"""The secret of a studio's Prefect server: created once, kept in a private file, and found by commands beside it.
+"""The credentials of a studio's Prefect server: created once, stored in a private file, and found by commands nearby.
 
 Prefect listens on loopback, which every web page in a browser can reach: a cross-site `fetch` needs no preflight.
 Every command calls this module first, so it imports only the standard library and dotenv.
@@ -23,12 +23,12 @@ DEFAULT_FOLDER = Path(".adreel")
 
 
 def auth_file(folder: Path) -> Path:
-    """Return the file that a shell reads to reach the studio's Prefect: its address and its secret."""
+    """Return the shell file with the address and the credentials of the studio's Prefect server."""
     return folder / "prefect.env"
 
 
 def keep_auth(folder: Path, api_url: str) -> str:
-    """Return the studio's secret, created at the first start, and store its address."""
+    """Return the studio's credentials, created at the first start, and store them with the address."""
     file = auth_file(folder)
     auth = _private_values(file).get(API_AUTH) or f"{USER}:{secrets.token_urlsafe(SECRET_BYTES)}"
     new = file.with_suffix(".new")
@@ -40,20 +40,20 @@ def keep_auth(folder: Path, api_url: str) -> str:
 
 
 def use_auth(environment: MutableMapping[str, str], folder: Path = DEFAULT_FOLDER) -> None:
-    """Add the secret of the studio in a folder, if the environment names the Prefect server of that studio."""
+    """Add the credentials of the studio in a folder, if the environment names the Prefect server of that studio."""
     kept = _private_values(auth_file(folder))
     if API_AUTH in environment or not (auth := kept.get(API_AUTH)):
         return
     # The code that needs `.env` or the address reports an unreadable one.
     with suppress(ValueError, InputError):
         url = environment.get(API_URL) or read_env_file().get(API_URL)
-        # Any other server must not see the secret.
-        if url and _place(url) == _place(kept.get(API_URL) or ""):
+        # No other server may see the credentials.
+        if url and _host_and_port(url) == _host_and_port(kept.get(API_URL) or ""):
             environment[API_AUTH] = auth
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder of the studio, or close it to others; InputError if it belongs to another user."""
+    """Create a folder of the studio, or close it to others. Raises InputError if it belongs to another user."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise InputError(f"{folder} belongs to another user: choose another --folder")
@@ -71,6 +71,6 @@ def _private_values(file: Path) -> dict[str, str | None]:
     return dotenv_values(file)
 
 
-def _place(url: str) -> tuple[str | None, int | None]:
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
     parts = urlsplit(url.strip())
     return "localhost" if parts.hostname in {"127.0.0.1", "::1"} else parts.hostname, parts.port

@@ -1,4 +1,4 @@
-"""Processes that are kept running: started in order, started again when they end, ended in the opposite order."""
+"""Supervised processes: started in order, restarted when they end, with rotated logs."""
 
 import os
 import signal
@@ -14,40 +14,41 @@ from adreel.errors import AdreelError
 
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
-LOOK_SECONDS = 0.2
-# A service that ends again and again is started ever more slowly, but never given up.
-PAUSE_FIRST, PAUSE_MOST, CALM_SECONDS = 0.5, 30.0, 60.0
+POLL_SECONDS = 0.2
+# Restarts are delayed by an exponential backoff, which starts again after CALM_SECONDS without an end.
+FIRST_DELAY, MAX_DELAY, CALM_SECONDS = 0.5, 30.0, 60.0
 
 LOG_BYTES, OLD_LOGS = 10_000_000, 2
+LOG_LINES = 15
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 Command = Sequence[str | Path]
 
 
 @dataclass
 class Service:
-    """One process that is to run; `answers` says whether it is ready for those that are started after it."""
+    """One supervised process; `is_ready` tells whether the next service can be started."""
 
     name: str
     command: Command
     log: Path
     environment: dict[str, str]
-    answers: Callable[[], bool] = lambda: True
+    is_ready: Callable[[], bool] = lambda: True
     umask: int = -1
-    """That of its files; -1 leaves it as it is."""
+    """-1 keeps the supervisor's."""
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     _started_at: float = 0.0
-    _pause: float = PAUSE_FIRST
-    _again_at: float | None = None
+    _delay: float = FIRST_DELAY
+    _restart_at: float | None = None
 
     @property
     def pid(self) -> int | None:
-        """Its process, while that lives."""
+        """The process id, None if it does not run."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start it in a session of its own: a Ctrl-C is for the supervisor, which ends things in order."""
-        self._started_at, self._again_at = time.monotonic(), None
+        """Start the process in a session of its own, so that a Ctrl-C reaches only the supervisor."""
+        self._started_at, self._restart_at = time.monotonic(), None
         rotate(self.log)
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the project's own commands
@@ -61,43 +62,44 @@ class Service:
             )
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers; AdreelError with the end of its log if it ends or the time is up."""
+        """Wait until the service is ready. Raises AdreelError with the end of its log if it ends or times out."""
         deadline = time.monotonic() + START_SECONDS
         while self.pid is not None and time.monotonic() < deadline:
-            if self.answers():
+            if self.is_ready():
                 return
-            time.sleep(LOOK_SECONDS)
-        why = "ended" if self.pid is None else f"did not answer within {START_SECONDS:g} s"
-        raise AdreelError(f"{self.name} {why}; the end of {self.log}:\n{last_lines(self.log)}")
+            time.sleep(POLL_SECONDS)
+        why = "ended" if self.pid is None else f"was not ready within {START_SECONDS:g} s"
+        end = "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+        raise AdreelError(f"{self.name} {why}; the end of {self.log}:\n{end}")
 
-    def keep(self, tell: Tell) -> None:
-        """Start it again if it ended, after a pause that grows if that goes on."""
+    def keep(self, log: Log) -> None:
+        """Restart the process if it ended, after a delay that grows with each restart."""
         rotate(self.log)
         if self.pid is not None:
             return
         now = time.monotonic()
-        if self._again_at is None:
+        if self._restart_at is None:
             lived = now - self._started_at
-            self._pause = PAUSE_FIRST if lived > CALM_SECONDS else min(2 * self._pause, PAUSE_MOST)
-            self._again_at = now + self._pause
-            tell(f"{self.name} {self.how_it_ended()}: started again in {self._pause:g} s; its log: {self.log}")
-        elif now >= self._again_at:
+            self._delay = FIRST_DELAY if lived > CALM_SECONDS else min(2 * self._delay, MAX_DELAY)
+            self._restart_at = now + self._delay
+            log(f"{self.name} {self.how_it_ended()}: restarted in {self._delay:g} s; its log: {self.log}")
+        elif now >= self._restart_at:
             try:
                 self.start()
             except OSError as error:  # A full disk or too many processes may be transient.
-                self._pause = min(2 * self._pause, PAUSE_MOST)
-                self._again_at = now + self._pause
-                tell(f"{self.name} can't be started: {error}; tried again in {self._pause:g} s")
+                self._delay = min(2 * self._delay, MAX_DELAY)
+                self._restart_at = now + self._delay
+                log(f"{self.name} can't be started: {error}; tried again in {self._delay:g} s")
 
     def how_it_ended(self) -> str:
-        """Say by what it ended."""
+        """Describe the end of the process, by its exit code or signal."""
         code = self._process.returncode if self._process else None
         if code is not None and code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
+            return f"was killed by {signal.Signals(-code).name}"
         return f"ended with exit code {code}"
 
     def stop(self) -> None:
-        """End it, by force if it does not end within its time."""
+        """Terminate the process, and kill its session if it does not end in time."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
@@ -110,7 +112,7 @@ class Service:
 
 
 def rotate(log: Path) -> None:
-    """Rotate a log above LOG_BYTES by copying, so the process that appends to it is not affected."""
+    """Copy and truncate a log above LOG_BYTES, so that the process can keep appending to it."""
     try:
         size = log.stat().st_size
     except FileNotFoundError:
@@ -127,8 +129,3 @@ def rotate(log: Path) -> None:
             stream.seek(max(0, size - LOG_BYTES))
             copy.write(stream.read(LOG_BYTES))
     os.truncate(log, 0)
-
-
-def last_lines(log: Path, number: int = 15) -> str:
-    """Return the end of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-number:])

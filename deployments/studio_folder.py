@@ -1,4 +1,4 @@
-"""The folder of a studio: private, locked by one studio at a time, with its own temporary folder.
+"""The folder of a studio: private, locked by one studio at a time, with a temporary folder of its own.
 
 Prefect uses fixed names for temporary files. In `/tmp` they would belong to the first user of the machine.
 """
@@ -13,44 +13,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from adreel.deployments.services import LOOK_SECONDS, STOP_SECONDS
+from adreel.deployments.services import POLL_SECONDS, STOP_SECONDS
 from adreel.errors import InputError
 
-MARK = "ADREEL_STUDIO"
+# The environment of every process of a studio has the path of its folder in this variable.
+STUDIO_VARIABLE = "ADREEL_STUDIO"
 # A Unix socket's path has at most 107 bytes. Sockets of the worker and the database add some 40 bytes to this one.
 TEMPORARY_PATH_BYTES = 60
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Lock a folder, and end leftover processes of a killed studio; InputError if a studio runs there."""
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a folder, and end leftover processes of a killed studio. Raises InputError if a studio runs there."""
     with os.fdopen(os.open(folder / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(f"a studio runs in {folder} already: end it, or choose another --folder") from None
-        end_leftovers(folder)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + STOP_SECONDS
+            left = _processes_of(folder)
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            while left and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+                left = _processes_of(folder)
         yield
 
 
-def end_leftovers(folder: Path) -> None:
-    """End the leftover processes of a killed studio, which inherit the name of the folder in their environment.
-
-    Without /proc none are found, and the next studio reports a taken port.
-    """
-    mark = f"{MARK}={folder}".encode()
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + STOP_SECONDS
-        left = _marked(mark)
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        while left and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
-            left = _marked(mark)
-
-
-def _marked(mark: bytes) -> list[int]:
+def _processes_of(folder: Path) -> list[int]:
+    """List the processes with the studio's folder in their environment; without /proc, none."""
+    mark = f"{STUDIO_VARIABLE}={folder}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
@@ -61,7 +55,7 @@ def _marked(mark: bytes) -> list[int]:
 
 @contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty private folder with a short path, removed with the studio."""
+    """Yield an empty private folder with a short path, and remove it afterwards."""
     place = folder / "tmp"
     _remove(place)
     if len(os.fsencode(place)) <= TEMPORARY_PATH_BYTES:

@@ -150,8 +150,9 @@ def test_an_ad_comes_home_though_each_process_is_killed_in_turn(tmp_path: Path) 
         for part in PROCESSES:
             assert studio.kill(part), f"nothing runs as {part}"
             time.sleep(1)
-        for name in ("worker was", "Prefect was", "local Runware was", "PostgreSQL", "pages was", "recovery was"):
-            studio.wait_for(f"{name} ended")
+        for name in ("worker", "Prefect", "local Runware", "pages", "recovery"):
+            studio.wait_for(f"{name} was killed by SIGKILL")
+        studio.wait_for("PostgreSQL ended")
         assert until_ended(records, job_id, studio) == State.COMPLETED
 
     ledger = Ledger.read(folder / "runware.jsonl")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adreel.deployments.auth import make_private
-from adreel.deployments.studio_folder import MARK, TEMPORARY_PATH_BYTES, held, temporary_folder
+from adreel.deployments.studio_folder import STUDIO_VARIABLE, TEMPORARY_PATH_BYTES, locked, temporary_folder
 from adreel.errors import InputError
 
 
@@ -20,11 +20,11 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_a_killed_studio_has_left_is_ended_by_its_mark_and_never_by_its_name(folder: Path, tmp_path: Path) -> None:
     def sleeping(mark: Path) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(["sleep", "120"], env={**os.environ, MARK: str(mark)})
+        return subprocess.Popen(["sleep", "120"], env={**os.environ, STUDIO_VARIABLE: str(mark)})
 
     left, others, twin = sleeping(folder), sleeping(tmp_path / "another"), sleeping(Path(f"{folder}-2"))
     try:
-        with held(folder):
+        with locked(folder):
             assert left.wait(10) == -15
             assert others.poll() is None
             assert twin.poll() is None
@@ -35,10 +35,10 @@ def test_what_a_killed_studio_has_left_is_ended_by_its_mark_and_never_by_its_nam
 
 
 def test_a_second_studio_ends_nothing_of_the_first(folder: Path) -> None:
-    with held(folder):
-        with subprocess.Popen(["sleep", "120"], env={**os.environ, MARK: str(folder)}) as service:
-            with pytest.raises(InputError, match="a studio runs in"), held(folder):
-                pytest.fail("both hold it")
+    with locked(folder):
+        with subprocess.Popen(["sleep", "120"], env={**os.environ, STUDIO_VARIABLE: str(folder)}) as service:
+            with pytest.raises(InputError, match="a studio runs in"), locked(folder):
+                pytest.fail("both have the lock")
             assert service.poll() is None
             service.kill()
         assert stat.S_IMODE((folder / "lock").stat().st_mode) == 0o600
