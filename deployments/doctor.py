@@ -22,7 +22,7 @@ from prefect.settings import (
 )
 
 from adreel.deployments.deploy import read_file
-from adreel.deployments.recovery import Recovery, Terms
+from adreel.deployments.recovery import Recovery, RecoveryOptions
 from adreel.errors import AdreelError, PrefectUnreachable
 from adreel.orchestration.client import sync_client
 from adreel.orchestration.errors import check_server, prefect_errors
@@ -33,7 +33,7 @@ from adreel.tasks.slots import LIMIT
 
 SERVER_TIMEOUT = 10.0
 # More than twice the default timeouts of `adreel recover`.
-OVERDUE = Terms(silence=240, start=300, pause=180)
+OVERDUE = RecoveryOptions(silence=240, start=300, pause=180)
 LEASES_ON_DISK = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 
 

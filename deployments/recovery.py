@@ -37,7 +37,7 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Terms:
+class RecoveryOptions:
     """Timeouts in seconds, and the number of retries."""
 
     silence: float = 3 * HEARTBEAT_SECONDS
@@ -54,7 +54,9 @@ class Terms:
 class Recovery:
     """Recovers the runs of one Prefect server."""
 
-    def __init__(self, client: SyncPrefectClient, options: Terms, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, client: SyncPrefectClient, options: RecoveryOptions, clock: Callable[[], float] = time.time
+    ) -> None:
         self._client = client
         self._options = options
         self._clock = clock

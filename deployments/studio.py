@@ -37,7 +37,7 @@ PUBLIC, PRIVATE = -1, 0o077
 
 
 @dataclass(frozen=True)
-class Terms:
+class StudioOptions:
     """The options of `adreel up`. A port of 0 stands for any free one."""
 
     folder: Path
@@ -49,7 +49,7 @@ class Terms:
 
 
 @contextmanager
-def running(settings: Settings, options: Terms, log: Log) -> Iterator["Studio"]:
+def running(settings: Settings, options: StudioOptions, log: Log) -> Iterator["Studio"]:
     """Start a studio in its folder, yield it when it is ready, and end it with the block."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -80,7 +80,7 @@ def running(settings: Settings, options: Terms, log: Log) -> Iterator["Studio"]:
 class Studio:
     """The services of one folder, on ports that are free when the object is created."""
 
-    def __init__(self, settings: Settings, options: Terms, temporary: Path) -> None:
+    def __init__(self, settings: Settings, options: StudioOptions, temporary: Path) -> None:
         if settings.storage.startswith("memory:"):
             raise InputError("ADREEL_STORAGE is memory://: each process of a studio would have its own")
         self._settings, self._options = settings, options

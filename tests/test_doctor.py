@@ -14,7 +14,7 @@ from prefect.states import Crashed, Pending
 from adreel.deployments import doctor
 from adreel.deployments.deploy import deploy
 from adreel.deployments.doctor import Finding, examine
-from adreel.deployments.recovery import Terms
+from adreel.deployments.recovery import RecoveryOptions
 from adreel.emulator import LocalRunware, in_thread
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -187,7 +187,7 @@ def test_a_deployment_of_an_earlier_version_wants_a_deploy(prefect: str) -> None
 
 
 def test_a_run_that_nobody_carries_on_wants_a_recovery(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "OVERDUE", Terms(pause=0))
+    monkeypatch.setattr(doctor, "OVERDUE", RecoveryOptions(pause=0))
     with get_client(sync_client=True) as client:
         list(deploy(client, Settings()))
         generate = client.read_deployment_by_name("generate-ad/generate-ad").id

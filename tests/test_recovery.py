@@ -19,13 +19,13 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import AwaitingRetry, Cancelling, Crashed, Pending, Running
 
-from adreel.deployments.recovery import CRASHED_WITHIN, HEARTBEAT_SECONDS, RETRY_MESSAGE, TAG, Recovery, Terms
+from adreel.deployments.recovery import CRASHED_WITHIN, HEARTBEAT_SECONDS, RETRY_MESSAGE, TAG, Recovery, RecoveryOptions
 from adreel.orchestration.client import sync_client
 from tests.impostors import ANSWERS, answering, impostor
 from tests.test_lost_server import server_away
 from tests.workers import PREFECT_YAML, has_sent, until
 
-TERMS = Terms(silence=90, start=120, pause=25, retries=2, every=10)
+OPTIONS = RecoveryOptions(silence=90, start=120, pause=25, retries=2, every=10)
 
 
 class Watcher:
@@ -35,7 +35,7 @@ class Watcher:
         self.told: list[str] = []
         self.now = time.time()
         self._client = client
-        self._recovery = Recovery(client, TERMS, clock=lambda: self.now)
+        self._recovery = Recovery(client, OPTIONS, clock=lambda: self.now)
         self._flow_id = client.create_flow_from_name("watched")
         self._made: dict[UUID, str] = {}
 
@@ -56,7 +56,7 @@ class Watcher:
         end = self.now + seconds
         self._recovery.sweep(self._tell)
         while self.now < end:
-            self.now = min(self.now + TERMS.every, end)
+            self.now = min(self.now + OPTIONS.every, end)
             self._recovery.sweep(self._tell)
 
     def _tell(self, text: str) -> None:
@@ -78,7 +78,7 @@ class Watcher:
 
     def overdue(self) -> set[UUID]:
         """Ask as somebody who has not watched before; other tests leave runs behind."""
-        recovery = Recovery(self._client, TERMS, clock=lambda: self.now)
+        recovery = Recovery(self._client, OPTIONS, clock=lambda: self.now)
         return {run.id for run in recovery.overdue()} & self._made.keys()
 
     def state(self, run_id: UUID) -> str:
@@ -104,13 +104,13 @@ def watcher(prefect: str) -> Iterator[Watcher]:
 
 def test_a_run_that_has_gone_silent_is_given_to_the_next_worker(watcher: Watcher) -> None:
     run_id = watcher.run(Pending(), Running())
-    watcher.look_for(TERMS.silence)
+    watcher.look_for(OPTIONS.silence)
     assert watcher.state(run_id) == "Running"
     watcher.look_for(10)
     assert watcher.state(run_id) == "Crashed"
     # The server's own clock says when it crashed.
     watcher.now = time.time()
-    watcher.look_for(TERMS.pause - 1)
+    watcher.look_for(OPTIONS.pause - 1)
     assert watcher.state(run_id) == "Crashed"
     watcher.look_for(10)
     assert watcher.state(run_id) == "AwaitingRetry"
@@ -132,7 +132,7 @@ def test_a_run_that_is_heard_of_is_left_alone(watcher: Watcher) -> None:
 
 def test_a_run_that_a_worker_has_claimed_and_not_begun_has_crashed(watcher: Watcher) -> None:
     claimed, waiting = watcher.run(Pending()), watcher.run()
-    watcher.look_for(TERMS.start)
+    watcher.look_for(OPTIONS.start)
     assert watcher.state(claimed) == "Pending"
     watcher.look_for(10)
     assert (watcher.state(claimed), watcher.state(waiting)) == ("Crashed", "Scheduled")
@@ -142,7 +142,7 @@ def test_nobody_was_silent_while_nobody_could_be_heard(watcher: Watcher) -> None
     run_id = watcher.run(Pending(), Running())
     watcher.look_for(10)
     watcher.now += 3600
-    watcher.look_for(TERMS.silence)
+    watcher.look_for(OPTIONS.silence)
     assert watcher.state(run_id) == "Running"
     watcher.look_for(10)
     assert watcher.state(run_id) == "Crashed"
@@ -150,7 +150,7 @@ def test_nobody_was_silent_while_nobody_could_be_heard(watcher: Watcher) -> None
 
 def test_a_run_that_crashes_again_and_again_is_not_started_for_ever(watcher: Watcher) -> None:
     run_id = watcher.run(Pending(), Crashed())
-    for _ in range(TERMS.retries):
+    for _ in range(OPTIONS.retries):
         watcher.look_for(40)
         assert watcher.state(run_id) == "AwaitingRetry"
         watcher.move(run_id, Pending(), Crashed())
@@ -187,9 +187,9 @@ def test_what_nobody_has_carried_on_is_listed_and_left_alone(watcher: Watcher) -
     crashed, silent = watcher.run(Pending(), Crashed()), watcher.run(Pending(), Running())
     claimed = watcher.run(Pending())
     assert watcher.overdue() == set()
-    watcher.now += TERMS.silence + 10
+    watcher.now += OPTIONS.silence + 10
     assert watcher.overdue() == {crashed, silent}
-    watcher.now += TERMS.start
+    watcher.now += OPTIONS.start
     assert watcher.overdue() == {crashed, silent, claimed}
     assert [watcher.state(run_id) for run_id in (crashed, silent, claimed)] == ["Crashed", "Running", "Pending"]
 
@@ -197,7 +197,7 @@ def test_what_nobody_has_carried_on_is_listed_and_left_alone(watcher: Watcher) -
 def test_a_server_that_is_away_is_asked_again() -> None:
     told: list[str] = []
     with server_away() as url, sync_client() as client:
-        recovery = Recovery(client, TERMS)
+        recovery = Recovery(client, OPTIONS)
         recovery.try_sweep(told.append)
         recovery.try_sweep(told.append)
     [line] = told
@@ -208,7 +208,7 @@ def test_a_server_that_is_away_is_asked_again() -> None:
 def test_nothing_that_answers_ends_the_watch(kind: str) -> None:
     told: list[str] = []
     with impostor(kind), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), sync_client() as client:
-        recovery = Recovery(client, TERMS)
+        recovery = Recovery(client, OPTIONS)
         recovery.try_sweep(told.append)
         recovery.try_sweep(told.append)
     [line] = told
@@ -229,13 +229,13 @@ def test_a_closed_terminal_does_not_end_the_watch() -> None:
         raise BrokenPipeError
 
     with impostor("a web page"), sync_client() as client, pytest.raises(KeyboardInterrupt):
-        Recovery(client, Terms(every=0), clock).watch(tell)
+        Recovery(client, RecoveryOptions(every=0), clock).watch(tell)
 
 
 def test_a_run_that_can_not_be_moved_does_not_keep_others(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck, other = watcher.run(Pending(), Running()), watcher.run(Pending(), Running())
     watcher.refuse(stuck, monkeypatch)
-    watcher.look_for(TERMS.silence + 20)
+    watcher.look_for(OPTIONS.silence + 20)
     assert watcher.state(stuck) == "Running"
     assert watcher.state(other) != "Running"
     [line] = [line for line in watcher.told if "can't be moved" in line]
@@ -244,7 +244,7 @@ def test_a_run_that_can_not_be_moved_does_not_keep_others(watcher: Watcher, monk
 
 def test_the_deployments_send_the_heartbeats_that_are_waited_for() -> None:
     described = yaml.safe_load(PREFECT_YAML.read_text())
-    assert Terms().silence == 3 * HEARTBEAT_SECONDS
+    assert RecoveryOptions().silence == 3 * HEARTBEAT_SECONDS
     for deployment in described["deployments"]:
         environment = deployment["work_pool"]["job_variables"]["env"]
         assert int(environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) == HEARTBEAT_SECONDS

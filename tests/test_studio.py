@@ -14,7 +14,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from adreel.client import Client
-from adreel.deployments.studio import Studio, Terms
+from adreel.deployments.studio import Studio, StudioOptions
 from adreel.emulator.ledger import Ledger
 from adreel.errors import InputError
 from adreel.models.api import State
@@ -166,10 +166,10 @@ def test_a_taken_port_and_a_storage_in_memory_are_refused(monkeypatch: pytest.Mo
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} is taken: choose another with --port"):
-            Studio(Settings.load(), Terms(tmp_path, port, 0), tmp_path)
+            Studio(Settings.load(), StudioOptions(tmp_path, port, 0), tmp_path)
     monkeypatch.setenv("ADREEL_STORAGE", "memory://ads")
     with pytest.raises(InputError, match="each process of a studio would have its own"):
-        Studio(Settings.load(), Terms(tmp_path, 0, 0), tmp_path)
+        Studio(Settings.load(), StudioOptions(tmp_path, 0, 0), tmp_path)
 
 
 def until_ended(records: Records, job_id: str, studio: Up) -> State:

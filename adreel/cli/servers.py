@@ -42,13 +42,13 @@ def run_emulator(**options: Any) -> None:
 def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs: int) -> None:
     """Start the studio, print its addresses, and keep it running until Ctrl-C."""
     from adreel.deployments.auth import auth_file
-    from adreel.deployments.studio import Terms, running
+    from adreel.deployments.studio import StudioOptions, running
 
     began = time.monotonic()
     unify_proxies()
     settings = Settings.load()
-    terms = Terms(folder, port, prefect_port, postgres=not sqlite, runs=runs)
-    with running(settings, terms, print_log) as studio:
+    options = StudioOptions(folder, port, prefect_port, postgres=not sqlite, runs=runs)
+    with running(settings, options, print_log) as studio:
         file = auth_file(folder)
         provider = "the emulator renders, nothing is spent" if settings.is_local else "Runware"
         # Output that is not a terminal may be a log that others can read.
@@ -112,10 +112,10 @@ def recover_runs(*, silence: float, start: float, retries: int) -> None:
     # Recovery has its own retries, with shorter pauses than Prefect's client.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
     with _server() as client:
-        from adreel.deployments.recovery import Recovery, Terms
+        from adreel.deployments.recovery import Recovery, RecoveryOptions
 
         print_log(f"Watching the runs of {client.api_url}")
-        Recovery(client, Terms(silence=silence, start=start, retries=retries)).watch(print_log)
+        Recovery(client, RecoveryOptions(silence=silence, start=start, retries=retries)).watch(print_log)
 
 
 def print_log(line: str) -> None:
