@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from dotenv import dotenv_values
 
@@ -30,7 +32,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRAP = "raise SystemExit('a module of the user was imported in place of ours')\n"
 # Names of modules of this project, of Prefect's entry points, and of the standard library.
-THEIRS = ["tasks.py", "deployments/__init__.py", "flows/__init__.py", "uvicorn.py", "secrets.py", "prefect/__init__.py"]
+THEIRS = [
+    "tasks.py",
+    "flows.py",
+    "flows/__init__.py",
+    "deployments/__init__.py",
+    "uvicorn.py",
+    "secrets.py",
+    "prefect/__init__.py",
+]
+# The folders of this checkout, as another distribution may ship them.
+PACKAGES = ("tasks", "flows", "deployments")
+ROOT = Path(__file__).parents[1]
 NOBODY = 65534
 PROXY = "http://127.0.0.1:9"  # No server listens on this port.
 NAMES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
@@ -39,11 +52,11 @@ BEHIND_A_PROXY = ["env", "-u", "NO_PROXY", "-u", "no_proxy", *(f"{name}={PROXY}"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a folder that holds another project."""
+    """Make a folder that holds another project, and an earlier path entry with another distribution's packages."""
     home = tmp_path / "another project"
-    for name in THEIRS:
-        (home / name).parent.mkdir(parents=True, exist_ok=True)
-        (home / name).write_text(TRAP)
+    set_traps(home, *THEIRS)
+    set_traps(tmp_path / "another distribution", *(f"{name}/__init__.py" for name in PACKAGES))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "another distribution"))
     (home / "prefect.yaml").write_text("name: theirs\ndeployments: [{name: theirs, entrypoint: flows.theirs:theirs}]\n")
     monkeypatch.chdir(home)
     monkeypatch.setenv("ADREEL_STORAGE", str(tmp_path / "outputs"))
@@ -51,6 +64,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ADREEL_SIZE", "128x72")
     monkeypatch.setenv("ADREEL_LOCAL_RENDER_SECONDS", "0.5")
     return home
+
+
+def set_traps(folder: Path, *names: str) -> None:
+    """Write modules whose import ends the process that imports them."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(TRAP)
 
 
 @pytest.fixture
@@ -86,6 +106,19 @@ def said_on(ours: int, words: str) -> str:
     return said
 
 
+def test_the_other_distribution_comes_first_on_the_path(home: Path) -> None:
+    found = subprocess.run([sys.executable, "-P", "-c", "import tasks"], capture_output=True, text=True, check=False)
+    assert TRAP.split("'")[1] in found.stderr
+
+
+def test_the_demo_runs_in_another_projects_folder(home: Path, tmp_path: Path) -> None:
+    command: list[str | Path] = [ADREEL, "generate", str(ROOT / "examples" / "glowcap.yaml")]
+    environment = {**os.environ, "RUNWARE_API_KEY": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((tmp_path / "outputs").glob("glowcap_*.mp4"))) == len(Scenario)
+
+
 def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_again_on_its_ports(
     home: Path, records: Records
 ) -> None:
@@ -115,12 +148,9 @@ def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_a
             Client(third.address("Storyboard")) as client,
         ):
             assert not left & set(third.processes())
-            assert any("adreel.deployments.fork_server" in command for command in third.processes().values())
-            job = client.wait(client.generate("ad", scenarios=[Scenario.HOOK]).job_id, every=0.5)
-            assert job.overall_status == "completed"
-            log = third.logs()
-            assert "in place of ours" not in log
+            assert_runs_start_warm(third, client)
             assert_a_killed_run_is_reported(home, third)
+            assert "in place of ours" not in third.logs()
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can become another user")
@@ -176,6 +206,19 @@ def open_to_others(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*") if not path.is_symlink() and path.stat().st_mode & 0o077]
 
 
+def assert_runs_start_warm(studio: Up, client: Client) -> None:
+    """Complete a job whose run is forked off the fork server. No run starts in a Python process of its own."""
+    job_id = client.generate("ad").job_id
+    commands = studio.processes()
+    while (job := client.status(job_id)).overall_status == "generating":
+        commands |= studio.processes()
+        time.sleep(0.1)
+    assert job.overall_status == "completed", studio.logs()
+    forked = [command for command in commands.values() if "adreel.deployments.fork_server" in command]
+    assert len(forked) > 1, "only the fork server itself was seen"
+    assert not any("prefect.engine" in command for command in commands.values())
+
+
 def assert_a_killed_run_is_reported(home: Path, studio: Up, program: Path = ADREEL) -> None:
     """Kill the run of a command, and assert that the process beside it reports the crash to Prefect at once."""
     kept = kept_by(studio)
@@ -188,7 +231,8 @@ def assert_a_killed_run_is_reported(home: Path, studio: Up, program: Path = ADRE
         start_new_session=True,
     ) as run:
         until(lambda: states(kept, "RUNNING"), "its run")
-        until(lambda: any("adreel.tasks.crash_reporter" in line for line in commands()), "the process beside it")
+        # Other tests on this machine have crash reporters too.
+        until(lambda: any("adreel.tasks.crash_reporter" in line for line in commands_below(run.pid)), "its sidecar")
         run.kill()
         run.wait()
         until(lambda: states(kept, "CRASHED"), "the report", 20)
@@ -198,14 +242,9 @@ def kept_by(studio: Up) -> dict[str, str]:
     return {name: value or "" for name, value in dotenv_values(auth_file(studio.folder)).items()}
 
 
-def commands() -> list[str]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
-    return found
+def commands_below(pid: int) -> list[str]:
+    """List the command lines of a process's children."""
+    return [" ".join(child.cmdline()) for child in psutil.Process(pid).children(recursive=True)]
 
 
 def states(kept: dict[str, str], state: str) -> list[Any]:

@@ -19,7 +19,14 @@ from adreel.records import Records
 from adreel.storage import Storage
 from tests.factories import make_session
 from tests.test_studio import up
-from tests.test_studio_surroundings import THEIRS, TRAP, assert_a_killed_run_is_reported, kept_by
+from tests.test_studio_surroundings import (
+    PACKAGES,
+    THEIRS,
+    assert_a_killed_run_is_reported,
+    assert_runs_start_warm,
+    kept_by,
+    set_traps,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -46,18 +53,14 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = python.with_name("prefect")
     script.write_text(f"#!{python}\nfrom {prefect.module} import {prefect.attr}\n{prefect.attr}()\n")
     script.chmod(0o755)
-    for name in ("tasks", "flows", "deployments"):
-        (packages / name).mkdir()
-        (packages / name / "__init__.py").write_text(TRAP)
+    set_traps(packages, *(f"{name}/__init__.py" for name in PACKAGES))
     return python
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "another project"
-    for name in THEIRS:
-        (home / name).parent.mkdir(parents=True, exist_ok=True)
-        (home / name).write_text(TRAP)
+    set_traps(home, *THEIRS)
     for name, value in {
         "ADREEL_STORAGE": str(home / "outputs"),
         "ADREEL_MODEL": "test:1@1",
@@ -95,8 +98,7 @@ def test_a_wheel_passes_up_and_deploy(python: Path, home: Path) -> None:
         assert any("adreel.deployments.fork_server" in line for line in ours)
         assert [line for line in ours if str(python.parent) not in line] == []
 
-        job = client.wait(client.generate("ad").job_id, every=0.5)
-        assert job.overall_status == "completed", studio.logs()
+        assert_runs_start_warm(studio, client)
         run(adreel, "deploy", **kept_by(studio))
         assert_a_killed_run_is_reported(home, studio, adreel)
         assert "in place of ours" not in studio.logs()
