@@ -137,7 +137,7 @@ def start_through_the_form(page: Page, ui: str) -> str:
     page.get_by_role("link", name="generate-ad", exact=True).first.click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Custom run").click()
-    expect(page.get_by_text("A new session, whole, as JSON")).to_be_visible()
+    expect(page.get_by_text("A new session as JSON")).to_be_visible()
     page.locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(json.dumps(SESSION, indent=2))

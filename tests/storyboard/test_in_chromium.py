@@ -1,18 +1,26 @@
-"""A person with a real browser, from signing in to choosing an older take, with all that stands behind the pages."""
+"""A person with a real browser, from signing in to choosing an older take, with all that stands behind the pages.
 
+With SCREENSHOTS set to a folder, the pictures of docs/storyboard.md are taken anew and kept there.
+"""
+
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from PIL import Image
 
+from adreel.client import Client
 from adreel.emulator import LocalRunware
 from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session, read_session
 from adreel.records import Records
 from adreel.storage import Storage
-from tests.api.stack import free_port, process, until_answered
-from tests.workers import deploy, worker
+from tests.api.stack import ROOT, free_port, process, until_answered
+from tests.workers import deploy, until, worker
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect, sync_playwright
@@ -23,6 +31,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-
 KEY = "studio-key-0123456789"
 PATIENCE = 60_000
 """Milliseconds that the browser waits for what a worker does."""
+SETTLING = 2_000
+"""Milliseconds until the browser has faded out its loading indicator."""
+SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
 
 
 @pytest.fixture
@@ -144,3 +155,97 @@ def choose_first_take(page: Page) -> None:
     page.get_by_text("2 takes").click()
     page.get_by_role("button", name="Use take 1").click()
     expect(page.get_by_text("This take is now the current one.")).to_be_visible()
+
+
+@pytest.fixture
+def examples(runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generate the examples with the default model and size."""
+    monkeypatch.delenv("ADREEL_MODEL")
+    monkeypatch.delenv("ADREEL_SIZE")
+
+
+@pytest.mark.skipif(not SCREENSHOTS, reason="SCREENSHOTS names no folder for the pictures of docs/storyboard.md")
+@pytest.mark.usefixtures("examples")
+def test_pictures_of_the_pages_are_kept(runware: LocalRunware, address: str, page: Page) -> None:
+    glowcap, fernway = (read_session(ROOT / "examples" / f"{name}.yaml") for name in ("glowcap", "fernway-vertical"))
+    travel = glowcap.model_copy(update={"session_id": "glowcap-travel", "product_name": "GlowCap for travellers"})
+    sign_in(page, address)
+    with Client(address, key=KEY, timeout=60) as client:
+        generate(client, fernway)
+        generate(client, glowcap)
+        open_page(page, f"{address}/sessions/glowcap", height=1400)
+        keep(page, "session")
+
+        for words in ("A moth circles the lamp, then lands on the page", "A cat's eyes shine in the dark bedroom"):
+            client.wait(client.regenerate("glowcap", Scenario.HOOK, visual_description=words).job_id)
+        client.choose_take("glowcap", Scenario.HOOK, client.takes("glowcap", Scenario.HOOK).takes[1].take)
+        open_page(page, f"{address}/sessions/glowcap", height=1340)
+        page.get_by_text("3 takes").click()
+        wait_for_clips(page)
+        keep(page, "takes")
+
+        for fault in ("neverEnds:problem", "contentPolicy:solution", "neverEnds:cta"):
+            runware.inject(fault)
+        client.create_session(travel)
+        job_id = client.generate("glowcap-travel").job_id
+        until(lambda: client.status(job_id).scenes[0].status == "completed", "the hook")
+        until(lambda: client.status(job_id).scenes[2].status == "failed", "the end of the solution")
+        open_page(page, f"{address}/sessions/glowcap-travel")
+        keep(page, "generating")
+        open_page(page, address)
+        keep(page, "sessions")
+        light = phone(page, f"{address}/sessions/glowcap-travel#solution", "light")
+        dark = phone(page, f"{address}/sessions/glowcap", "dark")
+        keep_side_by_side(light, dark, "phone")
+        client.cancel(job_id)
+
+
+def generate(client: Client, session: Session) -> None:
+    client.create_session(session)
+    status = client.wait(client.generate(session.session_id).job_id, every=1)
+    assert status.overall_status == "completed", status
+
+
+def open_page(page: Page, url: str, *, height: int = 900) -> None:
+    page.set_viewport_size({"width": 1360, "height": height})
+    page.goto(url)
+    wait_for_clips(page)
+
+
+def wait_for_clips(page: Page) -> None:
+    """Wait until no image and no clip shows that it is loading."""
+    page.wait_for_function(
+        """[...document.images].every(image => image.complete) &&
+        [...document.querySelectorAll("video")].every(video => video.networkState != video.NETWORK_LOADING)"""
+    )
+    page.wait_for_timeout(SETTLING)
+
+
+def phone(page: Page, url: str, colours: Literal["light", "dark"]) -> Image.Image:
+    """Return what a phone shows of a page."""
+    assert page.context.browser is not None
+    context = page.context.browser.new_context(
+        viewport={"width": 400, "height": 860},
+        device_scale_factor=2,
+        is_mobile=True,
+        color_scheme=colours,
+        storage_state=page.context.storage_state(),
+    )
+    shown = context.new_page()
+    shown.goto(url)
+    wait_for_clips(shown)
+    picture = Image.open(io.BytesIO(shown.screenshot()))
+    context.close()
+    return picture
+
+
+def keep_side_by_side(left: Image.Image, right: Image.Image, name: str) -> None:
+    gap = 40
+    both = Image.new("RGB", (left.width + right.width + 3 * gap, left.height + 2 * gap), "#cacac4")
+    both.paste(left, (gap, gap))
+    both.paste(right, (left.width + 2 * gap, gap))
+    both.save(Path(SCREENSHOTS) / f"storyboard-{name}.jpg", quality=70, optimize=True)
+
+
+def keep(page: Page, name: str) -> None:
+    page.screenshot(path=Path(SCREENSHOTS) / f"storyboard-{name}.jpg", type="jpeg", quality=75)
