@@ -171,9 +171,7 @@ class Take(Record):
     def cost(self) -> float | None:
         """USD over all sent attempts, 0 for a refused one; None if the cost of an accepted one is unknown."""
         sent = [attempt for attempt in self.attempts if attempt.state != AttemptState.PLANNED]
-        costs = [0.0 if self._was_refused(attempt) else attempt.cost for attempt in sent]
-        known = [cost for cost in costs if cost is not None]
-        return round(sum(known), 6) if known and len(known) == len(costs) else None
+        return sum_costs([0.0 if self._was_refused(attempt) else attempt.cost for attempt in sent])
 
     def _was_refused(self, attempt: Attempt) -> bool:
         """Whether Runware refused the attempt's task instead of accepting it."""
@@ -269,6 +267,12 @@ class Choices(Record):
         chosen = (take.scenario, take.job_id)
         rest = {scenario: job_id for scenario, job_id in self.takes.items() if (scenario, job_id) != chosen}
         return self.model_copy(update={"takes": rest})
+
+
+def sum_costs(costs: list[float | None]) -> float | None:
+    """Return the sum of costs in USD; None without costs or with an unknown one."""
+    known = [cost for cost in costs if cost is not None]
+    return round(sum(known), 6) if known and len(known) == len(costs) else None
 
 
 def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from adreel.errors import AdreelError, NotFound, StorageError
 from adreel.models.api import ClipWarning, SceneVideo, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import Choices, Job, Take
+from adreel.models.takes import Choices, Job, Take, sum_costs
 from adreel.records import Records
 
 
@@ -183,9 +183,7 @@ def video_url(take: Take) -> str | None:
 
 def total_cost(takes: Iterable[Take]) -> float | None:
     """Return the cost of takes in USD, 0 if nothing was sent; None without takes or with an unknown cost."""
-    costs = [take.cost if any(each.state != "planned" for each in take.attempts) else 0.0 for take in takes]
-    known = [cost for cost in costs if cost is not None]
-    return round(sum(known), 6) if known and len(known) == len(costs) else None
+    return sum_costs([take.cost if any(each.state != "planned" for each in take.attempts) else 0.0 for take in takes])
 
 
 def choose_take(records: Records, session_id: str, scenario: Scenario, name: str) -> Take:
