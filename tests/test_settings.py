@@ -282,6 +282,7 @@ class TestValues:
             ("CORS_ORIGINS", "shop.example", "'shop.example' is not an origin: give a scheme and a host"),
             ("CORS_ORIGINS", "https://shop.example/page", "is not an origin"),
             ("CORS_ORIGINS", "*", "is not an origin"),
+            ("PUBLIC_URL", "ads.example/?a=b", "should match pattern"),
             ("PUBLIC_URL", "https://", "it has to be the address of a page"),
             ("PUBLIC_URL", "https://ads.example/?a=b", "it has to be the address of a page"),
             ("CONCURRENCY", "-1", "greater than or equal to 1"),

@@ -31,8 +31,8 @@ class Settings(BaseSettings):
     runware_api_key: Annotated[SecretStr, AfterValidator(values.secret_key)] | None = Field(
         None, description="API key of Runware. Without it, the emulator renders: real files, no cost"
     )
-    runware_url: Annotated[str, AfterValidator(values.parsed_address)] | None = Field(
-        None, pattern=r"^wss?://", description=f"WebSocket address of the provider; {RUNWARE_URL} if a key is set"
+    runware_url: Annotated[str, Field(pattern=r"^wss?://"), AfterValidator(values.parsed_address)] | None = Field(
+        None, description=f"WebSocket address of the provider; {RUNWARE_URL} if a key is set"
     )
     storage: Annotated[str, AfterValidator(storage_place)] = Field(
         "./outputs", description="Storage of clips and records: a folder, or any fsspec URL"
@@ -78,9 +78,8 @@ class Settings(BaseSettings):
         le=7 * 24 * 3600,
         description="Redirect clients to signed URLs of the object store, valid for this time; 0 serves clips directly",
     )
-    public_url: Annotated[str, AfterValidator(values.public_address)] | None = Field(
+    public_url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(values.public_address)] | None = Field(
         None,
-        pattern=r"^https?://",
         description="Public address of `adreel serve`, such as https://ads.example, for links to clips in Prefect's UI",
     )
     max_body_kb: int = Field(512, ge=1, description="Maximum body of a request to the HTTP API, in KB")
