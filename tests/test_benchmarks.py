@@ -19,6 +19,7 @@ def journal() -> Peer:
     return replace(named(["journal"])[0], home=OURS)
 
 
+@pytest.mark.slow
 def test_a_peer_is_measured_by_the_ledger_and_by_what_is_on_disk(journal: Peer, tmp_path: Path) -> None:
     facts = measure_peer(journal, tmp_path, scenes=4, render_seconds=0.5, ideal=0.5, deadline=DEADLINE)
     assert facts["error"] == ""
@@ -35,6 +36,7 @@ def test_a_peer_that_was_killed_goes_on_where_it_was(journal: Peer, tmp_path: Pa
     assert (facts["ordered_before"], facts["bought"], facts["bought_twice"], facts["clips"]) == (4, 4, 0, 4)
 
 
+@pytest.mark.slow
 def test_a_web_page_that_a_peer_takes_for_a_clip_is_not_counted(journal: Peer, tmp_path: Path) -> None:
     facts = mislead_peer(journal, tmp_path, scenes=4, deadline=DEADLINE)
     assert (facts["end"], facts["bought"], facts["clips"]) == ("succeeded", 4, 3)

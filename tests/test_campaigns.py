@@ -146,6 +146,7 @@ class TestByTheCommandLine:
         assert answer("status", IDS[0])["state"] == "completed"
         assert adreel("regenerate", IDS[0], "hook").returncode == 0
 
+    @pytest.mark.slow
     def test_a_further_try_of_one_ad_counts_and_buys_no_other_of_its_task_again(
         self, runware: LocalRunware, ads: Path
     ) -> None:
@@ -184,6 +185,7 @@ class TestByTheCommandLine:
         assert len(runware.ledger.entries) == 12
         assert verify(Records(Storage("outputs"))) == []
 
+    @pytest.mark.slow
     def test_an_ad_is_cancelled_while_its_campaign_goes_on(
         self, runware: LocalRunware, prefect: str, ads: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -117,6 +117,7 @@ def test_a_scene_told_to_fail_ends_the_command_with_1_and_three_clips(
     assert len(list((tmp_path / "outputs").glob("*.mp4"))) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 def test_each_scene_without_a_clip_gets_the_command_that_suits_it(runware: LocalRunware, session_file: Path) -> None:
     for fault in ("insufficientCredits:hook", "neverEnds:problem", "contentPolicy:solution"):
@@ -139,6 +140,7 @@ def test_each_scene_without_a_clip_gets_the_command_that_suits_it(runware: Local
     assert re.search(r"solution +failed .*invalidProviderContent", shown)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 def test_generating_a_session_twice_takes_an_explicit_word(runware: LocalRunware, session_file: Path) -> None:
     first = answer("generate", session_file, "--scene", "hook")
@@ -152,7 +154,9 @@ def test_generating_a_session_twice_takes_an_explicit_word(runware: LocalRunware
 
 
 @pytest.mark.usefixtures("prefect")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["Ctrl-C", "SIGTERM"]
+)
 def test_an_interrupted_generate_ends_and_leaves_its_take_to_be_taken_up(
     runware: LocalRunware, session_file: Path, number: signal.Signals
 ) -> None:
@@ -177,6 +181,7 @@ def test_an_interrupted_generate_ends_and_leaves_its_take_to_be_taken_up(
     assert "cancelled" in take["problem"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 def test_a_killed_generate_is_resumed_without_buying_again(
     runware: LocalRunware, session_file: Path, tmp_path: Path
@@ -197,6 +202,7 @@ def test_a_killed_generate_is_resumed_without_buying_again(
     assert "nothing to resume" in adreel("resume", "--all").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect", "runware")
 def test_resume_all_brings_home_what_is_beside_a_broken_record_and_ends_with_1(tmp_path: Path) -> None:
     records = Records(Storage("outputs"))

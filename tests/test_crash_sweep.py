@@ -40,7 +40,8 @@ async def test_a_crash_at_any_point_costs_nothing_twice_and_loses_nothing(fault:
     assert swept.points >= STEPS | {"temporary written", "renamed", "linked"}
 
 
-@pytest.mark.parametrize("fault", first_fast(ASIDE))
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ASIDE)
 async def test_a_crash_at_any_point_loses_no_bytes_that_are_kept_aside(fault: str, tmp_path: Path) -> None:
     swept = await sweep(fault, tmp_path)
     assert not swept.violations
@@ -120,7 +121,8 @@ async def test_the_sweep_sees_an_image_that_is_copied_after_its_job_was_recorded
     assert await broken(tmp_path)
 
 
-@pytest.mark.parametrize("mutation", first_fast(reversed(MUTATIONS)))
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", MUTATIONS)
 async def test_the_sweep_sees_a_paid_clip_that_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutation: str
 ) -> None:

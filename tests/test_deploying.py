@@ -109,6 +109,7 @@ def test_a_wrong_deployment_in_this_folder_is_named(deployment: object, says: st
         read_file()
 
 
+@pytest.mark.slow
 def test_flows_of_another_project_in_this_folder_are_not_imported(prefect: str) -> None:
     for package in ("flows", "tasks", "deployments"):
         Path(package).mkdir()

@@ -157,6 +157,7 @@ def test_a_server_with_credentials_and_origins_is_well(tmp_path: Path) -> None:
     assert not any("secret" in finding.found + finding.advice for finding in found.values())
 
 
+@pytest.mark.slow
 def test_a_bare_server_wants_a_deploy_a_worker_and_leases_on_disk(prefect: str) -> None:
     with get_client(sync_client=True) as client:
         for deployment in client.read_deployments():

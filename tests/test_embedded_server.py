@@ -56,9 +56,8 @@ def test_nobody_else_may_use_it(tmp_path: Path) -> None:
     assert statuses == ["401", "401"]
 
 
-@pytest.mark.parametrize(
-    "broken", ["a newer database", pytest.param("a home that can't be written", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", ["a newer database", "a home that can't be written"])
 def test_a_failure_has_a_reason_and_a_way_out(broken: str, tmp_path: Path) -> None:
     home = "/proc/nowhere"
     if broken == "a newer database":

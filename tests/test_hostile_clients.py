@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.rigs.hostile_clients import (
     Scale,
     guesses,
@@ -18,6 +20,7 @@ SMALL = Scale(
 )
 
 
+@pytest.mark.slow
 def test_hostile_clients_cost_the_others_nothing(tmp_path: Path) -> None:
     with target(ROOT, tmp_path) as there:
         failed, _, log = (figure.value for figure in silent_connections(there, SMALL))

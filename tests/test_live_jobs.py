@@ -154,6 +154,7 @@ class TestOnAServer:
             await events.emit(beat)
         await to_thread(until, lambda: jobs_with_live_run(records, [job]) == [job], "the heartbeat")
 
+    @pytest.mark.slow
     def test_resume_of_all_leaves_a_live_run_s_job_to_it_and_takes_up_a_killed_one_s(
         self, runware: LocalRunware, process: "subprocess.Popen[bytes]"
     ) -> None:

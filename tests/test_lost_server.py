@@ -256,6 +256,7 @@ def test_what_may_pass_is_tried_again(error: Exception, expected: bool) -> None:
     assert should_retry(generate_scene, None, Failed(data=error)) is expected  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_has_died_goes_on_unheard(prefect: str, runware: LocalRunware) -> None:
     records = Records(Storage("./outputs"))
     records.save_session(make_session(seconds=1))

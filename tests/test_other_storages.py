@@ -117,6 +117,7 @@ def test_an_ad_is_generated_killed_resumed_regenerated_and_verified_on_s3(
     assert not Path("outputs").exists()
 
 
+@pytest.mark.slow
 async def test_a_finished_session_may_move_to_another_storage(s3: S3Server, tmp_path: Path) -> None:
     async with studio(render_seconds=0, ADREEL_STORAGE=str(tmp_path / "here")) as it:
         first = await it.produce()

@@ -112,6 +112,7 @@ class TestOfAPurchase:
         runware.inject("contentPolicy:hook")
         assert ran(f"regenerate ad hook {as_json}", into=into).returncode == 1
 
+    @pytest.mark.slow
     def test_an_encoding_without_these_letters_changes_no_exit_code(
         self, runware: LocalRunware, tmp_path: Path
     ) -> None:
@@ -142,6 +143,7 @@ class TestOfAnAnswer:
         command = f'exec "{sys.executable}" -c "{code}" <&- >&- 2>&-'
         assert subprocess.run(["sh", "-c", command], check=False).returncode == 1
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("stored")
     def test_other_people_s_control_characters_do_not_reach_the_terminal(self) -> None:
         for words in (["status", "job-1"], ["status", "ad"], ["sessions"], ["takes", "ad"], ["status", RED]):

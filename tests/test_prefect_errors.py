@@ -34,10 +34,10 @@ from tests.test_lost_server import server_away
 
 COMMANDS = [
     ["generate", "ads/ad.yaml", "--again"],
-    ["campaign", "ads"],
-    ["campaign", "ads", "--parts", "2"],
-    ["deploy"],
-    ["worker"],
+    pytest.param(["campaign", "ads"], marks=pytest.mark.slow),
+    pytest.param(["campaign", "ads", "--parts", "2"], marks=pytest.mark.slow),
+    pytest.param(["deploy"], marks=pytest.mark.slow),
+    pytest.param(["worker"], marks=pytest.mark.slow),
     ["doctor"],
 ]
 SAYS = {
@@ -225,9 +225,8 @@ async def test_a_run_is_unknown_only_if_prefect_says_so(prefect: str) -> None:
                 await runs.read(unknown)
 
 
-@pytest.mark.parametrize(
-    "name", ["PREFECT_LOGGING_LEVEL", pytest.param("PREFECT_API_REQUEST_TIMEOUT", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["PREFECT_LOGGING_LEVEL", "PREFECT_API_REQUEST_TIMEOUT"])
 def test_a_wrong_setting_of_prefect_is_named(name: str) -> None:
     for words in (["deploy"], ["recover"], ["doctor"]):
         ran = adreel(*words, PREFECT_API_URL="http://127.0.0.1:1/api", **{name: "nosuch"})

@@ -60,6 +60,7 @@ def commands_of(run_id: UUID) -> str:
     return " ".join(word for pid in processes_of(run_id) for word in psutil.Process(pid).cmdline())
 
 
+@pytest.mark.slow
 def test_a_run_is_forked_off_the_warm_process_and_dies_with_its_launcher(worker: psutil.Process) -> None:
     warm = child_of(worker, "adreel.deployments.fork_server")
     run_id = begun()
