@@ -22,10 +22,10 @@ LARGE ?= adreel_peer adreel_sqlite gather
 
 .PHONY: demo up test test-slow test-all simulate chaos bench bench-peers bench-peers-ready lint docs format lock lock-peers clean
 
-demo: $(INSTALLED)  ## four clips of an example ad, from the emulator: costs nothing
+demo: $(INSTALLED)  ## four clips of an example ad, rendered by the emulator: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
 
-up: $(INSTALLED)  ## the whole studio: Prefect, a worker, the API and the storyboard; Ctrl-C ends it
+up: $(INSTALLED)  ## Prefect, a worker, the API and the storyboard; Ctrl-C stops them
 	$(BIN)/adreel up
 
 # A file stays in one worker, whose tests share their servers.

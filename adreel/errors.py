@@ -12,7 +12,7 @@ AdreelError
 ├── AccountError             the key, the credits or the settings: a person has to act
 │   ├── BadKey
 │   └── NoCredits
-├── JobCancelled             a person has cancelled the job; its open clips can still be fetched
+├── JobCancelled             a person has cancelled the job; its open clips can still be downloaded
 ├── SceneRefused             the provider refuses the scene as described: change it
 ├── ProviderError            a temporary failure of the provider: retry
 │   ├── ProviderUnreachable  the fate of the last request is unknown; retry with the same UUID
@@ -128,7 +128,7 @@ class NoCredits(AccountError):
 
 
 class JobCancelled(AdreelError):
-    """A person cancelled the job while its run works on other jobs; `adreel resume` fetches its open clips."""
+    """A person cancelled the job while its run works on other jobs; `adreel resume` downloads its open clips."""
 
     code = "cancelled"
 

@@ -151,7 +151,7 @@ class Service:
             try:
                 return self.records.session(session_id)
             except NotFound:
-                raise NotFound(f"no session {session_id!r}: POST /api/sessions makes one") from None
+                raise NotFound(f"no session {session_id!r}: POST /api/sessions creates one") from None
 
     def session_details(self, session_id: str) -> SessionDetails:
         """Return a session with its current clips, states and cost."""
@@ -217,7 +217,7 @@ class Service:
             if self.records.job(job_id) is None:
                 raise NotFound(f"no job {job_id!r}")
             if not open_scenes(self.records, self.settings, job_id):
-                raise NothingOpen(f"job {job_id} has left nothing open: regenerate a scene to buy it anew")
+                raise NothingOpen(f"job {job_id} has no open scenes: regenerate a scene to buy another take")
 
         return await self._start("resume/resume", {"target": job_id}, key, check)
 
@@ -228,7 +228,7 @@ class Service:
         """
         job = await run_in_threadpool(self.records.job, job_id)
         if job is not None and job.ended_at is not None:
-            raise JobEnded(f"job {job_id} has ended already")
+            raise JobEnded(f"job {job_id} has already ended")
         run = await self.runs.read(job.run_id if job else job_id)
         # The run may be over or unknown to Prefect. The record of the job can still be ended.
         is_running = run is not None and not run.is_final
@@ -242,7 +242,7 @@ class Service:
         elif run is None:
             raise NotFound(f"no job {job_id!r}")
         elif not is_running:
-            raise JobEnded(f"job {job_id} has ended already")
+            raise JobEnded(f"job {job_id} has already ended")
         else:
             # The killed process can't write the end of its jobs. Without it they would stay busy for ever.
             target = run.parameters.get("target") or run.run_id
@@ -286,7 +286,7 @@ class Service:
         """
         if key in self._in_flight:
             # On another server the second request goes through: Prefect gives both the same run.
-            raise RequestInFlight("the first request with this key is still in flight: ask again")
+            raise RequestInFlight("the first request with this key is still in flight: retry later")
         fingerprint = _fingerprint(parameters)
         try:
             if key is not None:
@@ -329,7 +329,7 @@ class Service:
 
     def _status_of_resume(self, run: "Run", target: str) -> VideoStatusResponse:
         if target == ALL or (status := self._recorded_status(target)) is None:
-            raise NotFound(f"{run.run_id} is the resume of {target!r}, which is no single job")
+            raise NotFound(f"{run.run_id} is a resume of {target!r}, not of a single job")
         if run.is_final:
             return status.model_copy(update={"job_id": run.run_id})
         busy = {scenario for _, scenes in open_scenes(self.records, self.settings, target) for scenario in scenes}
@@ -372,11 +372,11 @@ def _take_view(take: Take, *, is_current: bool) -> TakeView:
 def _status_of_run(run: "Run") -> VideoStatusResponse:
     """Return the status of a run that has written nothing (yet)."""
     if not (run.parameters.get("session_id") or run.parameters.get("session")):
-        raise NotFound(f"{run.run_id} is a flow run, but no job")
+        raise NotFound(f"{run.run_id} is a flow run without a job")
     state, error = State.GENERATING, None
     if run.is_final:
         state = State.FAILED
-        error = f"its run ended as {run.state} before it began to buy" + (f": {run.message}" if run.message else "")
+        error = f"its run ended as {run.state} before it bought anything" + (f": {run.message}" if run.message else "")
         if run.state == "Completed":
             error = "its run ended, but nothing is in this storage: do the worker and the server share ADREEL_STORAGE?"
     asked = run.parameters.get("scenarios") or [run.parameters.get("scenario")]
@@ -386,7 +386,7 @@ def _status_of_run(run: "Run") -> VideoStatusResponse:
 
 
 def _key_reused() -> KeyReused:
-    detail = "this key was sent before, with another body: take a new key for a new request"
+    detail = "this key was used before with another body: use a new key for a new request"
     return KeyReused(detail, {IDEMPOTENCY_KEY: detail})
 
 

@@ -42,7 +42,7 @@ def generate_ad(
     """
     session_id, given = session_id.strip(), _unpacked(session)
     if bool(session_id) == bool(given):
-        raise InputError("give either session_id, that of a stored session, or session, a new one as JSON: not both")
+        raise InputError("give either session_id (a stored session) or session (a new one as JSON), not both")
     new = parse_session(_with_id(given)) if given else None
     with job_run() as run:
         job = run.start_job(new.session_id if new else session_id, scenarios or None, new=new)
@@ -63,5 +63,5 @@ def _unpacked(session: dict[str, Any] | None) -> dict[str, Any]:
         return session or {}
     found = read_json(session.get("value") or "{}", "session")
     if not isinstance(found, dict):
-        raise InputError("session is no JSON object, in braces")
+        raise InputError("session is not a JSON object in braces")
     return found

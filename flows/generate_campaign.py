@@ -53,7 +53,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     part: Annotated[int, Field(ge=1)] = 1,
     parts: Annotated[int, Field(ge=1)] = 1,
 ) -> dict[str, Any] | State[Any]:
-    """Generate the ads of many sessions. The same campaign again goes on where it stopped.
+    """Generate the ads of many sessions. The same campaign continues where it stopped when it is started again.
 
     Args:
         source: A JSON Lines file of sessions (.jsonl), a folder of session files, or one file of products and
@@ -68,7 +68,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     settings = asyncio.run(load_settings())
     tally = Tally(check_sessions(settings, source, part, parts))
     if others := ignored_files(settings, source):
-        get_run_logger().warning("ignored, because these are no session files: %s", others)
+        get_run_logger().warning("skipped, because they are not session files: %s", others)
     run_id = str(flow_run.id)
     shared = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id))
     ensure_limit(settings.concurrency)
@@ -123,7 +123,7 @@ class CampaignProgress:
             else:
                 update_progress_artifact(self._artifact, progress=percent)
         except Exception as error:
-            get_run_logger().warning("progress can't be shown: %s", error)
+            get_run_logger().warning("can't show the progress: %s", error)
 
 
 def _sum_up(campaign: Campaign) -> dict[str, Any] | State[Any]:

@@ -112,7 +112,7 @@ def regenerate(
 
 
 def resume(target: str = ALL, *, observer: Observer | None = None) -> Resumed:
-    """Resume one job, the open jobs of a session, or all: fetch the accepted clips, buy the others.
+    """Resume one job, the open jobs of a session, or all: download the accepted clips, buy the others.
 
     Jobs of a live run are left to it.
 

@@ -62,7 +62,7 @@ class SceneProgress:
                 else:
                     await artifacts.aupdate_progress_artifact(self._artifact, progress=percent, description=description)
             except Exception as error:
-                self._logger.warning("progress can't be shown: %s", error)
+                self._logger.warning("can't show the progress: %s", error)
 
 
 async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:

@@ -100,7 +100,9 @@ class Campaign:
             if view.overall_status == State.COMPLETED:
                 return view
             if job_id in self.started and found.cancelled_at is not None:
-                raise JobCancelled(f"job {job_id} was cancelled: the same campaign again goes on with it")
+                raise JobCancelled(
+                    f"job {job_id} was cancelled: the same campaign continues it when it is started again"
+                )
         self.started.add(job_id)
         return start_job(records, settings, job_id, session.session_id, scenarios=scenarios, runner=self.runner)
 

@@ -34,7 +34,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
                 await asyncio.to_thread(record_failure, records, job, scenario, error)
             except AdreelError as unrecorded:
                 # Prefect has to show the scene's own error, even if the storage has failed for both.
-                logger.warning("the reason for the missing clip can't be recorded: %s", unrecorded)
+                logger.warning("can't record why the clip is missing: %s", unrecorded)
             scene_failed(job, scenario, error)
         if (clean := clean_error(error)) is not error:
             raise clean from None
@@ -45,5 +45,5 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     try:
         await show_poster(settings, records.storage, take)
     except Exception as error:
-        logger.warning("the poster can't be shown: %s", error)
+        logger.warning("can't show the poster: %s", error)
     return scene_video(take)

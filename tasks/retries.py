@@ -55,6 +55,6 @@ def retry_unavailable(call: Callable[[], T], delays: Iterator[float]) -> T:
         try:
             return call()
         except StorageUnavailable as error:
-            logger.warning("%s; again in %g s", error, delay)
+            logger.warning("%s; retrying in %g s", error, delay)
             time.sleep(delay)
     return call()

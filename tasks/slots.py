@@ -80,7 +80,7 @@ async def runware_slot(
         raise NoFreeSlot(f"no slot of the limit {LIMIT!r} was free for {ACQUIRE_TIMEOUT / 3600:g} h") from None
     except NO_USABLE_ANSWER as error:
         why = str(explain(error) or error) or type(error).__name__
-        raise NoFreeSlot(f"Prefect's server can't be asked for a slot of the limit {LIMIT!r}: {why}") from error
+        raise NoFreeSlot(f"Prefect's server did not grant or refuse a slot of the limit {LIMIT!r}: {why}") from error
     finally:
         notice.cancel()
     try:
@@ -262,7 +262,7 @@ async def _request_slots(count: int) -> UUID | None:
         raise
     granted = response.json()
     if not granted["limits"]:
-        raise AccountError(f"there is no limit {LIMIT!r}. Create it: prefect gcl create {LIMIT} --limit 4")
+        raise AccountError(f"the limit {LIMIT!r} does not exist. Create it: prefect gcl create {LIMIT} --limit 4")
     return UUID(granted["lease_id"])
 
 
@@ -280,6 +280,6 @@ async def _try_return(lease_id: UUID) -> bool:
                 await client.release_concurrency_slots_with_lease(lease_id)
     except NO_USABLE_ANSWER as error:
         why = str(error) or f"no answer within {RELEASE_TIMEOUT:g} s"
-        logger.warning("a slot of the limit %r can't be given back now: %s", LIMIT, why)
+        logger.warning("can't release a slot of the limit %r: %s", LIMIT, why)
         return False
     return True

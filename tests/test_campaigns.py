@@ -82,10 +82,10 @@ class TestSources:
     @pytest.mark.parametrize(
         ("sessions", "said"),
         [
-            ([a_session("ad-1"), a_session("ad-1")], "line 2: session_id 'ad-1' is there twice"),
+            ([a_session("ad-1"), a_session("ad-1")], "line 2: session_id 'ad-1' appears twice"),
             ([a_session("")], "line 1: a session of a campaign needs a session_id"),
             ([a_session("ad-1"), a_session("ad-2", product_name="")], "line 2: product_name"),
-            ([], "holds no sessions"),
+            ([], "contains no sessions"),
         ],
     )
     def test_what_can_not_be_bought_is_named_before_anything_is(
@@ -99,7 +99,7 @@ class TestSources:
             check_sessions(Settings.load(), "https://127.0.0.1:1/ads.jsonl")
 
     def test_a_missing_file_and_a_broken_line_are_named(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"there is no .*ads\.jsonl"):
+        with pytest.raises(InputError, match=r"ads\.jsonl does not exist"):
             check_sessions(Settings.load(), str(tmp_path / "ads.jsonl"))
         (tmp_path / "ads.jsonl").write_text("{")
         with pytest.raises(

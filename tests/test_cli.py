@@ -127,10 +127,10 @@ def test_each_scene_without_a_clip_gets_the_command_that_suits_it(runware: Local
     job_id = answer("status", "ad")["scene_videos"][0]["take"]
     next_steps = [
         "Rerun one scene:  adreel regenerate ad solution",
-        "  solution: Runware refuses the scene as it is described: change it first. This buys a new clip.",
+        "  solution: Runware refuses this description: change it first. This buys a new clip.",
         f"Resume the job:  adreel resume {job_id}",
-        "  hook: The account had no credits for the order: this orders again and buys the clip.",
-        "  problem: The clip is ordered already: this fetches it, and buys another only if its render fails.",
+        "  hook: The account had no credits for the order: this repeats the order and buys the clip.",
+        "  problem: The clip is already ordered: this downloads it, and buys another only if its render fails.",
     ]
     assert ran.stdout[ran.stdout.index("Rerun one scene") :].splitlines() == next_steps
     # PREFECT_API_URL names a server, so none is started.

@@ -57,8 +57,8 @@ def test_an_object_store_is_tried_as_a_purchase_uses_it(s3: S3Server, monkeypatc
 @pytest.mark.parametrize(
     ("header", "says"),
     [
-        ("HTTP_IF_NONE_MATCH", "overwrites a file that is there"),
-        ("HTTP_IF_MATCH", "loses what another process has written"),
+        ("HTTP_IF_NONE_MATCH", "overwrites an existing file"),
+        ("HTTP_IF_MATCH", "loses another process's update"),
     ],
 )
 def test_an_object_store_that_ignores_conditions_is_named(

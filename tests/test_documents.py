@@ -86,10 +86,10 @@ REFUSED = {
     "a key of truth": (b"on: x", "line 1: YAML reads on as true: put it in quotes"),
     "a key that is a number": (b"12: x", "line 1: 12 is not a field name"),
     "a key that is a list": (b"? [a]\n: x", "line 1: a list or mapping is not a field name"),
-    "a key twice": (b"category: a\nx: y\ncategory: b", "line 3: category is there twice: keep one of them"),
-    "a key twice, deep": (b"scene_descriptions:\n- seed: 1\n  seed: 2", "line 3: seed is there twice"),
-    "a key twice in JSON": (b'{"a": [{}],\n"b": {"a": 1},\n"a": 2}', "line 3: a is there twice: keep one of them"),
-    "a key twice by an escape": (b'{"a": "\\"b\\": {",\n"\\u0061": 2}', "line 2: a is there twice"),
+    "a key twice": (b"category: a\nx: y\ncategory: b", "line 3: category appears twice: keep one of them"),
+    "a key twice, deep": (b"scene_descriptions:\n- seed: 1\n  seed: 2", "line 3: seed appears twice"),
+    "a key twice in JSON": (b'{"a": [{}],\n"b": {"a": 1},\n"a": 2}', "line 3: a appears twice: keep one of them"),
+    "a key twice by an escape": (b'{"a": "\\"b\\": {",\n"\\u0061": 2}', "line 2: a appears twice"),
     "bytes": (b"category: !!binary aGk=", "category: !!binary is not supported"),
     "a tag": (b"category: !secret x", "category: !secret is not supported"),
     "a loop": (b"category: &a [*a]", "line 1: *a contains itself"),
@@ -184,7 +184,7 @@ def test_parameters_of_a_run_are_checked_as_files_are() -> None:
 def test_the_form_of_a_run_reads_as_the_files_do() -> None:
 
     for text, said in [
-        ('{"a": 1,\n"a": 2}', "line 2: a is there twice"),
+        ('{"a": 1,\n"a": 2}', "line 2: a appears twice"),
         ('{"a": "\\udc00"}', "a has the control character"),
     ]:
         with pytest.raises(InputError, match=f"^session.*{said}"):
@@ -200,7 +200,7 @@ class TestLines:
             (json.dumps([session_data()], indent=1), "line 1 is not valid JSON: .*`jq -c .` makes them of pretty-"),
             (json.dumps(session_data(), indent=1), "line 1 is not valid JSON: column 2: .*`jq -c .` makes them"),
             ("\n" + yaml.safe_dump(session_data()), "line 2 is not valid JSON: column 1"),
-            ('{"session_id": "a", "session_id": "b"}', "line 1: session_id is there twice"),
+            ('{"session_id": "a", "session_id": "b"}', "line 1: session_id appears twice"),
             ('{"a": "' + "x" * MAX_LINE_BYTES + '"}', "line 1 is longer than 1 MB"),
             ("\n" + "[" * 50_000, "line 2 is not valid JSON: "),
         ],
@@ -252,7 +252,7 @@ class TestFolders:
 
     def test_one_without_sessions_says_what_is_in_it(self) -> None:
         Path("ads/spring").mkdir(parents=True)
-        with pytest.raises(InputError, match=r"ads \(with spring\) holds no sessions: expected"):
+        with pytest.raises(InputError, match=r"ads \(with spring\) contains no sessions: expected"):
             check_sessions(Settings.load(), "ads")
 
     @pytest.mark.parametrize("name", ["ads.csv", "nowhere"])
@@ -275,7 +275,7 @@ class TestFolders:
         Path("my ads").mkdir()
         Path("my ads/spring::1.jsonl").write_text(json.dumps(session_data()))
         if source == "file:///x.jsonl":
-            with pytest.raises(InputError, match=r"^there is no /x\.jsonl$"):
+            with pytest.raises(InputError, match=r"^/x\.jsonl does not exist$"):
                 check_sessions(Settings.load(), source)
         else:
             assert check_sessions(Settings.load(), source.replace("HERE", str(tmp_path))) == 1

@@ -98,7 +98,7 @@ def test_the_message_carries_the_provider_s_words_and_a_way_out(code: str, kind:
 
 def test_what_the_provider_did_not_say_is_left_out() -> None:
     words = str(error_from(Failure(None, "rateLimitExceeded", "Slow down.")))
-    assert words == "Runware says rateLimitExceeded: Slow down. The next try may succeed"
+    assert words == "Runware says rateLimitExceeded: Slow down. A retry may succeed"
 
 
 @pytest.mark.parametrize("code", ["quotaExceeded", "dailyQuotaReached", "balanceTooLow", "missingCredits"])

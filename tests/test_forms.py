@@ -92,7 +92,7 @@ def test_a_pasted_session_replaces_one_that_has_no_takes_and_no_other(runware: L
         ({"session": session_data(session_id="../ad")}, "session: session_id: String should match pattern"),
         ({"session": {"session_id": 7}}, "session: session_id: Input should be a valid string"),
         ({"session": {"__prefect_kind": "json", "value": "{"}}, "session is not valid JSON: "),
-        ({"session": {"__prefect_kind": "json", "value": "[1]"}}, "session is no JSON object"),
+        ({"session": {"__prefect_kind": "json", "value": "[1]"}}, "session is not a JSON object"),
     ],
 )
 def test_a_form_that_is_filled_in_wrong_is_refused_by_the_field(

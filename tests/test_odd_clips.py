@@ -389,7 +389,7 @@ async def test_a_clip_is_odd_in_the_same_way_after_the_emulator_was_restarted(tm
 @pytest.mark.parametrize(
     ("fault", "shown"),
     [
-        ("shorterVideo", "warning: hook 35f85e76: it lasts 1.00 s, 2 s were asked for"),
+        ("shorterVideo", "warning: hook 35f85e76: it lasts 1.00 s instead of 2 s"),
         ("webmBytes", "kept aside: hook"),
     ],
 )

@@ -220,7 +220,7 @@ app.main()
 """
     failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr.startswith("adreel: this is a bug: KeyError: 'lamp'; ADREEL_DEBUG=1 shows where")
+    assert failed.stderr.startswith("adreel: this is a bug: KeyError: 'lamp'; please report it")
     environment = {**os.environ, "ADREEL_DEBUG": "1"}
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert "Traceback" in shown.stderr

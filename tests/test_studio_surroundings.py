@@ -128,7 +128,7 @@ def test_a_studio_of_another_projects_folder_ends_with_its_terminal_and_starts_a
         process = subprocess.Popen(
             [ADREEL, "up", "--sqlite", *ports], env={**os.environ, "RUNWARE_API_KEY": ""}, **ends
         )
-    said = said_on(ours, "Ctrl-C ends it")
+    said = said_on(ours, "Ctrl-C stops it")
     auth = dotenv_values(auth_file(home / ".adreel"))[API_AUTH] or ""
     assert f"Sign in     {auth}" in said
 

@@ -12,7 +12,7 @@ from adreel.records.suggestions import Effect, suggest_action
 from tests.factories import NOW, make_take
 from tests.studio import JOB, studio
 
-BUYS, MAY_BUY, FETCHES = Effect.BUYS, Effect.MAY_BUY, Effect.FETCHES
+BUYS, MAY_BUY, DOWNLOADS = Effect.BUYS, Effect.MAY_BUY, Effect.DOWNLOADS
 
 
 def failed(code: str, *, retryable: bool = False) -> Take:
@@ -40,10 +40,10 @@ def accepted(state: AttemptState = AttemptState.ACCEPTED) -> Take:
         pytest.param(None, True, BUYS, "Nothing was bought yet", id="not recorded"),
         pytest.param(make_take(None), True, BUYS, "Nothing was bought yet", id="planned"),
         pytest.param(make_take(AttemptState.PLANNED), True, BUYS, "Nothing was bought yet", id="waited for a slot"),
-        pytest.param(make_take(AttemptState.SUBMITTED), True, MAY_BUY, "Nobody knows yet", id="unknown fate"),
-        pytest.param(refused_for_credits(), True, BUYS, "orders again and buys", id="no credits"),
-        pytest.param(accepted(), True, FETCHES, "ordered already.*another only if", id="accepted"),
-        pytest.param(accepted(AttemptState.RENDERED), True, FETCHES, "paid: this downloads it", id="rendered"),
+        pytest.param(make_take(AttemptState.SUBMITTED), True, MAY_BUY, "Runware may have the order", id="unknown fate"),
+        pytest.param(refused_for_credits(), True, BUYS, "repeats the order and buys", id="no credits"),
+        pytest.param(accepted(), True, DOWNLOADS, "already ordered.*another only if", id="accepted"),
+        pytest.param(accepted(AttemptState.RENDERED), True, DOWNLOADS, "paid: this downloads it", id="rendered"),
         pytest.param(failed("renderFailed", retryable=True), True, BUYS, "this buys another", id="failed for now"),
         pytest.param(failed("takeFailed"), False, BUYS, "buys a new clip", id="failed for good"),
         pytest.param(failed("sceneRefused"), False, BUYS, "change it first.*buys a new clip", id="refused"),
@@ -56,11 +56,11 @@ def test_each_state_has_its_action_and_says_what_it_costs(
     action = suggest_action(take, 2)
     assert (action.resumes, action.effect) == (resumes, effect)
     assert re.search(words, action.text)
-    assert ("ordered already" in action.text) == bool(take and take.attempts and take.attempts[-1].state == "accepted")
+    assert ("already ordered" in action.text) == bool(take and take.attempts and take.attempts[-1].state == "accepted")
 
 
 def test_the_last_attempt_that_is_allowed_is_only_fetched() -> None:
-    assert suggest_action(accepted(), 1).text == "The clip is ordered already: this fetches it."
+    assert suggest_action(accepted(), 1).text == "The clip is already ordered: this downloads it."
     assert not suggest_action(failed("renderFailed", retryable=True), 1).resumes
 
 

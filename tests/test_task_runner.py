@@ -275,7 +275,7 @@ def test_a_task_that_is_no_coroutine_function_is_refused(kind: str) -> None:
 
     functions: dict[str, Callable[..., Any]] = {"sync": at_once, "generator": stream}
     wrong: Task[..., Any] = task(functions[kind])
-    with OneLoopTaskRunner() as runner, pytest.raises(TypeError, match="no coroutine function"):
+    with OneLoopTaskRunner() as runner, pytest.raises(TypeError, match="not a coroutine function"):
         runner.submit(wrong, {})
 
 

@@ -76,7 +76,7 @@ def test_the_example_can_be_bought_as_it_is() -> None:
         ),
         (PRODUCTS, [variant("v", "{brand_colors}")], r"fan in variant v: \{brand_colors\} is not a fact"),
         (PRODUCTS, [variant("v", "x", colour="red")], "lamp in variant v: colour: Extra inputs"),
-        (PRODUCTS, [variant("v", "x"), variant("v", "y")], "'lamp-v' is there twice"),
+        (PRODUCTS, [variant("v", "x"), variant("v", "y")], "'lamp-v' appears twice"),
         (PRODUCTS, [{"variant": "v"}], "scene_descriptions: List should have at least 1 item"),
     ],
 )
@@ -96,7 +96,7 @@ def test_a_file_of_something_else_says_what_is_expected(tmp_path: Path, dump: Ca
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no .*ads\.yaml"):
+    with pytest.raises(InputError, match=r"ads\.yaml does not exist"):
         check_sessions(Settings.load(), str(tmp_path / "ads.yaml"))
 
 

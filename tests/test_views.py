@@ -200,7 +200,7 @@ def test_a_job_that_ended_before_a_take_began_has_failed(records: Records) -> No
     save_job(records, a_job(HOOK, ended=True))
     status = job_status(records, "job-1")
     assert status.overall_status == FAILED
-    assert status.scenes[0].error == "its job ended before this scene did: `adreel resume` continues it"
+    assert status.scenes[0].error == "its job ended before this scene was finished: `adreel resume` continues it"
 
 
 @pytest.mark.parametrize("reached", [None, ACCEPTED], ids=["planned", "accepted"])

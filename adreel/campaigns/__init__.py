@@ -69,14 +69,14 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
                 clip_request(session, scene, settings)
             mark = sha256(session.session_id.encode()).digest()[:8]
             if mark in seen:
-                raise InputError(f"{place}: session_id {session.session_id!r} is there twice")
+                raise InputError(f"{place}: session_id {session.session_id!r} appears twice")
             seen.add(mark)
         except AdreelError as error:
             problems.append(str(error))
     if not count:
         if others := ignored_files(settings, source):
             source = f"{source} (with {others})"
-        raise InputError(f"{source} holds no sessions: expected {KINDS}")
+        raise InputError(f"{source} contains no sessions: expected {KINDS}")
     if problems:
         more = f"\nand {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
         shown = "\n".join(problems[:MAX_LISTED])
@@ -152,7 +152,7 @@ def _open_file(storage: Storage, name: str) -> BinaryIO:
         # The file system of https also raises this if the server can't be reached.
         if reason := " ".join(str(error.__cause__ or "").split()):
             raise InputError(f"can't read {location}: {reason}") from None
-        raise InputError(f"there is no {location}") from None
+        raise InputError(f"{location} does not exist") from None
     except StorageError as error:
         if storage.is_local and isinstance(error.__cause__, OSError):
             # The message of the storage is about ADREEL_STORAGE, where this file is not.

@@ -66,7 +66,7 @@ def campaign(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Generate the ads of many sessions. The same command again continues where it stopped."""
+    """Generate the ads of many sessions. To continue after an interruption, repeat the command."""
     from adreel.cli import jobs
 
     if parts:
@@ -103,7 +103,7 @@ def resume(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Resume open jobs. Clips that Runware has accepted are fetched, the others bought."""
+    """Resume open jobs. Clips that Runware has accepted are downloaded, the others are bought."""
     from adreel.cli import jobs
 
     if everything == (target is not None):
@@ -113,7 +113,7 @@ def resume(
 
 @app.command()
 def status(name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID")], as_json: Json = False) -> None:
-    """Show a job or a session. A failed scene has its reason and the next command."""
+    """Show a job or a session. Prints the reason and the next command for each failed scene."""
     from adreel.cli.records import show_status
 
     show_status(name, as_json=as_json)
@@ -199,12 +199,14 @@ def local_runware(
     port: Annotated[int, typer.Option(help="Port; 0 selects a free one")] = 8787,
     render_seconds: Annotated[float, typer.Option(help="Render time of each clip")] = 6,
     price: Annotated[float, typer.Option(help="USD per second of video")] = 0.05,
-    one_film: Annotated[bool, typer.Option("--one-film", help="Render one film per size and length, once")] = False,
+    one_film: Annotated[
+        bool, typer.Option("--one-film", help="Render one clip per size and length, and reuse it")
+    ] = False,
     fault: Annotated[list[str] | None, typer.Option(help="Fault, such as providerTimeout:solution; repeatable")] = None,
     fault_seed: Annotated[int, typer.Option(help="Seed of faults with a rate, such as name%0.05")] = 0,
-    ledger: Annotated[Path | None, typer.Option(help="File that keeps the tasks over a restart")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="File that keeps the tasks across restarts")] = None,
 ) -> None:
-    """Serve the emulator. It speaks the provider's protocol and renders real MP4 files at no cost."""
+    """Serve the emulator. It speaks Runware's protocol and renders real MP4 files at no cost."""
     from adreel.cli.servers import run_emulator
 
     run_emulator(
@@ -242,7 +244,7 @@ def up(
     sqlite: Annotated[bool, typer.Option("--sqlite", help="Use SQLite, not an embedded PostgreSQL")] = False,
     runs: Annotated[int, typer.Option(min=1, help="Maximum number of runs at once, one process each")] = 8,
 ) -> None:
-    """Run the whole studio on this machine until Ctrl-C. It has Prefect, a worker, the API and the storyboard."""
+    """Run Prefect, a worker, the API and the storyboard on this machine until Ctrl-C."""
     from adreel.cli.servers import run_studio
 
     run_studio(folder=folder, port=port, prefect_port=prefect_port, sqlite=sqlite, runs=runs)
@@ -257,7 +259,7 @@ def worker(
         bool, typer.Option("--with-healthcheck", help="Serve a health check at PREFECT_WORKER_WEBSERVER_PORT")
     ] = False,
 ) -> None:
-    """Run jobs for the Prefect server at PREFECT_API_URL. Ends with Ctrl-C."""
+    """Run jobs for the Prefect server at PREFECT_API_URL until Ctrl-C."""
     from adreel.cli.servers import run_worker
 
     run_worker(pool=pool, name=name, limit=limit, with_healthcheck=with_healthcheck)
@@ -265,7 +267,7 @@ def worker(
 
 @app.command()
 def deploy() -> None:
-    """Set up the Prefect server at PREFECT_API_URL. Updates pool, queues, limit, deployments and triggers."""
+    """Set up the Prefect server at PREFECT_API_URL: work pool, queues, limit, deployments and triggers."""
     from adreel.cli import servers
 
     servers.deploy()
@@ -273,7 +275,7 @@ def deploy() -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check storage, key and Prefect server. Advises on each problem, and exits 1 if there is one."""
+    """Check the storage, the key and the Prefect server. Exits 1 with advice if there is a problem."""
     from adreel.cli.servers import show_diagnosis
 
     raise typer.Exit(show_diagnosis(as_json=as_json))
@@ -281,9 +283,13 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command()
 def recover(
-    silence: Annotated[float, typer.Option(min=40, help="Seconds without a heartbeat until a run is dead")] = 90,
-    start: Annotated[float, typer.Option(min=10, help="Seconds from a worker's claim of a run to its start")] = 120,
-    retries: Annotated[int, typer.Option(min=0, help="Times that a crashed run is rescheduled")] = 5,
+    silence: Annotated[
+        float, typer.Option(min=40, help="Seconds without a heartbeat after which a run counts as dead")
+    ] = 90,
+    start: Annotated[
+        float, typer.Option(min=10, help="Maximum seconds between a worker's claim of a run and its start")
+    ] = 120,
+    retries: Annotated[int, typer.Option(min=0, help="Maximum number of reschedules of a crashed run")] = 5,
 ) -> None:
     """Reschedule the runs of dead workers until Ctrl-C. Keep one running beside each Prefect server."""
     from adreel.cli.servers import recover_runs
@@ -314,14 +320,16 @@ def main() -> None:
         code = 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         typer.echo(
-            "interrupted; Runware continues to render the accepted clips: `adreel resume` fetches them", err=True
+            "interrupted: Runware keeps rendering the accepted clips, and `adreel resume` downloads them", err=True
         )
         code = 130
     except Exception as error:
         if os.environ.get("ADREEL_DEBUG"):
             raise
         reason = "".join(traceback.format_exception_only(error)).strip()
-        _print_error("unexpected", f"this is a bug: {reason}; ADREEL_DEBUG=1 shows where, for a report of it")
+        _print_error(
+            "unexpected", f"this is a bug: {reason}; please report it with the traceback that ADREEL_DEBUG=1 prints"
+        )
         code = 1
     sys.stdout.flush()
     if reason := output_error():

@@ -92,7 +92,7 @@ def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> 
         )
         for take in takes
     ]
-    print_table(("", "scene", "take", "state", "made", "cost", "seed", "what"), rows)
+    print_table(("", "scene", "take", "state", "created", "cost", "seed", "description"), rows)
     for take in takes:
         show_warnings(f"{take.scenario} {take.short_id}", take.warnings)
         if take.aside:
@@ -125,7 +125,7 @@ def fetch_clips(session_id: str, folder: Path, *, as_json: bool) -> int:
         print_json(fetched)
     else:
         for scene in fetched:
-            what = f"{scene.file}{' (was there)' if scene.was_there else ''}" if scene.file else "has no clip yet"
+            what = f"{scene.file}{' (already there)' if scene.was_there else ''}" if scene.file else "has no clip yet"
             print_line(f"{scene.scenario}: {what}")
     return 0 if all(scene.file for scene in fetched) else 1
 
@@ -150,7 +150,7 @@ def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: 
         made = take.created_at.strftime("%Y-%m-%d %H:%M")
         rows.append((take.session_id, take.scenario, take.job_id, made, money(take.cost), clip))
     if rows:
-        print_table(("session", "scene", "take of job", "made", "cost", "clip"), rows)
+        print_table(("session", "scene", "take of job", "created", "cost", "clip"), rows)
     size = sum(file.size for take in takes if (file := take.clip or take.aside)) / 1e6
     action = "would remove" if dry_run else "removed"
     print_line(f"{action} {len(takes)} takes, {size:.1f} MB, of {records.storage.url}")

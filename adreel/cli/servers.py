@@ -28,7 +28,7 @@ def run_emulator(**options: Any) -> None:
         async with LocalRunware(**options) as server:
             print_log(f"RUNWARE_URL={server.url}")
             ledger = f"{server.rest_url.removesuffix('/v1')}/ledger"
-            print_log(f"REST at {server.rest_url}, the ledger at {ledger}; Ctrl-C ends it")
+            print_log(f"REST at {server.rest_url}, the ledger at {ledger}; Ctrl-C stops it")
             await asyncio.Event().wait()
 
     try:
@@ -62,7 +62,7 @@ def run_studio(*, folder: Path, port: int, prefect_port: int, sqlite: bool, runs
   Provider    {provider}
   Logs        {folder / "logs"}
 
-Up after {time.monotonic() - began:.0f} s. Ctrl-C ends it; open jobs continue at the next start.""")
+Up after {time.monotonic() - began:.0f} s. Ctrl-C stops it; open jobs continue at the next start.""")
         studio.keep(print_log)
 
 

@@ -87,7 +87,7 @@ def operation(
             try:
                 return cast(Result, answer.model_validate_json(response.content))
             except ValidationError as error:
-                raise ApiError(f"{path}: not an answer of adreel: {error}", response.status_code) from None
+                raise ApiError(f"{path}: not a response of adreel: {error}", response.status_code) from None
 
         return Operation(steps, route)
 
@@ -158,7 +158,7 @@ class Operations:
 
     @operation("POST /api/videos/cancel/{job_id}")
     def cancel(self, job_id: str) -> Call[VideoGenerationResponse]:
-        """Cancel a job: nothing more is bought. A resume fetches the accepted clips."""
+        """Cancel a job: nothing more is bought. A resume downloads the accepted clips."""
         return Call({"job_id": job_id})
 
     @operation("POST /api/sessions")

@@ -26,7 +26,7 @@ class ClipWarning(BaseModel, extra="allow"):
     """A difference between a stored clip and its order: a code for machines, a message for people."""
 
     code: str = Field(examples=["shorterThanAsked"])
-    message: str = Field(examples=["it lasts 4.40 s, 5 s were asked for"])
+    message: str = Field(examples=["it lasts 4.40 s instead of 5 s"])
 
 
 class SceneVideo(BaseModel):
@@ -40,7 +40,7 @@ class SceneVideo(BaseModel):
     cost: float | None = Field(None, description="USD as reported by the provider; null is unknown")
     seed: int | None = None
     poster_url: str | None = None
-    take: str = Field(description="The job that bought it")
+    take: str = Field(description="Id of the job that bought it")
     warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
 
 
@@ -122,7 +122,9 @@ class TakeChoice(RequestBody, json_schema_extra={"examples": [{"take": "35f85e76
     """Choose a take of a scene."""
 
     take: str = Field(
-        min_length=1, max_length=64, description="Its job's id, the start of it, or the eight characters of its clip"
+        min_length=1,
+        max_length=64,
+        description="Id of its job, a prefix of it, or the eight characters in its clip's file name",
     )
 
 
@@ -137,7 +139,7 @@ class VideoGenerationResponse(BaseModel):
 class VideoRegenerateResponse(VideoGenerationResponse):
     """A new take was started, or with `wait` has ended."""
 
-    video_url: str | None = Field(None, description="Where the clip is, once it is stored")
+    video_url: str | None = Field(None, description="URL of the clip once it is stored")
 
 
 class VideoSceneStatus(BaseModel):
@@ -175,7 +177,7 @@ class SessionPage(BaseModel):
 
     sessions: list[SessionSummary]
     next: str | None = Field(description="Send it as `after`; null on the last page")
-    unreadable: list[str] = Field(description="Why sessions of this page are missing")
+    unreadable: list[str] = Field(description="Reasons why sessions of this page are missing")
 
 
 class SessionDetails(Session, extra="ignore"):
@@ -190,7 +192,7 @@ class SessionDetails(Session, extra="ignore"):
 class TakeView(BaseModel):
     """A take of a scene."""
 
-    take: str = Field(description="The eight characters that name its clip")
+    take: str = Field(description="The eight characters in its clip's file name")
     job_id: str
     scenario: Scenario
     status: State

@@ -89,7 +89,7 @@ def read_json(content: bytes | str, name: str) -> Any:
     if duplicate:
         key, line = duplicate
         place = f"{name}, line {line}" if "\n" in text else name
-        raise InputError(f"{place}: {key} is there twice: keep one of them")
+        raise InputError(f"{place}: {key} appears twice: keep one of them")
     check_texts(data, name)
     return data
 
@@ -286,7 +286,7 @@ def _check_keys(node: yaml.MappingNode, name: str) -> None:
             shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
             raise InputError(f"{place}{shown or 'nothing'} is not a field name: field names are text")
         if key.tag == f"{_TAG}str" and key.value in keys:
-            raise InputError(f"{place}{key.value} is there twice: keep one of them")
+            raise InputError(f"{place}{key.value} appears twice: keep one of them")
         keys.add(key.value)
 
 

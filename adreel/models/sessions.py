@@ -32,13 +32,13 @@ def check_id(value: str, kind: str = "id") -> str:
 
 
 Seconds = Annotated[float, Field(gt=0, le=60, description="Seconds; each model offers its own lengths")]
-VisualDescription = Annotated[Words, Field(min_length=1, description="What one sees: the heart of the prompt")]
+VisualDescription = Annotated[Words, Field(min_length=1, description="What the viewer sees: the core of the prompt")]
 CameraWork = Annotated[Words, Field(description="Framing and movement, such as 'slow push in'")]
 Lighting = Annotated[Words, Field(description="Such as 'warm evening light'")]
 AudioDesign = Annotated[Words, Field(description="The overall sound of the scene")]
 Music = Annotated[Words, Field(description="Style and tempo of the music")]
 SoundEffects = Annotated[Words, Field(description="Single sounds, such as 'a cork pops'")]
-Narration = Annotated[Words, Field(description="What is said, word for word")]
+Narration = Annotated[Words, Field(description="The spoken words")]
 FirstFrame = Annotated[
     str,
     Field(
@@ -48,7 +48,7 @@ FirstFrame = Annotated[
 ]
 Model = Annotated[str, Field(description="A model for this scene, as creator:family@version")]
 Size = Annotated[str, Field(pattern=SIZE_PATTERN, description="WIDTHxHEIGHT for this scene")]
-Seed = Annotated[int, Field(ge=1, le=2**31 - 1, description="The same seed gives a similar clip again")]
+Seed = Annotated[int, Field(ge=1, le=2**31 - 1, description="The same seed gives a similar clip")]
 
 
 class OpenModel(BaseModel, extra="allow", str_strip_whitespace=True, json_schema_extra={"additionalProperties": False}):
@@ -61,7 +61,7 @@ class OpenModel(BaseModel, extra="allow", str_strip_whitespace=True, json_schema
 class SceneDescription(OpenModel):
     """One scene in words, with what the video model has to know."""
 
-    scenario: Scenario = Field(description="Which part of the ad this is")
+    scenario: Scenario = Field(description="Part of the ad")
     duration: Seconds = 5
     visual_description: VisualDescription
     camera_work: CameraWork = ""
@@ -102,9 +102,9 @@ class Session(OpenModel):
 
     session_id: Identifier = Field(
         default_factory=lambda: f"ad-{uuid4().hex[:8]}",
-        description="Names the ad everywhere: letters, digits, '-' and '_', at most 64; made up if missing",
+        description="Identifies the ad: letters, digits, '-' and '_', at most 64; generated if missing",
     )
-    product_name: str = Field(min_length=1, max_length=200, description="What is sold")
+    product_name: str = Field(min_length=1, max_length=200, description="Name of the product")
     category: str = Field("", max_length=200)
     target_audience: str = Field("", max_length=500)
     main_benefit: str = Field("", max_length=500)
@@ -138,7 +138,7 @@ class Session(OpenModel):
     def choose(self, wanted: list[Scenario] | None) -> list[Scenario]:
         """Return the wanted scenarios in the order of an ad, all four for None; InputError if one is not described."""
         if wanted == []:
-            raise InputError("no scene was asked for: name at least one, or leave the choice out for all four")
+            raise InputError("no scenes were chosen: name at least one, or omit the choice for all four")
         missing = [str(scenario) for scenario in wanted or Scenario if scenario not in self.scenarios]
         if missing:
             raise InputError(
@@ -204,7 +204,7 @@ def read_session(path: Path) -> Session:
     """Read a session from a YAML or JSON file. Raises InputError if the file is unreadable or invalid."""
     data = read_document(read_file(path, "session file"), str(path))
     if not isinstance(data, dict):
-        raise InputError(f"{path} holds no session: expected a mapping with product_name and scene_descriptions")
+        raise InputError(f"{path} is not a session file: expected a mapping with product_name and scene_descriptions")
     return parse_session(data, str(path), folder=path.parent)
 
 

@@ -57,7 +57,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         if not self._started:
             raise RuntimeError("The task runner must be started before submitting work.")
         if not task.isasync or task.isgenerator:
-            raise TypeError(f"Task {task.name!r} is no coroutine function, and would block the loop of all others.")
+            raise TypeError(f"Task {task.name!r} is not a coroutine function: it would block the event loop.")
         if current_thread() is self._thread:
             raise RuntimeError(f"Task {task.name!r} was submitted from a task on the same loop: await it instead.")
         task_run_id = uuid7()
@@ -120,7 +120,7 @@ class OneLoopTaskRunner(TaskRunner[PrefectFuture[Any]]):
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(self._cancel_timeout + CLOSE_TIMEOUT)
         if self._thread.is_alive():
-            self.logger.warning("Tasks still run %s s after they were cancelled: left behind.", self._cancel_timeout)
+            self.logger.warning("Tasks still run %s s after their cancellation: abandoned.", self._cancel_timeout)
         super().__exit__(exc_type, exc_value, traceback)
 
     def __reduce__(self) -> tuple[type[Self], tuple[float]]:

@@ -194,12 +194,12 @@ def clip_warnings(measures: Measures, truncation: str, request: ClipRequest) -> 
         warnings.append(ClipWarning(code="brokenOff", message=message))
     if not -SHORTER_SECONDS <= measures.duration - request.duration <= LONGER_SECONDS:
         code = "shorterThanAsked" if measures.duration < request.duration else "longerThanAsked"
-        message = f"it lasts {measures.duration:.2f} s, {request.duration:g} s were asked for"
+        message = f"it lasts {measures.duration:.2f} s instead of {request.duration:g} s"
         warnings.append(ClipWarning(code=code, message=message))
     sides = ((measures.width, request.width), (measures.height, request.height))
     if any(abs(side - wanted) > max(OTHER_PIXELS, wanted * OTHER_SHARE) for side, wanted in sides):
         size, wanted_size = f"{measures.width}x{measures.height}", f"{request.width}x{request.height}"
-        warnings.append(ClipWarning(code="otherSize", message=f"it is {size}, {wanted_size} was asked for"))
+        warnings.append(ClipWarning(code="otherSize", message=f"it is {size} instead of {wanted_size}"))
     if not measures.has_poster:
         warnings.append(ClipWarning(code="noPoster", message="no poster could be made"))
     return warnings

@@ -60,7 +60,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> RunwareClient:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            message = f"can't keep the emulator's tasks in {file}: {error}; set XDG_STATE_HOME"
+            message = f"can't store the emulator's tasks in {file}: {error}; set XDG_STATE_HOME"
             raise StorageError(message) from error
         server = LocalRunware(
             render_seconds=settings.local_render_seconds, faults=settings.local_faults, ledger_file=file

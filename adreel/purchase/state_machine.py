@@ -176,7 +176,7 @@ class Purchase:
         except InputError as error:
             # An earlier run may have sent the task. Only Runware's answer proves that nothing was bought.
             if self._is_resumed and await self.client.look_up(self._attempt.uuid):
-                raise ProviderUnreachable("Runware has the task after all: the next try follows it") from None
+                raise ProviderUnreachable("Runware has accepted the task: the next attempt follows it") from None
             raise InputError(
                 f"{error}. Nothing was bought: name another image with `adreel regenerate {self.take.session_id}"
                 f" {self.take.scenario} --first-frame FILE`"

@@ -149,7 +149,7 @@ def _checked_path(file: str) -> Path:
         raise InputError(f"first_frame {file!r} is not a file")
     if found.st_size > MAX_MB * 1_000_000:
         raise InputError(
-            f"first_frame {file!r} has {found.st_size / 1e6:.1f} MB: {MAX_MB} MB can be sent at most; make it smaller,"
+            f"first_frame {file!r} has {found.st_size / 1e6:.1f} MB, {MAX_MB} MB are allowed: make it smaller,"
             " or give its https URL"
         )
     return path
@@ -165,8 +165,8 @@ def _open_image(file: str, source: Path | io.BytesIO) -> Image.Image:
     if image.width * image.height > MAX_MEGAPIXELS * 1_000_000:
         image.close()
         raise InputError(
-            f"first_frame {file!r} has {image.width}x{image.height} pixels: {MAX_MEGAPIXELS} million can be sent at"
-            " most; make it smaller, or give its https URL"
+            f"first_frame {file!r} has {image.width}x{image.height} pixels, {MAX_MEGAPIXELS} million are"
+            " allowed: make it smaller, or give its https URL"
         )
     return image
 

@@ -10,7 +10,7 @@ from adreel.models.takes import AttemptState, Take
 class Effect(StrEnum):
     """Whether an action buys a clip."""
 
-    FETCHES = "fetches"
+    DOWNLOADS = "downloads"
     MAY_BUY = "may buy"
     BUYS = "buys"
 
@@ -28,16 +28,16 @@ _RESUME = {
     AttemptState.PLANNED: (Effect.BUYS, "Nothing was bought yet: this buys the clip."),
     AttemptState.SUBMITTED: (
         Effect.MAY_BUY,
-        "Nobody knows yet whether Runware has the order: this asks, and buys the clip only if it has none.",
+        "Runware may have the order: this checks, and buys the clip only if Runware does not have it.",
     ),
-    AttemptState.ACCEPTED: (Effect.FETCHES, "The clip is ordered already: this fetches it."),
-    AttemptState.FAILED: (Effect.BUYS, "The last attempt failed: this buys another."),
-    AttemptState.RENDERED: (Effect.FETCHES, "The clip is rendered and paid: this downloads it."),
-    AttemptState.STORED: (Effect.FETCHES, "The clip is stored."),
+    AttemptState.ACCEPTED: (Effect.DOWNLOADS, "The clip is already ordered: this downloads it."),
+    AttemptState.FAILED: (Effect.BUYS, "The last attempt failed: this buys another clip."),
+    AttemptState.RENDERED: (Effect.DOWNLOADS, "The clip is rendered and paid: this downloads it."),
+    AttemptState.STORED: (Effect.DOWNLOADS, "The clip is stored."),
 }
 _REGENERATE = {
-    ClipKeptAside.code: "The file that came is kept in the storage: look at it first. This buys a new clip.",
-    SceneRefused.code: "Runware refuses the scene as it is described: change it first. This buys a new clip.",
+    ClipKeptAside.code: "The file is kept aside in the storage: look at it first. This buys a new clip.",
+    SceneRefused.code: "Runware refuses this description: change it first. This buys a new clip.",
 }
 
 
@@ -51,7 +51,10 @@ def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
         return SuggestedAction(False, Effect.BUYS, _REGENERATE.get(code, "This buys a new clip."))
     effect, text = _RESUME[attempt.state]
     if attempt.state == AttemptState.SUBMITTED and take.problem and take.problem.code == NoCredits.code:
-        effect, text = Effect.BUYS, "The account had no credits for the order: this orders again and buys the clip."
+        effect, text = (
+            Effect.BUYS,
+            "The account had no credits for the order: this repeats the order and buys the clip.",
+        )
     if attempt.state == AttemptState.ACCEPTED and len(take.attempts) < attempts_allowed:
-        text = "The clip is ordered already: this fetches it, and buys another only if its render fails."
+        text = "The clip is already ordered: this downloads it, and buys another only if its render fails."
     return SuggestedAction(True, effect, text)

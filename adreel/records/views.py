@@ -92,7 +92,7 @@ def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneS
     error = take.problem.clean_message if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
         # Without this, a scene that its ended job left open would stay busy for ever.
-        state, error = State.FAILED, "its job ended before this scene did: `adreel resume` continues it"
+        state, error = State.FAILED, "its job ended before this scene was finished: `adreel resume` continues it"
     return VideoSceneStatus(
         scenario=scenario,
         status=state,

@@ -52,7 +52,7 @@ def error_class(code: str) -> type[AdreelError]:
 _WAYS_OUT: dict[type[AdreelError], str] = {
     BadKey: "Check RUNWARE_API_KEY; nothing was bought",
     NoCredits: "Add credits to the Runware account, then resume",
-    ProviderBusy: "The next try may succeed",
+    ProviderBusy: "A retry may succeed",
     SceneRefused: "Change the scene's description or this parameter and regenerate the scene",
     RenderFailed: "Another attempt may help and may be billed",
     UnknownFailure: "adreel does not know this code: look it up before you regenerate the scene",

@@ -44,13 +44,13 @@ class Settings(BaseSettings):
     storage_id: str | None = Field(
         None, description="Expected id in the storage's adreel-storage.json; another id, or none, is an error"
     )
-    model: str = Field("klingai:6@1", description="Video model for scenes that name none")
+    model: str = Field("klingai:6@1", description="Video model of scenes without their own")
     size: Annotated[str, AfterValidator(values.clip_size)] = Field(
-        "1280x720", description="WIDTHxHEIGHT for scenes that name none"
+        "1280x720", description="WIDTHxHEIGHT of scenes without their own"
     )
     concurrency: int = Field(4, ge=1, description="Scenes in flight at once: slots of the limit `runware`")
     deadline: float = Field(
-        900, gt=0, allow_inf_nan=False, description="Seconds to wait for one clip; afterwards a resume can fetch it"
+        900, gt=0, allow_inf_nan=False, description="Seconds to wait for one clip; afterwards a resume can download it"
     )
     attempts: int = Field(2, ge=1, le=10, description="Maximum number of Runware tasks per take")
     download_hosts: Annotated[list[Annotated[str, AfterValidator(values.host)]], NoDecode] = Field(
@@ -76,15 +76,15 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=7 * 24 * 3600,
-        description="Redirect clients to signed URLs of the object store, valid for this time; 0 serves clips directly",
+        description="Validity of the signed URLs that clients are redirected to; 0 serves the clips directly",
     )
     public_url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(values.public_address)] | None = Field(
         None,
         description="Public address of `adreel serve`, such as https://ads.example, for links to clips in Prefect's UI",
     )
-    max_body_kb: int = Field(512, ge=1, description="Maximum body of a request to the HTTP API, in KB")
+    max_body_kb: int = Field(512, ge=1, description="Maximum size of a request body of the HTTP API, in KB")
     notify_url: Annotated[SecretStr, AfterValidator(values.web_address)] | None = Field(
-        None, description="Webhook that `adreel deploy` sets up for failed runs; it gets JSON: http:// or https://"
+        None, description="Webhook (http:// or https://) for JSON about failed runs; `adreel deploy` sets it up"
     )
 
     @classmethod
@@ -181,7 +181,7 @@ class Settings(BaseSettings):
         if not self.runware_url or is_loopback(self.runware_url):
             return
         if not self.runware_url.startswith("wss://"):
-            raise InputError(f"RUNWARE_URL is {self.runware_url}: only wss:// keeps the key secret on its way")
+            raise InputError(f"RUNWARE_URL is {self.runware_url}: only wss:// encrypts the key")
         if self.is_local:
             raise InputError(f"RUNWARE_URL is {self.runware_url}, but RUNWARE_API_KEY is not set: set both or none")
 

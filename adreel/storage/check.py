@@ -57,7 +57,7 @@ def _check_update(storage: "Storage", path: str) -> None:
 
     storage.update(path, change)
     if storage.is_conditional and seen[1:] != [b"theirs"]:
-        raise StorageError(f"{storage.url} loses what another process has written: it ignores the condition; {NEEDED}")
+        raise StorageError(f"{storage.url} loses another process's update: it ignores the condition; {NEEDED}")
     _check_content(storage, path, b"ours")
 
 
@@ -69,10 +69,10 @@ def _check_publish(storage: "Storage", path: str, size: int) -> None:
         if not storage.publish(sources[0], path):
             raise StorageError(f"{storage.url} reports a new name as taken: do not use it")
         if storage.publish(sources[1], path):
-            raise StorageError(f"{storage.url} overwrites a file that is there: it ignores If-None-Match; {NEEDED}")
+            raise StorageError(f"{storage.url} overwrites an existing file: it ignores If-None-Match; {NEEDED}")
     _check_content(storage, path, b"1" * size)
 
 
 def _check_content(storage: "Storage", path: str, content: bytes) -> None:
     if storage.read(path) != content:
-        raise StorageError(f"{storage.url} returns other content than was written: do not use it")
+        raise StorageError(f"{storage.url} returns content that differs from what was written: do not use it")

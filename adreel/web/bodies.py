@@ -25,7 +25,7 @@ async def refuse_duplicate_keys(request: Request) -> None:
     with suppress(ValueError, RecursionError):
         key = duplicate_key(body.decode(json.detect_encoding(body), "surrogatepass"))
     if key is not None:
-        detail = f"{key!r} is there twice: keep one of them"
+        detail = f"{key!r} appears twice: keep one of them"
         errors = [FieldProblem(field=key, place="body", detail=detail)]
         raise HTTPProblem(422, InputError.code, detail, errors=errors)
 

@@ -11,7 +11,7 @@ from adreel.web.problems import MEDIA_TYPE, ProblemDetails
 COSTS = (409, 503)
 ALWAYS = (400, 401, 403, 413, 421, 422, 429)
 MEANINGS = {
-    400: "The body is incomplete: nothing was carried out",
+    400: "The body is incomplete: the request was not processed",
     401: "The key is missing or wrong",
     403: "A forged request: another site made a browser send it",
     404: "Not found",
@@ -27,11 +27,11 @@ EXAMPLE = {
     "type": "urn:adreel:problem:notFound",
     "title": "Not Found",
     "status": 404,
-    "detail": "no session 'abc-123': POST /api/sessions makes one",
+    "detail": "no session 'abc-123': POST /api/sessions creates one",
     "instance": "/api/videos/generate-scenes",
     "request_id": "5f0c1d2e3b4a49788695a4b3c2d1e0f9",
     "errors": [
-        {"field": "session_id", "place": "body", "detail": "no session 'abc-123': POST /api/sessions makes one"}
+        {"field": "session_id", "place": "body", "detail": "no session 'abc-123': POST /api/sessions creates one"}
     ],
 }
 

@@ -100,7 +100,7 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
         case AdreelError():
             status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
         case _:
-            detail = "something went wrong here; the log has it under this request_id"
+            detail = "internal error: the server's log has the details under this request_id"
             return HTTPProblem(500, "unexpected", detail)
     code, detail, headers = error.code, str(error), {}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -108,9 +108,9 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
     if isinstance(error, RequestInFlight):
         headers["Retry-After"] = "1"
     if isinstance(error, PrefectUnreachable):
-        code, detail = PrefectUnreachable.code, "Prefect gives no usable answer: the log says why"
+        code, detail = PrefectUnreachable.code, "Prefect returned no usable response: see the server's log"
     elif isinstance(error, StorageError):
-        detail = "the storage can't be used: the log says why"
+        detail = "the storage can't be used: see the server's log"
     in_path = request.path_params if request else {}
     errors = [
         FieldProblem(
@@ -126,7 +126,9 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
 def _field_problem(item: Any) -> FieldProblem:
     place, *steps = item["loc"]
     if item["type"] == "json_invalid":
-        return FieldProblem(field="", place="body", detail=f"no JSON: {item['ctx']['error']} at character {steps[0]}")
+        return FieldProblem(
+            field="", place="body", detail=f"invalid JSON: {item['ctx']['error']} at character {steps[0]}"
+        )
     if item["type"] == "model_attributes_type" and not steps:
         # FastAPI reads a body of another type as text: a form of another site must not pass for JSON.
         return FieldProblem(field="", place="body", detail="expected an object as Content-Type: application/json")

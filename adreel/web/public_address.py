@@ -34,7 +34,9 @@ class PublicAddress:
         parts = urlsplit(public_url)
         root = parts.path.rstrip("/")
         if root.strip("/").partition("/")[0] in {*OWN_PATHS, "static"}:
-            raise InputError(f"ADREEL_PUBLIC_URL: {root} is a path of adreel's own: take another, such as /adreel")
+            raise InputError(
+                f"ADREEL_PUBLIC_URL: {root} is one of adreel's own paths: use another one, such as /adreel"
+            )
         if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", root):
             raise InputError("ADREEL_PUBLIC_URL: its path may have letters, digits and . _ ~ - between slashes")
         return cls(f"{parts.scheme}://{parts.netloc}".lower(), root)

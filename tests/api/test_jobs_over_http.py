@@ -288,7 +288,7 @@ def test_an_ad_is_cancelled_alone_if_its_run_works_on_others(
     run_id = run_at_work(Running(), **parameters)
     job_id, other = ad_of(records, run_id), ad_of(records, run_id, "another")
     answer = api.post(f"/api/videos/cancel/{job_id}")
-    assert (answer.status_code, "goes on with others" in answer.json()["message"]) == (202, True)
+    assert (answer.status_code, "continues with others" in answer.json()["message"]) == (202, True)
     assert state_of(run_id) == "Running"
     assert [status(api, each)["overall_status"] for each in (job_id, other)] == ["failed", "generating"]
     again = api.post(f"/api/videos/cancel/{job_id}")

@@ -108,7 +108,7 @@ def test_a_key_that_is_there_twice_is_refused(api: httpx.Client, records: Record
     body = f"{json.dumps(session_data())[:-1]}, {doubled}}}".encode(encoding)
     answer = api.post("/api/sessions", content=body, headers=JSON)
     assert answer.status_code == 422
-    assert answer.json()["detail"] == "'product_name' is there twice: keep one of them"
+    assert answer.json()["detail"] == "'product_name' appears twice: keep one of them"
     assert [each["field"] for each in answer.json()["errors"]] == ["product_name"]
     assert records.session_ids() == []
 

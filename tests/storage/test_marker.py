@@ -197,8 +197,8 @@ def test_a_good_storage_passes_the_check_and_keeps_nothing_of_it(
 @pytest.mark.parametrize(
     ("headers", "answer", "message"),
     [
-        (["HTTP_IF_MATCH"], None, "loses what another process has written"),
-        (["HTTP_IF_NONE_MATCH"], None, "overwrites a file that is there"),
+        (["HTTP_IF_MATCH"], None, "loses another process's update"),
+        (["HTTP_IF_NONE_MATCH"], None, "overwrites an existing file"),
         (["HTTP_IF_MATCH"], "501 Not Implemented", "refuses a conditional write"),
         (["HTTP_IF_NONE_MATCH"], "400 Bad Request", "refuses a conditional write"),
     ],

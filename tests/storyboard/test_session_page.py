@@ -35,7 +35,7 @@ def test_a_run_that_died_before_it_began_is_told_and_can_be_ordered_anew(visitor
     dead = next(iter(orders.runs.values())).run_id
     orders.end(dead, "Crashed")
     page = visitor.read(f"{AD}?job={dead}")
-    assert "its run ended as Crashed before it began to buy" in page.text
+    assert "its run ended as Crashed before it bought anything" in page.text
     visitor.press(page.form(f"{AD}/scenes/hook/retry", "Retry"), "Retry")
     assert orders.parameters[1:] == [{"session_id": "ad", "scenario": "hook"}]
 
@@ -81,12 +81,12 @@ def test_a_warning_stands_beside_the_clip_that_it_is_about(visitor: Visitor, rec
     with_job(records)
     take = stored(records, Scenario.HOOK)
     assert take.clip
-    take.clip.warnings = [ClipWarning(code="shorterThanAsked", message="it lasts 4.40 s, <5> s were asked for")]
+    take.clip.warnings = [ClipWarning(code="shorterThanAsked", message="it lasts 4.40 s instead of <5> s")]
     take.clip.poster = None
     records.storage.remove("sessions/ad/takes/hook/job-1.json")
     records.save_take(take)
     page = visitor.read(AD)
-    assert "Warning: it lasts 4.40 s, <5> s were asked for" in page.text
+    assert "Warning: it lasts 4.40 s instead of <5> s" in page.text
     [video] = page.all("video")
     assert (video["src"], video.get("poster")) == (f"/outputs/{take.clip.file}", None)
 
@@ -140,9 +140,9 @@ def test_what_an_empty_account_refused_is_not_called_ordered(visitor: Visitor, r
         generating(records, scenario, AttemptState.ACCEPTED if scenario == Scenario.CTA else AttemptState.SUBMITTED)
         failed(records, scenario, "no credits left")
     text = visitor.read(AD).text
-    assert text.count("this orders again and buys the clip. It also buys") == 3
-    assert text.count("ordered already") == 1
-    assert text.count("It also fetches call to action.") == 3
+    assert text.count("this repeats the order and buys the clip. It also buys") == 3
+    assert text.count("already ordered") == 1
+    assert text.count("It also downloads call to action.") == 3
     assert "It also buys hook, problem and solution." in text
 
 
@@ -185,7 +185,7 @@ def test_the_same_form_with_other_words_buys_nothing(visitor: Visitor, records: 
     form = visitor.read(AD).form(f"{AD}/scenes/hook", "Regenerate")
     visitor.press(form, "Regenerate", visual_description="a moth")
     page = visitor.press(form, "Regenerate", 422, visual_description="a bat")
-    assert "this key was sent before" in page.text
+    assert "this key was used before" in page.text
     assert len(orders.parameters) == 1
     again = page.form(f"{AD}/scenes/hook", "Save").fields
     assert again["visual_description"] == "a bat"
@@ -197,7 +197,7 @@ def test_an_order_that_may_have_arrived_keeps_its_token(visitor: Visitor, record
     form = visitor.read(AD).form(f"{AD}/scenes/hook", "Regenerate")
     orders.is_away = True
     page = visitor.press(form, "Regenerate", 503, visual_description="a moth")
-    assert "Prefect gives no usable answer" in page.text
+    assert "Prefect returned no usable response" in page.text
     assert page.form(f"{AD}/scenes/hook", "Regenerate").fields["token"] == form.fields["token"]
 
 
@@ -325,7 +325,7 @@ def test_a_page_outlives_prefect(
     stored(records, Scenario.HOOK)
     orders.is_away = True
     page = visitor.read(f"{AD}?job=job-9")
-    assert "Your last orders may be missing here: Prefect gives no usable answer" in page.text
+    assert "Your last orders may be missing here: Prefect returned no usable response" in page.text
     # Where Prefect is and what it says is for the log alone.
     assert AWAY not in page.text
     assert AWAY in caplog.text

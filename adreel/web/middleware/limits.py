@@ -52,7 +52,7 @@ class BodyLimitMiddleware:
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                detail = "the connection ended before the body did: nothing was carried out"
+                detail = "the connection closed before the body was complete: the request was not processed"
                 problem = HTTPProblem(400, "incomplete", detail)
                 break
             body += message.get("body", b"")

@@ -37,7 +37,7 @@ from adreel.web.status_cache import StatusCache
 NOTICES = {
     "saved": "Saved. The next take will use this description.",
     "chosen": "This take is now the current one.",
-    "cancelled": "Cancelled. Nothing more is bought. Clips that Runware has accepted can still be fetched.",
+    "cancelled": "Cancelled. Nothing more is bought. Clips that Runware has accepted can still be downloaded.",
 }
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -58,7 +58,7 @@ class PageContext:
     def key(self, fields: dict[str, str]) -> str | None:
         """Return the idempotency key of a form."""
         if not fields.get("token"):
-            raise HTTPProblem(422, "noToken", "this form has lost its token: load the page again")
+            raise HTTPProblem(422, "noToken", "this form has no token: reload the page")
         return scoped_key(self.request, fields["token"])
 
     def redirect(self, *, job_id: str = "", notice: str = "", scene: str = "") -> Response:

@@ -28,7 +28,7 @@ async def create_session(
 async def list_sessions(
     service: ServiceDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(pattern=ID_PATTERN, description="`next` of the page before")] = None,
+    after: Annotated[str | None, Query(pattern=ID_PATTERN, description="`next` of the previous page")] = None,
 ) -> SessionPage:
     """List the sessions, by their ids."""
     return await run_in_threadpool(service.list_sessions, limit, after)

@@ -75,7 +75,7 @@ async def regenerate_scene(
 
 @router.post("/resume/{job_id}", status_code=202, responses=answers(404, 409, *COSTS))
 async def resume(job_id: JobId, service: ServiceDep, key: ScopedKey) -> VideoGenerationResponse:
-    """Resume a job: fetch the clips that Runware has accepted, buy the others.
+    """Resume a job: download the clips that Runware has accepted, buy the others.
 
     Failed attempts are repeated within ADREEL_ATTEMPTS. The `job_id` of the answer is the id of the resume: its status
     shows the same scenes until they are stored or given up.
@@ -86,13 +86,13 @@ async def resume(job_id: JobId, service: ServiceDep, key: ScopedKey) -> VideoGen
 
 @router.post("/cancel/{job_id}", status_code=202, responses=answers(404, 409, 503))
 async def cancel(job_id: JobId, service: ServiceDep) -> VideoGenerationResponse:
-    """Cancel a job: nothing more is bought. Accepted clips stay open, and a resume can fetch them.
+    """Cancel a job: nothing more is bought. Accepted clips stay open, and a resume can download them.
 
     One ad of a campaign, or of a resume of several jobs, is cancelled alone: its run continues with the others.
     The id of a resume or of a campaign's run cancels all its jobs.
     """
     run_continues = await service.cancel(job_id)
-    others = "; the run that works on it goes on with others" if run_continues else ""
+    others = "; the run that works on it continues with others" if run_continues else ""
     return VideoGenerationResponse(success=True, message=f"Job {job_id} is being cancelled{others}", job_id=job_id)
 
 
