@@ -63,8 +63,7 @@ def put_notices(client: SyncPrefectClient, url: SecretStr | None, tag: str) -> I
         name=NOTICES,
         description="Reports runs that end as Partial, Failed or Crashed to ADREEL_NOTIFY_URL.",
         trigger=EventTrigger(
-            expect=FAILURES,
-            match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag}"},
+            expect=FAILURES, match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag}"}
         ),
         actions=[CallWebhook(block_document_id=block_id, payload=NOTICE.replace("SERVER", server))],
     )

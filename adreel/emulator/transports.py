@@ -123,12 +123,7 @@ class WebSocketTransport:
     """All WebSockets of the server, and their sessions."""
 
     def __init__(
-        self,
-        handler: TaskHandler,
-        keys: frozenset[str] | None,
-        *,
-        idle_seconds: float,
-        clock: Callable[[], float],
+        self, handler: TaskHandler, keys: frozenset[str] | None, *, idle_seconds: float, clock: Callable[[], float]
     ) -> None:
         self.handler, self.keys, self.idle_seconds, self.clock = handler, keys, idle_seconds, clock
         self.sessions: dict[str, Session] = {}

@@ -61,12 +61,7 @@ def start_job(
         session = records.session(session_id)
         chosen = session.choose(scenarios)
         found = Job(
-            job_id=job_id,
-            session_id=session_id,
-            scenarios=chosen,
-            changes=changes,
-            created_at=utc_now(),
-            runner=runner,
+            job_id=job_id, session_id=session_id, scenarios=chosen, changes=changes, created_at=utc_now(), runner=runner
         )
     new, planned = _with_inputs(records, found, _missing_takes(records, settings, found))
 

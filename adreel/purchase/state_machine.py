@@ -29,14 +29,7 @@ from adreel.errors import (
     TakeFailed,
 )
 from adreel.models.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
-from adreel.purchase.download import (
-    DownloadRules,
-    Interrupted,
-    download_clip,
-    download_limit,
-    publish,
-    publish_aside,
-)
+from adreel.purchase.download import DownloadRules, Interrupted, download_clip, download_limit, publish, publish_aside
 from adreel.records import Records
 from adreel.records.inputs import display_name, first_frame_data
 from adreel.runware import InProgress, Rendered, RunwareClient
