@@ -363,7 +363,7 @@ def _take_view(take: Take, *, is_current: bool) -> TakeView:
         progress=take.progress,
         is_current=is_current,
         updated_at=take.updated_at,
-        error=take.problem.message if take.problem else None,
+        error=take.problem.clean_message if take.problem else None,
         aside_url=f"/outputs/{take.aside.file}" if take.aside else None,
         scene=take.scene,
     )

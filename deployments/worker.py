@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -17,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
-from prefect.utilities.processutils import command_to_string, setup_signal_handlers_worker
+from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
 from adreel.deployments import fork_server, launcher
@@ -147,14 +148,19 @@ def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int, *, 
         fork_server.running(folder) as address,
     ):
         os.environ[launcher.SOCKET] = address
-        # A background job of a script ignores SIGINT, and Prefect's handler turns SIGTERM into SIGINT.
+        # With this handler asyncio cancels the worker's task. The handler of Prefect's command raises KeyboardInterrupt
+        # in whatever code runs. A background job of a script begins with SIGINT ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        setup_signal_handlers_worker(os.getpid(), "the worker", print)
+        signal.signal(signal.SIGTERM, _interrupt)
         # A closed terminal (SIGHUP) ends the worker like SIGTERM, unless nohup ignores it.
         if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+            signal.signal(signal.SIGHUP, _interrupt)
         worker = WarmWorker(work_pool_name=pool, name=name, limit=limit, create_pool_if_not_found=False)
         asyncio.run(worker.start(with_healthcheck=with_healthcheck))
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
