@@ -1,4 +1,4 @@
-"""What a checkout and a wheel are made of: the locks, the metadata, the files for contributors."""
+"""The files of a checkout and a wheel: locks, metadata, files for contributors."""
 
 import re
 import subprocess

@@ -1,7 +1,7 @@
-"""What both clients do, step by step and without I/O: requests with retries, waits, and the parsing of event streams.
+"""The protocol of both clients without I/O: requests with retries, waits, and the parsing of event streams.
 
-A generator yields each request, and each number of seconds to wait. The client does so, and sends the response into the
-generator, or throws the error of the transport.
+A generator yields requests and numbers of seconds to wait. The client sends the request, or waits. It sends the
+response into the generator, or throws the transport's error.
 """
 
 from collections.abc import Generator
