@@ -29,13 +29,13 @@ up: $(INSTALLED)  ## Prefect, a worker, the API and the storyboard; Ctrl-C stops
 	$(BIN)/adreel up
 
 # A file stays in one worker, whose tests share their servers.
-PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## the fast tier: at most four minutes on two cores
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -n auto -m "not slow"
 
 test-slow: $(READY)  ## the slow tier: kills, chaos, the machines of compose.yaml, the full sweep and simulation
-	$(PYTEST) -m slow
+	$(PYTEST) -n 3 -m slow
 
 test-all: test test-slow  ## everything
 

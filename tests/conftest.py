@@ -23,8 +23,8 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one worker more than there are cores: most tests wait, but each worker may start a Prefect server."""
-    return min((os.cpu_count() or 1) + 1, 8)
+    """Run more workers than there are cores, because most tests wait for servers, commands and renders."""
+    return min(2 * (os.cpu_count() or 1) + 1, 8)
 
 
 @pytest.hookimpl(trylast=True)
