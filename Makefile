@@ -31,7 +31,7 @@ up: $(INSTALLED)  ## Prefect, a worker, the API and the storyboard; Ctrl-C stops
 # A file stays in one worker, whose tests share their servers.
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 
-test: $(READY)  ## the fast tier: at most four minutes on two cores
+test: $(READY)  ## the fast tier: about five and a half minutes on two cores
 	$(PYTEST) -n auto -m "not slow"
 
 test-slow: $(READY)  ## the slow tier: kills, chaos, the machines of compose.yaml, the full sweep and simulation
