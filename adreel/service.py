@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from adreel.catalog.stored import load_catalog
 from adreel.errors import (
     InputError,
     JobEnded,
@@ -73,8 +74,9 @@ def store_for_generation(
     or has been bought before. `override_hint` tells a person how to buy all scenes again; None skips that check.
     """
     chosen = session.choose(scenarios)
+    catalog = load_catalog(records.storage)
     for scenario in chosen:
-        clip_request(session, session.scene(scenario), settings)
+        clip_request(session, session.scene(scenario), settings, catalog)
     taken = [
         str(scenario)
         for scenario in chosen
@@ -317,9 +319,9 @@ class Service:
     def _check_scene(self, session: Session, scene: SceneDescription) -> None:
         """Raise InputError if a scene can't be bought as described.
 
-        Its first frame is not checked: it may be a file that only the machine of the worker can read.
+        Its images are not opened: they may be files that only the machine of the worker can read.
         """
-        clip_request(session, scene.model_copy(update={"first_frame": None}), self.settings)
+        clip_request(session, scene, self.settings, load_catalog(self.records.storage), checks_files=False)
 
     def _recorded_status(self, job_id: str) -> VideoStatusResponse | None:
         try:

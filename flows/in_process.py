@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adreel.catalog.stored import load_catalog
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
 from adreel.models.scenarios import Scenario
@@ -103,10 +104,15 @@ def regenerate(
     records = open_records(settings)
     session, scenario = records.session(session_id), _scenario(scenario)
     wanted = parse_changes(changes)
-    clip_request(session, wanted.applied_to(session.scene(scenario)), settings)
-    if wanted.first_frame and is_local_file(wanted.first_frame):
-        # Parameters of a run can come from elsewhere, so they must not name local files.
-        wanted.first_frame = copy_input(records.storage, session_id, read_image(wanted.first_frame))
+    scene = wanted.applied_to(session.scene(scenario))
+    clip_request(session, scene, settings, load_catalog(records.storage))
+    # Parameters of a run can come from elsewhere, so they must not name local files.
+    copies = {
+        image: copy_input(records.storage, session_id, read_image(image, name))
+        for name, image in wanted.named_images()
+        if is_local_file(image)
+    }
+    wanted = wanted.with_images(copies)
     parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted}
     return _run_job("regenerate_scene", parameters, settings, records, observer)
 

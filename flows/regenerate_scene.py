@@ -7,7 +7,7 @@ from adreel.flows.forms import MayBeEmpty
 from adreel.flows.jobs import Outcome, job_run
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import SceneChanges, refuse_local_file
+from adreel.models.sessions import SceneChanges, refuse_local_files
 from adreel.tasks.generate_scene import generate_scene
 
 
@@ -21,7 +21,7 @@ def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[Sc
         changes: Overrides for the new take. Empty fields keep the session's values, and the session does not change.
     """
     if changes is not None:
-        refuse_local_file(changes.first_frame, f"scene {scenario}")
+        refuse_local_files(changes, f"scene {scenario}")
     with job_run() as run:
         job = run.start_job(session_id, [scenario], changes)
         with run.scenes_in_flight():

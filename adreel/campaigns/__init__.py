@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from adreel.campaigns.variants import each_ad
+from adreel.catalog.stored import load_catalog
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.api import State
 from adreel.models.documents import MAX_BYTES, read_document, read_lines
@@ -61,12 +62,13 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
     problems: list[str] = []
     seen: set[bytes] = set()
     count, folder = 0, _base_folder(source)
+    catalog = load_catalog(Storage.from_settings(settings))
     for place, data in _read_entries(settings, source):
         count += 1
         try:
             session = _session(place, data, folder)
             for scene in session.scene_descriptions:
-                clip_request(session, scene, settings)
+                clip_request(session, scene, settings, catalog)
             mark = sha256(session.session_id.encode()).digest()[:8]
             if mark in seen:
                 raise InputError(f"{place}: session_id {session.session_id!r} appears twice")

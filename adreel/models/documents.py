@@ -25,12 +25,13 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 """Maximum depth of nested lists and mappings."""
-SIZE_ADVICE = "give WIDTHxHEIGHT, such as 1280x720 or 720x1280"
+SIZE_ADVICE = "give WIDTHxHEIGHT, such as 1280x720, or set `aspect` instead"
 
 _TAG = "tag:yaml.org,2002:"
 _READ = {"str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge"}
 _WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)")
 _DECIMAL = re.compile(r"[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?")
+_ASPECT = re.compile(r"\d{1,2}:\d{1,2}")
 _COMMENT = re.compile(r"[ \t]+(#\w[^\r\n]*)")
 _COMMENT_IN_LIST = re.compile(r"[\[,][ \t]*#\w")
 _JSON_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]')
@@ -259,6 +260,9 @@ def _check_nodes(root: yaml.Node, text: str, name: str) -> None:
         if node.tag.removeprefix(_TAG) not in _READ:
             raise InputError(f"{place}{node.tag.replace(_TAG, '!!')} is not supported: put plain text in quotes")
         if isinstance(node, yaml.ScalarNode):
+            if field == "aspect" and _ASPECT.fullmatch(node.value):
+                # YAML reads 9:16 as the number 556. An aspect can't be anything else, so it needs no quotes.
+                node.tag = f"{_TAG}str"
             found = _misreading(node)
             if found and field == "size" and ":" in node.value:
                 raise InputError(f"{place}{node.value} is an aspect ratio, and YAML reads it as {found}: {SIZE_ADVICE}")

@@ -5,11 +5,12 @@ People write them as YAML or JSON; `adreel schema` prints the schema of the mode
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import uuid4
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from adreel.errors import InputError
 from adreel.models.documents import SIZE_ADVICE, check_texts, read_document, read_file
@@ -46,9 +47,35 @@ FirstFrame = Annotated[
         " file, relative to that file"
     ),
 ]
-Model = Annotated[str, Field(description="A model for this scene, as creator:family@version")]
-Size = Annotated[str, Field(pattern=SIZE_PATTERN, description="WIDTHxHEIGHT for this scene")]
+LastFrame = Annotated[str, Field(description="An image to end with, as for first_frame")]
+References = Annotated[
+    list[str], Field(max_length=30, description="Images of people, products or styles to keep, each as for first_frame")
+]
+Model = Annotated[
+    str, Field(max_length=200, description="The video model, as creator:family@version; `adreel models` lists them")
+]
+Aspect = Annotated[
+    Literal["16:9", "9:16", "1:1", "4:5", "5:4", "4:3", "3:4", "3:2", "2:3", "21:9", "9:21"],
+    Field(description="The shape of the clip; by default that of target_platform, else 16:9"),
+]
+Resolution = Annotated[
+    Literal["360p", "480p", "540p", "720p", "768p", "1080p", "1440p", "2k", "4k"],
+    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+    Field(description="How fine the picture is; by default the one nearest to 720p that the model offers"),
+]
+Size = Annotated[
+    str, Field(pattern=SIZE_PATTERN, description="Exact pixels as WIDTHxHEIGHT, instead of aspect and resolution")
+]
+Sound = Annotated[bool, Field(description="Whether the clip has sound; by default what the model does by itself")]
+NegativePrompt = Annotated[Words, Field(description="What must not be seen")]
 Seed = Annotated[int, Field(ge=1, le=2**31 - 1, description="The same seed gives a similar clip")]
+ModelSettings = Annotated[
+    dict[str, Any],
+    Field(
+        description="Further settings, passed on unchanged: parameters of Runware's request, such as fps, and the"
+        " model's own settings"
+    ),
+]
 
 
 class OpenModel(BaseModel, extra="allow", str_strip_whitespace=True, json_schema_extra={"additionalProperties": False}):
@@ -58,8 +85,46 @@ class OpenModel(BaseModel, extra="allow", str_strip_whitespace=True, json_schema
     """
 
 
-class SceneDescription(OpenModel):
-    """One scene in words, with what the video model has to know."""
+class ImageInputs(BaseModel):
+    """The images that a clip is made from: its description and its request name them alike."""
+
+    first_frame: FirstFrame | None = None
+    last_frame: LastFrame | None = None
+    references: References | None = None
+
+    def named_images(self) -> list[tuple[str, str]]:
+        """Return the fields that name images, such as `references.0`, and the images."""
+        frames = [("first_frame", self.first_frame), ("last_frame", self.last_frame)]
+        found = [(name, image) for name, image in frames if image]
+        return found + [(f"references.{number}", image) for number, image in enumerate(self.references or ())]
+
+    def with_images(self, renamed: Mapping[str, str]) -> Self:
+        """Return a copy that names some images differently."""
+        update: dict[str, Any] = {
+            name: renamed[image]
+            for name, image in (("first_frame", self.first_frame), ("last_frame", self.last_frame))
+            if image and image in renamed
+        }
+        if self.references:
+            update["references"] = [renamed.get(image, image) for image in self.references]
+        return self.model_copy(update=update)
+
+
+class RenderOptions(ImageInputs, OpenModel):
+    """How clips are rendered: for all scenes of a session, or for one scene. What is missing has a default."""
+
+    model: Model | None = None
+    aspect: Aspect | None = None
+    resolution: Resolution | None = None
+    size: Size | None = None
+    sound: Sound | None = None
+    negative_prompt: NegativePrompt | None = None
+    seed: Seed | None = None
+    settings: ModelSettings | None = None
+
+
+class SceneWords(OpenModel):
+    """What happens in a scene."""
 
     scenario: Scenario = Field(description="Part of the ad")
     duration: Seconds = 5
@@ -70,14 +135,15 @@ class SceneDescription(OpenModel):
     background_music: Music = ""
     sound_effects: SoundEffects = ""
     dialog_narration: Narration = ""
-    first_frame: FirstFrame | None = None
-    model: Model | None = None
-    size: Size | None = None
-    seed: Seed | None = None
 
 
-class SceneChanges(OpenModel):
-    """Overrides for a new take of a scene. Omitted fields keep the session's values."""
+# Pydantic takes the fields of the last base first: words before options.
+class SceneDescription(RenderOptions, SceneWords):
+    """One scene in words, with what the video model has to know."""
+
+
+class WordChanges(OpenModel):
+    """What shall happen otherwise in a scene."""
 
     duration: Seconds | None = None
     visual_description: VisualDescription | None = None
@@ -87,18 +153,24 @@ class SceneChanges(OpenModel):
     background_music: Music | None = None
     sound_effects: SoundEffects | None = None
     dialog_narration: Narration | None = None
-    first_frame: FirstFrame | None = None
-    model: Model | None = None
-    size: Size | None = None
-    seed: Seed | None = None
+
+
+class SceneChanges(RenderOptions, WordChanges):
+    """Overrides for a new take of a scene. Omitted fields keep the session's values."""
 
     def applied_to(self, scene: SceneDescription) -> SceneDescription:
         """Return a scene's description with these changes."""
-        return scene.model_copy(update=self.model_dump(exclude_none=True))
+        changes = self.model_dump(exclude_none=True)
+        # A size and an aspect say the same in two ways, so a change of one replaces the other.
+        if "size" in changes:
+            changes = {"aspect": None, "resolution": None, **changes}
+        elif changes.keys() & {"aspect", "resolution"}:
+            changes = {"size": None, **changes}
+        return scene.model_copy(update=changes)
 
 
-class Session(OpenModel):
-    """One ad in the making: product facts and up to four scene descriptions."""
+class ProductFacts(OpenModel):
+    """What an ad is about."""
 
     session_id: Identifier = Field(
         default_factory=lambda: f"ad-{uuid4().hex[:8]}",
@@ -112,6 +184,14 @@ class Session(OpenModel):
     brand_tone: str = Field("", max_length=200, description="Such as 'calm, witty'")
     target_platform: str = Field("", max_length=100, description="Where the ad will run")
     website_url: str = Field("", max_length=500)
+
+
+class Session(RenderOptions, ProductFacts):
+    """One ad in the making: product facts and up to four scene descriptions.
+
+    Its render options are the defaults of its scenes.
+    """
+
     scene_descriptions: list[SceneDescription] = Field(min_length=1, max_length=4)
 
     @model_validator(mode="after")
@@ -134,6 +214,16 @@ class Session(OpenModel):
             if scene.scenario == scenario:
                 return scene
         raise InputError(f"session {self.session_id!r} describes no scene {scenario!s}: add it to scene_descriptions")
+
+    def render_options(self, scene: SceneDescription) -> RenderOptions:
+        """Return the render options of a scene: its own, else those of the session."""
+        own = {name: value for name in RenderOptions.model_fields if (value := getattr(scene, name)) is not None}
+        common = {name: value for name in RenderOptions.model_fields if (value := getattr(self, name)) is not None}
+        if "size" in own:
+            common = {name: value for name, value in common.items() if name not in {"aspect", "resolution"}}
+        elif own.keys() & {"aspect", "resolution"}:
+            common.pop("size", None)
+        return RenderOptions.model_construct(**{**common, **own})
 
     def choose(self, wanted: list[Scenario] | None) -> list[Scenario]:
         """Return the wanted scenarios in the order of an ad, all four for None; InputError if one is not described."""
@@ -159,16 +249,27 @@ def parse_session(data: Any, source: str = "session", *, folder: Path | None = N
     except ValidationError as error:
         raise InputError(f"{source}: {describe(error)}") from None
     refuse_control_characters(session, source)
-    for scene in session.scene_descriptions:
-        if scene.first_frame is None:
-            continue
-        if folder is None:
-            refuse_local_file(scene.first_frame, f"{source}: scene {scene.scenario}")
-        elif is_local_file(scene.first_frame):
-            candidates = [folder / Path(scene.first_frame).expanduser(), Path.cwd() / scene.first_frame]
-            found = next((path for path in candidates if path.exists()), None)
-            scene.first_frame = str(found.absolute()) if found else scene.first_frame
-    return session
+    if folder is None:
+        refuse_local_files(session, source)
+        for scene in session.scene_descriptions:
+            refuse_local_files(scene, f"{source}: scene {scene.scenario}")
+        return session
+    scenes = [absolute_images(scene, folder) for scene in session.scene_descriptions]
+    return absolute_images(session, folder).model_copy(update={"scene_descriptions": scenes})
+
+
+Options = TypeVar("Options", bound=RenderOptions)
+
+
+def absolute_images(options: Options, folder: Path) -> Options:
+    """Return options whose local images have absolute paths, from a folder, else from the current folder."""
+    found = {}
+    for _, image in options.named_images():
+        if is_local_file(image):
+            candidates = [folder / Path(image).expanduser(), Path.cwd() / image]
+            if path := next((path for path in candidates if path.exists()), None):
+                found[image] = str(path.absolute())
+    return options.with_images(found)
 
 
 def parse_changes(data: Any) -> SceneChanges:
@@ -181,18 +282,19 @@ def parse_changes(data: Any) -> SceneChanges:
     return changes
 
 
-def is_local_file(first_frame: str) -> bool:
-    """Whether a first frame is a local path, not a URL or a reference to a copied image."""
-    return not first_frame.startswith("https://") and not INPUT_PATTERN.fullmatch(first_frame)
+def is_local_file(image: str) -> bool:
+    """Whether an image is a local path, not a URL or a reference to a copied image."""
+    return not image.startswith("https://") and not INPUT_PATTERN.fullmatch(image)
 
 
-def refuse_local_file(first_frame: str | None, place: str) -> None:
-    """Raise InputError if the first frame of a remote caller names a local file."""
-    if first_frame and is_local_file(first_frame):
-        raise InputError(
-            f"{place}: first_frame {first_frame!r} is not an https URL: an image file can be named only in a session"
-            " file or a campaign on this machine, for `adreel generate` or `adreel campaign`"
-        )
+def refuse_local_files(options: RenderOptions, place: str) -> None:
+    """Raise InputError if the options of a remote caller name a local file."""
+    for name, image in options.named_images():
+        if is_local_file(image):
+            raise InputError(
+                f"{place}: {name} {image!r} is not an https URL: an image file can be named only in a session"
+                " file or a campaign on this machine, for `adreel generate` or `adreel campaign`"
+            )
 
 
 def refuse_control_characters(words: BaseModel, source: str = "") -> None:

@@ -7,7 +7,7 @@ the request is sent, so a resumed run always knows which UUID to look up.
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
@@ -18,7 +18,7 @@ from adreel.models.ids import derived_uuid
 from adreel.models.migrations import SCHEMA_VERSION
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Identifier, SceneChanges, SceneDescription
+from adreel.models.sessions import Identifier, ImageInputs, SceneChanges, SceneDescription
 from adreel.text import clean_text
 
 MAX_PROBLEM_LENGTH = 4000
@@ -63,16 +63,23 @@ class Problem(BaseModel, extra="allow"):
         return clean_text(self.message, MAX_PROBLEM_LENGTH)
 
 
-class ClipRequest(BaseModel, extra="allow", allow_inf_nan=False, frozen=True):
-    """A fully resolved request. A resume sends it unchanged, even if the settings have changed."""
+class ClipRequest(ImageInputs, extra="allow", allow_inf_nan=False, frozen=True):
+    """A fully resolved request. A resume sends it unchanged, even if the settings have changed.
+
+    Its images are https URLs and references of copied images.
+    """
 
     model: str
     prompt: str
-    duration: float
-    width: int
-    height: int
+    negative_prompt: str | None = None
+    duration: float | None = Field(None, description="Seconds; null if the model has no duration")
+    width: int | None = Field(None, description="Pixels, with `height`; null if an image or `resolution` decides")
+    height: int | None = None
+    resolution: str | None = Field(None, description="The model's own word, such as 720p; excludes a size")
     seed: int | None = None
-    first_frame: str | None = Field(None, description="An https URL, or the reference of a copied image")
+    sound: bool | None = Field(None, description="Whether sound was asked for; null if nothing was said")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Further parameters, as they are sent")
+    warnings: tuple[ClipWarning, ...] = Field((), description="Differences between the description and the request")
 
 
 class Clip(BaseModel, extra="allow", allow_inf_nan=False):
@@ -190,8 +197,8 @@ class Take(Record):
 
     @property
     def warnings(self) -> list[ClipWarning]:
-        """Differences between its stored clip and its request."""
-        return self.clip.warnings if self.is_stored and self.clip else []
+        """Differences between its description, its request and its stored clip."""
+        return [*self.request.warnings, *(self.clip.warnings if self.is_stored and self.clip else [])]
 
     @property
     def aside(self) -> AsideFile | None:

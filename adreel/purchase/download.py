@@ -192,12 +192,13 @@ def clip_warnings(measures: Measures, truncation: str, request: ClipRequest) -> 
     if truncation:
         message = f"{truncation}; a second download returned the same bytes"
         warnings.append(ClipWarning(code="brokenOff", message=message))
-    if not -SHORTER_SECONDS <= measures.duration - request.duration <= LONGER_SECONDS:
-        code = "shorterThanAsked" if measures.duration < request.duration else "longerThanAsked"
-        message = f"it lasts {measures.duration:.2f} s instead of {request.duration:g} s"
+    seconds = request.duration
+    if seconds is not None and not -SHORTER_SECONDS <= measures.duration - seconds <= LONGER_SECONDS:
+        code = "shorterThanAsked" if measures.duration < seconds else "longerThanAsked"
+        message = f"it lasts {measures.duration:.2f} s instead of {seconds:g} s"
         warnings.append(ClipWarning(code=code, message=message))
     sides = ((measures.width, request.width), (measures.height, request.height))
-    if any(abs(side - wanted) > max(OTHER_PIXELS, wanted * OTHER_SHARE) for side, wanted in sides):
+    if any(wanted and abs(side - wanted) > max(OTHER_PIXELS, wanted * OTHER_SHARE) for side, wanted in sides):
         size, wanted_size = f"{measures.width}x{measures.height}", f"{request.width}x{request.height}"
         warnings.append(ClipWarning(code="otherSize", message=f"it is {size} instead of {wanted_size}"))
     if not measures.has_poster:

@@ -5,20 +5,19 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from typing import TypeVar
 
+from adreel.catalog.stored import load_catalog
 from adreel.errors import AdreelError, InputError, JobCancelled, NotFound, collect_errors
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
     INPUT_PATTERN,
     SceneChanges,
-    SceneDescription,
     Session,
     is_local_file,
     refuse_control_characters,
 )
-from adreel.models.takes import ClipRequest, Job, Problem, Take, utc_now
+from adreel.models.takes import Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
 from adreel.purchase.request import clip_request
 from adreel.purchase.shared_client import shared_client
@@ -34,8 +33,6 @@ WATCH_SECONDS = 10.0
 WATCHES_PER_SECOND = 20
 """Maximum checks per second for all scenes of a process."""
 _watched = 0
-
-AnyScene = TypeVar("AnyScene", SceneDescription, SceneChanges, ClipRequest)
 
 
 def start_job(
@@ -247,13 +244,14 @@ def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]
     session, changes = records.session(job.session_id), job.changes or SceneChanges()
     now = utc_now()
     scenes = [changes.applied_to(session.scene(scenario)) for scenario in missing]
+    catalog = load_catalog(records.storage)
     for scene in scenes:
-        frame = scene.first_frame
-        if frame and INPUT_PATTERN.fullmatch(frame) and not has_input(records.storage, job.session_id, frame):
-            raise InputError(
-                f"scene {scene.scenario}: the image {display_name(frame)!r} is not in the folder of session"
-                f" {job.session_id!r}: name its file or https URL again"
-            )
+        for _, image in session.render_options(scene).named_images():
+            if INPUT_PATTERN.fullmatch(image) and not has_input(records.storage, job.session_id, image):
+                raise InputError(
+                    f"scene {scene.scenario}: the image {display_name(image)!r} is not in the folder of session"
+                    f" {job.session_id!r}: name its file or https URL again"
+                )
     return [
         Take(
             session_id=job.session_id,
@@ -262,7 +260,7 @@ def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]
             created_at=now,
             updated_at=now,
             scene=scene,
-            request=clip_request(session, scene, settings),
+            request=clip_request(session, scene, settings, catalog),
         )
         for scene in scenes
     ]
@@ -275,28 +273,26 @@ def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, 
     """
     images = {}
     for take in planned:
-        file = take.request.first_frame
-        if file and is_local_file(file):
-            try:
-                images[file] = read_image(file)
-            except InputError as error:
-                raise InputError(f"scene {take.scenario}: {error}") from None
+        for name, file in take.request.named_images():
+            if is_local_file(file) and file not in images:
+                try:
+                    images[file] = read_image(file, name)
+                except InputError as error:
+                    raise InputError(f"scene {take.scenario}: {error}") from None
     if not images:
         return job, planned
     copies = {file: copy_input(records.storage, job.session_id, image) for file, image in images.items()}
 
-    def renamed(scene: AnyScene) -> AnyScene:
-        frame = scene.first_frame
-        return scene.model_copy(update={"first_frame": copies[frame]}) if frame in copies else scene
-
     def with_copies(session: Session) -> Session:
-        return session.model_copy(update={"scene_descriptions": [*map(renamed, session.scene_descriptions)]})
+        scenes = [scene.with_images(copies) for scene in session.scene_descriptions]
+        return session.with_images(copies).model_copy(update={"scene_descriptions": scenes})
 
     records.update_session(job.session_id, with_copies)
     if job.changes is not None:
-        job = job.model_copy(update={"changes": renamed(job.changes)})
+        job = job.model_copy(update={"changes": job.changes.with_images(copies)})
     takes = [
-        take.model_copy(update={"scene": renamed(take.scene), "request": renamed(take.request)}) for take in planned
+        take.model_copy(update={"scene": take.scene.with_images(copies), "request": take.request.with_images(copies)})
+        for take in planned
     ]
     return job, takes
 

@@ -31,7 +31,7 @@ from adreel.errors import (
 from adreel.models.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules, Interrupted, download_clip, download_limit, publish, publish_aside
 from adreel.records import Records
-from adreel.records.inputs import display_name, first_frame_data
+from adreel.records.inputs import display_name, image_data
 from adreel.runware import InProgress, Rendered, RunwareClient
 from adreel.settings import Settings
 from adreel.storage.crash_points import crash_point
@@ -65,7 +65,7 @@ class Purchase:
     def __post_init__(self) -> None:
         self._is_resumed = self.take.is_open
         self._recorded_position = self.take.position
-        self._image: str | None = None
+        self._images: dict[str, str] | None = None
         self._write_lock = threading.Lock()
         self._cancel_write: asyncio.Future[None] | None = None
 
@@ -138,7 +138,7 @@ class Purchase:
         # A bad key, an unreachable host or a missing image fails here, before the record says that a task was sent.
         await asyncio.gather(self.client.connect(), asyncio.to_thread(self.check_wanted))
         async with self._recording_failure():
-            self._image = await self._first_frame()
+            self._images = await self._read_images()
         await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
 
     async def _submit(self) -> None:
@@ -151,21 +151,22 @@ class Purchase:
                     self._adopt(latest)
                     return
             async with self._recording_failure():
-                image = self._image or await self._first_frame()
+                images = self._images if self._images is not None else await self._read_images()
                 crash_point("before the submit")
-                await self.client.submit(self._attempt.uuid, self.take.request, image)
+                await self.client.submit(self._attempt.uuid, self.take.request, images)
                 crash_point("after the submit")
-        self._is_resumed, self._image = False, None
+        self._is_resumed, self._images = False, None
         self._attempt.accepted_at = utc_now()
         await self._move(AttemptState.ACCEPTED, "accepted by Runware")
 
-    async def _first_frame(self) -> str | None:
-        """Return the image to send. If it is missing and Runware has no task, the attempt ends with InputError."""
-        frame = self.take.request.first_frame
-        if frame is None:
-            return None
+    async def _read_images(self) -> dict[str, str]:
+        """Return the images to send. If one is missing and Runware has no task, the attempt ends with InputError."""
+        storage, session_id = self.records.storage, self.take.session_id
         try:
-            return await asyncio.to_thread(first_frame_data, self.records.storage, self.take.session_id, frame)
+            return {
+                image: await asyncio.to_thread(image_data, storage, session_id, image)
+                for _, image in self.take.request.named_images()
+            }
         except InputError as error:
             # An earlier run may have sent the task. Only Runware's answer proves that nothing was bought.
             if self._is_resumed and await self.client.look_up(self._attempt.uuid):
@@ -212,10 +213,13 @@ class Purchase:
         except _INCONCLUSIVE:
             raise
         except AdreelError as error:
-            frame, text = self.take.request.first_frame, str(error)
-            if frame and "first_frame" not in text and "image" in text.lower():
+            request, text = self.take.request, str(error)
+            if request.named_images() and "_frame" not in text and "references" not in text and "image" in text.lower():
                 # Runware does not know the image's file name.
-                error = type(error)(f"{text}. The image is the scene's first_frame {display_name(frame)!r}")
+                names = " and ".join(
+                    f"the scene's {name} {display_name(image)!r}" for name, image in request.named_images()
+                )
+                error = type(error)(f"{text}. The image is {names}")
             self._attempt.problem = Problem.of(error)
             await self._move(AttemptState.FAILED, f"failed: {error}")
             if error.retryable:

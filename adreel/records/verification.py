@@ -113,23 +113,24 @@ def _check_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]
     """Check the images of open takes, and the images of sessions for new takes."""
     needed: dict[tuple[str, str], str] = {}
     for path, take in takes.items():
-        frame, last = take.request.first_frame, take.attempts[-1] if take.attempts else None
+        last = take.attempts[-1] if take.attempts else None
         is_over = take.is_stored or (last and last.problem and not last.problem.retryable)
-        if frame and not is_over:
-            needed[take.session_id, frame] = path
-            if is_local_file(frame):
-                yield Finding(path, "outside", f"its first_frame {frame!r} is not in the storage: resume where it is")
+        for name, image in () if is_over else take.request.named_images():
+            needed[take.session_id, image] = path
+            if is_local_file(image):
+                yield Finding(path, "outside", f"its {name} {image!r} is not in the storage: resume where it is")
     for session_id in records.session_ids():
         with suppress(StorageError, NotFound):  # Unreadable records are reported by other findings.
-            for scene in records.session(session_id).scene_descriptions:
-                if scene.first_frame:
-                    needed.setdefault((session_id, scene.first_frame), f"sessions/{session_id}/session.json")
-    for (session_id, frame), path in needed.items():
-        if not INPUT_PATTERN.fullmatch(frame):
+            session = records.session(session_id)
+            for options in (session, *session.scene_descriptions):
+                for _, image in options.named_images():
+                    needed.setdefault((session_id, image), f"sessions/{session_id}/session.json")
+    for (session_id, image), path in needed.items():
+        if not INPUT_PATTERN.fullmatch(image):
             continue
-        copy = input_path(session_id, frame)
+        copy = input_path(session_id, image)
         try:
-            read_input(records.storage, session_id, frame)
+            read_input(records.storage, session_id, image)
         except InputError:
             yield Finding(copy, "missing", f"{path} needs this image")
         except StorageError as error:

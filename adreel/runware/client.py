@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -110,7 +110,7 @@ class RunwareClient:
                 )
             return self._connection
 
-    async def submit(self, uuid: UUID, request: ClipRequest, image: str | None = None) -> None:
+    async def submit(self, uuid: UUID, request: ClipRequest, images: Mapping[str, str] | None = None) -> None:
         """Send a task until Runware acknowledges it, always under the same UUID.
 
         Raises the error of a refusal. ProviderBusy or ProviderUnreachable after the time limit: then the task may have
@@ -121,7 +121,7 @@ class RunwareClient:
             async with self._submitting, asyncio.timeout(self._timing.submit):
                 for attempt in count():
                     try:
-                        return await self._submit_once(uuid, request, image)
+                        return await self._submit_once(uuid, request, images or {})
                     except (ProviderUnreachable, ProviderBusy) as error:
                         last_error = error
                         await asyncio.sleep(self._back_off(attempt))
@@ -163,12 +163,12 @@ class RunwareClient:
         await self._lookups.close()
         await self._drop()
 
-    async def _submit_once(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
+    async def _submit_once(self, uuid: UUID, request: ClipRequest, images: Mapping[str, str]) -> None:
         connection = await self.connect()
         asking = asyncio.create_task(self._ask_in_doubt(connection, uuid))
         try:
             async with asyncio.timeout(self._timing.acknowledge):
-                await connection.submit(uuid, request, image)
+                await connection.submit(uuid, request, images)
         except TimeoutError:
             connection.interrupt(ProviderUnreachable("Runware does not acknowledge submits on this connection"))
             raise ProviderUnreachable(

@@ -7,12 +7,11 @@ around all of these. A lost connection is not repaired; its owner opens another.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any, Self
 from uuid import UUID
 
-from adreel.catalog import uses_legacy_frames
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderUnreachable
 from adreel.models.takes import ClipRequest
 from adreel.runware.failures import CONFLICT, error_class, error_from
@@ -99,12 +98,14 @@ class Connection:
         """Send task objects with a ping; its pong arrives even if Runware knows none of the tasks."""
         await self.send([*tasks, PING])
 
-    async def submit(self, uuid: UUID, request: ClipRequest, image: str | None) -> None:
+    async def submit(self, uuid: UUID, request: ClipRequest, images: Mapping[str, str]) -> None:
         """Submit a video task and wait for the acknowledgement; a UUID conflict counts as one.
+
+        `images` are the images of the request as they are sent: a URL, a data URI or the UUID of an upload.
 
         Raises the error of a refusal. ProviderUnreachable if the connection broke: the task may have been accepted.
         """
-        submitting = asyncio.ensure_future(self._sdk.videoInference(_inference(uuid, request, image)))
+        submitting = asyncio.ensure_future(self._sdk.submit_video(inference(uuid, request, images)))
         self._submitting += 1
         try:
             while not submitting.done() and self.is_alive:
@@ -167,26 +168,32 @@ def preserve_loggers() -> Iterator[None]:
             logger.handlers[:] = handlers
 
 
-def _inference(uuid: UUID, request: ClipRequest, image: str | None) -> Any:
-    from runware import IFrameImage, IVideoInference  # noqa: PLC0415 - imported first by Connection
-
-    frames: dict[str, Any] = {}
-    if image and uses_legacy_frames(request.model):
-        frames["frameImages"] = [IFrameImage(inputImage=image, frame="first")]
-    elif image:
-        frames["inputs"] = {"frameImages": [{"image": image, "frame": "first"}]}
-    return IVideoInference(
-        taskUUID=str(uuid),
-        model=request.model,
-        positivePrompt=request.prompt,
-        duration=int(request.duration) if request.duration.is_integer() else request.duration,
-        width=request.width,
-        height=request.height,
-        seed=request.seed,
-        deliveryMethod="async",
-        includeCost=True,
-        numberResults=1,
-        outputType="URL",
-        outputFormat="MP4",
-        **frames,
-    )
+def inference(uuid: UUID, request: ClipRequest, images: Mapping[str, str]) -> dict[str, Any]:
+    """Return a request as Runware's task object."""
+    frames = [
+        {"image": images[image], "frame": position}
+        for position, image in (("first", request.first_frame), ("last", request.last_frame))
+        if image
+    ]
+    media = {"frameImages": frames, "referenceImages": [images[image] for image in request.references or ()]}
+    inputs = {name: found for name, found in media.items() if found}
+    seconds = request.duration
+    task = {
+        "taskType": "videoInference",
+        "taskUUID": str(uuid),
+        "model": request.model,
+        "positivePrompt": request.prompt,
+        "negativePrompt": request.negative_prompt,
+        "duration": int(seconds) if seconds is not None and seconds.is_integer() else seconds,
+        "width": request.width,
+        "height": request.height,
+        "resolution": request.resolution,
+        "seed": request.seed,
+        "inputs": inputs or None,
+        "deliveryMethod": "async",
+        "includeCost": True,
+        "numberResults": 1,
+        "outputType": "URL",
+        "outputFormat": "MP4",
+    }
+    return {**request.parameters, **{name: value for name, value in task.items() if value is not None}}

@@ -11,13 +11,27 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 def bounded_sdk(key: str, url: str) -> Any:
     """Return an SDK client with bounded messages; `has_overflowed` says whether one was too large."""
-    from runware import Runware  # noqa: PLC0415 - the import changes loggers: see connection.preserve_loggers
+    from runware import (  # noqa: PLC0415 - the import changes loggers: see connection.preserve_loggers
+        IVideoInference,
+        Runware,
+    )
 
     class BoundedRunware(Runware):  # type: ignore[misc] # it is untyped
         """An SDK client with a limit on messages, which drops bad items instead of whole messages."""
 
         _protocol: Any = None
         _overflowed = False
+
+        async def submit_video(self, task: dict[str, Any]) -> Any:
+            """Submit a task object as it is: the SDK's types lack settings that models have."""
+            request = IVideoInference(
+                model=task["model"], taskUUID=task["taskUUID"], deliveryMethod="async", numberResults=1
+            )
+            request.task_object = task
+            return await self.videoInference(request)
+
+        def _buildVideoRequest(self, requestVideo: Any) -> dict[str, Any]:  # noqa: N802, N803 - names of the SDK
+            return dict(requestVideo.task_object)
 
         @property
         def has_overflowed(self) -> bool:

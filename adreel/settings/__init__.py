@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -44,9 +44,12 @@ class Settings(BaseSettings):
     storage_id: str | None = Field(
         None, description="Expected id in the storage's adreel-storage.json; another id, or none, is an error"
     )
-    model: str = Field("klingai:6@1", description="Video model of scenes without their own")
-    size: Annotated[str, AfterValidator(values.clip_size)] = Field(
-        "1280x720", description="WIDTHxHEIGHT of scenes without their own"
+    model: str = Field("klingai:kling-video@3-standard", description="Video model of scenes without their own")
+    size: Annotated[str, AfterValidator(values.clip_size)] | None = Field(
+        None, description="WIDTHxHEIGHT of scenes that name neither a size nor an aspect nor a resolution"
+    )
+    catalog: Literal["checked", "unchecked"] = Field(
+        "checked", description="`unchecked` sends requests that the catalogue of models advises against"
     )
     concurrency: int = Field(4, ge=1, description="Scenes in flight at once: slots of the limit `runware`")
     deadline: float = Field(

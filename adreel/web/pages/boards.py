@@ -180,7 +180,7 @@ def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> 
             state = status.status
         description = session.scene(scenario)
         current = current_take(takes, choices)
-        width, height = (description.size or service.settings.size).split("x")
+        width, height = (description.size or service.settings.size or "1280x720").split("x")
         has_failed = status is not None and status.status == State.FAILED
         scenes.append(
             SceneBoard(

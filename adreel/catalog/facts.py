@@ -1,0 +1,195 @@
+"""What is known of a video model. A fact that nobody has looked up is None, and is never guessed."""
+
+import re
+from datetime import date
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+DOCUMENTED = frozenset(
+    {
+        "sdk_types",
+        "docs",
+        "docs_page",
+        "docs_2025-10",
+        "schema",
+        "schema_copy",
+        "schema_rules_2026-09-24",
+        "content_api",
+        "content_api_copy",
+        "protocol",
+    }
+)
+"""Kinds of evidence that allow a refusal: pages, schemas and types that Runware has published."""
+
+_RESOLUTION = re.compile(r"\d+p|\dk", re.IGNORECASE)
+_SECONDS = re.compile(r"(\d+) s\b")
+_SPECIAL = re.compile(r"draft|speed|uploaded|video input|reference|beyond|of audio", re.IGNORECASE)
+
+
+Position = Literal["first", "last"]
+
+
+class Fact(BaseModel, frozen=True, extra="ignore"):
+    """Base of facts: a newer catalogue may tell more."""
+
+
+class Duration(Fact):
+    """The durations of a model in seconds: `values`, or a range; neither if only their kind is known."""
+
+    whole: bool = Field(True, description="Whether only whole seconds are accepted")
+    values: tuple[int, ...] | None = None
+    min: int | None = None
+    max: int | None = None
+    default: float | None = None
+    required: bool = False
+
+    def offers(self, seconds: float) -> bool:
+        """Whether nothing that is known speaks against a duration."""
+        if self.whole and not float(seconds).is_integer():
+            return False
+        if self.values is not None:
+            return seconds in self.values
+        return (self.min or 0) <= seconds <= (self.max or float("inf"))
+
+    def __str__(self) -> str:
+        if self.values is not None:
+            return f"{', '.join(map(str, self.values))} seconds"
+        if self.max is not None:
+            return f"{self.min or 1} to {self.max} seconds"
+        return "whole seconds" if self.whole else "any number of seconds"
+
+
+class Sound(Fact):
+    """The sound of a model: the parameter that switches it, if known, and whether it sounds without one."""
+
+    parameter: str | None = Field(None, examples=["settings.audio", "providerSettings.google.generateAudio"])
+    default: bool | None = None
+
+
+class Frames(Fact):
+    """The frame images of a model."""
+
+    max: int
+    positions: tuple[Position, ...]
+
+
+class Rate(Fact):
+    """A price in USD, as Runware labels it."""
+
+    amount: float
+    per: str = Field(examples=["second", "output", "input image"])
+    label: str = Field("", examples=["720p, no audio", "768p, 6 s"])
+
+    @property
+    def resolutions(self) -> frozenset[str]:
+        """The resolutions that it is for, in lower case; empty for all."""
+        return frozenset(found.lower() for found in _RESOLUTION.findall(self.label))
+
+    @property
+    def sound(self) -> bool | None:
+        """Whether it is for clips with or without sound; None for both."""
+        if "audio" not in self.label:
+            return None
+        return not re.search(r"\b(no|without) audio", self.label)
+
+    def per_second(self, seconds: float) -> float | None:
+        """Return the USD per second of a clip of this length; None if the rate is for something else."""
+        if _SPECIAL.search(self.label):
+            return None
+        if self.per == "second":
+            return self.amount
+        length = _SECONDS.search(self.label)
+        if self.per == "output" and (length is None or int(length[1]) == seconds or "up to" in self.label):
+            return self.amount / seconds
+        return None
+
+
+class VideoModel(Fact):
+    """What a video model offers. `None` is unknown, "absent" is known not to exist."""
+
+    air: str
+    slug: str
+    name: str
+    creator: str
+    kind: Literal["generate", "edit", "talking", "agent"]
+    status: Literal["live", "deprecated"] | None = None
+    deactivates_on: date | None = None
+    replaced_by: str | None = None
+    released: date | None = None
+    prompt: Literal["required", "optional", "absent"] | None = None
+    prompt_length: tuple[int, int] | None = Field(None, description="Least and most characters")
+    inputs: Literal["required", "optional"] | None = None
+    text_to_video: bool
+    negative_prompt: bool | None = None
+    seed: bool | None = None
+    duration: Duration | Literal["absent"] | None = None
+    frame_durations: tuple[int, ...] | None = Field(None, description="The durations next to frame images, if fewer")
+    width_height: Literal["required", "optional", "absent"] | None = None
+    sizes: tuple[str, ...] | None = Field(None, description="The only sizes in pixels, as WIDTHxHEIGHT")
+    size_durations: dict[str, tuple[int, ...]] = Field(default_factory=dict, description="Where a size allows fewer")
+    size_with_frames: Literal["excluded", "allowed"] | None = None
+    resolutions: tuple[str, ...] | None = Field(None, description="Values of `resolution`, which excludes a size")
+    frames: Frames | None = None
+    references: int | None = Field(None, description="Most reference images")
+    frames_with_references: bool | None = None
+    sound: Sound | Literal["absent"] | None = None
+    settings: Literal["settings", "providerSettings"] | None = Field(
+        None, description="Where the model's own settings go; providerSettings nest one level deeper"
+    )
+    parameters: tuple[str, ...] = Field((), description="Further parameters of the request, such as fps")
+    modes: tuple[str, ...] = Field((), description="Kinds of input in published examples; not a complete list")
+    prices: tuple[Rate, ...] = ()
+    priced_on: date | None = None
+    render_seconds: tuple[float, float] | None = Field(None, description="Least and most render time in examples")
+    note: str = ""
+    evidence: dict[str, str] = Field(default_factory=dict, description="Where a field is from; else the SDK's types")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.sizes is not None and not all(re.fullmatch(r"\d+x\d+", size) for size in self.sizes):
+            raise ValueError("a size is not WIDTHxHEIGHT")
+        return self
+
+    def is_documented(self, field: str) -> bool:
+        """Whether Runware itself has published a fact, so a request that contradicts it may be refused."""
+        evidence = self.evidence.get("media", "sdk_types") if field in {"frames", "references"} else "sdk_types"
+        return self.evidence.get(field, evidence) in DOCUMENTED
+
+    @property
+    def provider(self) -> str:
+        """The name under which providerSettings nest."""
+        return self.air.partition(":")[0]
+
+    @property
+    def has_sound(self) -> bool | None:
+        """Whether it can make sound; None if unknown."""
+        return None if self.sound is None else self.sound != "absent"
+
+    def has_frame(self, position: Position) -> bool | None:
+        """Whether a scene can start from or end with an image; None if unknown."""
+        if self.inputs is None and not self.modes:
+            return None
+        if self.frames is not None:
+            return position in self.frames.positions
+        if "first-last-frame" in self.modes or (position == "first" and "first-frame" in self.modes):
+            return True
+        return None
+
+    @property
+    def takes_references(self) -> bool | None:
+        """Whether it takes reference images; None if unknown."""
+        if self.references is not None:
+            return self.references > 0
+        return True if "reference" in self.modes else None
+
+    def rate(self, *, seconds: float, resolution: str | None = None, sound: bool | None = None) -> float | None:
+        """Return the USD per second of a clip; None if unknown. With several rates, the dearest counts."""
+        found = [
+            price
+            for rate in self.prices
+            if (price := rate.per_second(seconds)) is not None
+            and (resolution is None or not rate.resolutions or resolution.lower() in rate.resolutions)
+            and (sound is None or rate.sound is None or rate.sound is sound)
+        ]
+        return max(found) if found else None

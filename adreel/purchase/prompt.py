@@ -1,0 +1,53 @@
+"""Prompt of a scene: its words and the facts of its product, as a video model understands them."""
+
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneDescription, Session
+
+SOUND_FIELDS = ("audio_design", "background_music", "sound_effects", "dialog_narration")
+
+_PARTS = (
+    ("Camera", "camera_work"),
+    ("Lighting", "lighting"),
+    ("Sound", "audio_design"),
+    ("Music", "background_music"),
+    ("Sound effects", "sound_effects"),
+    ("Narration", "dialog_narration"),
+)
+
+
+def compose_prompt(
+    session: Session, scene: SceneDescription, *, is_silent: bool = False, avoid: str = "", limit: int | None = None
+) -> str:
+    """Return the prompt of a scene: what it shows first, then the facts of the product.
+
+    A silent clip gets no words about sound. `avoid` is for models without a negative prompt. Beyond `limit`
+    characters, facts of the product are left out from the last, so the scene's own words stay whole.
+    """
+    kind = f", {session.category}" if session.category else ""
+    part = scene.scenario.upper() if scene.scenario == Scenario.CTA else scene.scenario.capitalize()
+    lines = [f"{part} scene of a video ad for {session.product_name}{kind}.", _sentence(scene.visual_description)]
+    parts = [(label, name) for label, name in _PARTS if not (is_silent and name in SOUND_FIELDS)]
+    lines += [f"{label}: {_sentence(text)}" for label, name in parts if (text := getattr(scene, name))]
+    if avoid:
+        lines.append(f"Avoid: {_sentence(avoid)}")
+    facts = []
+    if session.brand_tone:
+        facts.append(f"Tone: {_sentence(session.brand_tone)}")
+    if session.brand_colors:
+        facts.append(f"Colours: {', '.join(session.brand_colors)}.")
+    if session.main_benefit:
+        facts.append(f"The viewer should feel the benefit: {_sentence(session.main_benefit)}")
+    if session.target_audience:
+        facts.append(f"Casting and setting suit the audience: {_sentence(session.target_audience)}")
+    if session.target_platform:
+        facts.append(f"Framed for {_sentence(session.target_platform)}")
+    if session.website_url and scene.scenario == Scenario.CTA:
+        facts.append(f"The closing picture leaves room for the address {session.website_url}")
+    while facts and limit is not None and len("\n".join(lines + facts)) > limit:
+        facts.pop()
+    return "\n".join(lines + facts)
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text[-1:] in ".!?" else f"{text}."
