@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adreel.catalog import packaged
 from adreel.errors import InputError
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, check_id, parse_session, read_session
@@ -18,6 +19,7 @@ from adreel.settings import Settings
 from tests.factories import make_session, scene_data, session_data
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
+OLD_EXAMPLES = sorted((Path(__file__).parent / "fixtures" / "sessions").glob("*.yaml"))
 BAD_IDS = {"empty": "", "slash": "a/b", "dots": "..", "dot": "a.b", "space": "a b", "65 chars": "a" * 65, "umlaut": "ä"}
 bad_ids = pytest.mark.parametrize("bad", BAD_IDS.values(), ids=BAD_IDS)
 
@@ -187,11 +189,31 @@ def test_scenarios_come_in_the_order_of_an_ad() -> None:
 def test_the_examples_can_be_bought_as_they_are(path: Path) -> None:
     session = read_session(path)
     for scenario in session.choose(None):
-        assert clip_request(session, session.scene(scenario), Settings()).prompt
+        assert clip_request(session, session.scene(scenario), Settings(), packaged()).prompt
 
 
 def test_there_are_examples() -> None:
     assert EXAMPLES
+
+
+@pytest.mark.parametrize("path", OLD_EXAMPLES, ids=lambda path: path.name)
+def test_a_session_file_of_an_earlier_version_is_still_read(path: Path) -> None:
+    session = read_session(path)
+    bought, refused = {}, {}
+    for scenario in session.choose(None):
+        try:
+            bought[scenario] = clip_request(session, session.scene(scenario), Settings(), packaged())
+        except InputError as error:
+            refused[scenario] = str(error)
+    if path.name == "glowcap.yaml":
+        assert (len(bought), refused) == (4, {})
+    else:
+        assert {(request.width, request.height) for request in bought.values()} == {(720, 1280)}
+        assert [warning.code for warning in bought[Scenario.CTA].warnings] == ["noSeed"]
+        assert list(refused) == [Scenario.SOLUTION]
+        assert refused[Scenario.SOLUTION].endswith(
+            "is no longer offered by Runware since 2026-11-11: use Seedance 2.5 (bytedance:seedance@2.5)"
+        )
 
 
 def test_the_json_schema_forbids_unknown_fields() -> None:
