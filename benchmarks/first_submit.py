@@ -45,7 +45,7 @@ def studio(folder: Path) -> Iterator[dict[str, str]]:
     said = folder / "up.txt"
     options = ["--folder", folder / "studio", "--port", "0", "--prefect-port", "0"]
     environment = {**os.environ, "RUNWARE_API_KEY": "", "ADREEL_STORAGE": str(folder / "outputs")}
-    environment |= {"ADREEL_LOCAL_RENDER_SECONDS": "1", "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72"}
+    environment |= {"ADREEL_LOCAL_RENDER_SECONDS": "1", "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72"}
     with said.open("wb") as stream:
         command = [Path(sys.executable).with_name("adreel"), "up", *options]
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)

@@ -48,7 +48,7 @@ async def sdk_lag(server: LocalRunware) -> float:
 
         client = Runware(api_key="key", url=server.url)
     await client.connect()
-    request = IVideoInference(model="test:1@1", positivePrompt="a lamp", duration=1, width=128, height=72)
+    request = IVideoInference(model="bytedance:2@2", positivePrompt="a lamp", duration=1, width=128, height=72)
     accepted = await client.videoInference(request)
     await client.getResponse(taskUUID=accepted.taskUUID)
     lag = time.time() - (server.ledger.entries[-1].due_at or 0)

@@ -51,7 +51,7 @@ def make_take(
         created_at=at,
         updated_at=at,
         scene=SceneDescription.model_validate(scene_data(scenario.value)),
-        request=ClipRequest(model="test:1@1", prompt="a lamp", duration=5, width=64, height=48),
+        request=ClipRequest(model="bytedance:2@2", prompt="a lamp", duration=5, width=64, height=48),
         problem=Problem(code="test", message=problem) if problem else None,
     )
     if state is None:

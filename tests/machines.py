@@ -155,7 +155,7 @@ class Machines:
             "PREFECT_AUTH": AUTH,
             "ADREEL_API_KEYS": f"tests:{KEY}",
             "ADREEL_STORAGE": self.storage,
-            "ADREEL_MODEL": "test:1@1",
+            "ADREEL_MODEL": "bytedance:2@2",
             "ADREEL_SIZE": "128x72",
             "RUNWARE_API_KEY": "",
             "RUNWARE_URL": f"ws://127.0.0.1:{self.ports['runware']}/v1",

@@ -28,7 +28,7 @@ async def studio(*faults: str, render_seconds: float = 0.1, **settings: object) 
     server = LocalRunware(render_seconds=render_seconds, faults=faults)
     with patch.object(shared_client, "RunwareClient", quick):
         async with server:
-            options = {"runware_url": server.url, "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72", **settings}
+            options = {"runware_url": server.url, "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72", **settings}
             yield Studio(server, Settings(**options))  # type: ignore[arg-type]
 
 

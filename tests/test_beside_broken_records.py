@@ -21,7 +21,7 @@ ADREEL = Path(sys.executable).with_name("adreel")
 
 @pytest.fixture
 def settings(records: Records) -> Settings:
-    options = {"ADREEL_STORAGE": records.storage.url, "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "64x64"}
+    options = {"ADREEL_STORAGE": records.storage.url, "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "64x64"}
     return Settings(**options)  # type: ignore[arg-type]
 
 

@@ -220,7 +220,7 @@ def test_resume_all_brings_home_what_is_beside_a_broken_record_and_ends_with_1(t
 def test_a_bad_key_is_one_clear_sentence(prefect: str, session_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with in_thread(keys=frozenset({"good"})) as server:
         monkeypatch.setenv("RUNWARE_URL", server.url)
-        monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+        monkeypatch.setenv("ADREEL_MODEL", "bytedance:2@2")
         ran = adreel("generate", session_file, "--scene", "hook", RUNWARE_API_KEY="sk-not-good")
     assert ran.returncode == 1
     assert "RUNWARE_API_KEY" in ran.stdout
@@ -240,7 +240,7 @@ def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file:
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_API_URL": "",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "ADREEL_MODEL": "test:1@1",
+        "ADREEL_MODEL": "bytedance:2@2",
         "ADREEL_SIZE": "128x72",
         "ADREEL_LOCAL_RENDER_SECONDS": "0.3",
     }
@@ -273,9 +273,9 @@ def test_without_any_server_or_key_an_ad_is_generated_all_the_same(session_file:
         ({"scene_descriptions": [{"scenario": "hook", "visual_description": "x"}]}, [], "problem, solution, cta"),
         ({"scene_descriptions": [{"scenario": "hook", "visual_description": "x"}] * 2}, [], "more than once: hook"),
         (
-            {"scene_descriptions": [{"scenario": "hook", "visual_description": "x", "duration": 7}]},
+            {"scene_descriptions": [{"scenario": "hook", "visual_description": "x", "duration": 7.5}]},
             ["--scene", "hook"],
-            "scene hook: duration 7 .* 5, 10 seconds",
+            "scene hook: duration 7.5 .* it offers whole seconds",
         ),
         (
             {"scene_descriptions": [{"scenario": "hook", "visual_description": "x", "size": "64x64"}]},

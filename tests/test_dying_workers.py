@@ -66,7 +66,7 @@ def stack(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "RUNWARE_API_KEY": "",
         "ADREEL_STORAGE": str(tmp_path / "outputs"),
-        "ADREEL_MODEL": "test:1@1",
+        "ADREEL_MODEL": "bytedance:2@2",
         "ADREEL_SIZE": "128x72",
     }.items():
         monkeypatch.setenv(name, value)

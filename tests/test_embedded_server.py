@@ -35,7 +35,7 @@ def run(command: list[str | Path], home: str) -> "subprocess.CompletedProcess[st
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     return subprocess.run(
         command,
-        env={**environment, "PREFECT_HOME": home, "RUNWARE_API_KEY": "", "ADREEL_MODEL": "test:1@1"},
+        env={**environment, "PREFECT_HOME": home, "RUNWARE_API_KEY": "", "ADREEL_MODEL": "bytedance:2@2"},
         capture_output=True,
         text=True,
         timeout=240,

@@ -19,7 +19,7 @@ from adreel.models.sessions import SceneChanges, Session, parse_session
 from adreel.models.takes import PROGRESS, AttemptState
 from adreel.purchase.jobs import buy_scene, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
-from adreel.records.inputs import MAX_MB, check_image, copy_input, display_name, first_frame_data, read_image
+from adreel.records.inputs import MAX_MB, check_image, copy_input, display_name, image_data, read_image
 from adreel.records.pruning import prune
 from adreel.records.verification import verify
 from adreel.service import store_for_generation
@@ -101,11 +101,11 @@ def test_a_copy_is_made_once_and_never_overwritten(storage: Storage, tmp_path: P
     with pytest.raises(StorageError, match="is not the image that was copied there"):
         copy_input(storage, "ad", image)
     with pytest.raises(StorageError, match="is not the image that was copied there"):
-        first_frame_data(storage, "ad", reference)
+        image_data(storage, "ad", reference)
 
 
 def test_a_web_address_is_sent_as_it_is(storage: Storage) -> None:
-    assert first_frame_data(storage, "ad", "https://pictures.example/a") == "https://pictures.example/a"
+    assert image_data(storage, "ad", "https://pictures.example/a") == "https://pictures.example/a"
 
 
 # Jobs
@@ -304,7 +304,7 @@ def test_a_campaign_names_local_images_only_if_it_is_local_itself(tmp_path: Path
     (tmp_path / name).write_text(content)
     storage = Storage(f"memory://{tmp_path.name}")
     storage.write(name, content.encode())
-    settings = Settings(ADREEL_MODEL="test:1@1")
+    settings = Settings(ADREEL_MODEL="bytedance:2@2")
     source = name.partition("/")[0]
     for local in (str(tmp_path / source), f"file://{tmp_path / source}"):
         (session,) = read_sessions(settings, local)
@@ -315,7 +315,7 @@ def test_a_campaign_names_local_images_only_if_it_is_local_itself(tmp_path: Path
 
 def test_a_reference_leads_to_no_other_folder(storage: Storage, tmp_path: Path) -> None:
     reference = copy_input(storage, "ad", read_image(str(write_image(tmp_path / "lamp.png"))))
-    records, settings = Records(storage), Settings(ADREEL_MODEL="test:1@1")
+    records, settings = Records(storage), Settings(ADREEL_MODEL="bytedance:2@2")
     records.save_session(parsed(reference, session_id="other"))
     with pytest.raises(InputError, match=r"scene hook: the image 'lamp\.png' is not in the folder of session 'other'"):
         start_job(records, settings, JOB, "other", scenarios=[HOOK])

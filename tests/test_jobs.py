@@ -199,7 +199,7 @@ async def test_a_redirect_to_a_strange_host_is_not_followed() -> None:
 async def test_a_clip_whose_address_has_changed_is_asked_for_again(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
     async with LocalRunware(render_seconds=0.1, ledger_file=ledger) as first:
-        options = {"runware_url": first.url, "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72"}
+        options = {"runware_url": first.url, "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72"}
         it = Studio(first, Settings(**options))  # type: ignore[arg-type]
         first.inject("gone404")
         with pytest.raises(ClipUnavailable):

@@ -38,7 +38,7 @@ from tests.workers import until
 
 @pytest.fixture(autouse=True)
 def _model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+    monkeypatch.setenv("ADREEL_MODEL", "bytedance:2@2")
 
 
 @pytest.fixture

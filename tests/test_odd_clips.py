@@ -374,7 +374,7 @@ async def test_prune_takes_what_was_kept_aside_along(
 
 async def test_a_clip_is_odd_in_the_same_way_after_the_emulator_was_restarted(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
-    options = {"ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72"}
+    options = {"ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72"}
     async with LocalRunware(render_seconds=0, ledger_file=ledger, faults=["webmBytes", "gone404"]) as first:
         it = Studio(first, Settings(runware_url=first.url, **options))  # type: ignore[arg-type]
         with pytest.raises(ClipUnavailable):

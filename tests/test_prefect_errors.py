@@ -117,7 +117,7 @@ def test_each_command_says_it_in_one_sentence(words: list[str], tmp_path: Path) 
     (tmp_path / "ads").mkdir()
     (tmp_path / "ads" / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1)))
     with impostor("a web page") as url:
-        ran = adreel(*words, PREFECT_API_URL=url, ADREEL_MODEL="test:1@1", ADREEL_SIZE="128x72")
+        ran = adreel(*words, PREFECT_API_URL=url, ADREEL_MODEL="bytedance:2@2", ADREEL_SIZE="128x72")
     assert ran.returncode == 1
     assert "Traceback" not in ran.stdout + ran.stderr
     said = ran.stdout if words == ["doctor"] else ran.stderr

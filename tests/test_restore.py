@@ -22,7 +22,7 @@ def test_a_storage_that_was_copied_away_is_enough_to_bring_everything_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs, copy = tmp_path / "outputs", tmp_path / "copy"
-    for name, value in {"RUNWARE_API_KEY": "", "ADREEL_MODEL": "test:1@1", "ADREEL_SIZE": "128x72"}.items():
+    for name, value in {"RUNWARE_API_KEY": "", "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72"}.items():
         monkeypatch.setenv(name, value)
     records = Records(Storage(str(outputs)))
     for session_id in ("whole", "cut"):

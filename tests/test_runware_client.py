@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,8 +21,9 @@ from adreel.errors import (
 )
 from adreel.models.takes import ClipRequest
 from adreel.runware import Rendered, RunwareClient, Timing
+from adreel.runware.connection import inference
 
-REQUEST = ClipRequest(model="test:1@1", prompt="Hook scene of a test.", duration=1, width=128, height=72)
+REQUEST = ClipRequest(model="bytedance:2@2", prompt="Hook scene of a test.", duration=1, width=128, height=72)
 FAST = Timing(
     connect=1,
     submit=10,
@@ -288,14 +288,26 @@ async def test_nothing_is_left_running_after_close() -> None:
         assert not {name for name in left if name.startswith(("runware-poll", "Task_"))}
 
 
-@pytest.mark.parametrize("model", ["klingai:6@1", "google:3@3"], ids=["older form", "newer form"])
-async def test_a_first_frame_is_sent_in_the_form_that_the_model_wants(model: str, tmp_path: Path) -> None:
+def test_frames_and_references_are_sent_as_inputs() -> None:
+    request = REQUEST.model_copy(update={"first_frame": "a.png", "last_frame": "b.png", "references": ["c.png"]})
+    images = {
+        "a.png": "data:image/png;base64,AAAA",
+        "b.png": "https://images.example/b.png",
+        "c.png": "https://images.example/c.png",
+    }
+    task = inference(uuid4(), request, images)
+    assert task["inputs"] == {
+        "frameImages": [
+            {"image": "data:image/png;base64,AAAA", "frame": "first"},
+            {"image": "https://images.example/b.png", "frame": "last"},
+        ],
+        "referenceImages": ["https://images.example/c.png"],
+    }
+
+
+async def test_a_first_frame_reaches_runware() -> None:
     image = "https://images.example/frame.png"
-    duration = 5.0 if model == "klingai:6@1" else 4.0
     async with studio() as (server, client):
-        request = REQUEST.model_copy(update={"model": model, "width": 1280, "height": 720, "duration": duration})
-        await client.submit(uuid4(), request, image)
+        await client.submit(uuid4(), REQUEST.model_copy(update={"first_frame": image}), {image: image})
         [entry] = server.ledger.entries
-        sent = entry.request.get("frameImages") or entry.request["inputs"]["frameImages"]
-        assert sent in ([{"inputImage": image, "frame": "first"}], [{"image": image, "frame": "first"}])
-        assert ("frameImages" in entry.request) == (model == "klingai:6@1")
+        assert entry.request["inputs"] == {"frameImages": [{"image": image, "frame": "first"}]}

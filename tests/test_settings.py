@@ -46,10 +46,10 @@ def test_the_key_is_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_dot_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text("ADREEL_MODEL=test:1@1\nADREEL_CONCURRENCY=2\nUNRELATED=1\n")
+    Path(".env").write_text("ADREEL_MODEL=bytedance:2@2\nADREEL_CONCURRENCY=2\nUNRELATED=1\n")
     monkeypatch.setenv("ADREEL_CONCURRENCY", "3")
     settings = Settings.load()
-    assert (settings.model, settings.concurrency) == ("test:1@1", 3)
+    assert (settings.model, settings.concurrency) == ("bytedance:2@2", 3)
 
 
 def test_an_empty_key_in_the_environment_wins_over_a_dot_env(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +354,7 @@ class TestEnvFile:
     def test_what_shells_and_editors_write_is_read(self) -> None:
         lines = [
             "# a comment",
-            "export ADREEL_MODEL='test:1@1'",
+            "export ADREEL_MODEL='bytedance:2@2'",
             'ADREEL_SIZE="720x1280"  # upright',
             "ADREEL_API_KEYS=shop:0123456789#abcdef",
             "ADREEL_STORAGE=/srv/my ads/ # a comment",
@@ -363,7 +363,7 @@ class TestEnvFile:
         ]
         Path(".env").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
         settings = Settings.load()
-        assert (settings.model, settings.size, settings.attempts) == ("test:1@1", "720x1280", 2)
+        assert (settings.model, settings.size, settings.attempts) == ("bytedance:2@2", "720x1280", 2)
         assert settings.api_keys["shop"].get_secret_value() == "0123456789#abcdef"
         assert (settings.storage, settings.file_system_options) == (
             "/srv/my ads/",
@@ -377,7 +377,7 @@ class TestEnvFile:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            ("ADREEL_SIZE=720x720\n\nADREEL_MODEL='test:1@1\n", r"\.env, line 3: expected NAME=value"),
+            ("ADREEL_SIZE=720x720\n\nADREEL_MODEL='bytedance:2@2\n", r"\.env, line 3: expected NAME=value"),
             ("ADREEL MODEL=test\n", r"\.env, line 1: expected NAME=value"),
             ("ADREEL_MODEL=a".encode("utf-16"), "it looks like UTF-16: save it as UTF-8"),
             ("\nADREEL_MODEL=ö".encode("latin-1"), "is not UTF-8 text: see line 2"),
@@ -402,9 +402,9 @@ class TestEnvFile:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         os.mkfifo(".env")
-        writer = threading.Thread(target=lambda: Path(".env").write_text("ADREEL_MODEL=test:1@1\n"))
+        writer = threading.Thread(target=lambda: Path(".env").write_text("ADREEL_MODEL=bytedance:2@2\n"))
         writer.start()
-        assert Settings.load().model == "test:1@1"
+        assert Settings.load().model == "bytedance:2@2"
         writer.join()
         monkeypatch.setattr(env_file, "PIPE_SECONDS", 0.05)
         with pytest.raises(InputError, match=r"\.env: it is a named pipe whose writer did not close it"):

@@ -282,7 +282,7 @@ async def test_files_that_the_system_will_not_let_grow_are_named_and_cleaned_up(
             **os.environ,
             "RUNWARE_URL": it.server.url,
             "RUNWARE_API_KEY": "",
-            "ADREEL_MODEL": "test:1@1",
+            "ADREEL_MODEL": "bytedance:2@2",
             "ADREEL_SIZE": "128x72",
         }
         process = await asyncio.create_subprocess_exec(

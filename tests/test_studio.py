@@ -130,7 +130,7 @@ def up(
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+    monkeypatch.setenv("ADREEL_MODEL", "bytedance:2@2")
     monkeypatch.setenv("ADREEL_SIZE", "128x72")
     monkeypatch.setenv("ADREEL_LOCAL_RENDER_SECONDS", "20")
     with temporary_settings(restore_defaults={PREFECT_API_URL}):

@@ -60,7 +60,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "prefect.yaml").write_text("name: theirs\ndeployments: [{name: theirs, entrypoint: flows.theirs:theirs}]\n")
     monkeypatch.chdir(home)
     monkeypatch.setenv("ADREEL_STORAGE", str(tmp_path / "outputs"))
-    monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+    monkeypatch.setenv("ADREEL_MODEL", "bytedance:2@2")
     monkeypatch.setenv("ADREEL_SIZE", "128x72")
     monkeypatch.setenv("ADREEL_LOCAL_RENDER_SECONDS", "0.5")
     return home

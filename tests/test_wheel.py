@@ -63,7 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     set_traps(home, *THEIRS)
     for name, value in {
         "ADREEL_STORAGE": str(home / "outputs"),
-        "ADREEL_MODEL": "test:1@1",
+        "ADREEL_MODEL": "bytedance:2@2",
         "ADREEL_SIZE": "128x72",
         "ADREEL_LOCAL_RENDER_SECONDS": "0.5",
         "RUNWARE_API_KEY": "",

@@ -186,9 +186,11 @@ def test_the_records_of_a_killed_run_are_read_with_the_options_of_the_storage(
 def test_what_an_env_file_says_reaches_the_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Else a run, in its temporary folder, would take the emulator for an ad that was meant to be bought.
     monkeypatch.setenv("ADREEL_SIZE", "128x72")
-    Path(".env").write_text("RUNWARE_API_KEY=a-real-key\nADREEL_MODEL=test:2@2\nADREEL_SIZE=1x1\nHOME=/nowhere\n")
+    Path(".env").write_text(
+        "RUNWARE_API_KEY=a-real-key\nADREEL_MODEL=lightricks:ltx@2.3\nADREEL_SIZE=1x1\nHOME=/nowhere\n"
+    )
     environment = environment_of_runs(Settings.load(), os.environ)
-    assert (environment["RUNWARE_API_KEY"], environment["ADREEL_MODEL"]) == ("a-real-key", "test:2@2")
+    assert (environment["RUNWARE_API_KEY"], environment["ADREEL_MODEL"]) == ("a-real-key", "lightricks:ltx@2.3")
     assert (environment["ADREEL_SIZE"], environment["HOME"]) == ("128x72", os.environ["HOME"])
     assert environment["ADREEL_STORAGE"] == str(tmp_path / "outputs")
 

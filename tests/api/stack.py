@@ -133,7 +133,7 @@ def made_stack(folder: Path) -> Iterator[Stack]:
             "RUNWARE_URL": runware.url,
             "RUNWARE_API_KEY": "",
             "ADREEL_STORAGE": str(folder / "outputs"),
-            "ADREEL_MODEL": "test:1@1",
+            "ADREEL_MODEL": "bytedance:2@2",
             "ADREEL_SIZE": "128x72",
         }
         yield stack

@@ -51,7 +51,7 @@ def test_the_client_imports_neither_prefect_nor_a_server() -> None:
 @pytest.fixture
 def client(records: Records, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setenv("ADREEL_API_KEYS", KEYS)
-    monkeypatch.setenv("ADREEL_MODEL", "test:1@1")
+    monkeypatch.setenv("ADREEL_MODEL", "bytedance:2@2")
     with served() as http, Client(str(http.base_url), key=KEY) as client:
         yield client
 

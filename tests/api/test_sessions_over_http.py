@@ -136,7 +136,7 @@ def test_the_list_is_paged_by_id_and_names_what_can_t_be_read(api: httpx.Client,
 def test_a_changed_description_holds_for_later_jobs_and_the_takes_stay(api: httpx.Client, records: Records) -> None:
     records.save_session(make_session())
     records.save_take(make_take())
-    changes = {"visual_description": "<script>alert(1)</script>", "seed": 7, "model": "test:2@1"}
+    changes = {"visual_description": "<script>alert(1)</script>", "seed": 7, "model": "lightricks:ltx@2.3"}
     answer = api.patch("/api/sessions/ad/scenes/hook", json=changes)
     assert answer.status_code == 200
     scene = records.session("ad").scene(Scenario.HOOK)

@@ -71,7 +71,7 @@ class Life:
             runware_url=server.url,
             ADREEL_STORAGE=url,
             ADREEL_STORAGE_OPTIONS=json.dumps(options or {}),
-            ADREEL_MODEL="test:1@1",
+            ADREEL_MODEL="bytedance:2@2",
             ADREEL_SIZE="64x64",
             ADREEL_ATTEMPTS=3,
             ADREEL_DEADLINE=1,

@@ -191,7 +191,7 @@ def _environment(stack: Stack, api_port: int, runware_port: int) -> dict[str, st
         "RUNWARE_API_KEY": KEY,
         "RUNWARE_URL": f"ws://127.0.0.1:{runware_port}/v1",
         "ADREEL_STORAGE": str(stack.storage),
-        "ADREEL_MODEL": "test:1@1",
+        "ADREEL_MODEL": "bytedance:2@2",
         "ADREEL_SIZE": "64x64",
         "ADREEL_CONCURRENCY": str(stack.settings.slots),
     }

@@ -24,7 +24,6 @@ from tests.rigs.simulation.clock import Clock, VirtualLoop
 Message = dict[str, Any]
 PING_SECONDS = 5.0
 CLIPS = "https://vm.runware.ai/"
-SENT = ("taskUUID", "model", "positivePrompt", "duration", "width", "height", "seed", "includeCost", "numberResults")
 GATEWAY = error("serviceUnavailable", "502 Bad Gateway", http=502)
 
 
@@ -158,8 +157,7 @@ class Socket:
     async def videoInference(self, request: Any) -> None:  # noqa: N802
         """Submit and wait for any reply about the task. A broken socket returns none."""
         acknowledged = self._submits[request.taskUUID] = self._loop.create_future()
-        task = {name: value for name, value in vars(request).items() if value is not None}
-        await self.send([{"taskType": "videoInference", **_plain(task)}])
+        await self.send([request.task_object])
         try:
             await acknowledged
         finally:
@@ -200,19 +198,3 @@ class Socket:
                     waiting.set_exception(RunwareAPIError(item))
                 else:
                     waiting.set_result(None)
-
-
-def _plain(task: Message) -> Message:
-    keep = (
-        "taskUUID",
-        "model",
-        "positivePrompt",
-        "duration",
-        "width",
-        "height",
-        "seed",
-        "includeCost",
-        "numberResults",
-    )
-    plain = {name: task[name] for name in keep if name in task}
-    return {**plain, "deliveryMethod": "async", "outputType": "URL", "outputFormat": "MP4"}
