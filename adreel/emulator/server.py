@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from adreel.emulator.downloads import Downloads
+from adreel.emulator.facts import Facts
 from adreel.emulator.faults import Fault, Faults, Point
 from adreel.emulator.handler import RenderSettings, TaskHandler
 from adreel.emulator.ledger import Entry, Ledger
@@ -36,7 +37,8 @@ class LocalRunware:
     A render takes `render_seconds` plus up to `render_jitter`. `price` is USD per second of video. `keys` are the
     accepted API keys (None: any key that is not empty). Port 0 takes a free one. With `one_film`, all tasks of the same
     size and length get the same bytes, so that encoding is no part of a measurement. With `ledger_file`, tasks survive
-    a restart. `fault_seed` determines when faults with a rate strike.
+    a restart. `fault_seed` determines when faults with a rate strike. `facts` are the models that it plays, by default
+    those of the catalogue; each server has its own.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class LocalRunware:
         idle_seconds: float = 120.0,
         drip_seconds: float = 1.0,
         clock: Callable[[], float] = time.time,
+        facts: Facts | None = None,
     ) -> None:
         self._settings = RenderSettings(render_seconds, render_jitter, price, progress)
         self._faults = Faults(faults, seed=fault_seed)
         self._one_film = one_film
         self._ledger_file, self._host, self._port = ledger_file, host, port
         self._keys, self._idle_seconds, self._drip_seconds, self._clock = keys, idle_seconds, drip_seconds, clock
+        self.facts = facts or Facts()
         self.ledger = Ledger()
 
     @property
@@ -87,6 +91,14 @@ class LocalRunware:
     def inject(self, fault: Fault | str) -> None:
         """Add a fault. Any thread may call this."""
         self._faults.add(fault)
+
+    def change_model(self, air: str, **facts: Any) -> None:
+        """Change facts of a model, or add a model; None removes a fact. Any thread may call this."""
+        self.facts.change(air, **facts)
+
+    def retire_model(self, air: str) -> None:
+        """Withdraw a model. Any thread may call this."""
+        self.facts.retire(air)
 
     def drop_connections(self, clean: bool = True) -> None:
         """End every open WebSocket: closed with code 1000, or reset. Any thread may call this."""
