@@ -198,7 +198,9 @@ def schema() -> None:
 def local_runware(
     port: Annotated[int, typer.Option(help="Port; 0 selects a free one")] = 8787,
     render_seconds: Annotated[float, typer.Option(help="Render time of each clip")] = 6,
-    price: Annotated[float, typer.Option(help="USD per second of video")] = 0.05,
+    price: Annotated[
+        float | None, typer.Option(help="USD per second of video; without it, as the catalogue says")
+    ] = None,
     one_film: Annotated[
         bool, typer.Option("--one-film", help="Render one clip per size and length, and reuse it")
     ] = False,

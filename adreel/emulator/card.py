@@ -1,22 +1,25 @@
 """The card of a clip: its text, and its moving parts.
 
 The still part is drawn once. Three parts move: a comet on the dial, the time in its middle, and the bar at the bottom.
+The clip fades from its first frame image into the card, and from the card into the last. References are thumbnails.
 """
 
 import math
 from dataclasses import dataclass
 
 from av import VideoFrame
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from adreel.emulator.clips import Clip
 from adreel.emulator.drawing import PAPER, Palette, Picture, Sprite, fit_text, font, printable
-from adreel.emulator.requests import Clip
+from adreel.emulator.images import DIGEST, InputImages
 
 SMOOTH = 4  # shapes are drawn at this scale and reduced, since Pillow draws without antialiasing
 SECONDS_PER_TURN = 2.5
 TAIL = 16
 TAIL_STEP = 0.085
 READABLE = 9
+FADE_SECONDS = 0.5
 TITLES = {"hook": "Hook", "problem": "Problem", "solution": "Solution", "cta": "CTA"}
 
 
@@ -26,6 +29,7 @@ class Layout:
 
     width: int
     height: int
+    has_thumbnails: bool = False
 
     @property
     def unit(self) -> int:
@@ -73,7 +77,18 @@ class Layout:
         right = round(beside - self.margin / 2) if self.wide else self.width - self.margin
         below = 2 * self.margin + 2.3 * self.radius
         top = self.title_top + 1.5 * self.title if self.wide else below
-        return self.margin, round(top), right, self.bar[1] - round(2.6 * self.footer)
+        return self.margin, round(top), right, self.thumbnails_top - round(0.7 * self.footer)
+
+    @property
+    def thumbnail(self) -> int:
+        """Return the side of a reference's square thumbnail."""
+        return max(2, round(0.14 * self.unit))
+
+    @property
+    def thumbnails_top(self) -> int:
+        """Return the top of the thumbnails, which is the bottom of the text without any."""
+        bottom = self.bar[1] - round(1.9 * self.footer)
+        return bottom - round(1.2 * self.thumbnail) if self.has_thumbnails else bottom
 
     @property
     def title(self) -> int:
@@ -89,11 +104,15 @@ class Layout:
 class Card:
     """Draws the frames of one clip."""
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: Clip, images: InputImages) -> None:
         self._clip, self._palette = clip, Palette.of(clip.seed)
-        self._layout = Layout(clip.width, clip.height)
+        references = [image for image in clip.references if image.startswith(DIGEST)]
+        self._layout = Layout(clip.width, clip.height, has_thumbnails=bool(references))
+        self._first, self._last = (_frame_picture(image, clip, images) for image in (clip.first, clip.last))
+        self._fade = max(1, min(round(FADE_SECONDS * clip.rate), clip.frames // 2))
         background = _draw_background(self._layout, self._palette)
         _draw_text(ImageDraw.Draw(background), self._layout, self._palette, clip)
+        _draw_thumbnails(background, self._layout, references, images)
         self._still = Picture.of(background)
         _, _, width, height = self._layout.bar
         self._bar = Sprite.of(_pill(width, height), self._palette.accent)
@@ -124,6 +143,11 @@ class Card:
         for digit in digits:
             picture.paint(digit, digit_left, row - digit.masks[0].height / 2)
             digit_left += digit.masks[0].width
+        left_over = self._clip.frames - 1 - number
+        if self._first and number < self._fade:
+            picture = picture.blended(self._first, 1 - number / self._fade)
+        elif self._last and left_over < self._fade:
+            picture = picture.blended(self._last, 1 - left_over / self._fade)
         return picture.frame((self._clip.width, self._clip.height))
 
 
@@ -147,6 +171,22 @@ def _draw_background(layout: Layout, palette: Palette) -> Image.Image:
     left, top, width, height = layout.bar
     image.paste(palette.muted, (left, top), _pill(width, height).point(lambda value: value * 0.28))
     return image
+
+
+def _frame_picture(image: str | None, clip: Clip, images: InputImages) -> Picture | None:
+    """Return a frame image that fills the clip; None without one, and for a URL, which is not fetched."""
+    if image is None or not image.startswith(DIGEST):
+        return None
+    return Picture.of(ImageOps.fit(images.open(image), (clip.width, clip.height)))
+
+
+def _draw_thumbnails(background: Image.Image, layout: Layout, references: list[str], images: InputImages) -> None:
+    side, left = layout.thumbnail, layout.margin
+    for image in references:
+        if left + side > layout.width - layout.margin:
+            return
+        background.paste(ImageOps.fit(images.open(image), (side, side)), (left, layout.thumbnails_top))
+        left += round(1.15 * side)
 
 
 def _draw_text(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palette, clip: Clip) -> None:

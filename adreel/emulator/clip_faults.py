@@ -11,7 +11,7 @@ from random import Random
 
 import av
 
-from adreel.emulator.requests import Clip
+from adreel.emulator.clips import Clip
 
 SHARES = {"shorterVideo": 0.5, "slightlyShorterVideo": 0.88}
 """Rendered fraction of the ordered length."""

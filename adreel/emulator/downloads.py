@@ -10,9 +10,9 @@ from aiohttp import web
 
 from adreel.emulator.clip_faults import odd_bytes, odd_clip
 from adreel.emulator.faults import Faults, Point
+from adreel.emulator.images import InputImages
 from adreel.emulator.ledger import SUCCESS, Entry, Ledger
 from adreel.emulator.rendering import Renderer
-from adreel.emulator.requests import Clip
 from adreel.emulator.transports import reset_connection
 
 ELSEWHERE = "https://elsewhere.invalid/clip.mp4"
@@ -57,8 +57,10 @@ DOWNLOAD_FAULTS: dict[str, Callable[[Download], Download]] = {
 class Downloads:
     """Serves the clips of successful tasks."""
 
-    def __init__(self, ledger: Ledger, faults: Faults, renderer: Renderer, *, drip_seconds: float) -> None:
-        self._ledger, self._faults, self._renderer = ledger, faults, renderer
+    def __init__(
+        self, ledger: Ledger, faults: Faults, renderer: Renderer, images: InputImages, *, drip_seconds: float
+    ) -> None:
+        self._ledger, self._faults, self._renderer, self._images = ledger, faults, renderer, images
         self._drip_seconds = drip_seconds
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -90,13 +92,20 @@ class Downloads:
             await response.write_eof()
         return response
 
+    async def serve_upload(self, request: web.Request) -> web.Response:
+        """Send an uploaded image."""
+        image = self._ledger.find_upload(request.match_info["uuid"])
+        if image is None:
+            raise web.HTTPNotFound
+        return web.Response(body=self._images.read(image), content_type=self._images.media_type(image))
+
     async def _clip_bytes(self, entry: Entry) -> bytes:
         oddity = entry.oddity
         if oddity is None:
             # The fault is chosen before the first await: another request may arrive meanwhile.
             oddity = self._faults.strike(Point.CLIP, (entry.scenario,)) or ""
             self._ledger.note_clip(entry.uuid, oddity=oddity)
-        body = await self._renderer.rendered(odd_clip(oddity, Clip.ordered(entry.request)))
+        body = await self._renderer.rendered(odd_clip(oddity, entry.clip))
         if oddity:
             body = await asyncio.to_thread(odd_bytes, oddity, body)
         if entry.sha256 is None:

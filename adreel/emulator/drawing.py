@@ -121,6 +121,10 @@ class Picture:
         sizes = [((plane.line_size, plane.height), bytes(plane)) for plane in frame.planes]
         return cls(tuple(Image.frombytes("L", size, pixels) for size, pixels in sizes))
 
+    def blended(self, other: "Picture", share: float) -> "Picture":
+        """Return a blend with another picture of the same size, of which `share` is seen."""
+        return Picture(tuple(map(Image.blend, self.planes, other.planes, (share,) * len(self.planes))))
+
     def copy(self) -> "Picture":
         """Return a copy to draw on."""
         return Picture(tuple(plane.copy() for plane in self.planes))

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from adreel.emulator.clips import Clip, scenario_of, seconds_of
+from adreel.emulator.facts import Facts
 from adreel.emulator.faults import Faults, Point
-from adreel.emulator.ledger import SUCCESS, Entry, Ledger
+from adreel.emulator.images import InputImages, shorten
+from adreel.emulator.ledger import SUCCESS, Entry, Ledger, Upload
+from adreel.emulator.prices import price_of
 from adreel.emulator.replies import FAILURES, Item, Reply, apply_fault, error, join
-from adreel.emulator.requests import DEFAULT_SECONDS, scenario_of, seed_of, validation_error
+from adreel.emulator.requests import Validator
 
 CONFLICT = "A task with this taskUUID exists already."
 NEVER_ENDS = "neverEnds"
@@ -21,11 +25,14 @@ NEVER_ENDS = "neverEnds"
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """Duration of a render in seconds, its price in USD per second of video, and whether polls report progress."""
+    """Duration of a render in seconds, its price in USD per second of video, and whether polls report progress.
+
+    Without a price, that of the catalogue counts.
+    """
 
     render_seconds: float = 6.0
     render_jitter: float = 0.0
-    price: float = 0.05
+    price: float | None = None
     progress: bool = True
 
 
@@ -40,10 +47,15 @@ class TaskHandler:
         *,
         clock: Callable[[], float],
         clip_url: Callable[[str], str],
+        upload_url: Callable[[str], str] = "https://im.runware.ai/{}".format,
         on_accept: Callable[[Entry], None] = lambda _: None,
+        facts: Facts | None = None,
+        images: InputImages | None = None,
     ) -> None:
         self._ledger, self._faults, self._settings = ledger, faults, settings
-        self._clock, self._clip_url, self._on_accept = clock, clip_url, on_accept
+        self._clock, self._clip_url, self._upload_url, self._on_accept = clock, clip_url, upload_url, on_accept
+        self._facts, self._images = facts or Facts(), images or InputImages()
+        self._validator = Validator(self._facts, self._images, ledger.find_upload)
 
     def answer(self, message: Any, *, dry_run: bool = False) -> Reply:
         """Answer a message: an array of task objects."""
@@ -71,19 +83,20 @@ class TaskHandler:
 
     def _answer_task(self, task: Item, *, dry_run: bool) -> Reply:
         match task.get("taskType"):
-            case "videoInference" if dry_run:
-                return self._estimate(task)
             case "videoInference":
-                return self._submit(task)
+                answer = self._estimate if dry_run else self._submit
+            case "mediaStorage":
+                answer = self._upload
             case "getResponse":
-                return self._poll(task)
+                answer = self._poll
             case "getTaskDetails":
-                return self._task_details(task)
+                answer = self._task_details
             case "ping":
                 return Reply(data=({"taskType": "ping", "pong": True},))
             case other:
                 uuid = task.get("taskUUID")
                 return error("unsupportedTaskType", f"Task type {other!r} is not offered here.", uuid=uuid)
+        return answer(task)
 
     def _submit(self, task: Item) -> Reply:
         uuid, scenario = str(task.get("taskUUID", "")), scenario_of(task.get("positivePrompt"))
@@ -92,17 +105,19 @@ class TaskHandler:
             return apply_fault(Reply(), fault, uuid)
         if self._ledger.find(uuid):
             return error("conflictTaskUUID", CONFLICT, uuid=uuid, parameter="taskUUID", taskType="videoInference")
-        if invalid := validation_error(task):
-            return invalid
         now = self._clock()
+        if invalid := self._validator.error(task, now):
+            return invalid
         # The length of a render is derived from its UUID, so that a seeded run can be repeated.
         jitter = random.Random(uuid.lower()).uniform(0, self._settings.render_jitter)  # noqa: S311
+        request, clip = self._order(task)
         entry = Entry(
             uuid=uuid.lower(),
             scenario=scenario,
             model=task["model"],
-            request=task,
-            price=self._price(task),
+            request=request,
+            clip=clip,
+            price=self._price(request, clip),
             accepted_at=now,
             due_at=now + self._settings.render_seconds + jitter,
         )
@@ -112,14 +127,35 @@ class TaskHandler:
         return apply_fault(reply, self._faults.strike(Point.ACCEPTANCE, (scenario,)), uuid)
 
     def _estimate(self, task: Item) -> Reply:
-        if invalid := validation_error(task):
+        if invalid := self._validator.error(task, self._clock()):
             return invalid
-        item = {"taskType": "videoInference", "taskUUID": task["taskUUID"], "dryRun": True, "cost": self._price(task)}
-        return Reply(data=(item,))
+        cost = self._price(*self._order(task))
+        return Reply(data=({"taskType": "videoInference", "taskUUID": task["taskUUID"], "dryRun": True, "cost": cost},))
 
-    def _price(self, task: Item) -> float:
-        seconds: float = task.get("duration", DEFAULT_SECONDS)
-        return round(self._settings.price * seconds, 6)
+    def _order(self, task: Item) -> tuple[Item, Clip]:
+        """Return a valid request as it is recorded, and its clip."""
+        request = shorten(task)
+        return request, Clip.ordered(
+            request, self._facts.models.get(task["model"]), self._images, self._ledger.find_upload
+        )
+
+    def _price(self, request: Item, clip: Clip) -> float:
+        model = self._facts.models.get(clip.model)
+        seconds = seconds_of(request, model)
+        if self._settings.price is not None:
+            return round(self._settings.price * seconds, 6)
+        return price_of(clip, model, seconds=seconds, resolution=request.get("resolution"))
+
+    def _upload(self, task: Item) -> Reply:
+        if invalid := self._validator.upload_error(task):
+            return invalid
+        image, now = shorten(task["media"]), self._clock()
+        # The same upload gets the same UUID, so that a seeded run can be repeated.
+        number = random.Random(f"{task.get('taskUUID')}:{image}").getrandbits(128)  # noqa: S311
+        upload = Upload(str(uuids.UUID(int=number, version=4)), image, now)
+        self._ledger.upload(upload)
+        item: Item = {name: task[name] for name in ("taskType", "taskUUID", "operation") if name in task}
+        return Reply(data=({**item, "mediaUUID": upload.uuid, "mediaURL": self._upload_url(upload.uuid)},))
 
     def _poll(self, task: Item) -> Reply:
         entry = self._ledger.find(task.get("taskUUID"))
@@ -148,7 +184,7 @@ class TaskHandler:
         if entry.outcome == SUCCESS:
             item["videoUUID"] = str(uuids.uuid5(uuids.NAMESPACE_URL, entry.uuid))
             item["videoURL"] = self._clip_url(entry.uuid)
-            item["seed"] = seed_of(entry.request)
+            item["seed"] = entry.clip.seed
             if entry.request.get("includeCost") is True:
                 item["cost"] = entry.price
         elif self._settings.progress:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
+from adreel.emulator.clips import Clip
 from adreel.emulator.replies import Item
 
 SUCCESS = "success"
@@ -22,6 +23,7 @@ SUCCESS = "success"
 class Entry:
     """An accepted task. Times are seconds of the server's clock, money is USD.
 
+    In `request`, data URIs are shortened to "sha256:" and the digest of their bytes. `clip` is what it orders.
     `due_at` is None for a render that never ends. `outcome` is None while it runs, then SUCCESS or the fault's name.
     `billed` is None if unknown. `oddity` is the fault of the clip itself ("" for none), `sha256` the clip's digest.
     Both are None until the first download. `served` has the digests of all downloads that look complete.
@@ -31,6 +33,7 @@ class Entry:
     scenario: str | None
     model: str
     request: Item
+    clip: Clip
     price: float
     accepted_at: float
     due_at: float | None
@@ -41,6 +44,15 @@ class Entry:
     oddity: str | None = None
     sha256: str | None = None
     served: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An uploaded image, by the digest of its bytes."""
+
+    uuid: str
+    image: str
+    at: float
 
 
 @dataclass
@@ -59,6 +71,8 @@ class Ledger:
     def __init__(self, file: Path | None = None) -> None:
         self.counters = Counters()
         self._entries: dict[str, Entry] = {}
+        self._uploads: list[Upload] = []
+        self._uploaded: dict[str, str] = {}
         self._submits: Counter[str] = Counter()
         self._due: list[tuple[float, str]] = []
         self._file: IO[str] | None = None
@@ -87,6 +101,11 @@ class Ledger:
         return MappingProxyType(self._submits)
 
     @property
+    def uploads(self) -> list[Upload]:
+        """List the uploads in their order; an image can be uploaded more than once."""
+        return list(self._uploads)
+
+    @property
     def billed(self) -> float:
         """Return the sum of all known bills in USD."""
         return round(sum(entry.billed or 0 for entry in self.entries), 6)
@@ -94,6 +113,10 @@ class Ledger:
     def find(self, uuid: object) -> Entry | None:
         """Return a task by its UUID, in upper or lower case."""
         return self._entries.get(uuid.lower()) if isinstance(uuid, str) else None
+
+    def find_upload(self, uuid: object) -> str | None:
+        """Return the image of an upload by its UUID."""
+        return self._uploaded.get(uuid.lower()) if isinstance(uuid, str) else None
 
     def open_entries(self) -> list[Entry]:
         """List the tasks that have not ended."""
@@ -121,6 +144,10 @@ class Ledger:
         self.counters.submits += 1
         self._record({"event": "submitted", "uuid": uuid.lower(), "at": at})
 
+    def upload(self, upload: Upload) -> None:
+        """Record an upload."""
+        self._record({"event": "uploaded", **asdict(upload)})
+
     def accept(self, entry: Entry) -> None:
         """Record a new task."""
         self._record({"event": "accepted", **asdict(entry), "uuid": entry.uuid.lower()})
@@ -145,6 +172,7 @@ class Ledger:
         """Return the ledger as JSON values."""
         return {
             "tasks": [asdict(entry) for entry in self.entries],
+            "uploads": [asdict(upload) for upload in self.uploads],
             "submits": dict(self._submits),
             "counters": asdict(self.counters),
             "billed": self.billed,
@@ -177,8 +205,15 @@ class Ledger:
         match event["event"]:
             case "submitted":
                 self._submits[uuid] += 1
+            case "uploaded":
+                self._uploads.append(Upload(**fields))
+                self._uploaded[uuid.lower()] = fields["image"]
             case "accepted":
-                entry = self._entries[uuid] = Entry(**fields)
+                # Ledgers of earlier versions have no clip.
+                known = fields.get("clip")
+                clip = Clip(**{**known, "references": tuple(known["references"])}) if known else None
+                entry = Entry(**{**fields, "clip": clip or Clip.ordered(fields["request"])})
+                self._entries[uuid] = entry
                 if entry.due_at is not None:
                     heappush(self._due, (entry.due_at, uuid))
             case "clip":

@@ -20,8 +20,9 @@ from av import AudioFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from adreel.emulator.card import Card
+from adreel.emulator.clips import Clip
 from adreel.emulator.drawing import FORMAT
-from adreel.emulator.requests import Clip
+from adreel.emulator.images import InputImages
 
 AT_ONCE = 2
 LONGEST_RENDER_SECONDS = 120.0
@@ -40,8 +41,8 @@ CHORDS = ((1.0, 5 / 4, 3 / 2, 2.0), (1.0, 6 / 5, 3 / 2, 2.0), (1.0, 4 / 3, 3 / 2
 class Renderer:
     """Renders each clip once."""
 
-    def __init__(self, *, one_film: bool = False) -> None:
-        self._one_film = one_film
+    def __init__(self, images: InputImages, *, one_film: bool = False) -> None:
+        self._images, self._one_film = images, one_film
         self._folder = tempfile.TemporaryDirectory(prefix="adreel-local-runware-")
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="local-runware-render")
         self._stopping = threading.Event()
@@ -50,10 +51,10 @@ class Renderer:
     def begin(self, clip: Clip) -> Future[Path]:
         """Start to render a clip, unless it was started before."""
         if self._one_film:
-            clip = replace(clip, prompt="Any scene", seed=0)
+            clip = replace(clip, prompt="Any scene", seed=0, first=None, last=None, references=())
         if clip not in self._clips:
             path = Path(self._folder.name) / f"{len(self._clips)}.mp4"
-            self._clips[clip] = self._pool.submit(render, clip, path, stopping=self._stopping)
+            self._clips[clip] = self._pool.submit(render, clip, path, self._images, stopping=self._stopping)
         return self._clips[clip]
 
     async def rendered(self, clip: Clip) -> bytes:
@@ -68,18 +69,19 @@ class Renderer:
         self._folder.cleanup()
 
 
-def render(clip: Clip, path: Path, *, stopping: threading.Event | None = None) -> Path:
+def render(clip: Clip, path: Path, images: InputImages, *, stopping: threading.Event | None = None) -> Path:
     """Write a clip to an MP4 file with its index in front. Raises InterruptedError once `stopping` is set."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video = container.add_stream("libx264", rate=clip.rate, options=CODEC_OPTIONS)
         video.width, video.height, video.pix_fmt = clip.width, clip.height, FORMAT
         # Players assume BT.709 for HD unless the stream names another colour space.
         video.codec_context.colorspace, video.codec_context.color_range = Colorspace.ITU601, ColorRange.MPEG
-        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", bit_rate=64_000)
-        for sound in _audio_frames(clip):
-            container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
-        card = Card(clip)
+        if clip.sound:
+            audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", bit_rate=64_000)
+            for sound in _audio_frames(clip):
+                container.mux(audio.encode(sound))
+            container.mux(audio.encode(None))
+        card = Card(clip, images)
         for number in range(clip.frames):
             if stopping is not None and stopping.is_set():
                 raise InterruptedError("the emulator is stopping")
@@ -91,10 +93,10 @@ def render(clip: Clip, path: Path, *, stopping: threading.Event | None = None) -
 
 
 def _audio_frames(clip: Clip) -> Iterator[AudioFrame]:
-    """Yield the frames of a mono track that is no longer than the clip: a soft chord of the seed, or silence."""
+    """Yield the frames of a mono track that is no longer than the clip: a soft chord of the seed."""
     blocks = max(1, int(clip.seconds * SAMPLE_RATE) // SAMPLES_PER_FRAME)
     length = blocks * SAMPLES_PER_FRAME
-    samples = _chord(clip.seed, length) if clip.sound else array("f", bytes(4)) * length
+    samples = _chord(clip.seed, length)
     for start in range(0, length, SAMPLES_PER_FRAME):
         frame = AudioFrame(format="fltp", layout="mono", samples=SAMPLES_PER_FRAME)
         frame.sample_rate, frame.pts = SAMPLE_RATE, start

@@ -1,135 +1,89 @@
-"""Submit requests: how they are validated, and the clip that a valid one orders.
+"""Submit requests: how they are validated. An invalid request creates no task and costs nothing.
 
-An invalid request creates no task and costs nothing. Its error names the allowed values. A valid request and its seed
-determine every byte of the clip, so that the clip can be rendered again after a restart.
+The checks here hold for every model. Those of `rules` are of the model that the request names.
 """
 
-import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
-from adreel.emulator.faults import SCENARIOS
+from adreel.emulator.clips import PIXELS, FindUpload, frame_images, reference_images
+from adreel.emulator.facts import Facts
+from adreel.emulator.images import InputImages, is_data_uri
 from adreel.emulator.replies import DOCUMENTATION, Item, Reply, error
+from adreel.emulator.rules import LONGEST_PROMPT, violation
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 AIR = re.compile(r"[\w-]+:[\w.-]+@[\w.-]+")
-LONGEST_PROMPT = 3000
 LONGEST_SECONDS = 60
-PIXELS = range(16, 4097)
 RATES = range(1, 61)
 SEEDS = range(2**63)
-DEFAULT_SIZE = (1280, 720)
-DEFAULT_SECONDS = 5
-DEFAULT_RATE = 24
-
-HD = ((1280, 720), (720, 1280))
-FULL_HD = ((1920, 1080), (1080, 1920))
-
-
-@dataclass(frozen=True)
-class Model:
-    """The durations in seconds and the sizes in pixels of a model. Empty means any."""
-
-    durations: tuple[int, ...] = ()
-    sizes: tuple[tuple[int, int], ...] = ()
-
-
-ANY = Model()
-
-# Any other model accepts all valid durations and sizes.
-MODELS: dict[str, Model] = {
-    "klingai:6@1": Model((5, 10), (*HD, (720, 720))),
-    "google:3@3": Model((4, 6, 7, 8), (*HD, *FULL_HD, (3840, 2160), (2160, 3840))),
-    "bytedance:seedance@1.5-pro": Model(
-        tuple(range(4, 13)),
-        (*HD, (864, 496), (496, 864), (752, 560), (560, 752), (640, 640), (992, 432), (960, 960), (1112, 834)),
-    ),
-    "bytedance:2@1": Model(
-        (5, 10), ((864, 480), (480, 864), (640, 640), (736, 544), (544, 736), (1920, 1088), (1088, 1920), (1440, 1440))
-    ),
-    "minimax:3@1": Model((6, 10), ((1366, 768), (1920, 1080))),
-    "vidu:4@1": Model(tuple(range(1, 17))),
-    "alibaba:wan@2.6": Model((5, 10, 15), (*HD, *FULL_HD, (960, 960), (1440, 1440))),
-    "prunaai:p-video@0": Model(tuple(range(1, 16)), (*HD, *FULL_HD)),
-}
+QUALITIES = range(20, 100)
+TIMES_TO_LIVE = range(60, 2**31)
 
 Check = Callable[[Item], Reply | None]
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A clip to render. `rate` is in frames per second, `frames` is their number."""
+class Validator:
+    """Checks submit requests by the facts of the models and the known uploads."""
 
-    prompt: str
-    model: str
-    seed: int
-    width: int
-    height: int
-    rate: int
-    frames: int
-    sound: bool
+    def __init__(self, facts: Facts, images: InputImages, find_upload: FindUpload) -> None:
+        self._facts, self._images, self._find_upload = facts, images, find_upload
 
-    @classmethod
-    def ordered(cls, task: Item) -> "Clip":
-        """Read the clip from an accepted request. Odd sides lose a pixel: H.264 requires even ones."""
-        width, height = task.get("width", DEFAULT_SIZE[0]), task.get("height", DEFAULT_SIZE[1])
-        rate = task.get("fps", DEFAULT_RATE)
-        # Each provider has its own place for the audio switch. No switch means sound.
-        provider = task.get("providerSettings")
-        places = [task, task.get("settings"), *(provider.values() if isinstance(provider, dict) else ())]
-        switches = [
-            place.get(name) for place in places if isinstance(place, dict) for name in ("audio", "generateAudio")
-        ]
-        return cls(
-            prompt=task["positivePrompt"].strip(),
-            model=task["model"],
-            seed=seed_of(task),
-            width=width - width % 2,
-            height=height - height % 2,
-            rate=rate,
-            frames=max(1, round(task.get("duration", DEFAULT_SECONDS) * rate)),
-            sound=False not in switches,
-        )
+    def error(self, task: Item, now: float) -> Reply | None:
+        """Return the first error of a submit request, or None if it is valid. Valid images of it are kept."""
+        for check in _CHECKS:
+            if reply := check(task):
+                return reply
+        if broken := violation(task, self._facts, datetime.fromtimestamp(now, UTC).date()):
+            more = {} if broken.allowed is None else {"allowedValues": list(broken.allowed)}
+            return _refused(task, broken.code, broken.parameter, broken.message, broken.kind, **more)
+        return next(self._image_errors(task), None)
 
-    @property
-    def scenario(self) -> str | None:
-        """Return the scenario that the prompt names, if any."""
-        return scenario_of(self.prompt)
+    def upload_error(self, task: Item) -> Reply | None:
+        """Return why an upload is refused, or None. Its image is kept."""
+        if task.get("operation") != "upload":
+            return _invalid(task, "unsupportedOperation", "operation", "string", allowedValues=["upload"])
+        if not is_data_uri(task.get("media")):
+            return _invalid(task, "invalidMedia", "media", "data URI")
+        return self._image_error(task, task["media"], "media")
 
-    @property
-    def seconds(self) -> float:
-        """Return the clip's length, exact to a frame."""
-        return self.frames / self.rate
+    def _image_error(self, task: Item, image: object, parameter: str) -> Reply | None:
+        problem = "it is no string"
+        if is_data_uri(image):
+            try:
+                self._images.add(str(image))
+            except ValueError as error:
+                problem = str(error)
+            else:
+                return None
+        elif isinstance(image, str):
+            if image.startswith("https://") or self._find_upload(image):
+                return None
+            problem = "it is no https URL, no data URI and no UUID of an upload"
+        code = f"invalid{_title(parameter.rpartition('.')[2])}"
+        return _refused(task, code, parameter, f"Invalid image in {parameter!r}: {problem}.", "string")
 
-
-def scenario_of(prompt: object) -> str | None:
-    """Return the scenario that a prompt begins with, if any: adreel's prompts begin with "Hook scene" and so on."""
-    words = prompt.split() if isinstance(prompt, str) else []
-    word = words[0].strip(".,:;!").lower() if words else ""
-    return word if word in SCENARIOS else None
+    def _image_errors(self, task: Item) -> Iterator[Reply]:
+        frames = [image for image, _ in frame_images(task)]
+        for parameter, images in (("frameImages", frames), ("referenceImages", list(reference_images(task)))):
+            for image in images:
+                if reply := self._image_error(task, image, f"inputs.{parameter}"):
+                    yield reply
 
 
-def seed_of(task: Item) -> int:
-    """Return the requested seed, or one derived from the task's UUID."""
-    if "seed" in task:
-        return int(task["seed"])
-    return int.from_bytes(hashlib.sha256(task["taskUUID"].lower().encode()).digest()[:4]) >> 1
-
-
-def validation_error(task: Item) -> Reply | None:
-    """Return the first error of a submit request, or None if it is valid."""
-    return next((reply for check in _CHECKS if (reply := check(task)) is not None), None)
-
-
-def _invalid(task: Item, code: str, parameter: str | list[str], kind: str, **more: Any) -> Reply:
+def _refused(task: Item, code: str, parameter: str | list[str], message: str, kind: str, **more: Any) -> Reply:
     uuid = task.get("taskUUID")
+    details: Item = {"parameter": parameter, "type": kind, "taskType": task.get("taskType"), **more}
+    return error(code, message, uuid=uuid if isinstance(uuid, str) else None, documentation=DOCUMENTATION, **details)
+
+
+def _invalid(task: Item, code: str, parameter: str, kind: str, **more: Any) -> Reply:
     message = f"Invalid value for {parameter!r}: {kind} expected."
     if "allowedValues" in more:
         message = f"Unsupported value for {parameter!r}. Allowed: {', '.join(map(str, more['allowedValues']))}."
-    details: Item = {"parameter": parameter, "type": kind, "taskType": "videoInference", **more}
-    return error(code, message, uuid=uuid if isinstance(uuid, str) else None, documentation=DOCUMENTATION, **details)
+    return _refused(task, code, parameter, message, kind, **more)
 
 
 def _check_uuid(task: Item) -> Reply | None:
@@ -141,15 +95,6 @@ def _check_uuid(task: Item) -> Reply | None:
     return _invalid(task, "invalidTaskUUID", "taskUUID", "UUIDv4 string")
 
 
-def _check_prompt(task: Item) -> Reply | None:
-    prompt = task.get("positivePrompt")
-    if prompt is None or prompt == "":
-        return _invalid(task, "missingPositivePrompt", "positivePrompt", "string")
-    if isinstance(prompt, str) and prompt.strip() and len(prompt) <= LONGEST_PROMPT:
-        return None
-    return _invalid(task, "invalidPositivePrompt", "positivePrompt", "string", min=1, max=LONGEST_PROMPT)
-
-
 def _check_model(task: Item) -> Reply | None:
     model = task.get("model")
     if model is None or model == "":
@@ -159,45 +104,57 @@ def _check_model(task: Item) -> Reply | None:
     return _invalid(task, "invalidModel", "model", "AIR string")
 
 
+def _check_prompts(task: Item) -> Reply | None:
+    for name in ("positivePrompt", "negativePrompt"):
+        prompt = task.get(name, "")
+        if not isinstance(prompt, str) or (prompt and not prompt.strip()):
+            return _invalid(task, f"invalid{_title(name)}", name, "string", min=1, max=LONGEST_PROMPT)
+    return None
+
+
 def _check_duration(task: Item) -> Reply | None:
     seconds = task.get("duration", 5)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_SECONDS:
         return _invalid(task, "invalidDuration", "duration", "float", min=0.1, max=LONGEST_SECONDS)
-    allowed = MODELS.get(task["model"], ANY).durations
-    if "duration" not in task or not allowed or seconds in allowed:
-        return None
-    return _invalid(task, "unsupportedDuration", "duration", "float", allowedValues=list(allowed))
+    return None
 
 
 def _check_size(task: Item) -> Reply | None:
     given = [side for side in ("width", "height") if side in task]
-    if not given:
-        return None
-    for side in ("width", "height"):
+    for side in ("width", "height") if given else ():
         if not _is_integer(task.get(side), PIXELS):
-            code = f"{'invalid' if side in given else 'missing'}{side.capitalize()}"
+            code = f"{'invalid' if side in given else 'missing'}{_title(side)}"
             return _invalid(task, code, side, "integer", min=PIXELS[0], max=PIXELS[-1])
-    sizes = MODELS.get(task["model"], ANY).sizes
-    if not sizes or (task["width"], task["height"]) in sizes:
-        return None
-    allowed = [f"{width}x{height}" for width, height in sizes]
-    return _invalid(task, "unsupportedDimensions", ["width", "height"], "integer", allowedValues=allowed)
+    if not isinstance(task.get("resolution", ""), str):
+        return _invalid(task, "invalidResolution", "resolution", "string")
+    return None
+
+
+def _check_inputs(task: Item) -> Reply | None:
+    inputs = task.get("inputs", {})
+    if not isinstance(inputs, dict):
+        return _invalid(task, "invalidInputs", "inputs", "object")
+    for name in ("frameImages", "referenceImages"):
+        for place, images in ((f"inputs.{name}", inputs.get(name, [])), (name, task.get(name, []))):
+            if not isinstance(images, list):
+                return _invalid(task, f"invalid{_title(name)}", place, "array")
+    return None
 
 
 def _check_integer(name: str, allowed: range) -> Check:
     def check(task: Item) -> Reply | None:
         if name not in task or _is_integer(task[name], allowed):
             return None
-        return _invalid(task, f"invalid{name[0].upper()}{name[1:]}", name, "integer", min=allowed[0], max=allowed[-1])
+        return _invalid(task, f"invalid{_title(name)}", name, "integer", min=allowed[0], max=allowed[-1])
 
     return check
 
 
-def _check_choice(name: str, *allowed: Any) -> Check:
+def _check_choice(name: str, kind: str, *allowed: Any) -> Check:
     def check(task: Item) -> Reply | None:
         if name not in task or task[name] in allowed:
             return None
-        return _invalid(task, f"unsupported{name[0].upper()}{name[1:]}", name, "string", allowedValues=list(allowed))
+        return _invalid(task, f"unsupported{_title(name)}", name, kind, allowedValues=list(allowed))
 
     return check
 
@@ -206,16 +163,25 @@ def _is_integer(value: object, allowed: range) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value in allowed
 
 
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+# The clip is one MP4 file, so the emulator takes fewer formats and numbers of results than Runware does.
 _CHECKS: tuple[Check, ...] = (
     _check_uuid,
-    _check_prompt,
     _check_model,
+    _check_prompts,
     _check_duration,
     _check_size,
+    _check_inputs,
     _check_integer("fps", RATES),
     _check_integer("seed", SEEDS),
-    _check_choice("numberResults", 1),
-    _check_choice("deliveryMethod", "async"),
-    _check_choice("outputType", "URL"),
-    _check_choice("outputFormat", "MP4"),
+    _check_integer("outputQuality", QUALITIES),
+    _check_integer("ttl", TIMES_TO_LIVE),
+    _check_choice("includeCost", "boolean", True, False),
+    _check_choice("numberResults", "integer", 1),
+    _check_choice("deliveryMethod", "string", "async"),
+    _check_choice("outputType", "string", "URL"),
+    _check_choice("outputFormat", "string", "MP4"),
 )

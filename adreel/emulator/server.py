@@ -17,9 +17,9 @@ from adreel.emulator.downloads import Downloads
 from adreel.emulator.facts import Facts
 from adreel.emulator.faults import Fault, Faults, Point
 from adreel.emulator.handler import RenderSettings, TaskHandler
+from adreel.emulator.images import InputImages
 from adreel.emulator.ledger import Entry, Ledger
 from adreel.emulator.rendering import Renderer
-from adreel.emulator.requests import Clip
 from adreel.emulator.transports import RestTransport, WebSocketTransport, reset_connection
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,10 +34,11 @@ LARGEST_MESSAGE = 32 * 1024**2
 class LocalRunware:
     """The emulator, served on the running event loop while the context lasts.
 
-    A render takes `render_seconds` plus up to `render_jitter`. `price` is USD per second of video. `keys` are the
-    accepted API keys (None: any key that is not empty). Port 0 takes a free one. With `one_film`, all tasks of the same
-    size and length get the same bytes, so that encoding is no part of a measurement. With `ledger_file`, tasks survive
-    a restart. `fault_seed` determines when faults with a rate strike. `facts` are the models that it plays, by default
+    A render takes `render_seconds` plus up to `render_jitter`. `price` is USD per second of video; without one, clips
+    cost what the catalogue says. `keys` are the accepted API keys (None: any key that is not empty). Port 0 takes a
+    free one. With `one_film`, all tasks of the same size and length get the same bytes, so that encoding is no part of
+    a measurement. With `ledger_file`, tasks survive a restart, and the images of their requests are kept in a folder
+    beside it. `fault_seed` determines when faults with a rate strike. `facts` are the models that it plays, by default
     those of the catalogue; each server has its own.
     """
 
@@ -46,7 +47,7 @@ class LocalRunware:
         *,
         render_seconds: float = 6.0,
         render_jitter: float = 0.0,
-        price: float = 0.05,
+        price: float | None = None,
         progress: bool = True,
         one_film: bool = False,
         faults: Iterable[Fault | str] = (),
@@ -108,24 +109,29 @@ class LocalRunware:
         """Open the port, and continue the tasks of the ledger."""
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self.ledger = Ledger(self._ledger_file)
-        self._renderer = Renderer(one_film=self._one_film)
+        images = InputImages(self._ledger_file and self._ledger_file.with_suffix(".images"))
+        self._renderer = Renderer(images, one_film=self._one_film)
         self._handler = TaskHandler(
             self.ledger,
             self._faults,
             self._settings,
             clock=self._clock,
             clip_url=lambda uuid: f"http://{self._host}:{self._port}/clips/{uuid}.mp4",
+            upload_url=lambda uuid: f"http://{self._host}:{self._port}/uploads/{uuid}",
             on_accept=self._begin,
+            facts=self.facts,
+            images=images,
         )
         self._sockets = WebSocketTransport(
             self._handler, self._keys, idle_seconds=self._idle_seconds, clock=self._clock
         )
         rest = RestTransport(self._handler, self._keys, stopping=self._stopping, idle_seconds=self._idle_seconds)
-        downloads = Downloads(self.ledger, self._faults, self._renderer, drip_seconds=self._drip_seconds)
+        downloads = Downloads(self.ledger, self._faults, self._renderer, images, drip_seconds=self._drip_seconds)
         application = web.Application(client_max_size=LARGEST_MESSAGE)
         application.router.add_get("/v1", self._connected(self._sockets.serve), allow_head=False)
         application.router.add_post("/v1", self._connected(rest.serve))
         application.router.add_get("/clips/{uuid}.mp4", downloads.serve)
+        application.router.add_get("/uploads/{uuid}", downloads.serve_upload)
         application.router.add_get("/ledger", self._report)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CONNECTIONS_STOP_SECONDS)
         try:
@@ -167,7 +173,7 @@ class LocalRunware:
         return connect
 
     def _begin(self, entry: Entry) -> None:
-        self._renderer.begin(Clip.ordered(entry.request))
+        self._renderer.begin(entry.clip)
         if entry.due_at is not None:
             self._loop.call_later(max(0, entry.due_at - self._clock()) + TIMER_SLACK, self._handler.settle)
 

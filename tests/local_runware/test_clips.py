@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import pytest
@@ -16,7 +17,7 @@ class Probe:
     rate: float
     seconds: float
     pixel_format: str
-    loudest: float
+    loudest: float | None
 
 
 def probe(content: bytes) -> Probe:
@@ -34,8 +35,11 @@ def probe(content: bytes) -> Probe:
         )
 
 
-def loudest(content: bytes) -> float:
+def loudest(content: bytes) -> float | None:
+    """Return the loudest sample, or None without a sound track."""
     with av.open(io.BytesIO(content), "r") as container:
+        if not container.streams.audio:
+            return None
         samples = [memoryview(bytes(frame.planes[0])).cast("f") for frame in container.decode(audio=0)]
         return max(abs(sample) for block in samples for sample in block)
 
@@ -61,10 +65,39 @@ async def test_clip_lasts_as_long_as_was_asked(start: Starting, duration: float,
     assert found.pixel_format == "yuv420p"
 
 
-async def test_clip_sounds_unless_told_not_to(start: Starting) -> None:
+@pytest.mark.parametrize(
+    ("model", "switch", "sounds"),
+    [
+        ("local:card@1", {}, False),
+        ("local:card@1", {"settings": {"audio": True}}, True),
+        ("local:card@1", {"providerSettings": {"local": {"generateAudio": True}}}, True),
+        ("google:3@2", {}, False),
+        ("google:3@2", {"providerSettings": {"google": {"generateAudio": True}}}, True),
+        ("klingai:kling-video@3-standard", {"providerSettings": {"klingai": {"sound": False}}}, False),
+        ("klingai:kling-video@3-standard", {"providerSettings": {"klingai": {"sound": True}}}, True),
+        ("bytedance:seedance@2.5", {}, True),
+        ("bytedance:seedance@2.5", {"settings": {"audio": False}}, False),
+        ("alibaba:wan@3.0", {}, False),
+        ("klingai:6@1", {}, False),
+    ],
+)
+async def test_clip_has_a_sound_track_only_if_asked_for(
+    start: Starting, model: str, switch: dict[str, Any], sounds: bool
+) -> None:
     rest = await start()
-    assert loudest(await rest.bought()) > 0.05
-    assert loudest(await rest.bought(providerSettings={"google": {"generateAudio": False}})) == 0
+    seconds = 4 if model == "google:3@2" else 5
+    size = {"width": 1280, "height": 720} if model.startswith("klingai") else {"width": None, "height": None}
+    await rest.buy(model=model, duration=seconds, **size, **switch)
+    [entry] = rest.server.ledger.entries
+    assert entry.clip.sound is sounds
+
+
+async def test_sound_is_heard(start: Starting) -> None:
+    rest = await start()
+    heard = loudest(await rest.bought(settings={"audio": True}))
+    assert heard is not None
+    assert heard > 0.05
+    assert loudest(await rest.bought()) is None
 
 
 async def test_same_request_gives_the_same_bytes_and_another_seed_others(start: Starting) -> None:

@@ -55,6 +55,29 @@ async def test_sdk_learns_of_a_conflict(start: Starting) -> None:
     assert entry.submits == 2
 
 
+async def test_sdk_is_refused_what_the_model_does_not_offer(start: Starting) -> None:
+    rest = await start()
+    client = await connected(rest.server)
+    frame = {"image": "https://images.example/lamp.png", "frame": "first"}
+    request = IVideoInference(
+        taskUUID=new_uuid(),
+        model="klingai:kling-video@3-standard",
+        positivePrompt="Hook scene",
+        width=1280,
+        height=720,
+        deliveryMethod="async",
+        inputs={"frameImages": [frame]},
+    )
+    with pytest.raises(RunwareAPIError, match="incompatibleParameters"):
+        await asyncio.wait_for(client.videoInference(request), PATIENCE)
+    request.width = request.height = None
+    request.taskUUID = new_uuid()
+    await asyncio.wait_for(client.videoInference(request), PATIENCE)
+    await client.disconnect()
+    [entry] = rest.server.ledger.entries
+    assert entry.clip.first == frame["image"]
+
+
 async def test_sdk_learns_of_a_bad_key(start: Starting) -> None:
     rest = await start(keys=frozenset({"another"}))
     client = await connected(rest.server)
