@@ -36,5 +36,7 @@ class Facts:
         with self._lock:
             model = self.models[air]
             self.models = {other: facts for other, facts in self.models.items() if other != air}
-            gone_by = datetime.now(UTC).date().isoformat()
-            self.gone = {**self.gone, air: {"slug": model["slug"], "gone_by": gone_by}}
+            gone = {"slug": model["slug"], "gone_by": datetime.now(UTC).date().isoformat()}
+            if replacement := model.get("replaced_by"):
+                gone["replaced_by"] = replacement
+            self.gone = {**self.gone, air: gone}

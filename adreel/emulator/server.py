@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from adreel.emulator.documents import Documents
 from adreel.emulator.downloads import Downloads
 from adreel.emulator.facts import Facts
 from adreel.emulator.faults import Fault, Faults, Point
@@ -133,6 +134,7 @@ class LocalRunware:
         application.router.add_get("/clips/{uuid}.mp4", downloads.serve)
         application.router.add_get("/uploads/{uuid}", downloads.serve_upload)
         application.router.add_get("/ledger", self._report)
+        Documents(self.facts).add_routes(application.router)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CONNECTIONS_STOP_SECONDS)
         try:
             self._handler.settle()
