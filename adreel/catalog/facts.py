@@ -151,10 +151,14 @@ class VideoModel(Fact):
             raise ValueError("a size is not WIDTHxHEIGHT")
         return self
 
+    def evidence_of(self, field: str) -> str:
+        """Return the kind of evidence of a fact."""
+        evidence = self.evidence.get("media", "sdk_types") if field in {"frames", "references"} else "sdk_types"
+        return self.evidence.get(field, evidence)
+
     def is_documented(self, field: str) -> bool:
         """Whether Runware itself has published a fact, so a request that contradicts it may be refused."""
-        evidence = self.evidence.get("media", "sdk_types") if field in {"frames", "references"} else "sdk_types"
-        return self.evidence.get(field, evidence) in DOCUMENTED
+        return self.evidence_of(field) in DOCUMENTED
 
     @property
     def provider(self) -> str:
@@ -168,8 +172,6 @@ class VideoModel(Fact):
 
     def has_frame(self, position: Position) -> bool | None:
         """Whether a scene can start from or end with an image; None if unknown."""
-        if self.inputs is None and not self.modes:
-            return None
         if self.frames is not None:
             return position in self.frames.positions
         if "first-last-frame" in self.modes or (position == "first" and "first-frame" in self.modes):

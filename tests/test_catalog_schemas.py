@@ -1,0 +1,148 @@
+"""A model's schema, in the forms in which JSON Schema can write a rule."""
+
+from typing import Any
+
+import pytest
+
+from adreel.catalog.facts import Duration, Frames, Sound
+from adreel.catalog.schemas import parse_schema
+
+FRAMES: dict[str, Any] = {
+    "type": "array",
+    "maxItems": 2,
+    "items": {"properties": {"image": {}, "frame": {"anyOf": [{"enum": ["first", "last"]}, {"type": "integer"}]}}},
+}
+MEDIA: dict[str, Any] = {"properties": {"frameImages": FRAMES, "referenceImages": {"maxItems": 3}}}
+SIZE: dict[str, Any] = {"width": {"type": "integer"}, "height": {"type": "integer"}, "inputs": MEDIA}
+HAS_FRAMES: dict[str, Any] = {"required": ["inputs"], "properties": {"inputs": {"required": ["frameImages"]}}}
+HAS_SIZE: dict[str, Any] = {"required": ["width", "height"]}
+
+
+def facts(properties: dict[str, Any], *rules: Any, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    task: dict[str, Any] = {"properties": {"taskType": {"const": "videoInference"}, **properties}}
+    task |= {"required": list(required), "allOf": list(rules)}
+    return parse_schema({"info": {}, "components": {"schemas": {"RequestBody": {"items": task}}}}).facts
+
+
+def size(width: int, height: int) -> dict[str, Any]:
+    return {"title": "a size", "properties": {"width": {"const": width}, "height": {"const": height}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "duration"),
+    [
+        ({"type": "integer", "enum": [10, 5], "default": 5}, Duration(values=(5, 10), default=5)),
+        ({"enum": [5, 10]}, Duration(values=(5, 10))),
+        ({"oneOf": [{"type": "integer", "minimum": 4, "maximum": 12}, {"const": "auto"}]}, Duration(min=4, max=12)),
+        ({"anyOf": [{"enum": ["auto"]}, {"type": "integer", "enum": [4, 8]}]}, Duration(values=(4, 8))),
+        ({"type": "integer", "minimum": 6, "maximum": 12, "multipleOf": 2}, Duration(values=(6, 8, 10, 12))),
+        ({"type": "number", "minimum": 0.5, "maximum": 9.5}, Duration(whole=False, min=0, max=10)),
+        ({"type": "number", "enum": [2.5, 5]}, Duration(whole=False, min=2, max=5)),
+        ({"type": "number", "multipleOf": 1, "maximum": 8}, Duration(min=1, max=8)),
+        ({"type": "integer"}, Duration()),
+        ({"type": "integer", "minimum": 1, "maximum": 10**30}, Duration()),
+        (True, None),
+        ({"description": "in seconds"}, None),
+    ],
+)
+def test_durations_are_read_as_values_or_as_a_range(schema: Any, duration: object) -> None:
+    assert facts({"duration": schema}).get("duration") == duration
+
+
+def test_a_parameter_is_required_optional_or_absent() -> None:
+    found = facts({"positivePrompt": {"maxLength": 2500}, "seed": {}}, required=("positivePrompt",))
+    assert (found["prompt"], found["prompt_length"], found["seed"]) == ("required", (0, 2500), True)
+    assert (found["negative_prompt"], found["width_height"], found["duration"]) == (False, "absent", "absent")
+    assert (found["frames"], found["references"]) == (Frames(max=0, positions=()), 0)
+    assert (found["resolutions"], found["settings"]) == (None, None)
+
+
+def test_frames_and_references_are_counted() -> None:
+    found = facts({"inputs": MEDIA})
+    assert (found["frames"], found["references"]) == (Frames(max=2, positions=("first", "last")), 3)
+
+
+def test_inputs_that_are_not_declared_exist_unless_the_schema_is_closed() -> None:
+    media = {"properties": {"frameImages": FRAMES}}
+    assert "references" not in facts({"inputs": media})
+    assert facts({"inputs": {**media, "additionalProperties": False}})["references"] == 0
+    assert "frames" not in facts({"inputs": {"type": "object"}})
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"not": {"required": ["width", "inputs"], "properties": {"inputs": {"required": ["frameImages"]}}}},
+        {"not": {"allOf": [HAS_SIZE, HAS_FRAMES]}},
+        {"oneOf": [HAS_SIZE, HAS_FRAMES]},
+        {"oneOf": [HAS_SIZE, HAS_FRAMES, {"required": ["resolution"]}]},
+        {"if": HAS_FRAMES, "then": {"not": {"anyOf": [{"required": ["width"]}, {"required": ["height"]}]}}},
+        {"if": HAS_FRAMES, "then": {"properties": {"width": False, "height": False}}},
+        {"if": {"anyOf": [{"required": ["width"]}, {"required": ["height"]}]}, "then": {"not": HAS_FRAMES}},
+    ],
+)
+def test_a_rule_against_a_size_next_to_frames_is_understood(rule: Any) -> None:
+    assert facts(SIZE, rule)["size_with_frames"] == "excluded"
+
+
+@pytest.mark.parametrize("rules", [[], [{"anyOf": [HAS_SIZE, HAS_FRAMES]}], [{"dependentRequired": {"width": ["x"]}}]])
+def test_without_a_rule_against_it_a_size_may_go_next_to_frames(rules: list[Any]) -> None:
+    assert facts(SIZE, *rules)["size_with_frames"] == "allowed"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"if": HAS_FRAMES, "then": {"anyOf": [{"required": ["width"]}, {"required": ["resolution"]}]}},
+        {"not": {"allOf": [HAS_FRAMES, {"properties": {"width": {"const": 3840}}, "required": ["width"]}]}},
+        {"dependentSchemas": {"width": {"not": HAS_FRAMES}}},
+    ],
+)
+def test_a_rule_that_is_not_understood_tells_nothing(rule: Any) -> None:
+    assert "size_with_frames" not in facts(SIZE, rule)
+
+
+def test_sizes_and_their_durations_are_read_from_rules() -> None:
+    pairs = [size(1280, 720), size(720, 1280), size(1920, 1080)]
+    found = facts(
+        SIZE,
+        {"if": {"anyOf": [{"required": ["width"]}, {"required": ["height"]}]}, "then": {"oneOf": pairs}},
+        {"if": {"required": ["speech"]}, "then": {"oneOf": pairs[:1]}},
+        {"if": size(1920, 1080), "then": {"properties": {"duration": {"const": 6}}}},
+        {"if": HAS_FRAMES, "then": {"properties": {"duration": {"enum": [5, 10]}}}},
+    )
+    assert found["sizes"] == ("1280x720", "720x1280", "1920x1080")
+    assert found["size_durations"] == {"1920x1080": (6,)}
+    assert found["frame_durations"] == (5, 10)
+
+
+def test_frames_and_references_may_exclude_each_other() -> None:
+    closed = {**MEDIA, "not": {"required": ["frameImages", "referenceImages"]}}
+    assert facts({"inputs": closed})["frames_with_references"] is False
+    assert "frames_with_references" not in facts({"inputs": MEDIA})
+
+
+def test_the_switch_of_the_sound_is_found_by_its_name_and_type() -> None:
+    switch = {"type": "boolean", "default": True}
+    assert facts({"settings": {"properties": {"audio": switch}}})["sound"] == Sound(
+        parameter="settings.audio", default=True
+    )
+    nested = {"properties": {"google": {"properties": {"generateAudio": {"type": "boolean"}}}}}
+    found = facts({"providerSettings": nested})
+    assert (found["sound"], found["settings"]) == (
+        Sound(parameter="providerSettings.google.generateAudio"),
+        "providerSettings",
+    )
+    assert "sound" not in facts({"settings": {"properties": {"audio": {"type": "string"}}}})
+
+
+def test_variants_that_are_not_spelled_out_tell_nothing() -> None:
+    body = {"items": {"oneOf": [{"title": "text"}]}}
+    assert parse_schema({"info": {}, "components": {"schemas": {"RequestBody": body}}}).facts == {}
+
+
+@pytest.mark.parametrize("junk", [None, 1, "word", [], ["word"], {}, {"enum": 1}, {"const": {}}, {"properties": []}])
+def test_members_of_other_types_are_ignored(junk: Any) -> None:
+    names = ("duration", "inputs", "width", "resolution", "settings", "providerSettings", "positivePrompt")
+    facts(dict.fromkeys(names, junk), junk, {"if": junk, "then": junk}, {"not": junk}, {"oneOf": junk})
+    facts({"inputs": {"properties": {"frameImages": junk, "referenceImages": junk}, "not": junk}})
