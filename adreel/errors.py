@@ -24,6 +24,7 @@ AdreelError
 │   ├── ClipKeptAside        paid and downloaded, but not a playable MP4; a person decides
 │   ├── UnknownFailure       failed with an unknown code; a person decides
 │   └── TakeFailed           failed, and the allowed attempts are used up
+├── CatalogUnreadable        a page about Runware's models is not what was expected: the catalogue stays as it is
 ├── PrefectUnreachable       no usable reply of Prefect's server: retry
 │   └── PrefectMisconfigured it rejects the credentials, or PREFECT_API_URL leads to something else: a person has to act
 └── StorageError             the storage can't be read or written
@@ -203,6 +204,12 @@ class TakeFailed(ProviderError):
 
     code = "takeFailed"
     retryable = False
+
+
+class CatalogUnreadable(AdreelError):
+    """A page about Runware's models can't be read, or is not what was expected; the catalogue stays as it is."""
+
+    code = "catalogUnreadable"
 
 
 class PrefectUnreachable(AdreelError):

@@ -76,6 +76,8 @@ def test_mentioned_commands_exist(page: Path) -> None:
         program, *words = span.split()
         if program == "adreel" and words[0].islower() and not words[0].startswith("-"):
             command = COMMANDS.commands[words[0]]  # type: ignore[attr-defined]
+            if len(words) > 1 and hasattr(command, "commands") and not words[1].startswith("-"):
+                command = command.commands[words[1]]
             options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
             assert {word for word in words if word.startswith("-")} <= options, span
         elif program == "make":

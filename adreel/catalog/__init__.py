@@ -95,12 +95,16 @@ def by_price(model: VideoModel) -> tuple[float, str]:
     return (price if price is not None else float("inf"), model.air)
 
 
-def least_price(model: VideoModel, *, sound: bool | None = None) -> float | None:
-    """Return the least USD per second of a model; None if no price is known."""
+def least_price(
+    model: VideoModel, *, sound: bool | None = None, resolution: str | None = None, seconds: float | None = None
+) -> float | None:
+    """Return the least USD per second of a model's clips with these properties; None if no price is known."""
     found = [
         price
         for rate in model.prices
-        if (sound is None or rate.sound is None or rate.sound is sound) and (price := rate.per_second(_length(model)))
+        if (sound is None or rate.sound is None or rate.sound is sound)
+        and (resolution is None or not rate.resolutions or resolution.lower() in rate.resolutions)
+        and (price := rate.per_second(seconds or _length(model))) is not None
     ]
     return min(found) if found else None
 

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     catalog: Literal["checked", "unchecked"] = Field(
         "checked", description="`unchecked` sends requests that the catalogue of models advises against"
     )
+    catalog_url: Annotated[str, AfterValidator(values.catalog_address)] | None = Field(
+        None, description="Base address of the pages that `adreel models refresh` reads, by default Runware's"
+    )
     concurrency: int = Field(4, ge=1, description="Scenes in flight at once: slots of the limit `runware`")
     deadline: float = Field(
         900, gt=0, allow_inf_nan=False, description="Seconds to wait for one clip; afterwards a resume can download it"

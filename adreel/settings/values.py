@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from adreel.errors import InputError
 from adreel.models.documents import SIZE_ADVICE, read_json
 from adreel.models.sessions import ID_PATTERN, SIZE_PATTERN
+from adreel.settings.proxies import LOOPBACK_HOSTS
 
 IN_QUOTES = re.compile(r"""(["']).*\1""", re.DOTALL)
 HOST_PATTERN = re.compile(r"[\w-]+(\.[\w-]+)*")
@@ -38,6 +39,17 @@ def public_address(value: str) -> str:
     """Validate the public address of `adreel serve`."""
     if not urlsplit(value).hostname or re.search(r"[?#\s]", value):
         raise ValueError("it has to be the address of a page, without ? and #, such as https://ads.example")
+    return value
+
+
+def catalog_address(value: str) -> str:
+    """Validate the address of the pages about models: https, or a server on this machine."""
+    parts = urlsplit(value)
+    is_own = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+    if not parts.hostname or not (parts.scheme == "https" or is_own) or re.search(r"[?#@\s]", value):
+        raise ValueError(
+            "it has to begin with https://, or with http:// and a host of this machine, without ?, # and @"
+        )
     return value
 
 
