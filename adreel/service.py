@@ -88,7 +88,7 @@ def store_for_generation(
             f" {session.session_id}): resume what is open with `adreel resume {session.session_id}`, buy one scene"
             f" again with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {override_hint}"
         )
-    records.save_session(copy_inputs(records.storage, session))
+    records.save_session(copy_inputs(records.storage, session, chosen))
     return chosen
 
 

@@ -16,13 +16,13 @@ from adreel.catalog.stored import load_catalog
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Session, is_local_file, parse_changes, parse_session
+from adreel.models.sessions import Session, parse_changes, parse_session
 from adreel.models.takes import Job, Take
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import ALL, open_scenes
 from adreel.purchase.request import clip_request
 from adreel.records import Records
-from adreel.records.inputs import copy_input, read_image
+from adreel.records.inputs import copy_input, read_images
 from adreel.records.views import JobView, job_view, session_view
 from adreel.records.views import choose_take as choose_stored_take
 from adreel.service import store_for_generation
@@ -107,11 +107,8 @@ def regenerate(
     scene = wanted.applied_to(session.scene(scenario))
     clip_request(session, scene, settings, load_catalog(records.storage))
     # Parameters of a run can come from elsewhere, so they must not name local files.
-    copies = {
-        image: copy_input(records.storage, session_id, read_image(image, name))
-        for name, image in wanted.named_images()
-        if is_local_file(image)
-    }
+    images = read_images(wanted.named_images())
+    copies = {file: copy_input(records.storage, session_id, image) for file, image in images.items()}
     wanted = wanted.with_images(copies)
     parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted}
     return _run_job("regenerate_scene", parameters, settings, records, observer)

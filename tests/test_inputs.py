@@ -1,9 +1,13 @@
 """Local first frames are copied into the session's folder, so a purchase needs no file outside its storage."""
 
 import base64
+import io
 import json
 import os
+import re
 import shutil
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,16 @@ from adreel.models.sessions import SceneChanges, Session, parse_session
 from adreel.models.takes import PROGRESS, AttemptState
 from adreel.purchase.jobs import buy_scene, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
-from adreel.records.inputs import MAX_MB, check_image, copy_input, display_name, image_data, read_image
+from adreel.records.inputs import (
+    MAX_MB,
+    READABLE_MB,
+    check_image,
+    copy_input,
+    display_name,
+    image_data,
+    parse_image,
+    read_image,
+)
 from adreel.records.pruning import prune
 from adreel.records.verification import verify
 from adreel.service import store_for_generation
@@ -31,6 +44,12 @@ from tests.studio import JOB, Studio, studio
 from tests.test_coming_back import end_at
 
 HOOK = Scenario.HOOK
+ORIENTATION = 0x0112
+HEADER = b"\x89PNG\r\n\x1a\n" + b"".join(
+    struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", 20_000, 10_001, 1, 0, 0, 0, 0)), (b"IDAT", b""))
+)
+"""The beginning of a PNG with too many pixels."""
 
 
 @pytest.mark.parametrize(
@@ -68,20 +87,63 @@ def test_half_an_image_is_refused_before_anything_is_bought(tmp_path: Path) -> N
         read_image(str(path))
 
 
-def test_an_image_that_is_too_large_is_refused_with_its_size(tmp_path: Path) -> None:
-    path = write_image(tmp_path / "large.png")
+def test_too_large_an_image_is_sent_as_a_smaller_copy(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / "photo.jpg"
+    Image.new("CMYK", (8000, 5100), (0, 80, 120, 9)).save(path, exif=exif, icc_profile=b"a profile")
+    assert re.search(r"'photo.jpg' has .* MB and 8000x5100 pixels: a smaller copy is sent", check_image(str(path)))
+    image = read_image(str(path))
+    assert (image.extension, image.name) == ("jpg", "photo.jpg")
+    with Image.open(io.BytesIO(image.content)) as copy:
+        assert (copy.size, copy.mode, copy.getexif()[ORIENTATION]) == ((4096, 2611), "CMYK", 6)
+        assert copy.info["icc_profile"] == b"a profile"
+    assert read_image(str(path)) == image
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "I;16", "1"])
+def test_too_many_bytes_are_made_fewer_in_any_mode(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "large.png"
+    Image.new(mode, (64, 36)).save(path)
     with path.open("ab") as stream:
-        stream.truncate(MAX_MB * 1_000_000 + 100_000)
-    with pytest.raises(InputError, match=r"large.png' has 10.1 MB, 10 MB are allowed"):
-        check_image(str(path))
+        stream.truncate(MAX_MB * 1_000_000 + 1)
+    assert "10.0 MB and 64x36 pixels" in check_image(str(path), "references.1")
+    image = read_image(str(path))
+    with Image.open(io.BytesIO(image.content)) as copy:
+        assert (copy.size, len(image.content) < 10_000) == ((64, 36), True)
+        assert image.extension == ("png" if mode == "RGBA" else "jpg")
 
 
-@pytest.mark.parametrize("side", [7_000, 20_000], ids=["too many pixels", "a bomb"])
-def test_an_image_of_too_many_pixels_is_refused_unread(tmp_path: Path, side: int) -> None:
-    path = tmp_path / "wide.png"
-    Image.new("1", (side, side)).save(path)
-    with pytest.raises(InputError, match=r"wide\.png' (has 7000x7000 pixels, 40 million|is neither)"):
-        check_image(str(path))
+@pytest.mark.parametrize(
+    ("name", "size", "reason"),
+    [
+        ("heavy.png", READABLE_MB * 1_000_000 + 1, r"has 100\.0 MB, 100 MB are allowed"),
+        ("wide.png", len(HEADER), r"has 20000x10001 pixels, 200 million are allowed"),
+        ("empty.png", 0, "is neither an https URL nor a PNG, JPEG or WebP image"),
+    ],
+)
+def test_an_absurd_image_is_refused_unread(tmp_path: Path, name: str, size: int, reason: str) -> None:
+    (tmp_path / name).write_bytes(HEADER)
+    os.truncate(tmp_path / name, size)
+    for read in (check_image, read_image):
+        with pytest.raises(InputError, match=rf"^references\.1 '.*{name}' {reason}"):
+            read(str(tmp_path / name), "references.1")
+
+
+@pytest.mark.parametrize("file", ["http://pictures.example/a.png", f"data:image/png;base64,{'A' * 10_000}"], ids=len)
+def test_only_an_https_address_is_taken(file: str) -> None:
+    with pytest.raises(InputError, match="is no https URL: give one, or the path of a PNG, JPEG or WebP") as caught:
+        check_image(file)
+    assert len(str(caught.value)) < 250
+
+
+def test_an_image_from_elsewhere_is_not_scaled() -> None:
+    small, large = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (16, 9)).save(small, "WEBP")
+    Image.new("1", (8000, 5100)).save(large, "PNG")
+    assert parse_image(small.getvalue(), "a\n.webp", "the image").reference.endswith(".webp#a.webp")
+    with pytest.raises(InputError, match=r"^the image has .* 8000x5100 pixels, .*: make it smaller$"):
+        parse_image(large.getvalue(), "a.png", "the image", scales=False)
 
 
 def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -148,6 +210,41 @@ async def test_an_image_that_is_changed_for_one_take_is_copied_as_well(tmp_path:
         assert display_name(recorded.changes.first_frame or "") == "other.png"
         assert (await it.produce(job=job)).is_stored
         assert it.records.session("ad").scene(HOOK).first_frame is None
+
+
+async def test_a_damaged_image_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    whole, half = write_image(tmp_path / "whole.png"), tmp_path / "half.jpg"
+    Image.effect_noise((200, 200), 50).save(half, "JPEG")
+    half.write_bytes(half.read_bytes()[:2000])
+    session = with_image(whole)
+    session.references = [str(whole), str(half)]
+    async with studio() as it:
+        before = it.records.session("ad")
+        with pytest.raises(InputError, match=r"^scene hook: references\.1 '.*half\.jpg' is a damaged image"):
+            store_for_generation(it.records, it.settings, session, [HOOK], override_hint="--again")
+        assert it.records.session("ad") == before
+        assert not it.records.storage.exists("sessions/ad/inputs")
+
+
+async def test_images_of_all_kinds_and_places_are_sent_once_copied(tmp_path: Path) -> None:
+    images = [write_image(tmp_path / f"{shade}.png", shade=shade) for shade in range(4)]
+    session = with_image(images[0])
+    session.last_frame = str(images[1])
+    session.references = ["https://pictures.example/a", str(images[2]), str(images[2])]
+    session.scene(Scenario.CTA).references = [str(images[3])]
+    async with studio() as it:
+        store_for_generation(it.records, it.settings, session, None, override_hint="--again")
+        for image in images:
+            image.unlink()
+        job = it.start(HOOK, Scenario.CTA)
+        for scenario in job.scenarios:
+            assert (await it.produce(scenario, job=job)).is_stored
+        assert len(it.records.storage.names("sessions/ad/inputs")) == 4
+        hook, cta = [entry.request["inputs"] for entry in it.server.ledger.entries]
+        assert [frame["frame"] for frame in hook["frameImages"]] == ["first", "last"]
+        assert len(hook["referenceImages"]) == 3
+        assert hook["referenceImages"][1] == hook["referenceImages"][2] != cta["referenceImages"][0]
+        assert [frame["frame"] for frame in cta["frameImages"]] == ["last"]
 
 
 async def test_an_open_take_is_resumed_from_a_copy_of_the_storage_on_another_machine(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from adreel.models.sessions import (
     INPUT_PATTERN,
     SceneChanges,
     Session,
-    is_local_file,
     refuse_control_characters,
 )
 from adreel.models.takes import Job, Problem, Take, utc_now
@@ -23,7 +22,7 @@ from adreel.purchase.request import clip_request
 from adreel.purchase.shared_client import shared_client
 from adreel.purchase.state_machine import AcquireSlot, Purchase, ReportProgress
 from adreel.records import Records
-from adreel.records.inputs import copy_input, display_name, has_input, read_image
+from adreel.records.inputs import InputImage, copy_input, display_name, has_input, read_images
 from adreel.settings import Settings
 
 ALL = "all"
@@ -271,14 +270,12 @@ def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, 
 
     They are copied before the job is recorded, so a resume on any machine finds them in the storage.
     """
-    images = {}
+    images: dict[str, InputImage] = {}
     for take in planned:
-        for name, file in take.request.named_images():
-            if is_local_file(file) and file not in images:
-                try:
-                    images[file] = read_image(file, name)
-                except InputError as error:
-                    raise InputError(f"scene {take.scenario}: {error}") from None
+        try:
+            images |= read_images(take.request.named_images(), images)
+        except InputError as error:
+            raise InputError(f"scene {take.scenario}: {error}", error.fields) from None
     if not images:
         return job, planned
     copies = {file: copy_input(records.storage, job.session_id, image) for file, image in images.items()}

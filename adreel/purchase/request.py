@@ -92,6 +92,8 @@ class _Builder:
 
     def build(self) -> ClipRequest:
         self.model = self._find_model()
+        if self.checks_files:
+            self._check_files()
         self._check_media()
         duration = self._duration()
         width, height, resolution = self._size(duration)
@@ -167,13 +169,16 @@ class _Builder:
             raise InputError(f"scene {self.scene.scenario}: {problem}", {"model": problem})
         return found
 
-    def _check_media(self) -> None:
+    def _check_files(self) -> None:
         for name, image in self.options.named_images():
-            if self.checks_files and is_local_file(image):
+            if is_local_file(image):
                 try:
-                    check_image(image, name)
+                    if smaller := check_image(image, name):
+                        self._warn("smallerImage", smaller)
                 except InputError as error:
                     self.problems[name] = str(error)
+
+    def _check_media(self) -> None:
         options, model = self.options, self.model
         positions: tuple[Position, ...] = ("first", "last")
         for position in positions:
