@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adreel.flows.in_process import choose_take as choose_take
     from adreel.flows.in_process import generate as generate
     from adreel.flows.in_process import open_records as open_records
+    from adreel.flows.in_process import plan as plan
     from adreel.flows.in_process import regenerate as regenerate
     from adreel.flows.in_process import resume as resume
     from adreel.flows.in_process import status as status
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from adreel.models.sessions import Session as Session
     from adreel.models.sessions import read_session as read_session
     from adreel.models.takes import Take as Take
+    from adreel.purchase.planning import PlannedScene as PlannedScene
     from adreel.records import Records as Records
     from adreel.records.views import JobView as JobView
     from adreel.records.views import SceneView as SceneView
@@ -43,11 +45,12 @@ __version__ = "0.1.0"
 _NAMES = {
     "errors": "AccountError AdreelError InputError JobCancelled NotFound PrefectUnreachable ProviderError SceneRefused"
     " StorageError",
-    "flows.in_process": "Observer Resumed choose_take generate open_records regenerate resume status takes",
+    "flows.in_process": "Observer Resumed choose_take generate open_records plan regenerate resume status takes",
     "models.api": "SessionSummary State",
     "models.scenarios": "Scenario",
     "models.sessions": "SceneChanges SceneDescription Session read_session",
     "models.takes": "Take",
+    "purchase.planning": "PlannedScene",
     "records": "Records",
     "records.views": "JobView SceneView",
     "settings": "Settings",

@@ -39,9 +39,10 @@ from adreel.models.api import (
 )
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, SceneDescription, Session
-from adreel.models.takes import Take
+from adreel.models.takes import ClipRequest, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
+from adreel.purchase.planning import plan_requests
 from adreel.purchase.request import clip_request
 from adreel.records import Records
 from adreel.records.inputs import copy_inputs
@@ -67,19 +68,17 @@ def store_for_generation(
     scenarios: list[Scenario] | None,
     *,
     override_hint: str | None,
-) -> list[Scenario]:
+) -> dict[Scenario, ClipRequest]:
     """Store a complete session whose scenes are to be bought, in place of an earlier version.
 
-    Returns the scenarios to buy. Raises InputError before anything is written if a scene can't be bought as described
-    or has been bought before. `override_hint` tells a person how to buy all scenes again; None skips that check.
+    Returns the scenarios to buy with their requests. Raises InputError before anything is written if a scene can't be
+    bought as described or has been bought before. `override_hint` tells a person how to buy all scenes again; None
+    skips that check.
     """
-    chosen = session.choose(scenarios)
-    catalog = load_catalog(records.storage)
-    for scenario in chosen:
-        clip_request(session, session.scene(scenario), settings, catalog)
+    requests = plan_requests(session, session.choose(scenarios), settings, load_catalog(records.storage))
     taken = [
         str(scenario)
-        for scenario in chosen
+        for scenario in requests
         if any(take.state != State.FAILED or take.is_open for take in records.takes(session.session_id, scenario))
     ]
     if taken and override_hint is not None:
@@ -88,8 +87,8 @@ def store_for_generation(
             f" {session.session_id}): resume what is open with `adreel resume {session.session_id}`, buy one scene"
             f" again with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {override_hint}"
         )
-    records.save_session(copy_inputs(records.storage, session, chosen))
-    return chosen
+    records.save_session(copy_inputs(records.storage, session, requests))
+    return requests
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from itertools import islice
 from threading import BoundedSemaphore
 from typing import Annotated, Any
@@ -66,7 +67,10 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     """
     _, records = open_records()
     settings = asyncio.run(load_settings())
-    tally = Tally(check_sessions(settings, source, part, parts))
+    warnings = Counter[str]()
+    tally = Tally(check_sessions(settings, source, part, parts, warnings=warnings))
+    for message, scenes in warnings.items():
+        get_run_logger().warning("%d scenes: %s", scenes, message)
     if others := ignored_files(settings, source):
         get_run_logger().warning("skipped, because they are not session files: %s", others)
     run_id = str(flow_run.id)

@@ -17,13 +17,14 @@ from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, parse_changes, parse_session
-from adreel.models.takes import Job, Take
+from adreel.models.takes import ClipRequest, Job, Take
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import ALL, open_scenes
+from adreel.purchase.planning import PlannedScene, plan_requests, planned_scene
 from adreel.purchase.request import clip_request
 from adreel.records import Records
 from adreel.records.inputs import copy_input, read_images
-from adreel.records.views import JobView, job_view, session_view
+from adreel.records.views import JobView, job_view, session_view, warning_lines
 from adreel.records.views import choose_take as choose_stored_take
 from adreel.service import store_for_generation
 from adreel.settings import Settings
@@ -37,7 +38,7 @@ class Observer:
     """Receives messages and follows the jobs of a call. Override its methods to show progress."""
 
     def message(self, text: str) -> None:
-        """Receive a message for people: who renders the clips, and that Prefect starts."""
+        """Receive a message for people: who renders the clips, that Prefect starts, and warnings of the requests."""
 
     def watching(self, job_ids: list[str]) -> AbstractContextManager[None]:
         """Return a context manager that is entered while the jobs run."""
@@ -61,6 +62,20 @@ def open_records(settings: Settings | None = None) -> Records:
     return Records.of(settings or Settings.load())
 
 
+def plan(session: Session | str, scenarios: Iterable[Scenario | str] | None = None) -> list[PlannedScene]:
+    """Return what `generate` would send for each scene, by default for all described ones.
+
+    Nothing is bought or written. Raises InputError if a scene can't be bought as described.
+    """
+    settings = Settings.load()
+    records = open_records(settings)
+    session = _session(session, records)
+    chosen = session.choose([_scenario(scenario) for scenario in scenarios]) if scenarios else session.scenarios
+    catalog = load_catalog(records.storage)
+    requests = plan_requests(session, chosen, settings, catalog)
+    return [planned_scene(scenario, request, catalog) for scenario, request in requests.items()]
+
+
 def generate(
     session: Session | str,
     scenarios: Iterable[Scenario | str] | None = None,
@@ -79,14 +94,11 @@ def generate(
     settings = Settings.load()
     records = open_records(settings)
     chosen = [_scenario(scenario) for scenario in scenarios] if scenarios is not None else None
-    if isinstance(session, str):
-        session = records.session(session)
-    elif type(session) is Session:
-        # The model accepts unknown fields for the sake of stored sessions. In a new session they are mistakes.
-        session = parse_session(session.model_dump(), folder=Path.cwd())
+    session = _session(session, records)
     override_hint = None if again else "--again (again=True in Python)"
-    chosen = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
-    parameters = {"session_id": session.session_id, "scenarios": chosen}
+    requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
+    _tell_warnings(observer, requests)
+    parameters = {"session_id": session.session_id, "scenarios": list(requests)}
     return _run_job("generate_ad", parameters, settings, records, observer)
 
 
@@ -95,7 +107,7 @@ def regenerate(
 ) -> JobView:
     """Buy a new take of one scene, and return the job once it has ended. Earlier takes are kept.
 
-    `changes` are fields of SceneChanges, for this take only. The current folder resolves a local `first_frame`.
+    `changes` are fields of SceneChanges, for this take only. Relative paths of images start at the current folder.
 
     Raises InputError, before anything is bought, if the session, the scene or a change is invalid.
     Raises PrefectUnreachable or StorageError if the job can't be recorded.
@@ -105,11 +117,12 @@ def regenerate(
     session, scenario = records.session(session_id), _scenario(scenario)
     wanted = parse_changes(changes)
     scene = wanted.applied_to(session.scene(scenario))
-    clip_request(session, scene, settings, load_catalog(records.storage))
+    request = clip_request(session, scene, settings, load_catalog(records.storage))
     # Parameters of a run can come from elsewhere, so they must not name local files.
     images = read_images(wanted.named_images())
     copies = {file: copy_input(records.storage, session_id, image) for file, image in images.items()}
     wanted = wanted.with_images(copies)
+    _tell_warnings(observer, {scenario: request})
     parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted}
     return _run_job("regenerate_scene", parameters, settings, records, observer)
 
@@ -220,6 +233,20 @@ def _run_job(
     if records.job(job_id) is None:
         raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
     return job_view(records, job_id)
+
+
+def _tell_warnings(observer: Observer | None, requests: dict[Scenario, ClipRequest]) -> None:
+    for line in warning_lines((scenario, request.warnings) for scenario, request in requests.items()):
+        (observer or Observer()).message(f"warning: {line}")
+
+
+def _session(session: Session | str, records: Records) -> Session:
+    if isinstance(session, str):
+        return records.session(session)
+    if type(session) is Session:
+        # The model accepts unknown fields for the sake of stored sessions. In a new session they are mistakes.
+        return parse_session(session.model_dump(), folder=Path.cwd())
+    return session
 
 
 def _scenario(name: Scenario | str) -> Scenario:

@@ -29,7 +29,9 @@ class SceneProgress:
         self._updating: asyncio.Task[None] | None = None
 
     def __call__(self, take: Take, text: str) -> None:
-        """Report a step."""
+        """Report a step; the first report logs the warnings of the request."""
+        for warning in take.request.warnings if self._take is None else ():
+            self._logger.warning("%s: %s", take.scenario, warning.message)
         self._logger.info("%s: %s (%d %%)", take.scenario, text, take.progress)
         self._take, self._waiting_for = take, ""
         self._start_update()

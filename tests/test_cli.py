@@ -81,8 +81,14 @@ def test_generate_regenerate_and_use_from_the_first_clip_to_the_choice(
     assert len([path for path in before if path.endswith(".mp4")]) == 4
 
     image = write_image(tmp_path / "lamp.png")
-    ran = adreel("regenerate", "ad", "hook", "--prompt", "another hook", "--seed", "7", "--first-frame", "lamp.png")
+    options = ["--prompt", "another hook", "--seed", "7", "--first-frame", "lamp.png", "--last-frame", "lamp.png"]
+    options += ["--reference", "lamp.png", "--reference", "https://pictures.example/a.png", "--size", "64x48"]
+    options += ["--seconds", "2", "--no-sound", "--negative-prompt", "no text"]
+    ran = adreel("regenerate", "ad", "hook", *options)
     assert ran.returncode == 0, ran.stderr
+    warning = "warning: hook: it is not known whether Seedance 1.0 Pro Fast (bytedance:2@2) takes reference images\n"
+    assert ran.stdout.count(warning) == 2
+    assert ran.stdout.index(warning) < ran.stdout.index("hook: rendering (30%)")
     image.unlink()
     after = files(outputs)
     assert {path: after[path] for path in before} == before
@@ -90,6 +96,12 @@ def test_generate_regenerate_and_use_from_the_first_clip_to_the_choice(
     old, new = answer("takes", "ad", "hook")
     assert new["request"]["seed"] == 7
     assert new["request"]["first_frame"].endswith(".png#lamp.png")
+    assert new["request"]["references"] == [new["request"]["first_frame"], "https://pictures.example/a.png"]
+    asked = {"duration": 2, "width": 64, "height": 48, "sound": False, "last_frame": new["request"]["first_frame"]}
+    assert new["request"].items() >= asked.items()
+    assert "Avoid: no text" in new["request"]["prompt"]
+    assert warning in adreel("status", "ad").stdout
+    assert warning.replace("hook:", f"hook {new['attempts'][0]['uuid'][:8]}:") in adreel("takes", "ad").stdout
     [hook] = [scene for scene in answer("status", "ad")["scene_videos"] if scene["scenario"] == "hook"]
     assert hook["take"] == new["job_id"]
     assert adreel("use", "ad", "hook", old["job_id"]).returncode == 0

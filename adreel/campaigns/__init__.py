@@ -20,7 +20,7 @@ from adreel.models.api import State
 from adreel.models.documents import MAX_BYTES, read_document, read_lines
 from adreel.models.ids import derived_uuid
 from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
-from adreel.purchase.request import clip_request
+from adreel.purchase.planning import plan_requests
 from adreel.records.views import JobView
 from adreel.settings import Settings
 from adreel.settings.paths import local_path
@@ -31,7 +31,8 @@ LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".json", ".yaml", ".yml")
 KINDS = f"a {' or '.join(LINES)} file, a folder of {', '.join(SUFFIXES)} files, or one of products and variants"
 MAX_LISTED = 20
-"""Maximum problems and failures that are listed; the rest are counted."""
+"""Maximum problems, warnings and failures that are listed; the rest are counted."""
+OTHER_WARNINGS = "other warnings"
 
 
 def campaign_name(source: str, name: str = "") -> str:
@@ -57,8 +58,13 @@ def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1
             yield _session(place, data, folder)
 
 
-def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> int:
-    """Count the sessions of a part; InputError lists what is wrong in the whole source, before anything is bought."""
+def check_sessions(
+    settings: Settings, source: str, part: int = 1, parts: int = 1, *, warnings: Counter[str] | None = None
+) -> int:
+    """Count the sessions of a part; InputError lists what is wrong in the whole source, before anything is bought.
+
+    `warnings` counts the scenes by the warnings of their requests: the first MAX_LISTED, and all others together.
+    """
     problems: list[str] = []
     seen: set[bytes] = set()
     count, folder = 0, _base_folder(source)
@@ -67,8 +73,14 @@ def check_sessions(settings: Settings, source: str, part: int = 1, parts: int = 
         count += 1
         try:
             session = _session(place, data, folder)
-            for scene in session.scene_descriptions:
-                clip_request(session, scene, settings, catalog)
+            try:
+                requests = plan_requests(session, session.scenarios, settings, catalog)
+            except InputError as error:
+                raise InputError(f"{place}: {error}") from None
+            for message in [each.message for request in requests.values() for each in request.warnings]:
+                if warnings is not None:
+                    is_listed = message in warnings or len(warnings) < MAX_LISTED
+                    warnings[message if is_listed else OTHER_WARNINGS] += 1
             mark = sha256(session.session_id.encode()).digest()[:8]
             if mark in seen:
                 raise InputError(f"{place}: session_id {session.session_id!r} appears twice")

@@ -15,6 +15,7 @@ from adreel.models.scenarios import Scenario
 
 PURCHASES = {"generate", "campaign", "regenerate", "resume"}
 """Commands whose exit code reports the purchase alone, not whether the result could be printed."""
+IMAGE = "a PNG, JPEG or WebP file or an https URL"
 WITHOUT_SETTINGS = {"--help", "schema", "version"}
 """Arguments with which no settings are read."""
 
@@ -32,23 +33,42 @@ app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of Prefect")]
+Unchecked = Annotated[
+    bool, typer.Option("--unchecked", help="Send requests that the catalogue of models advises against")
+]
+Scenes = Annotated[list[Scenario] | None, typer.Option("--scene", "-s", help="Only this scene; repeatable")]
 SessionId = Annotated[str, typer.Argument(help="Id of a stored session, see `adreel sessions`")]
 
 
 @app.command()
 def generate(
     file: Annotated[Path, typer.Argument(help="Session file, YAML or JSON; see `adreel schema`")],
-    scenes: Annotated[
-        list[Scenario] | None, typer.Option("--scene", "-s", help="Generate only this scene; repeatable")
-    ] = None,
+    scenes: Scenes = None,
     again: Annotated[bool, typer.Option("--again", help="Buy new takes of scenes that have takes already")] = False,
+    unchecked: Unchecked = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Buy the clips of a session file."""
     from adreel.cli import jobs
 
+    jobs.use_catalog(is_unchecked=unchecked)
     raise typer.Exit(jobs.generate(file, scenes, again=again, as_json=as_json, verbose=verbose))
+
+
+@app.command()
+def prompt(
+    source: Annotated[str, typer.Argument(metavar="FILE|SESSION_ID", help="Session file, or id of a stored session")],
+    scenes: Scenes = None,
+    unchecked: Unchecked = False,
+    as_json: Json = False,
+) -> None:
+    """Print the request of each scene and its warnings. Nothing is bought or written."""
+    from adreel.cli.jobs import use_catalog
+    from adreel.cli.prompts import show_prompts
+
+    use_catalog(is_unchecked=unchecked)
+    show_prompts(source, scenes, as_json=as_json)
 
 
 @app.command()
@@ -66,12 +86,16 @@ def campaign(
     parts: Annotated[
         int | None, typer.Option(min=1, help="Start this many runs on the server at PREFECT_API_URL")
     ] = None,
+    unchecked: Unchecked = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Generate the ads of many sessions. To continue after an interruption, repeat the command."""
     from adreel.cli import jobs
 
+    if parts and unchecked:
+        raise InputError("--parts starts runs of workers: set ADREEL_CATALOG=unchecked for them, not --unchecked")
+    jobs.use_catalog(is_unchecked=unchecked)
     if parts:
         jobs.start_campaign(source, name, window=window, again=again, parts=parts, as_json=as_json)
     else:
@@ -82,20 +106,43 @@ def campaign(
 def regenerate(
     session_id: SessionId,
     scenario: Annotated[Scenario, typer.Argument(help="Scene to buy again")],
-    prompt: Annotated[str | None, typer.Option(help="Visual description of the new take")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the new take")] = None,
-    model: Annotated[str | None, typer.Option(help="Model of the new take, as creator:family@version")] = None,
-    first_frame: Annotated[
-        str | None, typer.Option(help="First frame, a PNG, JPEG or WebP file or an https URL")
+    visual_description: Annotated[str | None, typer.Option("--prompt", help="Visual description")] = None,
+    model: Annotated[str | None, typer.Option(help="Video model, as creator:family@version")] = None,
+    aspect: Annotated[str | None, typer.Option(help="Shape, such as 9:16")] = None,
+    resolution: Annotated[str | None, typer.Option(help="Resolution, such as 1080p")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, instead of aspect and resolution")] = None,
+    duration: Annotated[float | None, typer.Option("--seconds", help="Length")] = None,
+    sound: Annotated[bool | None, typer.Option("--sound/--no-sound", help="Whether the clip has sound")] = None,
+    first_frame: Annotated[str | None, typer.Option(help=f"Image to start from, {IMAGE}")] = None,
+    last_frame: Annotated[str | None, typer.Option(help=f"Image to end with, {IMAGE}")] = None,
+    references: Annotated[
+        list[str] | None, typer.Option("--reference", help=f"Image of what to keep, {IMAGE}; repeatable")
     ] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What must not be seen")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed")] = None,
+    unchecked: Unchecked = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Buy a new take of one scene. Earlier takes and the other scenes are kept."""
+    """Buy a new take of one scene. Options change it for this take only. Earlier takes and other scenes are kept."""
     from adreel.cli import jobs
 
-    options = {"visual_description": prompt, "seed": seed, "model": model, "first_frame": first_frame}
-    changes = {name: value for name, value in options.items() if value is not None}
+    options = {
+        "visual_description": visual_description,
+        "model": model,
+        "aspect": aspect,
+        "resolution": resolution,
+        "size": size,
+        "duration": duration,
+        "sound": sound,
+        "first_frame": first_frame,
+        "last_frame": last_frame,
+        "references": references,
+        "negative_prompt": negative_prompt,
+        "seed": seed,
+    }
+    changes = {name: value for name, value in options.items() if value is not None and value != []}
+    jobs.use_catalog(is_unchecked=unchecked)
     raise typer.Exit(jobs.regenerate(session_id, scenario, changes, as_json=as_json, verbose=verbose))
 
 
@@ -103,6 +150,7 @@ def regenerate(
 def resume(
     target: Annotated[str | None, typer.Argument(metavar="[SESSION_ID|JOB_ID]")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Resume all jobs in the storage")] = False,
+    unchecked: Unchecked = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -111,6 +159,7 @@ def resume(
 
     if everything == (target is not None):
         raise InputError("name a session or a job to resume, or --all")
+    jobs.use_catalog(is_unchecked=unchecked)
     raise typer.Exit(jobs.resume(target or "all", as_json=as_json, verbose=verbose))
 
 

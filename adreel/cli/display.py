@@ -13,7 +13,7 @@ from adreel.errors import AdreelError, collect_errors
 from adreel.models.api import ClipWarning, SessionSummary, State
 from adreel.records import Records
 from adreel.records.suggestions import suggest_action
-from adreel.records.views import JobView
+from adreel.records.views import JobView, warning_lines
 from adreel.settings import Settings
 
 COLOURS = {"completed": "green", "failed": "red", "partial": "yellow", "generating": "cyan"}
@@ -32,8 +32,7 @@ def show_job(view: JobView) -> None:
         for scene in view.scenes
     ]
     print_table(("scene", "state", "length", "cost", "clip"), rows)
-    for scene in view.scenes:
-        show_warnings(scene.scenario, scene.warnings)
+    show_warnings((scene.scenario, scene.warnings) for scene in view.scenes)
     print_line(f"job {view.job_id}: {view.overall_status}, cost {money(view.cost)}")
 
 
@@ -73,10 +72,10 @@ def show_errors(errors: list[AdreelError]) -> int:
     return 1 if errors else 0
 
 
-def show_warnings(name: str, warnings: Iterable[ClipWarning]) -> None:
-    """Print how a clip differs from its order."""
-    for warning in warnings:
-        print_line(f"warning: {name}: {warning.message}")
+def show_warnings(named: Iterable[tuple[str, Iterable[ClipWarning]]]) -> None:
+    """Print how requests and clips differ from what was described."""
+    for line in warning_lines(named):
+        print_line(f"warning: {line}")
 
 
 def print_json(value: Any) -> None:

@@ -1,6 +1,7 @@
 """The commands that buy: they call the Python API, and show progress and results."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from adreel.records.views import JobView
 from adreel.settings import Settings
 from adreel.settings.paths import local_path
 from adreel.settings.proxies import unify_proxies
+
+
+def use_catalog(*, is_unchecked: bool) -> None:
+    """Let this process, and the flow in it, send requests that the catalogue advises against."""
+    if is_unchecked:
+        os.environ["ADREEL_CATALOG"] = "unchecked"
 
 
 def generate(file: Path, scenes: list[Scenario] | None, *, again: bool, as_json: bool, verbose: bool) -> int:
@@ -102,7 +109,10 @@ def start_campaign(source: str, name: str, *, window: int, again: bool, parts: i
 def _read_campaign(source: str) -> tuple[Settings, int]:
     unify_proxies()
     settings = Settings.load()
-    ads = check_sessions(settings, source)
+    warnings = Counter[str]()
+    ads = check_sessions(settings, source, warnings=warnings)
+    for message, scenes in warnings.items():
+        print_line(f"warning: {scenes} scenes: {message}", err=True)
     if others := ignored_files(settings, source):
         print_line(f"adreel: skipped, because they are not session files of {source}: {others}", err=True)
     return settings, ads

@@ -45,8 +45,7 @@ def show_status(name: str, *, as_json: bool) -> None:
                     clip = (scene_status(job, take, video.scenario).error if job else None) or ""
             rows.append((video.scenario, video.status, money(video.cost), video.take, clip))
         print_table(("scene", "state", "cost", "take of job", "clip"), rows)
-        for video in view.scene_videos:
-            show_warnings(video.scenario, video.warnings)
+        show_warnings((video.scenario, video.warnings) for video in view.scene_videos)
         print_line(f"session {name}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
     show_next_steps(view, only_failed=True)
 
@@ -93,8 +92,8 @@ def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> 
         for take in takes
     ]
     print_table(("", "scene", "take", "state", "created", "cost", "seed", "description"), rows)
+    show_warnings((f"{take.scenario} {take.short_id}", take.warnings) for take in takes)
     for take in takes:
-        show_warnings(f"{take.scenario} {take.short_id}", take.warnings)
         if take.aside:
             print_line(f"kept aside: {take.scenario} {take.short_id}: {records.storage.location(take.aside.file)}")
 

@@ -4,8 +4,12 @@ People write them as YAML or JSON; `adreel schema` prints the schema of the mode
 """
 
 import json
+import math
+import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import uuid4
@@ -20,6 +24,8 @@ ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 SIZE_PATTERN = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
 INPUT_PATTERN = re.compile(r"inputs/[0-9a-f]{64}\.(png|jpg|webp)(#[^\0]*)?", re.DOTALL)
 """A reference to an image that was copied into the session's folder (adreel/records/inputs.py)."""
+
+SHOWN_LENGTH = 100
 
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 Words = Annotated[str, Field(max_length=4000)]
@@ -266,8 +272,9 @@ def absolute_images(options: Options, folder: Path) -> Options:
     found = {}
     for _, image in options.named_images():
         if is_local_file(image):
-            candidates = [folder / Path(image).expanduser(), Path.cwd() / image]
-            if path := next((path for path in candidates if path.exists()), None):
+            # Unlike Path.exists, this is false for names that no file can have.
+            candidates = [folder / os.path.expanduser(image), Path.cwd() / image]  # noqa: PTH111
+            if path := next((path for path in candidates if os.path.exists(path)), None):  # noqa: PTH110
                 found[image] = str(path.absolute())
     return options.with_images(found)
 
@@ -282,6 +289,11 @@ def parse_changes(data: Any) -> SceneChanges:
     return changes
 
 
+def shortened(text: str) -> str:
+    """Return the beginning of a text for messages: a data URI in place of an image can have millions of letters."""
+    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."
+
+
 def is_local_file(image: str) -> bool:
     """Whether an image is a local path, not a URL or a reference to a copied image."""
     return not image.startswith("https://") and not INPUT_PATTERN.fullmatch(image)
@@ -292,8 +304,8 @@ def refuse_local_files(options: RenderOptions, place: str) -> None:
     for name, image in options.named_images():
         if is_local_file(image):
             raise InputError(
-                f"{place}: {name} {image!r} is not an https URL: an image file can be named only in a session"
-                " file or a campaign on this machine, for `adreel generate` or `adreel campaign`"
+                f"{place}: {name} {shortened(image)!r} is not an https URL: an image file can be named only in a"
+                " session file or a campaign on this machine, for `adreel generate` or `adreel campaign`"
             )
 
 
@@ -323,5 +335,21 @@ def describe(error: ValidationError) -> str:
         elif item["loc"][-1:] == ("size",) and isinstance(given, str):
             advice = f"; {given!r} is {'an aspect ratio' if ':' in given else 'not a size'}: {SIZE_ADVICE}"
         reason = item["msg"].removeprefix("Value error, ") + advice
+        if item["type"] == "literal_error":
+            choices = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+            similar = _similar(str(given), choices)
+            reason = f"{shortened(str(given))!r} is not one of {', '.join(choices)}"
+            reason += f": did you mean {similar}?" if similar else ""
+        elif item["type"] == "too_long" and isinstance(given, list):
+            reason = f"{len(given)} are given, at most {item['ctx']['max_length']} are allowed"
         parts.append(f"{place}: {reason}" if place else reason)
     return "; ".join(parts)
+
+
+def _similar(given: str, choices: list[str]) -> str:
+    """Return the choice that was probably meant, for an aspect the nearest one; empty if none is like it."""
+    if shape := re.fullmatch(r"([1-9]\d{0,4})\D([1-9]\d{0,4})", given):
+        aspects = {choice: Fraction(choice.replace(":", "/")) for choice in choices if ":" in choice}
+        ratio = Fraction(int(shape[1]), int(shape[2]))
+        return min(aspects, key=lambda name: abs(math.log(aspects[name] / ratio)), default="")
+    return next(iter(get_close_matches(given, choices, n=1)), "")

@@ -22,7 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from adreel.errors import InputError, StorageError
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import INPUT_PATTERN, Session, is_local_file
+from adreel.models.sessions import INPUT_PATTERN, Session, is_local_file, shortened
 from adreel.storage import Storage
 from adreel.storage.crash_points import crash_point
 
@@ -190,13 +190,8 @@ def image_data(storage: Storage, session_id: str, image: str) -> str:
     return f"data:{MEDIA_TYPES[extension]};base64,{base64.b64encode(content).decode()}"
 
 
-def shortened(image: str) -> str:
-    """Return the beginning of a named image for messages: a data URI can have millions of letters."""
-    return image if len(image) <= NAME_LENGTH else f"{image[:NAME_LENGTH]}..."
-
-
 def display_name(image: str) -> str:
-    """Return the URL or original file name of an image."""
+    """Return the URL, local path or original file name of an image."""
     return image.partition("#")[2] if INPUT_PATTERN.fullmatch(image) else image
 
 

@@ -38,6 +38,15 @@ class JobView:
     scenes: list[SceneView]
 
 
+def warning_lines(named: Iterable[tuple[str, Iterable[ClipWarning]]]) -> list[str]:
+    """Return each warning once, as a line that begins with the names of all scenes that it concerns."""
+    names: dict[str, list[str]] = {}
+    for name, warnings in named:
+        for warning in warnings:
+            names.setdefault(warning.message, []).append(name)
+    return [f"{', '.join(concerned)}: {message}" for message, concerned in names.items()]
+
+
 def combine(states: Iterable[State | None]) -> State:
     """Derive the state of a job or session from those of its scenes; None is a scene without takes."""
     all_states = list(states)

@@ -1,0 +1,48 @@
+"""The command that shows requests without buying."""
+
+import json
+from pathlib import Path
+
+from adreel import PlannedScene
+from adreel.cli.display import print_json, print_line, show_warnings
+from adreel.errors import InputError, NotFound
+from adreel.flows import in_process
+from adreel.flows.in_process import open_records
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session, read_session
+
+
+def show_prompts(source: str, scenes: list[Scenario] | None, *, as_json: bool) -> None:
+    """Print the request of each scene of a session file or a stored session."""
+    planned = in_process.plan(_session(source), scenes or None)
+    if as_json:
+        print_json([{"scenario": each.scenario, "request": each.task, "warnings": each.warnings} for each in planned])
+        return
+    for each in planned:
+        _show_request(each)
+    show_warnings((each.scenario, each.warnings) for each in planned)
+
+
+def _session(source: str) -> Session:
+    path = Path(source)
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return read_session(path)
+    records = open_records()
+    try:
+        return records.session(source)
+    except NotFound:
+        raise InputError(f"{source!r} is neither a session file nor a session in {records.place}") from None
+
+
+def _show_request(planned: PlannedScene) -> None:
+    request = planned.request
+    shape = f"{request.width}x{request.height}" if request.width else request.resolution
+    default = "the image's size" if request.first_frame or request.last_frame else "the model's own size"
+    seconds = "the model's own length" if request.duration is None else f"{request.duration:g} s"
+    sound = {None: "sound as the model makes it", True: "with sound", False: "without sound"}[request.sound]
+    print_line(f"{planned.scenario}: {planned.model}, {shape or default}, {seconds}, {sound}")
+    further = {"negative_prompt": request.negative_prompt, "seed": request.seed, **request.parameters}
+    for name, value in {**planned.images, **further}.items():
+        if value is not None:
+            print_line(f"  {name}: {value if isinstance(value, str) else json.dumps(value)}")
+    print_line("\n".join(f"    {line}" for line in request.prompt.splitlines()))

@@ -1,0 +1,59 @@
+"""Requests of a session's scenes, before anything is written or bought."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from adreel.catalog import Catalog
+from adreel.models.api import ClipWarning
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session, is_local_file
+from adreel.models.takes import ClipRequest
+from adreel.purchase.request import clip_request
+from adreel.records.inputs import display_name
+from adreel.runware.connection import inference
+from adreel.settings import Settings
+
+
+@dataclass(frozen=True)
+class PlannedScene:
+    """What would be sent for a scene; images have their names in place of their content."""
+
+    scenario: Scenario
+    model: str
+    """Name and AIR of the model."""
+    images: dict[str, str]
+    request: ClipRequest
+    task: dict[str, Any]
+    """Runware's task object without taskUUID."""
+
+    @property
+    def warnings(self) -> tuple[ClipWarning, ...]:
+        """Differences between the description and the request."""
+        return self.request.warnings
+
+
+def plan_requests(
+    session: Session, scenarios: Iterable[Scenario], settings: Settings, catalog: Catalog
+) -> dict[Scenario, ClipRequest]:
+    """Return the request of each scene; InputError if one can't be bought as described."""
+    return {scenario: clip_request(session, session.scene(scenario), settings, catalog) for scenario in scenarios}
+
+
+def planned_scene(scenario: Scenario, request: ClipRequest, catalog: Catalog) -> PlannedScene:
+    """Return a scene's request as people see it."""
+    names = {
+        image: Path(image).name if is_local_file(image) else display_name(image) for _, image in request.named_images()
+    }
+    task = inference(UUID(int=0), request, names)
+    del task["taskUUID"]
+    model = catalog.models.get(request.model)
+    return PlannedScene(
+        scenario=scenario,
+        model=f"{model.name} ({model.air})" if model else request.model,
+        images={name: names[image] for name, image in request.named_images()},
+        request=request,
+        task=task,
+    )
