@@ -215,7 +215,7 @@ def _settings(*, changed: bool, attempts: int, deadline: float) -> Settings:
     return Settings(
         runware_url="ws://127.0.0.1:1/v1",
         ADREEL_STORAGE="memory://sim",
-        ADREEL_MODEL="test:2@1" if changed else "test:1@1",
+        ADREEL_MODEL="lightricks:ltx@2.3" if changed else "bytedance:2@2",
         ADREEL_SIZE="64x64" if changed else "64x48",
         ADREEL_ATTEMPTS=attempts,
         ADREEL_DEADLINE=deadline,
@@ -224,11 +224,14 @@ def _settings(*, changed: bool, attempts: int, deadline: float) -> Settings:
 
 @contextmanager
 def _on_another_machine() -> Iterator[None]:
-    def refuse(file: str, _field: str = "") -> NoReturn:
+    def refuse(file: str, _field: str = "first_frame") -> NoReturn:
         raise InputError(f"{file!r} is on another machine")
 
     with ExitStack() as stack:
-        for target in ("adreel.purchase.request.check_image", "adreel.records.inputs.read_image"):
+        for target in (
+            "adreel.purchase.request.check_image",
+            "adreel.records.inputs.read_image",
+        ):
             stack.enter_context(patch(target, refuse))
         yield
 
@@ -245,6 +248,8 @@ def _in_world(world: World) -> Iterator[None]:
             ("adreel.purchase.download.probe", clips.probe),
             ("adreel.purchase.state_machine.utc_now", now),
             ("adreel.purchase.jobs.utc_now", now),
+            # The catalogue that an earlier run has read would save this one a read.
+            ("adreel.catalog.stored._read", {}),
             ("tempfile.tempdir", MEMORY),
         ):
             stack.enter_context(patch(target, stand_in))
