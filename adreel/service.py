@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -30,6 +29,7 @@ from adreel.models.api import (
     SessionCreate,
     SessionDetails,
     SessionPage,
+    SessionPatch,
     State,
     TakeView,
     VideoGenerationRequest,
@@ -38,14 +38,14 @@ from adreel.models.api import (
     VideoStatusResponse,
 )
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import SceneChanges, SceneDescription, Session
+from adreel.models.sessions import INPUT_PATTERN, RenderOptions, SceneDescription, Session, replacing
 from adreel.models.takes import ClipRequest, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
 from adreel.purchase.planning import plan_requests
 from adreel.purchase.request import clip_request
 from adreel.records import Records
-from adreel.records.inputs import copy_inputs
+from adreel.records.inputs import copy_inputs, display_name, has_input
 from adreel.records.views import choose_take, current_take, job_status, scene_video, session_view
 from adreel.settings import Settings
 
@@ -123,9 +123,7 @@ class Service:
                 values["session_id"] = f"ad-{key.removeprefix('api-')[:16]}"
             values[MADE_BY] = made_by
         session = Session.model_validate(values)
-        for scene in session.scene_descriptions:
-            with _errors_of_field(f"scene_descriptions.{scene.scenario}"):
-                self._check_scene(session, scene)
+        self._check_session(session)
         stored, is_new = self.records.create_session(session)
         earlier = (stored.model_extra or {}).get(MADE_BY)
         if not is_new and (made_by is None or earlier is None):
@@ -160,13 +158,26 @@ class Service:
         summary = session_view(self.records, session_id)
         return SessionDetails.model_validate({**session.model_dump(), **summary.model_dump()})
 
+    def change_session(self, session_id: str, patch: SessionPatch) -> SessionDetails:
+        """Change what the scenes of a session have in common, for later jobs. Null removes a field."""
+
+        def change(session: Session) -> Session:
+            changed = session.model_copy(update=replacing(patch.model_dump(exclude_unset=True)))
+            self._check_session(changed)
+            return changed
+
+        self.session(session_id)
+        self.records.update_session(session_id, change)
+        return self.session_details(session_id)
+
     def change_scene(self, session_id: str, scenario: Scenario, patch: ScenePatch) -> SessionDetails:
         """Change a scene's description for later jobs. Null removes an optional field."""
 
         def change(session: Session) -> Session:
             before = _scene_of(session, scenario)
+            changes = replacing(patch.model_dump(exclude_unset=True))
             try:
-                scene = SceneDescription.model_validate({**before.model_dump(), **patch.model_dump(exclude_unset=True)})
+                scene = SceneDescription.model_validate({**before.model_dump(), **changes})
             except ValidationError as error:
                 fields = {".".join(map(str, item["loc"])): item["msg"] for item in error.errors()}
                 raise InputError("; ".join(f"{name}: {why}" for name, why in fields.items()), fields) from None
@@ -199,7 +210,16 @@ class Service:
     async def generate(self, request: VideoGenerationRequest, *, key: str | None = None) -> "Run":
         """Start a job for a stored session."""
         parameters = request.model_dump(mode="json", exclude_none=True)
-        check = partial(self._check_scenes, request.session_id, request.scenarios, "scenarios", SceneChanges())
+
+        def check() -> None:
+            session = self.session(request.session_id)
+            try:
+                for scenario in session.choose(request.scenarios):
+                    self._check_scene(session, session.scene(scenario))
+            except InputError as error:
+                # The request has no other field: the wrong one is in the stored session.
+                raise InputError(str(error), {"scenarios": str(error)}) from None
+
         return await self._start("generate-ad/generate-ad", parameters, key, check)
 
     async def regenerate(self, request: VideoRegenerateRequest, *, key: str | None = None) -> "Run":
@@ -208,7 +228,12 @@ class Service:
         parameters: dict[str, Any] = {"session_id": request.session_id, "scenario": request.scenario.value}
         if given := changes.model_dump(mode="json", exclude_none=True):
             parameters["changes"] = given
-        check = partial(self._check_scenes, request.session_id, [request.scenario], "scenario", changes)
+
+        def check() -> None:
+            session = self.session(request.session_id)
+            with _errors_of_field("scenario"):
+                self._check_scene(session, changes.applied_to(session.scene(request.scenario)))
+
         return await self._start("regenerate-scene/regenerate-scene", parameters, key, check)
 
     async def resume(self, job_id: str, *, key: str | None = None) -> "Run":
@@ -307,19 +332,29 @@ class Service:
             raise _key_reused()
         return run
 
-    def _check_scenes(
-        self, session_id: str, scenarios: list[Scenario] | None, field_name: str, changes: SceneChanges
-    ) -> None:
-        session = self.session(session_id)
-        with _errors_of_field(field_name):
-            for scenario in session.choose(scenarios):
-                self._check_scene(session, changes.applied_to(session.scene(scenario)))
+    def _check_session(self, session: Session) -> None:
+        """Raise InputError with the place of each field for which a scene can't be bought."""
+        reasons, fields = dict[str, str](), dict[str, str]()
+        for scene in session.scene_descriptions:
+            try:
+                self._check_scene(session, scene)
+            except InputError as error:
+                # What is wrong for the same reason in each scene is told once.
+                reasons.setdefault("; ".join(error.fields.values()) or str(error), str(error))
+                for name, reason in (error.fields or {"": str(error)}).items():
+                    fields[_place(session, scene, name)] = reason
+        if reasons:
+            raise InputError("; ".join(reasons.values()), fields)
 
     def _check_scene(self, session: Session, scene: SceneDescription) -> None:
         """Raise InputError if a scene can't be bought as described.
 
-        Its images are not opened: they may be files that only the machine of the worker can read.
+        Local images are not opened: they may be files that only the machine of the worker can read.
         """
+        for name, image in session.render_options(scene).named_images():
+            if INPUT_PATTERN.fullmatch(image) and not has_input(self.records.storage, session.session_id, image):
+                reason = f"the image {display_name(image)!r} is not among the inputs of this session: upload it first"
+                raise InputError(f"scene {scene.scenario}: {name}: {reason}", {name: reason})
         clip_request(session, scene, self.settings, load_catalog(self.records.storage), checks_files=False)
 
     def _recorded_status(self, job_id: str) -> VideoStatusResponse | None:
@@ -347,6 +382,14 @@ def _errors_of_field(name: str) -> Iterator[None]:
     except InputError as error:
         error.fields = error.fields or {name: str(error)}
         raise
+
+
+def _place(session: Session, scene: SceneDescription, name: str) -> str:
+    """Return the place of a scene's field in its session; the session's own field if the value is its default."""
+    option = name.partition(".")[0]
+    if option in RenderOptions.model_fields and getattr(scene, option) is None and getattr(session, option) is not None:
+        return name
+    return f"scene_descriptions.{scene.scenario}.{name}".removesuffix(".")
 
 
 def _scene_of(session: Session, scenario: Scenario) -> SceneDescription:

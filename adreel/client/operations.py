@@ -179,6 +179,11 @@ class Operations:
         """Return a session with its current clips, states and cost."""
         return Call({"session_id": session_id})
 
+    @operation("PATCH /api/sessions/{session_id}")
+    def change_session(self, /, session_id: str, **changes: Any) -> Call[SessionDetails]:
+        """Change what the scenes of a session have in common, such as `aspect`. None removes a field."""
+        return Call({"session_id": session_id}, json=changes)
+
     @operation("PATCH /api/sessions/{session_id}/scenes/{scenario}")
     def change_scene(self, /, session_id: str, scenario: AnyScenario, **changes: Any) -> Call[SessionDetails]:
         """Change the description of a scene for later jobs. None removes an optional field."""

@@ -1,16 +1,35 @@
 """Requests and responses of the HTTP API."""
 
+import json
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 
+from adreel.errors import InputError
+from adreel.models.documents import check_texts
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Identifier, SceneChanges, SceneDescription, Session
+from adreel.models.sessions import Identifier, ImageInputs, RenderOptions, SceneChanges, SceneDescription, Session
 from adreel.text import control_character
 
-WebImage = Annotated[str, Field(pattern=r"^https://", max_length=2000)]
+INPUT_FILE_PATTERN = r"^[0-9a-f]{64}\.(png|jpg|webp)$"
+WEB_IMAGE_PATTERN = r"^(https://\S+|inputs/[0-9a-f]{64}\.(png|jpg|webp)(#.*)?)$"
+
+
+def check_web_image(image: str) -> str:
+    """Validate an image of a request. A file name, as in a local session file, would read files of the server."""
+    if not re.fullmatch(WEB_IMAGE_PATTERN, image):
+        raise ValueError("it is neither an https URL nor the `input` of an uploaded image")
+    return image
+
+
+WebImage = Annotated[
+    str,
+    AfterValidator(check_web_image),
+    Field(max_length=2000, json_schema_extra={"pattern": WEB_IMAGE_PATTERN}),
+]
 
 
 class State(StrEnum):
@@ -56,29 +75,58 @@ class RequestBody(BaseModel, extra="forbid", str_strip_whitespace=True):
                 raise ValueError(f"the control character {character} is not allowed")
         return value
 
+    @field_validator("settings", mode="after", check_fields=False)
+    @classmethod
+    def _as_json(cls, value: object) -> object:
+        try:
+            check_texts(value)
+            json.dumps(value, allow_nan=False)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return value
 
-class SceneCreate(RequestBody, SceneDescription, extra="forbid"):
+
+class WebImages(ImageInputs):
+    """The images of a request: https URLs, and inputs of the session."""
+
+    first_frame: WebImage | None = Field(
+        None, description="An image to start from: an https URL, or the `input` of an uploaded image of the session"
+    )
+    last_frame: WebImage | None = Field(None, description="An image to end with, as for first_frame")
+    references: list[WebImage] | None = Field(
+        None, max_length=30, description="Images of people, products or styles to keep, each as for first_frame"
+    )
+
+
+class SceneCreate(WebImages, RequestBody, SceneDescription, extra="forbid"):
     """One scene in words."""
-
-    # A file name, as in a local session file, would let callers read files of the server.
-    first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
 
 
 class ScenePatch(
+    WebImages,
     RequestBody,
     SceneChanges,
     extra="forbid",
-    json_schema_extra={"examples": [{"visual_description": "A moth circles the lamp", "seed": 7}]},
+    json_schema_extra={"examples": [{"visual_description": "A moth circles the lamp", "aspect": "9:16"}]},
 ):
     """Changes of a scene. Omitted fields keep their values."""
 
-    first_frame: WebImage | None = Field(None, description="An image to start from: an https URL")
+
+class SessionPatch(
+    WebImages,
+    RequestBody,
+    RenderOptions,
+    extra="forbid",
+    json_schema_extra={"examples": [{"model": "klingai:kling-video@3-standard", "aspect": "9:16", "sound": True}]},
+):
+    """Changes of what a session's scenes have in common. Omitted fields keep their values."""
 
 
 SESSION_EXAMPLE = {
     "session_id": "abc-123",
     "product_name": "GlowCap",
     "brand_tone": "calm, witty",
+    "aspect": "9:16",
     "scene_descriptions": [
         {"scenario": "hook", "visual_description": "A lamp falls into a lake and keeps shining"},
         {"scenario": "problem", "visual_description": "A tent in the dark, somebody looks for a match"},
@@ -88,7 +136,7 @@ SESSION_EXAMPLE = {
 }
 
 
-class SessionCreate(RequestBody, Session, extra="forbid", json_schema_extra={"examples": [SESSION_EXAMPLE]}):
+class SessionCreate(WebImages, RequestBody, Session, extra="forbid", json_schema_extra={"examples": [SESSION_EXAMPLE]}):
     """A new session: product facts and one to four scenes in words."""
 
     scene_descriptions: list[SceneCreate] = Field(min_length=1, max_length=4)  # type: ignore[assignment]

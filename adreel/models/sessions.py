@@ -166,13 +166,17 @@ class SceneChanges(RenderOptions, WordChanges):
 
     def applied_to(self, scene: SceneDescription) -> SceneDescription:
         """Return a scene's description with these changes."""
-        changes = self.model_dump(exclude_none=True)
-        # A size and an aspect say the same in two ways, so a change of one replaces the other.
-        if "size" in changes:
-            changes = {"aspect": None, "resolution": None, **changes}
-        elif changes.keys() & {"aspect", "resolution"}:
-            changes = {"size": None, **changes}
-        return scene.model_copy(update=changes)
+        return scene.model_copy(update=replacing(self.model_dump(exclude_none=True)))
+
+
+def replacing(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return changes that also remove what they replace: a size says the same as an aspect and a resolution."""
+    given = {name for name, value in changes.items() if value is not None}
+    if "size" in given:
+        return {"aspect": None, "resolution": None, **changes}
+    if given & {"aspect", "resolution"}:
+        return {"size": None, **changes}
+    return changes
 
 
 class ProductFacts(OpenModel):

@@ -19,6 +19,8 @@ from adreel.web.metrics import Metrics, RecordsCollector
 from tests.api.serving import served
 from tests.factories import make_session, make_take, save_job, scene_data, session_data
 
+KLING = "klingai:kling-video@3-standard"
+FRAME, REFERENCE = "scene_descriptions.0.first_frame", "scene_descriptions.0.references.1"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -81,7 +83,27 @@ def test_the_same_key_makes_one_session_on_any_server_even_if_it_was_changed(
         ({"scene_descriptions": [scene_data(first_frame="/etc/hosts")]}, "scene_descriptions.0.first_frame"),
         ({"scene_descriptions": [scene_data(first_frame="file:///etc/hosts")]}, "scene_descriptions.0.first_frame"),
         ({"scene_descriptions": [scene_data(), scene_data()]}, ""),
-        ({"scene_descriptions": [scene_data(duration=7)]}, "scene_descriptions.hook"),
+        ({"scene_descriptions": [scene_data(last_frame="lamp.png")]}, "scene_descriptions.0.last_frame"),
+        ({"scene_descriptions": [scene_data(references=["https://a.example/1.png", "../x.png"])]}, REFERENCE),
+        ({"scene_descriptions": [scene_data(first_frame=f"inputs/{'0' * 64}.png/../../x")]}, FRAME),
+        ({"scene_descriptions": [scene_data(first_frame="data:image/png;base64,AA==")]}, FRAME),
+        ({"first_frame": "/etc/hosts"}, "first_frame"),
+        ({"last_frame": "http://a.example/1.png"}, "last_frame"),
+        ({"references": ["~/lamp.png"]}, "references.0"),
+        ({"references": [f"inputs/{'0' * 64}.png#a\nb"]}, "references.0"),
+        ({"first_frame": f"inputs/{'0' * 64}.png#lamp.png"}, "first_frame"),
+        ({"aspect": "7:3"}, "aspect"),
+        ({"resolution": "721p"}, "resolution"),
+        ({"sound": "loud"}, "sound"),
+        ({"size": "1280x"}, "size"),
+        ({"settings": {"fps": float("nan")}}, "settings"),
+        ({"settings": {"style": "\0"}}, "settings"),
+        ({"settings": {"taskUUID": "mine"}}, "settings"),
+        ({"model": "klingai:kling-video@3-standart"}, "model"),
+        ({"model": KLING, "sound": True, "aspect": "4:5"}, "aspect"),
+        ({"model": KLING, "scene_descriptions": [scene_data(duration=99)]}, "scene_descriptions.0.duration"),
+        ({"model": KLING, "scene_descriptions": [scene_data(duration=5.5)]}, "scene_descriptions.hook.duration"),
+        ({"scene_descriptions": [scene_data(model=KLING, aspect="4:5")]}, "scene_descriptions.hook.aspect"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -148,13 +170,36 @@ def test_a_changed_description_holds_for_later_jobs_and_the_takes_stay(api: http
     assert records.session("ad").scene(Scenario.HOOK).seed is None
 
 
+def test_what_the_scenes_have_in_common_is_changed_and_a_scene_says_otherwise(
+    api: httpx.Client, records: Records
+) -> None:
+    records.save_session(make_session(size="1280x720"))
+    assert api.patch("/api/sessions/ad/scenes/hook", json={"aspect": "1:1"}).status_code == 200
+    common = {"aspect": "9:16", "sound": False, "references": ["https://a.example/1.png"], "settings": {"style": "x"}}
+    answer = api.patch("/api/sessions/ad", json={**common, "model": "alibaba:wan@3.0"})
+    assert answer.status_code == 200, answer.text
+    # An aspect takes the place of the size.
+    assert (answer.json()["aspect"], answer.json()["size"]) == ("9:16", None)
+    session = records.session("ad")
+    assert [session.render_options(session.scene(each)).aspect for each in Scenario] == ["1:1", *["9:16"] * 3]
+    assert api.patch("/api/sessions/ad", json=dict.fromkeys([*common, "model"])).status_code == 200
+    assert records.session("ad").model_dump(include={*common}) == dict.fromkeys(common)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "told"),
     [
         ("ad/scenes/hook", {"visual_description": ""}, (422, "visual_description")),
         ("ad/scenes/hook", {"visual_description": None}, (422, "visual_description")),
         ("ad/scenes/hook", {"scenario": "cta"}, (422, "scenario")),
-        ("ad/scenes/hook", {"duration": 7}, (422, "hook")),
+        ("ad/scenes/hook", {"model": KLING, "duration": 5.5}, (422, "duration")),
+        ("ad/scenes/hook", {"model": KLING, "aspect": "4:5"}, (422, "aspect")),
+        ("ad/scenes/hook", {"first_frame": f"inputs/{'0' * 64}.png#lamp.png"}, (422, "first_frame")),
+        ("ad/scenes/hook", {"references": ["lamp.png"]}, (422, "references.0")),
+        ("ad", {"model": KLING, "aspect": "4:5"}, (422, "aspect")),
+        ("ad", {"last_frame": "lamp.png"}, (422, "last_frame")),
+        ("ad", {"product_name": "Another"}, (422, "product_name")),
+        ("nobody", {}, (404, "session_id")),
         ("ad/scenes/ending", {}, (422, "scenario")),
         ("ad/scenes/cta", {}, (404, "scenario")),
         ("nobody/scenes/hook", {}, (404, "session_id")),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, SessionPage
+from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, SessionPage, SessionPatch
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
@@ -38,6 +38,15 @@ async def list_sessions(
 async def read_session(session_id: SessionId, service: ServiceDep) -> SessionDetails:
     """Return a session with its current clips, states and cost."""
     return await run_in_threadpool(service.session_details, session_id)
+
+
+@router.patch("/{session_id}", responses=answers(404, 503))
+async def change_session(session_id: SessionId, body: SessionPatch, service: ServiceDep) -> SessionDetails:
+    """Change what the scenes of a session have in common, for later jobs. Null removes a field.
+
+    A scene's own value takes precedence.
+    """
+    return await run_in_threadpool(service.change_session, session_id, body)
 
 
 @router.patch("/{session_id}/scenes/{scenario}", responses=answers(404, 503))
