@@ -5,6 +5,7 @@ The HTTP API and the storyboard call them through `Service`; its synchronous met
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from adreel.models.api import (
     SessionPage,
     SessionPatch,
     State,
+    StoredInput,
     TakeView,
     VideoGenerationRequest,
     VideoRegenerateRequest,
@@ -45,7 +47,7 @@ from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
 from adreel.purchase.planning import plan_requests
 from adreel.purchase.request import clip_request
 from adreel.records import Records
-from adreel.records.inputs import copy_inputs, display_name, has_input
+from adreel.records.inputs import copy_input, copy_inputs, display_name, has_input, parse_image, read_input
 from adreel.records.views import choose_take, current_take, job_status, scene_video, session_view
 from adreel.settings import Settings
 
@@ -189,6 +191,25 @@ class Service:
         self.session(session_id)
         self.records.update_session(session_id, change)
         return self.session_details(session_id)
+
+    # Inputs
+
+    def add_input(self, session_id: str, content: bytes, name: str) -> StoredInput:
+        """Store an image as an input of a session. The same image is stored once."""
+        self.session(session_id)
+        with _errors_of_field("file"):
+            last = re.split(r"[/\\]", name)[-1].strip()
+            image = parse_image(content, last, f"the file {last!r}", scales=False)
+        reference = copy_input(self.records.storage, session_id, image)
+        width, height = image.size
+        return StoredInput(input=reference, url=input_url(session_id, reference), width=width, height=height)
+
+    def read_input(self, session_id: str, file: str) -> bytes:
+        """Return the bytes of an input of a session, or raise NotFound."""
+        try:
+            return read_input(self.records.storage, session_id, f"inputs/{file}")
+        except InputError:
+            raise NotFound(f"session {session_id!r} has no such input", {"file": "no such input"}) from None
 
     # Takes
 
@@ -382,6 +403,11 @@ def _errors_of_field(name: str) -> Iterator[None]:
     except InputError as error:
         error.fields = error.fields or {name: str(error)}
         raise
+
+
+def input_url(session_id: str, reference: str) -> str:
+    """Return the URL path of an input of a session."""
+    return f"/api/sessions/{session_id}/{reference.partition('#')[0]}"
 
 
 def _place(session: Session, scene: SceneDescription, name: str) -> str:

@@ -16,6 +16,7 @@ from adreel.models.api import (
     SessionDetails,
     SessionPage,
     State,
+    StoredInput,
     TakeList,
     TakeView,
     VideoGenerationResponse,
@@ -65,6 +66,7 @@ class Call(Generic[Result]):
     params: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    content: bytes | None = None
 
 
 def operation(
@@ -80,10 +82,10 @@ def operation(
         def steps(client: Any, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Steps[Result]:
             call = describe(client, *args, **kwargs)
             path = template.format(**{name: quote(value, safe="") for name, value in call.path.items()})
-            request = Request(method, path, call.json, call.params, call.headers, call.timeout)
+            request = Request(method, path, call.json, call.params, call.headers, call.timeout, content=call.content)
             response = yield from send(request, max_tries)
             if not issubclass(answer, BaseModel):
-                return cast(Result, response.text if answer is str else None)
+                return cast(Result, {str: response.text, bytes: response.content}.get(answer))
             try:
                 return cast(Result, answer.model_validate_json(response.content))
             except ValidationError as error:
@@ -188,6 +190,19 @@ class Operations:
     def change_scene(self, /, session_id: str, scenario: AnyScenario, **changes: Any) -> Call[SessionDetails]:
         """Change the description of a scene for later jobs. None removes an optional field."""
         return Call(_scene(session_id, scenario), json=changes)
+
+    @operation("POST /api/sessions/{session_id}/inputs")
+    def add_input(self, session_id: str, image: Path | bytes, *, name: str = "image") -> Call[StoredInput]:
+        """Store a PNG, JPEG or WebP file as an input of a session; its `input` is the value for `first_frame`."""
+        if isinstance(image, Path):
+            name, image = image.name, image.read_bytes()
+        kind = {"Content-Type": "application/octet-stream"}
+        return Call({"session_id": session_id}, params={"name": name}, headers=kind, content=image)
+
+    @operation("GET /api/sessions/{session_id}/inputs/{file}")
+    def read_input(self, session_id: str, image: str) -> Call[bytes]:
+        """Return the bytes of an input, by the `input` or the `url` of its upload."""
+        return Call({"session_id": session_id, "file": image.partition("#")[0].rpartition("/")[2]})
 
     @operation("GET /api/sessions/{session_id}/scenes/{scenario}/takes")
     def takes(self, session_id: str, scenario: AnyScenario) -> Call[TakeList]:

@@ -40,12 +40,14 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     timeout: float | None = None
     file: BinaryIO | None = None
+    content: bytes | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """Arguments of httpx."""
         return {
             "json": self.json,
+            "content": self.content,
             "params": self.params,
             "headers": self.headers,
             "timeout": self.timeout or httpx.USE_CLIENT_DEFAULT,

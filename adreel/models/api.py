@@ -142,6 +142,18 @@ class SessionCreate(WebImages, RequestBody, Session, extra="forbid", json_schema
     scene_descriptions: list[SceneCreate] = Field(min_length=1, max_length=4)  # type: ignore[assignment]
 
 
+class StoredInput(BaseModel):
+    """An image that was stored as an input of a session."""
+
+    input: str = Field(
+        description="Value for `first_frame`, `last_frame` and `references` of this session",
+        examples=[f"inputs/{'0' * 64}.jpg#lamp.jpg"],
+    )
+    url: str = Field(description="URL of the image on this server")
+    width: int
+    height: int
+
+
 class VideoGenerationRequest(RequestBody, json_schema_extra={"examples": [{"session_id": "abc-123"}]}):
     """Start a job for a stored session."""
 

@@ -53,6 +53,12 @@ class InputImage:
         """The reference of the image's copy."""
         return f"inputs/{hashlib.sha256(self.content).hexdigest()}.{self.extension}#{self.name}"
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        with Image.open(io.BytesIO(self.content)) as image:
+            return image.size
+
 
 def check_image(file: str, field: str = "first_frame") -> str:
     """Check the header and size of a local image. Returns why a smaller copy will be sent, if so.

@@ -12,7 +12,7 @@ from adreel.orchestration.runs import Runs
 from adreel.orchestration.thread_pools import close_threads
 from adreel.service import IDEMPOTENCY_KEY, Service
 from adreel.settings import Settings
-from adreel.web.bodies import refuse_duplicate_keys
+from adreel.web.bodies import UPLOADS, refuse_duplicate_keys
 from adreel.web.keys import Keys
 from adreel.web.metrics import Metrics
 from adreel.web.middleware.access_log import AccessLogMiddleware
@@ -23,7 +23,7 @@ from adreel.web.pages import session_page, sessions_page
 from adreel.web.pages.static_files import VersionedStaticFiles
 from adreel.web.problems import add_problem_handlers
 from adreel.web.public_address import PublicAddress, SubPathMiddleware
-from adreel.web.routes import events, health, outputs, scenes, sessions, sign_in, videos
+from adreel.web.routes import events, health, inputs, outputs, scenes, sessions, sign_in, videos
 from adreel.web.sign_outs import SignOuts
 from adreel.web.status_cache import StatusCache
 from adreel.web.wrong_keys import WrongKeyLimiter
@@ -66,14 +66,14 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.readiness = health.Readiness(service)
     for part in (videos, sessions, scenes):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    for part in (events, outputs, health, sign_in, sessions_page, session_page):
+    for part in (inputs, events, outputs, health, sign_in, sessions_page, session_page):
         app.include_router(part.router)
     app.mount("/static", VersionedStaticFiles())
     add_problem_handlers(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
 
     # The middleware that is added last is the outermost.
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_kb * 1024)
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_kb * 1024, uploads=UPLOADS)
     app.add_middleware(
         AuthMiddleware,
         keys=keys,

@@ -17,6 +17,7 @@ MEANINGS = {
     404: "Not found",
     409: "A conflict with the present state: in flight, ended or taken",
     413: "The body is too large",
+    415: "The body is of another type",
     416: "The file has no such range",
     421: "Without keys the server answers to localhost only",
     422: "The request is invalid; `errors` names the fields",

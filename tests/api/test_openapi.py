@@ -62,7 +62,7 @@ def test_every_call_has_examples_and_says_what_can_go_wrong(api: httpx.Client) -
     for path, calls in document["paths"].items():
         for method, call in calls.items():
             assert {"401", "422", "429"} <= set(call["responses"]), (method, path)
-            if "requestBody" in call:
+            if "application/json" in call.get("requestBody", {}).get("content", {}):
                 name = call["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 body = document["components"]["schemas"][name]
                 assert body["additionalProperties"] is False

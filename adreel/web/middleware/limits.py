@@ -1,7 +1,8 @@
 """The rate limit of requests and the size limit of bodies."""
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,22 +34,25 @@ class RateLimiter:
 class BodyLimitMiddleware:
     """Reads the whole body before the app does. Refuses bodies that are too large or that ended too early.
 
-    Every reader behind it (JSON, form, raw) gets a complete body: a truncated one could still parse.
+    Every reader behind it (JSON, form, raw) gets a complete body: a truncated one could still parse. `uploads` are
+    patterns of the paths that take images, and the limits of their bodies.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
+    def __init__(self, app: ASGIApp, max_bytes: int, uploads: Mapping[str, int]) -> None:
+        self._app, self._max_bytes, self._uploads = app, max_bytes, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        found = [most for pattern, most in self._uploads.items() if re.fullmatch(pattern, scope["path"])]
+        most = max([self._max_bytes, *found])
         length = Headers(scope=scope).get("content-length", "0")
         declared = int(length) if length.isascii() and length.isdecimal() else 0
         body = bytearray()
         problem: HTTPProblem | None = None
-        more = declared <= self._max_bytes
+        more = declared <= most
         while more:
             message = await receive()
             if message["type"] != "http.request":
@@ -56,9 +60,10 @@ class BodyLimitMiddleware:
                 problem = HTTPProblem(400, "incomplete", detail)
                 break
             body += message.get("body", b"")
-            more = message.get("more_body", False) and len(body) <= self._max_bytes
-        if max(len(body), declared) > self._max_bytes:
-            detail = f"the body is larger than {self._max_bytes // 1024} KB: see ADREEL_MAX_BODY_KB"
+            more = message.get("more_body", False) and len(body) <= most
+        if max(len(body), declared) > most:
+            detail = f"the body is larger than {most // 1024} KB: "
+            detail += "make the images smaller" if found else "see ADREEL_MAX_BODY_KB"
             problem = problem or HTTPProblem(413, "tooLarge", detail, headers={"Connection": "close"})
         if problem:
             await problem.response(scope["path"])(scope, receive, send)
