@@ -14,6 +14,9 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from adreel.catalog.facts import Duration, VideoModel
+from adreel.catalog.selection import Needs, aspects, select
+from adreel.catalog.sizes import resolutions_of
 from adreel.catalog.stored import load_catalog
 from adreel.errors import (
     InputError,
@@ -26,6 +29,8 @@ from adreel.errors import (
     StorageError,
 )
 from adreel.models.api import (
+    ModelList,
+    ModelView,
     ScenePatch,
     SessionCreate,
     SessionDetails,
@@ -40,7 +45,7 @@ from adreel.models.api import (
     VideoStatusResponse,
 )
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import INPUT_PATTERN, RenderOptions, SceneDescription, Session, replacing
+from adreel.models.sessions import INPUT_PATTERN, ImageInputs, RenderOptions, SceneDescription, Session, replacing
 from adreel.models.takes import ClipRequest, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
@@ -125,6 +130,9 @@ class Service:
                 values["session_id"] = f"ad-{key.removeprefix('api-')[:16]}"
             values[MADE_BY] = made_by
         session = Session.model_validate(values)
+        self._check_inputs(session.session_id, session)
+        for scene in session.scene_descriptions:
+            self._check_inputs(session.session_id, scene, f"scene_descriptions.{scene.scenario}.")
         self._check_session(session)
         stored, is_new = self.records.create_session(session)
         earlier = (stored.model_extra or {}).get(MADE_BY)
@@ -169,6 +177,7 @@ class Service:
             return changed
 
         self.session(session_id)
+        self._check_inputs(session_id, patch)
         self.records.update_session(session_id, change)
         return self.session_details(session_id)
 
@@ -189,8 +198,17 @@ class Service:
             return session.model_copy(update={"scene_descriptions": scenes})
 
         self.session(session_id)
+        self._check_inputs(session_id, patch)
         self.records.update_session(session_id, change)
         return self.session_details(session_id)
+
+    # Models
+
+    def list_models(self, needs: Needs) -> ModelList:
+        """Return the models of the catalogue that offer what is needed, the cheapest first."""
+        catalog = load_catalog(self.records.storage)
+        views = [_model_view(model, needs.price(model)) for model in select(catalog, needs)]
+        return ModelList(as_of=catalog.as_of, models=views)
 
     # Inputs
 
@@ -252,6 +270,7 @@ class Service:
 
         def check() -> None:
             session = self.session(request.session_id)
+            self._check_inputs(request.session_id, changes)
             with _errors_of_field("scenario"):
                 self._check_scene(session, changes.applied_to(session.scene(request.scenario)))
 
@@ -372,11 +391,14 @@ class Service:
 
         Local images are not opened: they may be files that only the machine of the worker can read.
         """
-        for name, image in session.render_options(scene).named_images():
-            if INPUT_PATTERN.fullmatch(image) and not has_input(self.records.storage, session.session_id, image):
-                reason = f"the image {display_name(image)!r} is not among the inputs of this session: upload it first"
-                raise InputError(f"scene {scene.scenario}: {name}: {reason}", {name: reason})
         clip_request(session, scene, self.settings, load_catalog(self.records.storage), checks_files=False)
+
+    def _check_inputs(self, session_id: str, images: ImageInputs, place: str = "") -> None:
+        """Raise InputError if a request names an input that the session does not have."""
+        for name, image in images.named_images():
+            if INPUT_PATTERN.fullmatch(image) and not has_input(self.records.storage, session_id, image):
+                reason = f"the image {display_name(image)!r} is not among the inputs of this session: upload it first"
+                raise InputError(f"{place}{name}: {reason}", {f"{place}{name}": reason})
 
     def _recorded_status(self, job_id: str) -> VideoStatusResponse | None:
         try:
@@ -403,6 +425,26 @@ def _errors_of_field(name: str) -> Iterator[None]:
     except InputError as error:
         error.fields = error.fields or {name: str(error)}
         raise
+
+
+def _model_view(model: VideoModel, price: float | None) -> ModelView:
+    return ModelView(
+        model=model.air,
+        name=model.name,
+        creator=model.creator,
+        status=model.status,
+        usd_per_second=price,
+        priced_on=model.priced_on if price is not None else None,
+        durations=str(model.duration) if isinstance(model.duration, Duration) else None,
+        aspects=aspects(model) or None,
+        resolutions=list(model.resolutions or resolutions_of(model.sizes or ())) or None,
+        sound=model.has_sound,
+        first_frame=model.has_frame("first"),
+        last_frame=model.has_frame("last"),
+        references=model.references,
+        negative_prompt=model.negative_prompt,
+        seed=model.seed,
+    )
 
 
 def input_url(session_id: str, reference: str) -> str:

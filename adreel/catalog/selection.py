@@ -1,10 +1,11 @@
 """Models that fit what a scene needs. A model may fit, not fit, or nobody knows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from adreel.catalog import least_price
+from adreel.catalog import Catalog, least_price
 from adreel.catalog.facts import Duration, Sound, VideoModel
-from adreel.catalog.sizes import has_aspect, resolutions_of
+from adreel.catalog.sizes import ASPECTS, has_aspect, resolutions_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,22 @@ def fits(model: VideoModel, needs: Needs) -> bool | None:
         price = needs.price(model)
         answers.append(None if price is None else price <= needs.max_price)
     return False if False in answers else None if None in answers else True
+
+
+def select(catalog: Catalog, needs: Needs) -> list[VideoModel]:
+    """Return the usable models that are known to fit, the cheapest first and those without a known price last."""
+    return cheapest_first((model for model in catalog.usable() if fits(model, needs)), needs)
+
+
+def cheapest_first(models: Iterable[VideoModel], needs: Needs) -> list[VideoModel]:
+    """Sort models by their price for what is needed; unknown prices come last."""
+    prices = [(needs.price(model), model) for model in models]
+    return [model for price, model in sorted(prices, key=lambda each: (each[0] is None, each[0] or 0, each[1].air))]
+
+
+def aspects(model: VideoModel) -> list[str]:
+    """Return the aspects of a model's sizes; empty if its sizes are not known."""
+    return [aspect for aspect in ASPECTS if any(has_aspect(size, aspect) for size in model.sizes or ())]
 
 
 def resolutions(model: VideoModel) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from adreel.catalog import Catalog
 from adreel.catalog.facts import Duration, Sound, VideoModel
 from adreel.catalog.refresh import PageError, Refresh, refresh_catalog
-from adreel.catalog.selection import Needs, fits, resolutions
+from adreel.catalog.selection import Needs, cheapest_first, fits, resolutions
 from adreel.catalog.sizes import ASPECTS, RESOLUTIONS, has_aspect
 from adreel.catalog.stored import load_catalog
 from adreel.cli.display import print_json, print_line, print_table
@@ -43,8 +43,7 @@ def show_models(needs: Needs, *, everything: bool, as_json: bool) -> None:
     found = [(model, fits(model, needs)) for model in catalog.models.values()]
     certain = [model for model, fit in found if fit and model.air in usable]
     unsure = [model for model, fit in found if fit is None and model.air in usable]
-    shown = [model for model, fit in found if fit is not False] if everything else certain
-    shown.sort(key=lambda model: (needs.price(model) is None, needs.price(model) or 0, model.air))
+    shown = cheapest_first([model for model, fit in found if fit is not False] if everything else certain, needs)
     if as_json:
         entries = [
             {"air": model.air, "fits": fits(model, needs), "price_per_second": needs.price(model)}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from adreel.client.steps import MAX_TRIES, ApiError, Request, Result, Steps, send
 from adreel.models.api import (
+    ModelList,
     SessionDetails,
     SessionPage,
     State,
@@ -162,6 +163,28 @@ class Operations:
     def cancel(self, job_id: str) -> Call[VideoGenerationResponse]:
         """Cancel a job: nothing more is bought. A resume downloads the accepted clips."""
         return Call({"job_id": job_id})
+
+    @operation("GET /api/models")
+    def models(
+        self,
+        *,
+        first_frame: bool = False,
+        last_frame: bool = False,
+        references: bool = False,
+        sound: bool | None = None,
+        aspect: str | None = None,
+        max_price: float | None = None,
+    ) -> Call[ModelList]:
+        """Return the models that offer what is asked for, the cheapest first."""
+        asked = {
+            "first_frame": first_frame,
+            "last_frame": last_frame,
+            "references": references,
+            "sound": sound,
+            "aspect": aspect,
+            "max_price": max_price,
+        }
+        return Call(params={name: value for name, value in asked.items() if value is not None})
 
     @operation("POST /api/sessions")
     def create_session(

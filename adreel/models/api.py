@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -152,6 +152,33 @@ class StoredInput(BaseModel):
     url: str = Field(description="URL of the image on this server")
     width: int
     height: int
+
+
+class ModelView(BaseModel):
+    """A video model and what it is known to offer; null is unknown."""
+
+    model: str = Field(description="Value for `model`", examples=["klingai:kling-video@3-standard"])
+    name: str
+    creator: str
+    status: str | None = Field(description="live or deprecated")
+    usd_per_second: float | None = Field(description="Least price, as public pages had it on `priced_on`")
+    priced_on: date | None
+    durations: str | None = Field(description="Offered seconds, as text", examples=["3 to 15 seconds"])
+    aspects: list[str] | None
+    resolutions: list[str] | None
+    sound: bool | None
+    first_frame: bool | None
+    last_frame: bool | None
+    references: int | None = Field(description="Most reference images")
+    negative_prompt: bool | None
+    seed: bool | None
+
+
+class ModelList(BaseModel):
+    """The models that can be ordered, the cheapest first."""
+
+    as_of: date = Field(description="Date of the catalogue")
+    models: list[ModelView]
 
 
 class VideoGenerationRequest(RequestBody, json_schema_extra={"examples": [{"session_id": "abc-123"}]}):

@@ -23,7 +23,7 @@ from adreel.web.pages import session_page, sessions_page
 from adreel.web.pages.static_files import VersionedStaticFiles
 from adreel.web.problems import add_problem_handlers
 from adreel.web.public_address import PublicAddress, SubPathMiddleware
-from adreel.web.routes import events, health, inputs, outputs, scenes, sessions, sign_in, videos
+from adreel.web.routes import events, health, inputs, models, outputs, scenes, sessions, sign_in, videos
 from adreel.web.sign_outs import SignOuts
 from adreel.web.status_cache import StatusCache
 from adreel.web.wrong_keys import WrongKeyLimiter
@@ -66,7 +66,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.readiness = health.Readiness(service)
     for part in (videos, sessions, scenes):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    for part in (inputs, events, outputs, health, sign_in, sessions_page, session_page):
+    for part in (models, inputs, events, outputs, health, sign_in, sessions_page, session_page):
         app.include_router(part.router)
     app.mount("/static", VersionedStaticFiles())
     add_problem_handlers(app)
