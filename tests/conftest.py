@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -102,7 +103,16 @@ def sftp_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
 
 
 @pytest.fixture
-def prefect(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses of Prefect's client before a retry, which begin with 2 s.
+
+    On SQLite, the server answers 503 if two requests write at once.
+    """
+    monkeypatch.setattr("prefect.client.base.clamped_poisson_interval", lambda average, _factor: average / 20)
+
+
+@pytest.fixture
+def prefect(prefect_server: str, quick_retries: None, monkeypatch: pytest.MonkeyPatch) -> str:
     """Point commands and workers at the server of the tests, with all slots free and no run left to do."""
     from tests.runs import delete_unfinished_runs
     from tests.slots import free_slots
@@ -114,7 +124,7 @@ def prefect(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run Prefect's server for all tests of a worker and return its address."""
     from prefect.settings import (
         PREFECT_API_URL,
@@ -124,10 +134,16 @@ def prefect_server() -> Iterator[str]:
     )
     from prefect.testing.utilities import prefect_test_harness
 
+    from tests.prefect_database import copy_empty_database
+
+    folder = tmp_path_factory.mktemp("prefect")
+    # The harness starts the server on this file of a new folder, and removes the folder.
+    copy_empty_database(folder / "prefect-test.db")
     settings = {
         # At its end a flow waits up to a second for the thread of its heartbeat.
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
         PREFECT_SERVER_ANALYTICS_ENABLED: False,
     }
-    with temporary_settings(updates=settings), prefect_test_harness(server_startup_timeout=120):
+    new_folder = patch("prefect.testing.utilities.mkdtemp", return_value=str(folder))
+    with temporary_settings(updates=settings), new_folder, prefect_test_harness(server_startup_timeout=120):
         yield str(PREFECT_API_URL.value())

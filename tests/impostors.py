@@ -63,7 +63,8 @@ def answering(status: int, content_type: str, content: bytes, *, chunks: int = 1
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
+        # The argument is the pause after which the thread sees the shutdown.
+        Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/api"
         try:
             with temporary_settings({PREFECT_API_URL: url}):

@@ -91,7 +91,7 @@ def test_an_object_store_that_refuses_conditions_is_named(header: str, monkeypat
     server = RefusingS3()
     server.header = header
     with server:
-        options = {**server.options, "config_kwargs": {"retries": {"max_attempts": 1}}}
+        options = {**server.options, "config_kwargs": {"retries": {"max_attempts": 0}}}
         monkeypatch.setenv("ADREEL_STORAGE", server.bucket())
         monkeypatch.setenv("ADREEL_STORAGE_OPTIONS", json.dumps(options))
         storage = without_server()["storage"]
@@ -132,6 +132,7 @@ def test_a_server_that_is_away_is_named() -> None:
         ("a broken proxy", "look into its log"),
     ],
 )
+@pytest.mark.usefixtures("quick_retries")
 def test_something_else_that_answers_is_named(kind: str, advice: str) -> None:
     with impostor(kind):
         found = findings()

@@ -53,7 +53,7 @@ SAYS = {
 
 
 @pytest.fixture(autouse=True)
-def _at_once(request: pytest.FixtureRequest) -> Iterator[None]:
+def _at_once(request: pytest.FixtureRequest, quick_retries: None) -> Iterator[None]:
     # A real server on SQLite answers 503 if two writes meet; Prefect's client then retries.
     retries = {} if "prefect" in request.fixturenames else {PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(retries):
@@ -78,7 +78,7 @@ def tls_server(tmp_path: Path) -> Iterator[str]:
     context.load_cert_chain(file)
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield f"https://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 

@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from adreel.deployments import deploy as deploying
 from adreel.settings import Settings
+from tests.prefect_database import copy_empty_database
 
 BIN = Path(sys.executable).parent
 PREFECT = BIN / "prefect"
@@ -33,6 +34,8 @@ T = TypeVar("T")
 def prefect_server(home: Path, port: int = 0, **settings: str) -> Iterator[str]:
     """Run `prefect server start` with its database and its leases in a folder, and give its API's address."""
     home.mkdir(parents=True, exist_ok=True)
+    if not (home / "prefect.db").exists():
+        copy_empty_database(home / "prefect.db")
     port = port or free_port()
     environment = {
         "PREFECT_HOME": str(home),

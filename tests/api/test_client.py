@@ -133,7 +133,7 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_key(kind: str) -> None:
         keys: ClassVar[list[str]] = []
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
 
         async def generate() -> str:
