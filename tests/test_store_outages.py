@@ -22,7 +22,7 @@ from tests.factories import make_session
 from tests.runs import run
 from tests.storage.servers import Environment, S3Server
 
-AT_ONCE = {"config_kwargs": {"retries": {"max_attempts": 1}}}
+AT_ONCE = {"config_kwargs": {"retries": {"max_attempts": 0}}}
 
 
 @pytest.mark.parametrize("task", [generate_scene, campaign_ads], ids=lambda task: task.name)

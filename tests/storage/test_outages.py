@@ -19,7 +19,7 @@ from tests.factories import make_session
 from tests.storage.contract import finished
 from tests.storage.servers import Environment, S3Server
 
-AT_ONCE = {"config_kwargs": {"retries": {"max_attempts": 1}}}
+AT_ONCE = {"config_kwargs": {"retries": {"max_attempts": 0}}}
 
 
 @pytest.fixture(autouse=True)

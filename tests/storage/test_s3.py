@@ -17,7 +17,12 @@ from tests.storage.contract import finished
 from tests.storage.servers import KEY, Environment, S3Server
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
-AT_ONCE = {"config_kwargs": {"signature_version": "s3v4", "retries": {"max_attempts": 1}}}
+AT_ONCE = {"config_kwargs": {"signature_version": "s3v4", "retries": {"max_attempts": 0}}}
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adreel.storage.RETRY_PAUSES", (0, 0, 0, 0))
 
 
 @pytest.fixture
