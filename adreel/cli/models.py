@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from adreel.catalog import Catalog
 from adreel.catalog.facts import Duration, Sound, VideoModel
 from adreel.catalog.refresh import PageError, Refresh, refresh_catalog
-from adreel.catalog.selection import Needs, cheapest_first, fits, resolutions
-from adreel.catalog.sizes import ASPECTS, RESOLUTIONS, has_aspect
+from adreel.catalog.selection import Needs, aspects, cheapest_first, fits, resolutions
+from adreel.catalog.sizes import ASPECTS, RESOLUTIONS
 from adreel.catalog.stored import load_catalog
 from adreel.cli.display import print_json, print_line, print_table
 from adreel.errors import CatalogUnreadable, InputError
@@ -148,7 +148,7 @@ def _frames(model: VideoModel) -> str:
 
 
 def _sizes(model: VideoModel) -> str:
-    shapes = " ".join(aspect for aspect in ASPECTS if any(has_aspect(size, aspect) for size in model.sizes or ()))
+    shapes = " ".join(aspects(model))
     return ", ".join(filter(None, (shapes, " ".join(resolutions(model))))) or UNKNOWN
 
 
