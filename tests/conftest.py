@@ -72,7 +72,7 @@ def records(storage: Storage) -> Records:
 @pytest.fixture
 def runware(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRunware]:
     """Run an emulator and point the settings at it: no key, a tiny size, a model that takes any size and duration."""
-    with in_thread(render_seconds=0.3) as server:
+    with in_thread(render_seconds=0.3, price=0.05) as server:
         monkeypatch.setenv("RUNWARE_URL", server.url)
         monkeypatch.setenv("RUNWARE_API_KEY", "")
         monkeypatch.setenv("ADREEL_MODEL", "bytedance:2@2")

@@ -1,6 +1,6 @@
 """Local first frames are copied into the session's folder, so a purchase needs no file outside its storage."""
 
-import base64
+import hashlib
 import io
 import json
 import os
@@ -183,7 +183,7 @@ async def test_a_local_image_is_copied_when_its_session_is_stored_and_sent_from_
         assert take.is_stored
         assert display_name(take.request.first_frame or "") == "lamp.jpg"
         assert str(tmp_path) not in take.model_dump_json() + it.records.session("ad").model_dump_json()
-        assert sent_images(it) == [f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"]
+        assert sent_images(it) == [f"sha256:{hashlib.sha256(content).hexdigest()}"]
         assert verify(it.records) == []
 
 
@@ -329,7 +329,7 @@ async def test_an_old_request_is_resumed_if_its_file_is_there(tmp_path: Path, st
         plan_as_before(it, image, state)
         assert (await it.produce()).is_stored
         [sent] = sent_images(it)
-        assert sent.startswith("data:image/webp;base64,")
+        assert sent == f"sha256:{hashlib.sha256(image.read_bytes()).hexdigest()}"
 
 
 @pytest.mark.parametrize("state", [None, AttemptState.SUBMITTED], ids=["planned", "submitted"])
