@@ -61,7 +61,7 @@ OWN_PARAMETERS = frozenset(
 """Parameters that adreel sets itself, so `settings` can't."""
 MODEL_PARAMETERS = frozenset({"fps", "steps", "CFGScale", "lora", "acceleration", "speech"})
 """Parameters that only some models have."""
-COMMON_PARAMETERS = frozenset({"outputQuality", "safety", "routing", "ttl", "scheduler"})
+COMMON_PARAMETERS = frozenset({"outputQuality", "safety", "routing", "ttl"})
 CONTAINERS = frozenset({"settings", "providerSettings"})
 
 Offers = Callable[[VideoModel], bool]

@@ -10,6 +10,8 @@ from adreel.emulator.faults import Faults
 from adreel.emulator.handler import RenderSettings, TaskHandler
 from adreel.emulator.ledger import Ledger
 from adreel.emulator.replies import Item
+from adreel.emulator.rules import EVERY_MODEL_HAS
+from adreel.purchase.request import COMMON_PARAMETERS
 from tests.local_runware.client import submit
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
@@ -213,6 +215,10 @@ def test_model_that_a_test_withdraws_is_refused() -> None:
     assert not handler.answer([request(KLING_3, **HD)]).errors
     facts.retire(KLING_3)
     assert handler.answer([request(KLING_3, **HD)]).errors[0]["code"] == "unknownModel"
+
+
+def test_every_model_has_what_adreel_sends_to_every_model() -> None:
+    assert COMMON_PARAMETERS <= EVERY_MODEL_HAS
 
 
 def test_model_ends_on_its_day() -> None:
