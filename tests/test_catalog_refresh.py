@@ -159,6 +159,24 @@ def test_models_come_and_go_with_the_index(pages: Pages, storage: Storage) -> No
     assert not read_afresh(storage).is_gone(KLING)
 
 
+def test_a_model_that_the_listing_calls_live_is_not_gone(pages: Pages, storage: Storage) -> None:
+    pages.answers[LISTING] = Answer(json.dumps(pages.document(LISTING)).encode())
+    pages.facts.retire(KLING)
+    assert refresh(pages, storage).changes.gone == {}
+    assert facts_of(read_afresh(storage).models[KLING]) == facts_of(packaged().models[KLING])
+
+
+def test_new_models_that_need_a_video_or_a_voice_render_no_scenes(pages: Pages, storage: Storage) -> None:
+    for name, needed in (("video", "edit"), ("audio", "talking")):
+        pages.facts.change(f"acme:{name}@1", **{**pages.facts.models[VEO], "slug": f"acme-{name}"})
+        path = f"/docs/models/acme-{name}/schema.json"
+        document = pages.document(path)
+        document["components"]["schemas"]["RequestBody"]["items"]["properties"]["inputs"]["required"] = [name]
+        pages.answers[path] = Answer(json.dumps(document).encode())
+        refresh(pages, storage)
+        assert read_afresh(storage).models[f"acme:{name}@1"].kind == needed
+
+
 @pytest.mark.parametrize("kind", GARBLED)
 @pytest.mark.parametrize("page", [INDEX, LISTING, KLING_SCHEMA, KLING_PRICES])
 def test_a_garbled_page_changes_nothing_and_is_named(pages: Pages, storage: Storage, page: str, kind: str) -> None:

@@ -116,6 +116,15 @@ def test_sizes_and_their_durations_are_read_from_rules() -> None:
     assert found["frame_durations"] == (5, 10)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [{"enum": ["720p", "4K"]}, {"oneOf": [{"const": "720p"}, {"const": "4K"}]}, {"anyOf": [{"enum": ["720p", "4K"]}]}],
+)
+def test_resolutions_are_read_from_choices(schema: Any) -> None:
+    assert facts({"resolution": schema})["resolutions"] == ("720p", "4K")
+    assert "resolutions" not in facts({"resolution": {"type": "string"}})
+
+
 def test_frames_and_references_may_exclude_each_other() -> None:
     closed = {**MEDIA, "not": {"required": ["frameImages", "referenceImages"]}}
     assert facts({"inputs": closed})["frames_with_references"] is False

@@ -46,6 +46,7 @@ class Schema:
     status: str | None
     task_type: str
     capabilities: frozenset[str]
+    needed_inputs: frozenset[str]
     facts: Json
 
 
@@ -64,8 +65,9 @@ def parse_schema(document: Any) -> Schema:
         name=re.sub(r"^Runware API\s*[-–—]\s*", "", info.title),  # noqa: RUF001 - dashes that titles may have
         creator=str((info.creator or {}).get("name") or ""),
         status=info.status,
-        task_type=str(_object(properties, "taskType").get("const", VIDEO_TASK)),
+        task_type=next(_words(_object(properties, "taskType")), VIDEO_TASK),
         capabilities=plain_capabilities(info.capabilities),
+        needed_inputs=frozenset(_strings(_object(properties, "inputs").get("required"))),
         # Variants that are not spelled out tell nothing about single parameters.
         facts=_facts(task, properties) if properties else {},
     )
@@ -103,7 +105,7 @@ def _facts(task: Json, properties: Json) -> Json:
         "sound": _sound(properties),
     }
     facts |= {name: value for name, value in told.items() if value is not None}
-    resolutions = _choices(properties.get("resolution"))
+    resolutions = tuple(dict.fromkeys(_words(_object(properties, "resolution"))))
     if resolutions or "resolution" not in properties:
         facts["resolutions"] = resolutions or None
     return facts
@@ -298,16 +300,10 @@ def _then_durations(rule: Json) -> tuple[int, ...] | None:
     return tuple(map(int, numbers)) if numbers and all(map(_is_whole, numbers)) else None
 
 
-def _choices(schema: Any) -> tuple[str, ...]:
-    if not isinstance(schema, dict):
-        return ()
-    constants = [branch.get("const") for branch in _objects(schema.get("oneOf"))]
-    return tuple(_strings(schema.get("enum")) or _strings(constants))
-
-
 def _words(schema: Json) -> Iterator[str]:
-    yield from _strings(schema.get("enum"))
+    """Yield the words that a schema allows."""
     yield from _strings([schema.get("const")])
+    yield from _strings(schema.get("enum"))
     for word in ("oneOf", "anyOf"):
         for branch in _objects(schema.get(word)):
             yield from _words(branch)

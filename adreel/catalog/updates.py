@@ -63,10 +63,18 @@ def update_model(air: str, old: VideoModel | None, pages: ModelPages, today: dat
 def update_catalog(
     base: Catalog, models: dict[str, VideoModel], listing: dict[str, ListedModel], today: date
 ) -> Catalog:
-    """Return a catalogue of these models. Models of the base that are missing are gone from today."""
+    """Return a catalogue of these models. Models of the base that are missing are gone from today.
+
+    A model that the listing still calls live keeps its old facts: the index may be behind.
+    """
+    missing = {air: model for air, model in base.models.items() if air not in models}
+    still_live = {
+        air: model for air, model in missing.items() if air in listing and status_of(listing[air].status) == "live"
+    }
+    models = models | still_live
     gone = {air: model for air, model in base.gone.items() if air not in models}
-    for air, model in base.models.items():
-        if air not in models:
+    for air, model in missing.items():
+        if air not in still_live:
             listed = listing.get(air)
             replacement = (listed.replaced_by if listed else None) or model.replaced_by
             gone[air] = Gone(slug=model.slug, gone_by=today, replaced_by=replacement)
@@ -125,6 +133,10 @@ def _is_limited(duration: object) -> bool:
 
 def _kind(schema: Schema) -> str:
     """Return the kind of a new model, by what its request needs."""
+    if schema.needed_inputs & {"video", "referenceVideos"}:
+        return "edit"
+    if schema.needed_inputs & {"audio", "referenceAudios"}:
+        return "talking"
     if schema.capabilities & {"text-to-video", "image-to-video"}:
         return "generate"
     return "talking" if "audio-to-video" in schema.capabilities else "edit"
