@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from adreel.catalog.facts import VideoModel
 from adreel.catalog.refresh import Limits, PageError, Refresh, refresh_catalog
 from adreel.catalog.stored import PATH, load_catalog, store_catalog
 from adreel.emulator.facts import Facts
+from adreel.errors import StorageUnavailable
 from adreel.storage import Storage
 from tests.catalog_pages import INDEX, LISTING, Answer, Pages, serving_pages
 
@@ -273,6 +275,24 @@ def test_an_unreadable_stored_catalogue_is_logged_once(
         assert read_afresh(storage) is packaged()
     assert len(caplog.records) == 1
     assert storage.location(PATH) in caplog.text
+
+
+def test_a_stored_catalogue_that_cannot_be_opened_is_logged_too(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(storage.location(PATH)).mkdir(parents=True)
+    with caplog.at_level(logging.WARNING, "adreel.catalog"):
+        assert read_afresh(storage) is packaged()
+    assert "is unreadable" in caplog.text
+
+
+def test_an_outage_of_the_storage_is_no_unreadable_catalogue(storage: Storage) -> None:
+    def fail(path: str, most: int | None = None) -> bytes:
+        raise StorageUnavailable(f"{path} is out of reach")
+
+    storage.read = fail  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        read_afresh(storage)
 
 
 def test_a_catalogue_older_than_the_release_is_not_used(storage: Storage) -> None:

@@ -47,7 +47,10 @@ def _load(storage: Storage) -> Catalog:
         stored = Catalog.parse(json.loads(storage.read(PATH, MAX_BYTES)))
     except FileNotFoundError:
         return packaged()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except Exception as error:
+        # An outage of the storage stops a purchase anyway, and is tried again.
+        if getattr(error, "retryable", False):
+            raise
         # An unreadable catalogue must not stop purchases: the facts of this release are good enough.
         _warn_once(storage.location(PATH), f"{type(error).__name__}: {error}".splitlines()[0])
         return packaged()
