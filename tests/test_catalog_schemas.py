@@ -1,11 +1,22 @@
 """A model's schema, in the forms in which JSON Schema can write a rule."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+from copy import deepcopy
+from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from adreel.catalog.facts import Duration, Frames, Sound
+from adreel.catalog import packaged
+from adreel.catalog.facts import Duration, Frames, Sound, VideoModel
+from adreel.catalog.published import parse_index, parse_listing, parse_pricing
 from adreel.catalog.schemas import parse_schema
+from adreel.catalog.updates import ModelPages, update_model
+from adreel.emulator.documents import Documents
+from adreel.emulator.facts import Facts
 
 FRAMES: dict[str, Any] = {
     "type": "array",
@@ -18,9 +29,9 @@ HAS_FRAMES: dict[str, Any] = {"required": ["inputs"], "properties": {"inputs": {
 HAS_SIZE: dict[str, Any] = {"required": ["width", "height"]}
 
 
-def facts(properties: dict[str, Any], *rules: Any, required: tuple[str, ...] = ()) -> dict[str, Any]:
+def facts(properties: dict[str, Any], *rules: Any, required: tuple[str, ...] = (), **keywords: Any) -> dict[str, Any]:
     task: dict[str, Any] = {"properties": {"taskType": {"const": "videoInference"}, **properties}}
-    task |= {"required": list(required), "allOf": list(rules)}
+    task |= {"required": list(required), "allOf": list(rules), **keywords}
     return parse_schema({"info": {}, "components": {"schemas": {"RequestBody": {"items": task}}}}).facts
 
 
@@ -100,6 +111,7 @@ def test_without_a_rule_against_it_a_size_may_go_next_to_frames(rules: list[Any]
 )
 def test_a_rule_that_is_not_understood_tells_nothing(rule: Any) -> None:
     assert "size_with_frames" not in facts(SIZE, rule)
+    assert "size_with_frames" not in facts(SIZE, **rule)
 
 
 def test_sizes_and_their_durations_are_read_from_rules() -> None:
@@ -155,3 +167,49 @@ def test_members_of_other_types_are_ignored(junk: Any) -> None:
     names = ("duration", "inputs", "width", "resolution", "settings", "providerSettings", "positivePrompt")
     facts(dict.fromkeys(names, junk), junk, {"if": junk, "then": junk}, {"not": junk}, {"oneOf": junk})
     facts({"inputs": {"properties": {"frameImages": junk, "referenceImages": junk}, "not": junk}})
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["width", "frameImages", "1x1", ""])
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["properties", "required", "oneOf", "not", "if", "then", "const"]), inner)
+    ),
+    max_leaves=5,
+)
+
+
+def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths of all values in a document."""
+    yield path
+    members = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for name, value in members:
+        yield from places(value, (*path, name))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_document_with_any_value_replaced_makes_a_valid_model_or_a_value_error(data: st.DataObject) -> None:
+    air = data.draw(st.sampled_from(["minimax:h3@0", "google:3@3", "klingai:6@1"]))
+    documents, old = Documents(Facts()), packaged().models[air]
+    pages: dict[str, Any] = {
+        "index": [entry for entry in documents.index() if entry["air"] == air],
+        "listing": [entry for entry in documents.listing() if entry["air"] == air],
+        "pricing": documents.pricing(air),
+        "schema": documents.schema(old.slug),
+    }
+    pages = deepcopy(pages)
+    page = data.draw(st.sampled_from(sorted(pages)))
+    *path, last = data.draw(st.sampled_from([place for place in places(pages[page]) if place]))
+    holder: Any = pages[page]
+    for step in path:
+        holder = holder[step]
+    holder[last] = data.draw(VALUES)
+    with suppress(ValueError):
+        [entry], listing = parse_index(pages["index"]), parse_listing(pages["listing"])
+        rates, schema = parse_pricing(pages["pricing"], air), parse_schema(pages["schema"])
+        model = update_model(air, old, ModelPages(entry, listing.get(air), schema, rates), date(2026, 11, 26))
+        assert VideoModel.model_validate(model.model_dump()) == model

@@ -203,7 +203,7 @@ class _Rules:
         """Return whether a size may go next to frame images, if that is told."""
         if any(self.excludes(side, "inputs.frameImages") for side in ("width", "height")):
             return "excluded"
-        is_clear = not any(_is_about_size_and_frames(rule) for rule in self._rules[1:])
+        is_clear = not any(map(_is_about_size_and_frames, self._rules))
         return "allowed" if has_both and is_clear else None
 
     def sizes(self) -> tuple[str, ...] | None:
@@ -280,6 +280,7 @@ def _required(schema: Json, prefix: str = "") -> set[str]:
 
 def _is_about_size_and_frames(rule: Json) -> bool:
     """Whether a rule relates a size and frame images in a way that is not understood."""
+    rule = {word: value for word, value in rule.items() if word not in {"properties", "required", "allOf"}}
     text = json.dumps(rule)
     is_either = set(rule) == {"anyOf"} and all(map(_required, _objects(rule["anyOf"])))
     return "width" in text and "frameImages" in text and not is_either and not list(_exclusions(rule))
