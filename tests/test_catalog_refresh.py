@@ -168,6 +168,15 @@ def test_a_model_that_the_listing_calls_live_is_not_gone(pages: Pages, storage: 
     assert facts_of(read_afresh(storage).models[KLING]) == facts_of(packaged().models[KLING])
 
 
+def test_names_from_pages_have_no_control_characters(pages: Pages, storage: Storage) -> None:
+    pages.facts.change(
+        VEO, name="Veo\x00\x1b[31m\u202e", prices=[{"amount": 1, "per": "second", "label": "720p\n\x07"}]
+    )
+    refresh(pages, storage)
+    veo = read_afresh(storage).models[VEO]
+    assert (veo.name, veo.prices[0].label) == ("Veo  [31m", "720p")
+
+
 def test_new_models_that_need_a_video_or_a_voice_render_no_scenes(pages: Pages, storage: Storage) -> None:
     for name, needed in (("video", "edit"), ("audio", "talking")):
         pages.facts.change(f"acme:{name}@1", **{**pages.facts.models[VEO], "slug": f"acme-{name}"})

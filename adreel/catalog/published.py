@@ -7,14 +7,23 @@ import re
 from datetime import date
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
 from adreel.catalog.facts import Rate
 
 LIVE = frozenset({"live", "api-only"})
 UNITS = {"durationSecond": "second"}
+MAX_LETTERS = 200
 
 T = TypeVar("T")
+
+
+def one_line(text: str) -> str:
+    """Return a text without control characters and direction overrides, and not longer than a name is."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_LETTERS]).strip()
+
+
+Line = Annotated[str, AfterValidator(one_line)]
 
 
 class Page(BaseModel, frozen=True, extra="ignore", strict=True):
@@ -25,22 +34,22 @@ class IndexEntry(Page):
     """A model in the index of the documentation. The index has models of all kinds."""
 
     slug: str = Field(validation_alias=AliasChoices("id", "slug"), pattern=r"^[\w.-]+$")
-    air: str | None = None
-    name: str | None = None
-    status: str | None = None
-    capabilities: list[str] | None = None
+    air: Line | None = None
+    name: Line | None = None
+    status: Line | None = None
+    capabilities: list[Line] | None = None
 
 
 class ListedModel(Page):
     """A model in the listing of the content API."""
 
-    air: str | None = None
-    model: str | None = None
-    status: str | None = None
-    replaced_by: str | None = Field(None, alias="replacedBy")
+    air: Line | None = None
+    model: Line | None = None
+    status: Line | None = None
+    replaced_by: Line | None = Field(None, alias="replacedBy")
     deactivates_at: str | None = Field(None, alias="deactivatesAt")
     released_at: str | None = Field(None, alias="releasedAt")
-    capabilities: list[str] | None = None
+    capabilities: list[Line] | None = None
 
     @property
     def deactivates_on(self) -> date | None:
@@ -55,8 +64,8 @@ class ListedModel(Page):
 
 class _PublishedRate(Page):
     amount: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    unit: str
-    label: str | None = None
+    unit: Line
+    label: Line | None = None
 
 
 class _Pricing(Page):

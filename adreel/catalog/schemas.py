@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from adreel.catalog.facts import Duration, Frames, Sound
-from adreel.catalog.published import Page, plain_capabilities, validated
+from adreel.catalog.published import Line, Page, one_line, plain_capabilities, validated
 
 PARAMETERS = ("CFGScale", "steps", "lora", "acceleration", "speech", "fps")
 """Parameters that only some models have."""
@@ -29,9 +29,9 @@ Json = dict[str, Any]
 
 
 class _Info(Page):
-    air: str | None = Field(None, alias="x-air-id")
-    title: str = ""
-    status: str | None = Field(None, alias="x-status")
+    air: Line | None = Field(None, alias="x-air-id")
+    title: Line = ""
+    status: Line | None = Field(None, alias="x-status")
     creator: Json | None = Field(None, alias="x-creator")
     capabilities: list[str] | None = Field(None, alias="x-capabilities")
 
@@ -63,7 +63,7 @@ def parse_schema(document: Any) -> Schema:
     return Schema(
         air=info.air,
         name=re.sub(r"^Runware API\s*[-–—]\s*", "", info.title),  # noqa: RUF001 - dashes that titles may have
-        creator=str((info.creator or {}).get("name") or ""),
+        creator=one_line(str((info.creator or {}).get("name") or "")),
         status=info.status,
         task_type=next(_words(_object(properties, "taskType")), VIDEO_TASK),
         capabilities=plain_capabilities(info.capabilities),
@@ -175,7 +175,7 @@ def _input(properties: Json, media: Json, name: str) -> Any:
 def _sound(properties: Json) -> Sound | None:
     providers = _object(_object(properties, "providerSettings"), "properties")
     places = {"settings": properties.get("settings")}
-    places |= {f"providerSettings.{provider}": schema for provider, schema in providers.items()}
+    places |= {f"providerSettings.{one_line(provider)}": schema for provider, schema in providers.items()}
     for path, place in places.items():
         switches = _object(place, "properties")
         for name in SOUND_SWITCHES:
@@ -303,8 +303,7 @@ def _then_durations(rule: Json) -> tuple[int, ...] | None:
 
 def _words(schema: Json) -> Iterator[str]:
     """Yield the words that a schema allows."""
-    yield from _strings([schema.get("const")])
-    yield from _strings(schema.get("enum"))
+    yield from map(one_line, _strings([schema.get("const"), *_list(schema.get("enum"))]))
     for word in ("oneOf", "anyOf"):
         for branch in _objects(schema.get(word)):
             yield from _words(branch)
