@@ -82,7 +82,7 @@ def store_for_generation(
     bought as described or has been bought before. `override_hint` tells a person how to buy all scenes again; None
     skips that check.
     """
-    requests = plan_requests(session, session.choose(scenarios), settings, load_catalog(records.storage))
+    requests = plan_requests(session, session.choose(scenarios), settings, records.storage)
     taken = [
         str(scenario)
         for scenario in requests

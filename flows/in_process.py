@@ -71,8 +71,8 @@ def plan(session: Session | str, scenarios: Iterable[Scenario | str] | None = No
     records = open_records(settings)
     session = _session(session, records)
     chosen = session.choose([_scenario(scenario) for scenario in scenarios]) if scenarios else session.scenarios
+    requests = plan_requests(session, chosen, settings, records.storage)
     catalog = load_catalog(records.storage)
-    requests = plan_requests(session, chosen, settings, catalog)
     return [planned_scene(scenario, request, catalog) for scenario, request in requests.items()]
 
 

@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from adreel.campaigns.variants import each_ad
-from adreel.catalog.stored import load_catalog
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.api import State
 from adreel.models.documents import MAX_BYTES, read_document, read_lines
@@ -68,13 +67,13 @@ def check_sessions(
     problems: list[str] = []
     seen: set[bytes] = set()
     count, folder = 0, _base_folder(source)
-    catalog = load_catalog(Storage.from_settings(settings))
+    storage = Storage.from_settings(settings)
     for place, data in _read_entries(settings, source):
         count += 1
         try:
             session = _session(place, data, folder)
             try:
-                requests = plan_requests(session, session.scenarios, settings, catalog)
+                requests = plan_requests(session, session.scenarios, settings, storage)
             except InputError as error:
                 raise InputError(f"{place}: {error}") from None
             for message in [each.message for request in requests.values() for each in request.warnings]:

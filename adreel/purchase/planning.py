@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from adreel.catalog import Catalog
+from adreel.catalog.stored import load_catalog
 from adreel.models.api import ClipWarning
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, is_local_file
@@ -15,6 +16,7 @@ from adreel.purchase.request import clip_request
 from adreel.records.inputs import display_name
 from adreel.runware.connection import inference
 from adreel.settings import Settings
+from adreel.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class PlannedScene:
 
 
 def plan_requests(
-    session: Session, scenarios: Iterable[Scenario], settings: Settings, catalog: Catalog
+    session: Session, scenarios: Iterable[Scenario], settings: Settings, storage: Storage
 ) -> dict[Scenario, ClipRequest]:
-    """Return the request of each scene; InputError if one can't be bought as described."""
+    """Return the request of each scene, by the storage's catalogue; InputError if one can't be bought as described."""
+    catalog = load_catalog(storage)
     return {scenario: clip_request(session, session.scene(scenario), settings, catalog) for scenario in scenarios}
 
 
