@@ -9,7 +9,11 @@ import pytest
 import yaml
 
 from adreel.catalog import packaged
+from adreel.catalog.stored import load_catalog
 from adreel.emulator import LocalRunware, in_thread
+from adreel.records import Records
+from adreel.records.verification import verify
+from adreel.storage import Storage
 from tests.catalog_pages import Answer, serving_pages
 from tests.factories import session_data
 from tests.test_cli import adreel, answer
@@ -65,10 +69,14 @@ def test_after_a_refresh_the_next_generate_obeys(emulator: LocalRunware, tmp_pat
     assert ran.returncode == 0, ran.stderr
     assert f"status: {KLING}: live -> deprecated, replaced by {SEEDANCE}" in ran.stdout
     assert "any: unknown -> 0.5 per second" in ran.stdout
-    assert answer("models", "show", VEO)["prices"] == [{"amount": 0.5, "per": "second", "label": ""}]
-    assert KLING not in [model["air"] for model in answer("models")["models"]]
+    catalog = load_catalog(Storage("outputs"))
+    assert [rate.amount for rate in catalog.models[VEO].prices] == [0.5]
+    assert KLING not in {model.air for model in catalog.usable()}
     ran = adreel("generate", file)
     assert (ran.returncode, "it offers 4, 6 seconds" in ran.stderr) == (2, True), ran.stderr
+    old = tmp_path / "old.yaml"
+    old.write_text(yaml.safe_dump(session_data(model=KLING)))
+    assert f"({KLING}) is deprecated: use Seedance 1.0 Pro Fast ({SEEDANCE})" in adreel("prompt", old).stdout
 
     emulator.change_model(VEO, replaced_by="google:3@2")
     emulator.retire_model(VEO)
@@ -78,7 +86,7 @@ def test_after_a_refresh_the_next_generate_obeys(emulator: LocalRunware, tmp_pat
     assert "is no longer offered by Runware since" in ran.stderr
     assert "use Veo 3.1 (google:3@2)" in ran.stderr
     assert emulator.ledger.report()["tasks"] == []
-    assert answer("verify") == []
+    assert verify(Records(Storage("outputs"))) == []
 
 
 def test_a_garbled_page_ends_a_refresh_with_1_and_changes_nothing(tmp_path: Path) -> None:
