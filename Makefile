@@ -20,6 +20,9 @@ PEERS ?= --scenes 4 40 400
 # Of the other tools, those that can have thousands in flight.
 LARGE ?= adreel_peer adreel_sqlite gather
 
+# With it, each worker of the tests would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo up test test-slow test-all simulate chaos bench bench-peers bench-peers-ready lint docs format lock lock-peers clean
 
 demo: $(INSTALLED)  ## four clips of an example ad, rendered by the emulator: costs nothing

@@ -16,7 +16,9 @@ from tests.storage.servers import S3Server, sftp_server
 
 
 def pytest_configure() -> None:
-    """Give the processes of the tests their signals, also below nohup or in the background of a script."""
+    """Give the processes of the tests their signals, also below nohup, and an authority that is soon read."""
+    # Each HTTP client reads the authorities that it trusts. The 140 of certifi take longer than a request.
+    os.environ.setdefault("SSL_CERT_FILE", str(Path(__file__).parent / "fixtures" / "authority.pem"))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         # An ignored signal is inherited, a handled one is not.
@@ -114,12 +116,15 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def prefect(prefect_server: str, quick_retries: None, monkeypatch: pytest.MonkeyPatch) -> str:
     """Point commands and workers at the server of the tests, with all slots free and no run left to do."""
+    from prefect.client.orchestration import get_client
+
     from tests.runs import delete_unfinished_runs
-    from tests.slots import free_slots
+    from tests.slots import reset_limit
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-    delete_unfinished_runs()
-    free_slots()
+    with get_client(sync_client=True) as client:
+        delete_unfinished_runs(client)
+        reset_limit(client)
     return prefect_server
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import State, StateType
 from prefect.flow_engine import run_flow
@@ -13,12 +13,11 @@ from prefect.states import Pending, Scheduled
 DONE = {StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED}
 
 
-def delete_unfinished_runs() -> None:
+def delete_unfinished_runs(client: SyncPrefectClient) -> None:
     """Delete the runs of earlier tests that a worker or a recovery would carry on."""
     unfinished = FlowRunFilterStateType(any_=[state for state in StateType if state not in DONE])
-    with get_client(sync_client=True) as client:
-        for found in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=unfinished))):
-            client.delete_flow_run(found.id)
+    for found in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=unfinished))):
+        client.delete_flow_run(found.id)
 
 
 def run(flow: Flow[..., Any], **parameters: Any) -> tuple[str, State[Any]]:

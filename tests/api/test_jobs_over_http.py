@@ -16,6 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Crashed, Running
 
 from adreel.client import ApiError, AsyncClient, Client
@@ -46,11 +47,15 @@ def records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Records:
     return records
 
 
-@pytest.fixture
-def api(prefect: str, runware: LocalRunware, records: Records) -> Iterator[httpx.Client]:
-    with get_client(sync_client=True) as client:
+@pytest.fixture(scope="module")
+def deployed(prefect_server: str) -> None:
+    with temporary_settings({PREFECT_API_URL: prefect_server}), get_client(sync_client=True) as client:
         for name, flow in FLOWS.items():
             client.create_deployment(client.create_flow(flow), name)
+
+
+@pytest.fixture
+def api(prefect: str, deployed: None, runware: LocalRunware, records: Records) -> Iterator[httpx.Client]:
     with served(prefect=prefect) as api:
         yield api
 
