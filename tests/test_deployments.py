@@ -16,6 +16,8 @@ from tests import workers
 from tests.factories import make_session
 from tests.workers import deploy, deploy_by_prefect, ended, start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def worker(prefect: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -26,7 +28,6 @@ def worker(prefect: str, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch)
         yield
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("prefect", "runware")
 def test_a_worker_refuses_a_storage_that_ends_with_its_run(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ADREEL_STORAGE", raising=False)

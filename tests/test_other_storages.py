@@ -43,7 +43,7 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return url
 
 
-@pytest.fixture(params=["local disk", "memory", "S3"])
+@pytest.fixture(params=[*(pytest.param(kind, marks=pytest.mark.slow) for kind in ("local disk", "memory")), "S3"])
 def any_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
     """Point the settings at an empty storage of each kind in turn."""
     if request.param == "S3":

@@ -91,16 +91,11 @@ def stored(records: Records) -> Records:
     return records
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 class TestOfAPurchase:
     @pytest.mark.parametrize(
-        ("into", "as_json"),
-        [
-            (full_disk, ""),
-            pytest.param(full_disk, "--json", marks=pytest.mark.slow),
-            pytest.param(pipe_without_reader, "", marks=pytest.mark.slow),
-            pytest.param(closed, "", marks=pytest.mark.slow),
-        ],
+        ("into", "as_json"), [(full_disk, ""), (full_disk, "--json"), (pipe_without_reader, ""), (closed, "")]
     )
     def test_output_that_is_lost_changes_no_exit_code(
         self, runware: LocalRunware, tmp_path: Path, into: Callable[[], IO[bytes] | None], as_json: str
@@ -112,7 +107,6 @@ class TestOfAPurchase:
         runware.inject("contentPolicy:hook")
         assert ran(f"regenerate ad hook {as_json}", into=into).returncode == 1
 
-    @pytest.mark.slow
     def test_an_encoding_without_these_letters_changes_no_exit_code(
         self, runware: LocalRunware, tmp_path: Path
     ) -> None:

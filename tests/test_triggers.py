@@ -127,6 +127,7 @@ def test_a_trigger_of_a_deployment_that_was_made_anew_leads_to_the_new_one(clien
     assert put(client)[f"trigger {TRIGGER}"] == "unchanged"
 
 
+@pytest.mark.slow
 def test_prefects_own_deploy_makes_the_same_trigger(server: str, client: SyncPrefectClient, tmp_path: Path) -> None:
     workers.deploy_by_prefect(server, tmp_path)
     # Two of them would buy twice for each event.
