@@ -136,15 +136,18 @@ class _Builder:
         if self._is_unchecked or not self.model.is_documented(fact):
             self._warn("notOffered", f"{reason}; it is sent as asked")
             return
-        others = [each for each in self.catalog.alternatives(offers, 3) if each != self.model][:2] if offers else []
-        self.problems.setdefault(name, f"{reason}; try {named(others)}" if others else reason)
+        if offers:
+            others = [each for each in self.catalog.alternatives(offers, 3) if each != self.model][:2]
+            reason += f"; try {named(others)}" if others else "; no other model is known to offer it"
+        self.problems.setdefault(name, reason)
 
     def _find_model(self) -> VideoModel:
         air = self.options.model or self.settings.model
         known = self.catalog.models.get(air)
         replacement = self.catalog.models.get(self.catalog.replacement(air) or "")
-        instead = named([replacement]) if replacement else " or ".join(self.catalog.similar(air))
-        advice = f": use {instead}" if instead else ""
+        similar = [replacement] if replacement else [self.catalog.models[each] for each in self.catalog.similar(air)]
+        instead = named(similar or self.catalog.alternatives(lambda other: other.text_to_video))
+        advice = f": use {instead}"
         found = known or VideoModel(air=air, slug="", name=air, creator="", kind="generate", text_to_video=True)
         title = f"{found.name} ({air})" if known else f"the model {air!r}"
         problem = ""
@@ -152,7 +155,7 @@ class _Builder:
             since = known.deactivates_on if known else self.catalog.gone[air].gone_by
             problem = f"{title} is no longer offered by Runware since {since}{advice}"
         elif known is None:
-            advice = f": did you mean {instead}?" if instead else ":"
+            advice = f": did you mean {instead}?" if similar else ":"
             problem = (
                 f"{title} is not in the catalogue of {self.catalog.as_of}{advice} `adreel models refresh` reads what"
                 " Runware sells today, and --unchecked sends it anyway"
@@ -265,7 +268,7 @@ class _Builder:
         few = self.model.size_durations.get(size)
         if few and duration is not None and duration not in few:
             reason = f"duration {duration:g} is not offered by {self._title} at {size}: it offers {_seconds(few)}"
-            self._refuse("duration", reason, fact="size_durations", offers=_offers_duration(duration))
+            self._refuse("duration", reason, fact="size_durations", offers=_offers_duration(duration, size))
 
     def _resolution_alone(self, *, has_frame: bool) -> str | None:
         """Return the `resolution` to send without a size; the shape is the image's or the model's own."""
@@ -273,6 +276,10 @@ class _Builder:
         if options.aspect and not has_frame and options.aspect != DEFAULT_ASPECT:
             reason = f"aspect {options.aspect} can't be asked of {self._title}: it takes no size"
             self._refuse("aspect", reason, fact="width_height", offers=_offers_aspect(options.aspect))
+        elif options.aspect and has_frame:
+            self._warn(
+                "imageDecides", f"aspect {options.aspect} is left out: next to a frame, {self._title} follows the image"
+            )
         offered = model.resolutions or tuple(resolutions_of(model.sizes or ()))
         if options.resolution and not offered:
             reason = f"resolution {options.resolution} can't be asked of {self._title}: it has no such parameter"
@@ -324,7 +331,8 @@ class _Builder:
 
     def _seed(self) -> int | None:
         if self.options.seed is not None and not self.model.seed and not self._is_unchecked:
-            self._warn("noSeed", f"{self._title} has no seed: it is left out")
+            reason = "has no seed" if self.model.seed is False else "is not known to have a seed"
+            self._warn("noSeed", f"{self._title} {reason}: it is left out")
             return None
         return self.options.seed
 
@@ -392,6 +400,9 @@ class _Builder:
         place = parameters
         for step in path:
             place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                self.problems["settings"] = f"settings.{step} is not an object"
+                return
         if name in place and place[name] is not wanted:
             self.problems["settings"] = f"settings contradict sound: leave {name} out"
         place[name] = wanted
@@ -400,8 +411,12 @@ class _Builder:
 def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     merged = dict(first)
     for name, value in second.items():
-        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = _merged(merged[name], value) if both else value
+        earlier = merged.get(name)
+        if isinstance(value, dict):
+            # A copy, because all scenes share the settings of their session.
+            merged[name] = _merged(earlier if isinstance(earlier, dict) else {}, value)
+        else:
+            merged[name] = value
     return merged
 
 
@@ -421,11 +436,15 @@ def _takes_both(model: VideoModel) -> bool:
     return bool(model.has_frame("first") and model.takes_references) and model.frames_with_references is not False
 
 
-def _offers_duration(seconds: float) -> Offers:
+def _offers_duration(seconds: float, size: str | None = None) -> Offers:
     def offers(model: VideoModel) -> bool:
         duration = model.duration
-        is_known = isinstance(duration, Duration) and (duration.values is not None or duration.max is not None)
-        return is_known and isinstance(duration, Duration) and duration.offers(seconds)
+        if not isinstance(duration, Duration) or not duration.offers(seconds):
+            return False
+        # Of some models, only the kind of number is known.
+        is_known = duration.values is not None or duration.max is not None or not float(seconds).is_integer()
+        has_size = size is None or size in (model.sizes or ())
+        return is_known and has_size and seconds in model.size_durations.get(size or "", (seconds,))
 
     return offers
 
@@ -440,10 +459,6 @@ def _offers_aspect(aspect: str) -> Offers:
 
 def _offers_resolution(resolution: str) -> Offers:
     return lambda model: resolution in [each.lower() for each in model.resolutions or resolutions_of(model.sizes or ())]
-
-
-def _takes_size_with_frames(model: VideoModel) -> bool:
-    return model.size_with_frames == "allowed"
 
 
 def _switches_sound(model: VideoModel) -> bool:
