@@ -326,8 +326,8 @@ def test_settings_can_t_replace_a_parameter_of_adreel(name: str) -> None:
 @pytest.mark.parametrize(
     ("model", "settings", "told"),
     [
-        (KLING, {"fps": 24}, "has no parameter fps"),
-        (KLING, {"settings": {"x": 1}}, "has no settings"),
+        (KLING, {"fps": 24}, "has no parameter fps; try MiniMax Hailuo 2.3 Fast (minimax:4@2) or "),
+        (KLING, {"settings": {"x": 1}}, "takes no settings: its own settings go into providerSettings"),
         (KLING, {"providerSettings": 7}, "settings.providerSettings is not an object"),
         (KLING, {"providerSettings": {"klingai": 7}}, "settings.klingai is not an object"),
         (HAPPYHORSE, {"audio": True}, "has no settings of its own: audio"),
@@ -407,7 +407,7 @@ def test_a_prompt_that_is_too_long_loses_facts_of_the_product_first() -> None:
 
 def test_a_description_that_is_too_long_is_refused() -> None:
     told = refusal(model=KLING_26, visual_description="c" * 2600)["visual_description"]
-    assert told.endswith("characters, Kling VIDEO 2.6 Pro (klingai:kling-video@2.6-pro) takes 2500: shorten it")
+    assert "characters, Kling VIDEO 2.6 Pro (klingai:kling-video@2.6-pro) takes 2500: shorten it; try " in told
 
 
 # Models

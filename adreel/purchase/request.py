@@ -144,33 +144,37 @@ class _Builder:
     def _find_model(self) -> VideoModel:
         air = self.options.model or self.settings.model
         known = self.catalog.models.get(air)
-        replacement = self.catalog.models.get(self.catalog.replacement(air) or "")
-        similar = [replacement] if replacement else [self.catalog.models[each] for each in self.catalog.similar(air)]
-        instead = named(similar or self.catalog.alternatives(lambda other: other.text_to_video))
-        advice = f": use {instead}"
         found = known or VideoModel(air=air, slug="", name=air, creator="", kind="generate", text_to_video=True)
         title = f"{found.name} ({air})" if known else f"the model {air!r}"
         problem = ""
         if self.catalog.is_gone(air):
             since = known.deactivates_on if known else self.catalog.gone[air].gone_by
-            problem = f"{title} is no longer offered by Runware since {since}{advice}"
+            problem = f"{title} is no longer offered by Runware since {since}: use {self._instead_of(air)}"
         elif known is None:
-            advice = f": did you mean {instead}?" if similar else ":"
+            similar = named(self.catalog.models[name] for name in self.catalog.similar(air))
+            advice = f": did you mean {similar}?" if similar else ":"
             problem = (
                 f"{title} is not in the catalogue of {self.catalog.as_of}{advice} `adreel models refresh` reads what"
                 " Runware sells today, and --unchecked sends it anyway"
             )
         elif known.kind != "generate":
             kind = {"edit": "edits videos", "talking": "animates faces", "agent": "makes whole videos"}[known.kind]
-            problem = f"{title} {kind}, and renders no scenes from words{advice}"
+            problem = f"{title} {kind}, and renders no scenes from words: use {self._instead_of(air)}"
         elif known.status == "deprecated":
             when = f" and ends on {known.deactivates_on}" if known.deactivates_on else ""
-            self._warn("deprecatedModel", f"{title} is deprecated{when}{advice}")
+            self._warn("deprecatedModel", f"{title} is deprecated{when}: use {self._instead_of(air)}")
         if problem and self._is_unchecked:
             self._warn("uncheckedModel", problem)
         elif problem:
             raise InputError(f"scene {self.scene.scenario}: {problem}", {"model": problem})
         return found
+
+    def _instead_of(self, air: str) -> str:
+        """Return the replacement of a model, else similar ones, else the cheapest ones, as text."""
+        replacement = self.catalog.replacement(air)
+        names = [replacement] if replacement in self.catalog.models else self.catalog.similar(air)
+        models = [self.catalog.models[name] for name in names if name]
+        return named(models or self.catalog.alternatives(lambda other: other.text_to_video))
 
     def _check_files(self) -> None:
         for name, image in self.options.named_images():
@@ -355,7 +359,7 @@ class _Builder:
             reason = (
                 f"the description makes a prompt of {len(prompt)} characters, {self._title} takes {most}: shorten it"
             )
-            self._refuse("visual_description", reason, fact="prompt_length")
+            self._refuse("visual_description", reason, fact="prompt_length", offers=_takes_prompt(len(prompt)))
         return prompt
 
     def _parameters(self) -> dict[str, Any]:
@@ -366,14 +370,16 @@ class _Builder:
                 self.problems["settings"] = f"settings.{name} would replace a parameter of adreel's own: leave it out"
             elif name in CONTAINERS:
                 if model.settings != name:
-                    self._refuse("settings", f"{self._title} has no {name}", fact="settings")
+                    place = f"its own settings go into {model.settings}" if model.settings else "it has no own settings"
+                    self._refuse("settings", f"{self._title} takes no {name}: {place}", fact="settings")
                 if not isinstance(value, dict):
                     self.problems["settings"] = f"settings.{name} is not an object"
                     continue
                 found[name] = _merged(found.get(name, {}), value)
             elif name in MODEL_PARAMETERS | COMMON_PARAMETERS:
                 if name in MODEL_PARAMETERS and name not in model.parameters:
-                    self._refuse("settings", f"{self._title} has no parameter {name}", fact="settings")
+                    reason = f"{self._title} has no parameter {name}"
+                    self._refuse("settings", reason, fact="parameters", offers=_has_parameter(name))
                 found[name] = value
             else:
                 if model.settings is None:
@@ -447,6 +453,14 @@ def _offers_duration(seconds: float, size: str | None = None) -> Offers:
         return is_known and has_size and seconds in model.size_durations.get(size or "", (seconds,))
 
     return offers
+
+
+def _takes_prompt(length: int) -> Offers:
+    return lambda model: model.prompt_length is not None and model.prompt_length[1] >= length
+
+
+def _has_parameter(name: str) -> Offers:
+    return lambda model: name in model.parameters
 
 
 def _offers_size(size: str) -> Offers:
