@@ -189,7 +189,7 @@ def test_a_record_takes_every_step_from_its_own_version_on(records: Records, ver
     written = json.loads(records.storage.read(TAKE))
     assert written["schema_version"] == 3
     assert (written["request"]["width"], written["problem"]["message"]) == (64, "the storage was full")
-    assert unknown_fields(written["request"]) == 1
+    assert unknown_fields(written["request"]) == unknown_fields(json.loads(content)["request"]) > 0
 
 
 @pytest.mark.usefixtures("two_migrations")

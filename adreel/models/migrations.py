@@ -9,14 +9,17 @@ from typing import Any
 Fields = dict[str, Any]
 Migration = Mapping[str, Callable[[Fields], Fields]]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (
+    # Since 2, the width, height and duration of a request can be null. Earlier versions of adreel can't read that.
+    {},
+)
 """Steps from each version to the next, beginning with 1 to 2: kind of record -> pure function of its fields.
 
 Kinds are session, job, take and choices. A kind without a function is unchanged. A new field with a default needs no
 new version.
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class NewerRecord(ValueError):
