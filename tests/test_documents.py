@@ -332,7 +332,9 @@ def _write_slowly(descriptor: int, content: bytes) -> None:
     os.close(descriptor)
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("examples/**/*.*")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[1].glob("examples/**/*.yaml")), ids=lambda path: path.name
+)
 def test_every_example_is_read(path: Path) -> None:
     assert read_document(path.read_bytes(), path.name)
 
