@@ -1,0 +1,64 @@
+"""Models that people copy from examples and documents, and those that the tests order from, can be ordered."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from adreel.catalog import packaged
+from adreel.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+CREATORS = sorted({air.partition(":")[0] for air in [*packaged().models, *packaged().gone]})
+AIR = re.compile(rf"(?<![\w/.:-])(?:{'|'.join(CREATORS)}):[\w.-]+@[\w.-]*\w")
+SETTING = re.compile(r"""ADREEL_MODEL["']?\s*[:=,]\s*["']?([\w.-]+:[\w.-]+@[\w.-]+)""")
+HISTORY = {ROOT / "docs" / "changelog.md", *(ROOT / "docs" / "decisions").iterdir()}
+# Values of settings in tests that say nothing about the model.
+QUOTED = {ROOT / "tests" / "test_settings.py"}
+
+
+def texts(*patterns: str) -> Iterator[tuple[Path, str]]:
+    for pattern in patterns:
+        for path in sorted(ROOT.glob(pattern)):
+            if path.is_file() and path not in HISTORY | QUOTED:
+                yield path, path.read_text(encoding="utf-8")
+
+
+def not_offered(airs: Iterable[str]) -> set[str]:
+    return set(airs) - {model.air for model in packaged().usable()}
+
+
+def test_examples_and_documents_name_models_that_can_be_ordered() -> None:
+    found = {path: AIR.findall(text) for path, text in texts("examples/**/*.yaml", "README.md", "docs/**/*.md")}
+    assert found[ROOT / "docs" / "settings.md"]
+    assert {str(path): gone for path, airs in found.items() if (gone := not_offered(airs))} == {}
+
+
+def test_the_tests_order_from_models_that_can_be_ordered() -> None:
+    found = {path: SETTING.findall(text) for path, text in texts("tests/**/*.py", "benchmarks/**/*.py")}
+    found = {path: airs for path, airs in found.items() if airs}
+    assert len(found) > 10
+    assert {str(path): gone for path, airs in found.items() if (gone := not_offered(airs))} == {}
+    shared = [path for path in (ROOT / "tests").rglob("*.py") if not path.name.startswith("test_")]
+    named = {str(path): not_offered(AIR.findall(path.read_text(encoding="utf-8"))) for path in shared}
+    assert {path: gone for path, gone in named.items() if gone} == {}
+
+
+def test_the_default_model_is_live_and_does_what_an_ad_needs() -> None:
+    model = packaged().models[Settings.model_fields["model"].default]
+    assert model.status == "live"
+    assert (model.has_sound, model.has_frame("first")) == (True, True)
+    assert {"1280x720", "720x1280"} <= set(model.sizes or ())
+
+
+@pytest.mark.parametrize(
+    ("text", "airs"),
+    [
+        ("`klingai:kling-video@3-standard`.", ["klingai:kling-video@3-standard"]),
+        ("model: google:3@3, then", ["google:3@3"]),
+        ("postgresql+asyncpg://prefect:secret@postgres:5432", []),
+    ],
+)
+def test_a_model_is_found_in_a_text(text: str, airs: list[str]) -> None:
+    assert AIR.findall(text) == airs
