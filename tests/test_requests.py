@@ -89,8 +89,8 @@ def test_a_request_that_the_model_does_not_offer_names_the_scene() -> None:
         ("missing.png", "can't read first_frame 'missing.png': No such file"),
         ("/etc/passwd", "neither an https URL nor a PNG, JPEG or WebP image"),
         ("/", "'/' is not a file"),
-        ("http://pictures.example/a", "can't read first_frame"),
-        ("data:image/png;base64,AAAA", "can't read first_frame"),
+        ("http://pictures.example/a", "is no https URL: give one"),
+        ("data:image/png;base64,AAAA", "is no https URL: give one"),
         ("a\0.png", "can't read first_frame"),
     ],
 )
