@@ -44,6 +44,7 @@ EVERY_MODEL_HAS = {
     "webhookURL",
 }
 IMAGE_INPUTS = {"frameImages", "referenceImages"}
+POSITIONS = ("first", "last")
 PLAIN_SOUND_SWITCHES = ("audio", "generateAudio", "sound")
 LONGEST_PROMPT = 10_000
 SOURCES = {"edit": "a video", "talking": "a face and speech"}
@@ -148,15 +149,17 @@ def _check_inputs(task: Item, model: Model) -> Iterator[Violation]:
         yield Violation("missingInputs", "inputs", f"{model['name']!r} needs {source or 'an image'}.", "object")
     offered = published(model, "frames")
     place = "inputs.frameImages"
-    if frames and offered:
-        if len(frames) > offered["max"]:
-            message = f"{len(frames)} frame images are too many: {offered['max']} are allowed."
-            yield Violation("maxFrameImages", place, message, "array")
-        for frame in frames:
-            position = frame.get("frame") if isinstance(frame, dict) else None
-            if position is not None and position not in offered["positions"]:
-                message = f"{model['name']!r} takes no {position} frame."
-                yield Violation("unsupportedFrame", place, message, allowed=tuple(offered["positions"]))
+    if offered and len(frames) > offered["max"]:
+        message = f"{len(frames)} frame images are too many: {offered['max']} are allowed."
+        yield Violation("maxFrameImages", place, message, "array")
+    positions = [position for frame in frames if isinstance(frame, dict) and (position := frame.get("frame"))]
+    allowed = offered["positions"] if offered else POSITIONS
+    for position in positions:
+        if position not in allowed:
+            message = f"{model['name']!r} takes no {position!r} frame."
+            yield Violation("unsupportedFrame", place, message, allowed=tuple(allowed))
+        if positions.count(position) > 1:
+            yield Violation("invalidFrameImages", place, f"There are several {position!r} frames.", "array")
     most = published(model, "references")
     if most is not None and len(references) > most:
         message = f"{len(references)} reference images are too many: {most} are allowed."

@@ -1,5 +1,6 @@
 """The ledger: accepted tasks, their outcomes and bills, and its survival of the server."""
 
+import json
 from pathlib import Path
 
 import httpx
@@ -72,6 +73,17 @@ async def test_last_line_may_be_cut(file: Path) -> None:
     async with running(ledger_file=file) as rest:
         assert rest.server.ledger.find(task["taskUUID"].upper()) is not None
         assert len(rest.server.ledger.entries) == 2
+
+
+async def test_ledger_of_an_earlier_version_is_continued(file: Path) -> None:
+    async with running(ledger_file=file) as rest:
+        task = await rest.buy()
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    for event in events:
+        event.pop("clip", None)
+    file.write_text("".join(json.dumps(event) + "\n" for event in events))
+    async with running(ledger_file=file, port=rest.server.port) as rest:
+        assert (await rest.http.get((await rest.ended(task))["videoURL"])).status_code == 200
 
 
 async def test_refused_submits_are_counted_too(start: Starting) -> None:

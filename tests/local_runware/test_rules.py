@@ -131,6 +131,16 @@ REFUSED: dict[str, tuple[Item, str, Any]] = {
     ),
     "no image where one is required": (request(HAILUO_FAST, **NO_SIZE, duration=6), "missingInputs", "inputs"),
     "too many frames": (request(FLUX, **NO_SIZE, inputs={"frameImages": FIRST * 4}), "maxFrameImages", None),
+    "two first frames": (
+        request(KLING_3, **NO_SIZE, inputs={"frameImages": FIRST * 2}),
+        "invalidFrameImages",
+        "inputs.frameImages",
+    ),
+    "frame in the middle": (
+        request(KLING_3, **NO_SIZE, inputs={"frameImages": [{**FIRST[0], "frame": "middle"}]}),
+        "unsupportedFrame",
+        "inputs.frameImages",
+    ),
     "too many references": (
         request(SEEDANCE_2, **NO_SIZE, inputs={"referenceImages": REFERENCE * 31}),
         "maxReferenceImages",
