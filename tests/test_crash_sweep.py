@@ -56,6 +56,14 @@ async def test_so_it_is_in_memory(fault: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault", ["", "dropReplyReset", "conflict"])
+async def test_so_it_is_if_the_image_is_uploaded_first(fault: str, tmp_path: Path) -> None:
+    swept = await sweep(fault, tmp_path, key="a-key")
+    assert not swept.violations
+    assert swept.points >= STEPS | {"before the upload", "after the upload", "upload recorded"}
+
+
+@pytest.mark.slow
 async def test_so_it_is_on_s3(s3: S3Server) -> None:
     swept = await sweep("", s3.bucket(), s3.options)
     assert not swept.violations

@@ -8,8 +8,9 @@ So a process that continues after a crash sends the same request again, never an
 """
 
 import asyncio
+import re
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -24,14 +25,17 @@ from adreel.errors import (
     ProviderBusy,
     ProviderUnreachable,
     RenderFailed,
+    SceneRefused,
     StillRendering,
     StorageError,
     TakeFailed,
+    UnknownFailure,
 )
 from adreel.models.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules, Interrupted, download_clip, download_limit, publish, publish_aside
+from adreel.purchase.uploads import InputImages, SentImages
 from adreel.records import Records
-from adreel.records.inputs import display_name, image_data
+from adreel.records.inputs import display_name
 from adreel.runware import InProgress, Rendered, RunwareClient
 from adreel.settings import Settings
 from adreel.storage.crash_points import crash_point
@@ -41,6 +45,7 @@ AcquireSlot = Callable[[UUID | None], AbstractAsyncContextManager[UUID | None]]
 ReportProgress = Callable[[Take, str], None]
 
 CANCEL_SECONDS = 5.0
+_ABOUT_MEDIA = re.compile(r"image|frame|reference|media|upload", re.IGNORECASE)
 
 # After these errors the task may still be rendering: its state stays as recorded.
 _INCONCLUSIVE = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering, StorageError)
@@ -65,7 +70,7 @@ class Purchase:
     def __post_init__(self) -> None:
         self._is_resumed = self.take.is_open
         self._recorded_position = self.take.position
-        self._images: dict[str, str] | None = None
+        self._images: SentImages | None = None
         self._write_lock = threading.Lock()
         self._cancel_write: asyncio.Future[None] | None = None
 
@@ -151,22 +156,33 @@ class Purchase:
                     self._adopt(latest)
                     return
             async with self._recording_failure():
-                images = self._images if self._images is not None else await self._read_images()
+                images = self._images or await self._read_images()
                 crash_point("before the submit")
-                await self.client.submit(self._attempt.uuid, self.take.request, images)
+                await self._send(images)
                 crash_point("after the submit")
         self._is_resumed, self._images = False, None
         self._attempt.accepted_at = utc_now()
         await self._move(AttemptState.ACCEPTED, "accepted by Runware")
 
-    async def _read_images(self) -> dict[str, str]:
-        """Return the images to send. If one is missing and Runware has no task, the attempt ends with InputError."""
-        storage, session_id = self.records.storage, self.take.session_id
+    async def _send(self, images: SentImages) -> None:
+        """Submit the task. If Runware has forgotten an earlier upload, upload the image again and repeat the submit."""
+        uuid, request = self._attempt.uuid, self.take.request
         try:
-            return {
-                image: await asyncio.to_thread(image_data, storage, session_id, image)
-                for _, image in self.take.request.named_images()
-            }
+            await self.client.submit(uuid, request, images.images)
+        except (SceneRefused, RenderFailed, UnknownFailure) as refusal:
+            if not images.earlier or not _ABOUT_MEDIA.search(str(refusal)):
+                raise
+            # A refused submit made no task, so its UUID may be sent again.
+            images = await self._read_images(images.earlier)
+            await self.client.submit(uuid, request, images.images)
+
+    async def _read_images(self, forgotten: Mapping[str, str] | None = None) -> SentImages:
+        """Return the images to send. If one is missing and Runware has no task, the attempt ends with InputError."""
+        images = InputImages(self.client, self.records.storage, self.take.session_id)
+        try:
+            if self.settings.is_local:
+                return await images.read(self.take.request)
+            return await images.upload(self.take.request, forgotten or {})
         except InputError as error:
             # An earlier run may have sent the task. Only Runware's answer proves that nothing was bought.
             if self._is_resumed and await self.client.look_up(self._attempt.uuid):

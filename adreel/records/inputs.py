@@ -206,6 +206,11 @@ def input_path(session_id: str, reference: str) -> str:
     return f"sessions/{session_id}/{reference.partition('#')[0]}"
 
 
+def upload_path(session_id: str, reference: str) -> str:
+    """Return the path of the record of a copy's upload to the provider."""
+    return f"{input_path(session_id, reference).rpartition('.')[0]}.upload.json"
+
+
 def _checked_path(file: str, field: str) -> Path:
     if _URL.match(file):
         raise InputError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderBusy, ProviderUnreachable
 from adreel.models.takes import ClipRequest
@@ -14,8 +14,10 @@ from adreel.runware.connection import Connection
 from adreel.runware.failures import CONFLICT, error_from
 from adreel.runware.lookups import Lookups, task_object
 from adreel.runware.polls import Polls
-from adreel.runware.replies import Failure, InProgress, Rendered, Reply
+from adreel.runware.replies import Failure, InProgress, Rendered, Reply, Uploaded
 
+UPLOADS = 4
+"""Maximum number of uploads at once. Each may have megabytes, and all share the socket."""
 SUBMITS = 32
 """Maximum number of submits awaiting acknowledgement. Without it, late ones would time out in the queue."""
 
@@ -29,6 +31,7 @@ class Timing:
     """For a submit with all its repeats under the same UUID."""
     acknowledge: float = 15
     """For one submit. After it, the same UUID is sent again."""
+    upload: float = 60
     doubt: float = 3
     """Pause before a poll asks whether a task without acknowledgement is known."""
     look: float = 3
@@ -67,6 +70,7 @@ class RunwareClient:
         self._connecting = asyncio.Lock()
         self._connect_task: asyncio.Task[Connection] | None = None
         self._submitting = asyncio.Semaphore(SUBMITS)
+        self._uploading = asyncio.Semaphore(UPLOADS)
         self._watches: dict[UUID, list[_Watch]] = {}
         self._lookups = Lookups(self.connect, limit=self._timing.look)
         self._polls = Polls()
@@ -133,6 +137,17 @@ class RunwareClient:
                             return None
                         raise
         raise last_error
+
+    async def upload(self, data_uri: str) -> str:
+        """Upload an image and return the UUID under which requests name it.
+
+        Raises the error of a refusal, or ProviderUnreachable without an answer.
+        """
+        try:
+            async with self._uploading, asyncio.timeout(self._timing.upload):
+                return await (await self.connect()).upload(uuid4(), data_uri)
+        except TimeoutError:
+            raise ProviderUnreachable(f"Runware did not answer an upload in {self._timing.upload:g} s") from None
 
     async def look_up(self, uuid: UUID) -> InProgress | Rendered | None:
         """Return the state of a task from a poll or the archive; None if Runware does not know the task.
@@ -221,6 +236,8 @@ class RunwareClient:
         for reply in replies:
             if isinstance(reply, Failure):
                 self._on_failure(reply)
+                continue
+            if isinstance(reply, Uploaded):
                 continue
             self._lookups.hear(reply)
             for watch in self._watching(reply.uuid):

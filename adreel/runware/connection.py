@@ -15,7 +15,7 @@ from uuid import UUID
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderUnreachable
 from adreel.models.takes import ClipRequest
 from adreel.runware.failures import CONFLICT, error_class, error_from
-from adreel.runware.replies import Failure, Reply, has_pong, parse_failure, parse_replies
+from adreel.runware.replies import Failure, Reply, Uploaded, has_pong, parse_failure, parse_replies
 from adreel.runware.sdk import bounded_sdk
 from adreel.text import clean_line
 
@@ -32,6 +32,7 @@ class Connection:
         self._on_replies = on_replies
         self._refusal: Failure | None = None
         self._submitting = 0
+        self._uploads: dict[UUID, asyncio.Future[str]] = {}
         self._interruption: asyncio.Future[AdreelError] = asyncio.get_running_loop().create_future()
         self.heard_at = asyncio.get_running_loop().time()
         self.polled_at: float | None = None
@@ -81,7 +82,7 @@ class Connection:
 
     @property
     def is_submitting(self) -> bool:
-        """Whether a submit awaits its acknowledgement."""
+        """Whether a submit or an upload awaits its reply."""
         return self._submitting > 0
 
     async def send(self, tasks: list[dict[str, Any]]) -> None:
@@ -128,6 +129,25 @@ class Connection:
             # The SDK sometimes turns the cancellation into an error, which is ignored here.
             await asyncio.wait({submitting}, timeout=CLOSE_SECONDS)
 
+    async def upload(self, uuid: UUID, data_uri: str) -> str:
+        """Upload an image and return the UUID under which requests name it; raises the error of a refusal."""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._uploads[uuid] = answer
+        self._submitting += 1
+        try:
+            task = {"taskType": "mediaStorage", "taskUUID": str(uuid), "operation": "upload", "media": data_uri}
+            await self.send([task])
+            while not answer.done() and self.is_alive:
+                await asyncio.wait({answer}, timeout=CHECK_SECONDS)
+            if answer.done():
+                return answer.result()
+            if self._interruption.done():
+                raise self._interruption.result()
+            raise ProviderUnreachable("the connection to Runware broke during an upload")
+        finally:
+            self._submitting -= 1
+            del self._uploads[uuid]
+
     def interrupt(self, error: AdreelError) -> None:
         """Abandon the connection; its pending submits raise `error`."""
         if not self._interruption.done():
@@ -151,6 +171,12 @@ class Connection:
         for reply in replies:
             if isinstance(reply, Failure) and reply.authenticating:
                 self._refusal = reply
+            answer = self._uploads.get(reply.uuid) if reply.uuid else None
+            if answer is not None and not answer.done():
+                if isinstance(reply, Uploaded):
+                    answer.set_result(reply.media)
+                elif isinstance(reply, Failure):
+                    answer.set_exception(error_from(reply))
         self._on_replies(replies)
 
 

@@ -45,6 +45,14 @@ class Rendered:
 
 
 @dataclass(frozen=True)
+class Uploaded:
+    """An uploaded image; `media` is the UUID under which requests name it."""
+
+    uuid: UUID
+    media: str
+
+
+@dataclass(frozen=True)
 class Failure:
     """An error of a task, or of the connection if it has no UUID."""
 
@@ -56,7 +64,7 @@ class Failure:
     authenticating: bool = False
 
 
-Reply = InProgress | Rendered | Failure
+Reply = InProgress | Rendered | Uploaded | Failure
 
 
 def parse_replies(message: object) -> list[Reply]:
@@ -65,6 +73,8 @@ def parse_replies(message: object) -> list[Reply]:
     for item in _items(message, "data"):
         if item.get("taskType") == "getTaskDetails":
             replies.append(_archived(item))
+        elif item.get("taskType") == "mediaStorage" and (uploaded := _uploaded(item)):
+            replies.append(uploaded)
         elif item.get("error") or item.get("status") == "error":
             replies.append(parse_failure(item))
         else:
@@ -108,6 +118,11 @@ def _progress(item: dict[str, Any]) -> InProgress | Rendered | None:
         return Rendered(uuid, url, _cost(item.get("cost")), _whole(item.get("seed")))
     progress = _whole(item.get("progress"))
     return InProgress(uuid, progress if progress is not None and 0 <= progress <= 100 else None)
+
+
+def _uploaded(item: dict[str, Any]) -> Uploaded | None:
+    uuid, media = _uuid(item.get("taskUUID")), item.get("mediaUUID")
+    return Uploaded(uuid, _text(media, LONGEST_CODE)) if uuid and media and isinstance(media, str) else None
 
 
 def _archived(item: dict[str, Any]) -> InProgress | Rendered | None:

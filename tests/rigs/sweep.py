@@ -64,11 +64,14 @@ class Swept:
 class Life:
     """One storage and one provider for all processes of a purchase."""
 
-    def __init__(self, server: LocalRunware, url: str, image: Path, options: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, server: LocalRunware, url: str, image: Path, options: dict[str, Any] | None = None, *, key: str = ""
+    ) -> None:
         self.server = server
         self.image = image
         self.settings = Settings(
             runware_url=server.url,
+            runware_api_key=key,
             ADREEL_STORAGE=url,
             ADREEL_STORAGE_OPTIONS=json.dumps(options or {}),
             ADREEL_MODEL="bytedance:2@2",
@@ -136,8 +139,11 @@ class Life:
                     await buy_scene(self.records, self.settings, resumed, scenario)
 
 
-async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None = None) -> Swept:
-    """Crash at each point in turn under one fault ("" for none), then resume. The folder can be a storage's URL."""
+async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None = None, *, key: str = "") -> Swept:
+    """Crash at each point in turn under one fault ("" for none), then resume. The folder can be a storage's URL.
+
+    With a key, the image is uploaded.
+    """
     swept = Swept()
     with (
         patch.object(shared_client, "RunwareClient", partial(RunwareClient, timing=QUICK)),
@@ -145,7 +151,7 @@ async def sweep(fault: str, folder: Path | str, options: dict[str, Any] | None =
     ):
         for crash_at in range(1, MOST_POINTS):
             async with LocalRunware(render_seconds=0, drip_seconds=0, faults=[fault] if fault else []) as server:
-                life = Life(server, f"{folder}/{crash_at}", Path(images) / f"{crash_at}.png", options)
+                life = Life(server, f"{folder}/{crash_at}", Path(images) / f"{crash_at}.png", options, key=key)
                 reached, _ = await life.live(crash_at)
                 swept.points |= set(reached)
                 where = f"crash {crash_at} at {reached[-1]!r}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 from unittest.mock import patch
+from uuid import UUID
 
 from adreel.errors import AdreelError, InputError
 from adreel.models.scenarios import Scenario
@@ -248,6 +249,8 @@ def _in_world(world: World) -> Iterator[None]:
             ("adreel.purchase.download.probe", clips.probe),
             ("adreel.purchase.state_machine.utc_now", now),
             ("adreel.purchase.jobs.utc_now", now),
+            ("adreel.purchase.uploads.utc_now", now),
+            ("adreel.runware.client.uuid4", lambda: UUID(int=world.dice.getrandbits(128), version=4)),
             # The catalogue that an earlier run has read would save this one a read.
             ("adreel.catalog.stored._read", {}),
             ("tempfile.tempdir", MEMORY),
