@@ -1,6 +1,7 @@
 """What is shown and refused before anything is bought or written: `adreel prompt`, warnings and bad input."""
 
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from adreel.records import Records
 from adreel.records.views import warning_lines
 from adreel.settings import Settings
 from adreel.storage import Storage
-from tests.factories import make_session, session_data, write_image
+from adreel.tasks.artifacts import SceneProgress
+from tests.factories import make_session, make_take, session_data, write_image
 from tests.studio import studio
 from tests.test_cli import adreel
 
@@ -135,6 +137,20 @@ def test_warnings_are_told_before_anything_is_bought(tmp_path: Path, monkeypatch
     assert told == [f"warning: hook: Kling VIDEO 3.0 Standard ({KLING}) has no seed: it is left out"]
 
 
+async def test_the_log_of_a_scene_begins_with_its_warnings(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SceneProgress, "_start_update", lambda _: None)
+    take = make_take()
+    seed = ClipWarning(code="noSeed", message="it has no seed")
+    take.request = take.request.model_copy(update={"warnings": (seed,)})
+    progress = SceneProgress(logging.getLogger("adreel.test"), HOOK)
+    with caplog.at_level(logging.INFO, "adreel.test"):
+        progress(take, "rendered")
+        progress(take, "stored")
+    assert caplog.messages == ["hook: it has no seed", "hook: rendered (100 %)", "hook: stored (100 %)"]
+
+
 def test_a_campaign_counts_its_warnings(tmp_path: Path) -> None:
     sessions = [session_data(session_id=f"ad-{number}", model=KLING, seed=7) for number in range(3)]
     for number, session in enumerate(sessions * 10):
@@ -149,6 +165,13 @@ def test_a_campaign_counts_its_warnings(tmp_path: Path) -> None:
     assert warnings[OTHER_WARNINGS] == 12
 
 
+def test_a_campaign_names_the_place_of_a_bad_scene(tmp_path: Path) -> None:
+    file = tmp_path / "spring.jsonl"
+    file.write_text(json.dumps(session_data(model=KLING, size="64x48")))
+    with pytest.raises(InputError, match=r"spring\.jsonl, line 1: scene hook: size 64x48 is not offered by Kling"):
+        check_sessions(Settings.load(), str(file))
+
+
 # Bad input
 
 
@@ -158,7 +181,7 @@ BAD = [
     ({"resolution": "1080"}, r"resolution: '1080' is not one of 360p, .*, 4k: did you mean 1080p\?"),
     ({"resolution": "sharp"}, r"resolution: 'sharp' is not one of 360p, 480p, 540p, 720p, 768p, 1080p, 1440p, 2k, 4k$"),
     ({"size": "16:9"}, "size: .* is an aspect ratio: give WIDTHxHEIGHT, such as 1280x720, or set `aspect` instead"),
-    ({"model": "klingai:kling-video@3-standart"}, rf"did you mean {KLING}"),
+    ({"model": "klingai:kling-video@3-standart"}, rf"did you mean .*\({KLING}\)"),
     ({"model": "bytedance:seedance@1.5-pro"}, "scene hook: .* is no longer offered by Runware since .*: use "),
     ({"references": ["https://pictures.example/a"] * 31}, r"references: 31 are given, at most 30 are allowed"),
     ({"first_frame": "gone.png"}, r"scene hook: can't read first_frame 'gone\.png': No such file or directory"),

@@ -312,11 +312,17 @@ async def test_verify_names_what_an_open_take_lacks(tmp_path: Path) -> None:
         assert [finding.kind for finding in verify(it.records)] == ["outside", "missing"]
 
 
-async def test_pruning_a_take_leaves_the_images_of_its_session(tmp_path: Path) -> None:
+async def test_pruning_a_take_leaves_the_images_of_its_session_and_of_other_takes(tmp_path: Path) -> None:
     async with studio() as it:
         store(it, write_image(tmp_path / "lamp.png"))
-        prune(it.records, await it.produce())
+        pruned = await it.produce()
+        changes = SceneChanges(first_frame=str(write_image(tmp_path / "other.png", shade=9)))
+        job = start_job(it.records, it.settings, "job-2", "ad", scenarios=[HOOK], changes=changes)
+        prune(it.records, pruned)
+        assert len(it.records.storage.names("sessions/ad/inputs")) == 2
+        assert (await it.produce(job=job)).is_stored
         assert (await it.produce(job=it.start_another(HOOK))).is_stored
+        assert verify(it.records) == []
 
 
 # Requests of earlier versions, which name a file outside the storage
