@@ -5,8 +5,7 @@ The HTTP API and the storyboard call them through `Service`; its synchronous met
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from adreel.catalog.facts import Duration, VideoModel
-from adreel.catalog.selection import Needs, aspects, select
-from adreel.catalog.sizes import resolutions_of
+from adreel.catalog.selection import Needs
 from adreel.catalog.stored import load_catalog
 from adreel.errors import (
     InputError,
@@ -30,7 +27,6 @@ from adreel.errors import (
 )
 from adreel.models.api import (
     ModelList,
-    ModelView,
     ScenePatch,
     SessionCreate,
     SessionDetails,
@@ -46,14 +42,23 @@ from adreel.models.api import (
 )
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import INPUT_PATTERN, ImageInputs, RenderOptions, SceneDescription, Session, replacing
-from adreel.models.takes import ClipRequest, Take
+from adreel.models.takes import ClipRequest
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
+from adreel.purchase.offers import list_models
 from adreel.purchase.planning import plan_requests
 from adreel.purchase.request import clip_request
 from adreel.records import Records
-from adreel.records.inputs import copy_input, copy_inputs, display_name, has_input, parse_image, read_input
-from adreel.records.views import choose_take, current_take, job_status, scene_video, session_view
+from adreel.records.inputs import (
+    InputImage,
+    copy_input,
+    copy_inputs,
+    display_name,
+    has_input,
+    parse_image,
+    read_input,
+)
+from adreel.records.views import choose_take, current_take, input_url, job_status, session_view, take_view
 from adreel.settings import Settings
 
 if TYPE_CHECKING:
@@ -119,8 +124,13 @@ class Service:
 
     # Sessions
 
-    def create_session(self, new: SessionCreate, *, key: str | None = None) -> SessionDetails:
-        """Store a new session; its id is generated if none is given. Raises SessionExists or KeyReused."""
+    def create_session(
+        self, new: SessionCreate, *, key: str | None = None, images: Sequence[InputImage] = ()
+    ) -> SessionDetails:
+        """Store a new session and the images that it names; its id is generated if none is given.
+
+        Raises SessionExists or KeyReused.
+        """
         values = new.model_dump()
         made_by = None
         if key is not None:
@@ -130,10 +140,19 @@ class Service:
                 values["session_id"] = f"ad-{key.removeprefix('api-')[:16]}"
             values[MADE_BY] = made_by
         session = Session.model_validate(values)
-        self._check_inputs(session.session_id, session)
+        new_inputs = {image.reference for image in images}
+        self._check_inputs(session.session_id, session, known=new_inputs)
         for scene in session.scene_descriptions:
-            self._check_inputs(session.session_id, scene, f"scene_descriptions.{scene.scenario}.")
+            place = f"scene_descriptions.{scene.scenario}."
+            self._check_inputs(session.session_id, scene, place, known=new_inputs)
         self._check_session(session)
+        # They are copied before the session names them. A session that exists already keeps its inputs.
+        try:
+            if images:
+                self.records.session(session.session_id)
+        except NotFound:
+            for image in images:
+                copy_input(self.records.storage, session.session_id, image)
         stored, is_new = self.records.create_session(session)
         earlier = (stored.model_extra or {}).get(MADE_BY)
         if not is_new and (made_by is None or earlier is None):
@@ -206,9 +225,7 @@ class Service:
 
     def list_models(self, needs: Needs) -> ModelList:
         """Return the models of the catalogue that offer what is needed, the cheapest first."""
-        catalog = load_catalog(self.records.storage)
-        views = [_model_view(model, needs.price(model)) for model in select(catalog, needs)]
-        return ModelList(as_of=catalog.as_of, models=views)
+        return list_models(load_catalog(self.records.storage), needs)
 
     # Inputs
 
@@ -216,8 +233,7 @@ class Service:
         """Store an image as an input of a session. The same image is stored once."""
         self.session(session_id)
         with _errors_of_field("file"):
-            last = re.split(r"[/\\]", name)[-1].strip()
-            image = parse_image(content, last, f"the file {last!r}", scales=False)
+            image = parse_image(content, name, f"the file {name!r}", scales=False)
         reference = copy_input(self.records.storage, session_id, image)
         width, height = image.size
         return StoredInput(input=reference, url=input_url(session_id, reference), width=width, height=height)
@@ -236,13 +252,13 @@ class Service:
         _scene_of(self.session(session_id), scenario)
         takes = self.records.takes(session_id, scenario)
         current = current_take(takes, self.records.choices(session_id))
-        return [_take_view(take, is_current=take == current) for take in takes]
+        return [take_view(take, is_current=take == current) for take in takes]
 
     def choose_take(self, session_id: str, scenario: Scenario, name: str) -> TakeView:
         """Make a stored take the current one of its scene."""
         _scene_of(self.session(session_id), scenario)
         with _errors_of_field("take"):
-            return _take_view(choose_take(self.records, session_id, scenario, name), is_current=True)
+            return take_view(choose_take(self.records, session_id, scenario, name), is_current=True)
 
     # Jobs
 
@@ -275,6 +291,11 @@ class Service:
                 self._check_scene(session, changes.applied_to(session.scene(request.scenario)))
 
         return await self._start("regenerate-scene/regenerate-scene", parameters, key, check)
+
+    def preview(self, session: Session, scenario: Scenario) -> ClipRequest:
+        """Return the request that a scene would be bought with, or raise InputError."""
+        catalog = load_catalog(self.records.storage)
+        return clip_request(session, session.scene(scenario), self.settings, catalog, checks_files=False)
 
     async def resume(self, job_id: str, *, key: str | None = None) -> "Run":
         """Start a resume of a job. Raises NothingOpen if all its scenes are settled."""
@@ -393,9 +414,13 @@ class Service:
         """
         clip_request(session, scene, self.settings, load_catalog(self.records.storage), checks_files=False)
 
-    def _check_inputs(self, session_id: str, images: ImageInputs, place: str = "") -> None:
+    def _check_inputs(
+        self, session_id: str, images: ImageInputs, place: str = "", *, known: Container[str] = ()
+    ) -> None:
         """Raise InputError if a request names an input that the session does not have."""
         for name, image in images.named_images():
+            if image in known:
+                continue
             if INPUT_PATTERN.fullmatch(image) and not has_input(self.records.storage, session_id, image):
                 reason = f"the image {display_name(image)!r} is not among the inputs of this session: upload it first"
                 raise InputError(f"{place}{name}: {reason}", {f"{place}{name}": reason})
@@ -427,31 +452,6 @@ def _errors_of_field(name: str) -> Iterator[None]:
         raise
 
 
-def _model_view(model: VideoModel, price: float | None) -> ModelView:
-    return ModelView(
-        model=model.air,
-        name=model.name,
-        creator=model.creator,
-        status=model.status,
-        usd_per_second=price,
-        priced_on=model.priced_on if price is not None else None,
-        durations=str(model.duration) if isinstance(model.duration, Duration) else None,
-        aspects=aspects(model) or None,
-        resolutions=list(model.resolutions or resolutions_of(model.sizes or ())) or None,
-        sound=model.has_sound,
-        first_frame=model.has_frame("first"),
-        last_frame=model.has_frame("last"),
-        references=model.references,
-        negative_prompt=model.negative_prompt,
-        seed=model.seed,
-    )
-
-
-def input_url(session_id: str, reference: str) -> str:
-    """Return the URL path of an input of a session."""
-    return f"/api/sessions/{session_id}/{reference.partition('#')[0]}"
-
-
 def _place(session: Session, scene: SceneDescription, name: str) -> str:
     """Return the place of a scene's field in its session; the session's own field if the value is its default."""
     option = name.partition(".")[0]
@@ -465,20 +465,6 @@ def _scene_of(session: Session, scenario: Scenario) -> SceneDescription:
         return session.scene(scenario)
     except InputError as error:
         raise NotFound(str(error), {"scenario": str(error)}) from None
-
-
-def _take_view(take: Take, *, is_current: bool) -> TakeView:
-    return TakeView(
-        **scene_video(take).model_dump(exclude={"take"}),
-        take=take.short_id,
-        job_id=take.job_id,
-        progress=take.progress,
-        is_current=is_current,
-        updated_at=take.updated_at,
-        error=take.problem.clean_message if take.problem else None,
-        aside_url=f"/outputs/{take.aside.file}" if take.aside else None,
-        scene=take.scene,
-    )
 
 
 def _status_of_run(run: "Run") -> VideoStatusResponse:

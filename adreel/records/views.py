@@ -4,7 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from adreel.errors import AdreelError, NotFound, StorageError
-from adreel.models.api import ClipWarning, SceneVideo, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
+from adreel.models.api import (
+    ClipWarning,
+    SceneVideo,
+    SessionSummary,
+    State,
+    TakeView,
+    VideoSceneStatus,
+    VideoStatusResponse,
+)
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Choices, Job, Take, sum_costs
 from adreel.records import Records
@@ -183,6 +191,26 @@ def scene_video(take: Take, status: State | None = None) -> SceneVideo:
         take=take.job_id,
         warnings=take.warnings,
     )
+
+
+def take_view(take: Take, *, is_current: bool) -> TakeView:
+    """Return a take for the API."""
+    return TakeView(
+        **scene_video(take).model_dump(exclude={"take"}),
+        take=take.short_id,
+        job_id=take.job_id,
+        progress=take.progress,
+        is_current=is_current,
+        updated_at=take.updated_at,
+        error=take.problem.clean_message if take.problem else None,
+        aside_url=f"/outputs/{take.aside.file}" if take.aside else None,
+        scene=take.scene,
+    )
+
+
+def input_url(session_id: str, reference: str) -> str:
+    """Return the URL path of an input of a session."""
+    return f"/api/sessions/{session_id}/{reference.partition('#')[0]}"
 
 
 def video_url(take: Take) -> str | None:

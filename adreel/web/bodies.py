@@ -106,7 +106,8 @@ def read_multipart(content_type: str, body: bytes) -> list[FileField | tuple[str
         if b"filename" not in names:
             found.append((name, content.decode(errors="replace")))
         elif names[b"filename"] or content:
-            found.append(FileField(name, _unescape(names[b"filename"]), content))
+            filename = re.split(r"[/\\]", _unescape(names[b"filename"]))[-1].strip()
+            found.append(FileField(name, filename, content))
     return found
 
 

@@ -175,7 +175,9 @@ NAMES = st.text('ab"\r\n;=é ', min_size=1, max_size=9)
 def test_a_multipart_form_is_read_as_it_was_sent(fields: dict[str, str], files: list[tuple[str, bytes]]) -> None:
     request = httpx.Request("POST", "http://a.example", data=fields, files=[("file", each) for each in files])
     found = read_multipart(request.headers["Content-Type"], request.read())
-    assert [each for each in found if isinstance(each, FileField)] == [FileField("file", *each) for each in files]
+    assert [each for each in found if isinstance(each, FileField)] == [
+        FileField("file", name.strip(), content) for name, content in files
+    ]
     assert dict(each for each in found if not isinstance(each, FileField)) == fields
 
 

@@ -11,6 +11,7 @@ class Form:
     action: str
     fields: dict[str, str] = field(default_factory=dict)
     buttons: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
 
 class PageReader(HTMLParser):
@@ -21,7 +22,7 @@ class PageReader(HTMLParser):
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.forms: list[Form] = []
         self._words: list[str] = []
-        self._open = ""
+        self._open = self._selected = ""
         self._text: list[str] = []
         self._pressed: dict[str, str] = {}
         self.feed(html)
@@ -48,8 +49,18 @@ class PageReader(HTMLParser):
         self.tags.append((tag, attributes))
         if tag == "form":
             self.forms.append(Form(attributes["action"]))
+        elif tag == "input" and self.forms and attributes.get("type") == "radio":
+            if "checked" in attributes:
+                self.forms[-1].fields[attributes["name"]] = attributes["value"]
+        elif tag == "input" and self.forms and attributes.get("type") == "file":
+            self.forms[-1].files.append(attributes["name"])
         elif tag == "input" and self.forms and "disabled" not in attributes:
             self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
+        elif tag == "select":
+            self._selected = attributes["name"]
+            self.forms[-1].fields[self._selected] = ""
+        elif tag == "option" and "selected" in attributes:
+            self.forms[-1].fields[self._selected] = attributes["value"]
         elif tag in {"textarea", "button"}:
             self._open, self._text, self._pressed = tag, [], attributes
 

@@ -84,9 +84,16 @@ def test_a_wrong_form_comes_back_with_its_words_and_the_errors_beside_their_fiel
 def test_what_a_model_does_not_offer_is_told_at_its_scene(visitor: Visitor) -> None:
     form = visitor.read("/new").form("/new", "Create session")
     typed = {f"{each}.visual_description": "a lamp" for each in Scenario}
-    page = visitor.press(form, "Create session", 422, product_name="Lamp", **typed, **{"solution.duration": "7"})
-    assert "aria-invalid" in page.by_id("solution-visual_description")
-    assert "duration 7 is not offered by Kling" in page.text
+    wrong = {"solution.aspect": "4:5", "model": "klingai:kling-video@3-pro", "cta.duration": "60"}
+    page = visitor.press(form, "Create session", 422, product_name="Lamp", **typed, **wrong)
+    assert [each["id"] for kind in ("select", "input") for each in page.all(kind) if "aria-invalid" in each] == [
+        "solution-aspect",
+        "cta-duration",
+    ]
+    assert "aspect 4:5 is not offered by Kling VIDEO 3.0 Pro" in page.text
+    assert "duration 60 is not offered by Kling VIDEO 3.0 Pro" in page.text
+    sent = page.form("/new", "Create session").fields
+    assert {name: sent[name] for name in wrong} == wrong
 
 
 def test_an_id_that_is_taken_is_told_at_its_field(visitor: Visitor) -> None:
@@ -136,10 +143,13 @@ def test_every_field_has_a_label_and_every_id_is_used_once(visitor: Visitor, rec
     for path in ("/new", AD):
         page = visitor.read(path)
         labelled = {label["for"] for label in page.all("label")}
-        typed = [each for kind in ("input", "textarea") for each in page.all(kind) if each.get("type") != "hidden"]
+        typed = [
+            each for kind in ("input", "textarea", "select") for each in page.all(kind) if each.get("type") != "hidden"
+        ]
         assert {each["id"] for each in typed} == labelled
         ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
         assert len(ids) == len(set(ids))
+        typed += page.all("fieldset")
         assert {name for each in typed for name in each.get("aria-describedby", "").split()} <= set(ids)
 
 

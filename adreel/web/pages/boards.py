@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
-from adreel.errors import AdreelError, NotFound, PrefectUnreachable
-from adreel.models.api import SessionSummary, State, VideoSceneStatus, VideoStatusResponse
+from adreel.catalog.sizes import DEFAULT_ASPECT, DEFAULT_RESOLUTION, aspect_of_platform, standard_size
+from adreel.errors import AdreelError, InputError, NotFound, PrefectUnreachable
+from adreel.models.api import ClipWarning, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session
-from adreel.models.takes import AttemptState, Job, Take
+from adreel.models.takes import AttemptState, ClipRequest, Job, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import open_scenes
 from adreel.records.suggestions import Effect, SuggestedAction, suggest_action
@@ -55,6 +56,10 @@ class SceneBoard:
     status: VideoSceneStatus | None
     state: State | None
     size: tuple[int, int]
+    request: ClipRequest | None
+    """What the next take would order."""
+    obstacle: str
+    """Why no take can be ordered."""
     action: SceneAction | None
 
     @property
@@ -70,6 +75,18 @@ class SceneBoard:
     def number_of(self, take: Take) -> int:
         """Return the number of a take, from 1 for the oldest."""
         return [each.job_id for each in self.takes].index(take.job_id) + 1
+
+    @property
+    def warnings(self) -> list[ClipWarning]:
+        """Warnings of the newest take while it has no clip."""
+        newest = self.takes[-1] if self.takes else None
+        return [] if newest is None or newest.is_stored else newest.warnings
+
+    @property
+    def cautions(self) -> list[ClipWarning]:
+        """Warnings of the next take that no take on the card has shown."""
+        shown = [*self.warnings, *(self.current.warnings if self.current else [])]
+        return [each for each in (self.request.warnings if self.request else ()) if each not in shown]
 
     @property
     def error(self) -> str | None:
@@ -180,7 +197,11 @@ def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> 
             state = status.status
         description = session.scene(scenario)
         current = current_take(takes, choices)
-        width, height = (description.size or service.settings.size or "1280x720").split("x")
+        request, obstacle = None, ""
+        try:
+            request = service.preview(session, scenario)
+        except InputError as error:
+            obstacle = str(error)
         has_failed = status is not None and status.status == State.FAILED
         scenes.append(
             SceneBoard(
@@ -189,13 +210,27 @@ def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> 
                 current=current,
                 status=status,
                 state=state,
-                size=(current.clip.width, current.clip.height)
-                if current and current.clip
-                else (int(width), int(height)),
+                size=_size(session, description, current, request),
+                request=request,
+                obstacle=obstacle,
                 action=_action(service, read_job, scenario, takes) if has_failed else None,
             )
         )
     return Board(session, view, scenes, followed)
+
+
+def _size(
+    session: Session, scene: SceneDescription, current: Take | None, request: ClipRequest | None
+) -> tuple[int, int]:
+    """Return the size of the current clip, else the shape that is expected of the next."""
+    if current and current.clip:
+        return current.clip.width, current.clip.height
+    if request and request.width and request.height:
+        return request.width, request.height
+    options = session.render_options(scene)
+    aspect = options.aspect or aspect_of_platform(session.target_platform) or DEFAULT_ASPECT
+    width, height = (options.size or standard_size(aspect, DEFAULT_RESOLUTION)).split("x")
+    return int(width), int(height)
 
 
 def _action(

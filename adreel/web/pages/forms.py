@@ -12,12 +12,13 @@ from fastapi import Depends, Request
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from adreel.catalog.sizes import ASPECTS, DEFAULT_ASPECT, DEFAULT_RESOLUTION, RESOLUTIONS, aspect_of_platform, ratio
 from adreel.errors import AdreelError, RequestInFlight
-from adreel.models.api import SceneCreate, ScenePatch, SessionCreate
+from adreel.models.api import SceneCreate, ScenePatch, SessionCreate, SessionPatch
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import SceneDescription, Session
-from adreel.records.inputs import display_name
+from adreel.models.sessions import ImageInputs, RenderOptions, SceneDescription, Session, replacing
 from adreel.web.bodies import read_form
+from adreel.web.pages.images import KNOWN, UploadForm, get_upload_form, image_fields, image_values, previews
 from adreel.web.pages.rendering import NAMES
 from adreel.web.problems import HTTPProblem, problem_of
 
@@ -27,7 +28,8 @@ IN_FLIGHT_SECONDS = 5.0
 ORIGINAL = "shown."
 """Prefix of the hidden fields with the values that a scene's form was rendered with."""
 
-NULLABLE = {"first_frame", "model", "size", "seed"}
+IMAGES = set(ImageInputs.model_fields)
+NULLABLE = set(RenderOptions.model_fields)
 FORM_ERRORS = (ValidationError, HTTPProblem, AdreelError)
 T = TypeVar("T")
 
@@ -36,27 +38,30 @@ log = logging.getLogger("adreel.storyboard")
 
 @dataclass(frozen=True)
 class FormField:
-    """A field of a form; its hint is the description in the model."""
+    """A field of a form; its hint is the description in the model unless it has a `note`.
+
+    `choices` are values and their labels. Nothing chosen means the default.
+    """
 
     name: str
     label: str
     model: type[SceneDescription] | type[Session]
     kind: str = "text"
     is_wide: bool = False
+    note: str | None = None
+    choices: tuple[tuple[str, str], ...] = ()
 
     @property
     def hint(self) -> str:
         """Description of the field, empty if its label says enough."""
-        return "" if self.kind == "area" else self.model.model_fields[self.name].description or ""
+        if self.note is not None:
+            return self.note
+        return self.model.model_fields[self.name].description or ""
 
     @property
     def is_required(self) -> bool:
         """Whether the field must not be empty."""
         return self.model.model_fields[self.name].is_required()
-
-    def is_read_only(self, value: str) -> bool:
-        """Whether a value can't be submitted: a first frame that is a file on the generating machine."""
-        return self.name == "first_frame" and bool(value) and not value.startswith("https://")
 
 
 PRODUCT = (
@@ -70,31 +75,61 @@ PRODUCT = (
     FormField("website_url", "Website", Session),
     FormField("session_id", "Id", Session, is_wide=True),
 )
-DESCRIPTION = FormField("visual_description", "What the viewer sees", SceneCreate, "area", is_wide=True)
-DETAILS = (
+DESCRIPTION = FormField("visual_description", "What the viewer sees", SceneCreate, "area", is_wide=True, note="")
+WORDS = (
     FormField("camera_work", "Camera", SceneCreate),
     FormField("lighting", "Lighting", SceneCreate),
-    FormField("audio_design", "Sound", SceneCreate),
+    FormField("audio_design", "Sound design", SceneCreate),
     FormField("background_music", "Music", SceneCreate),
     FormField("sound_effects", "Sound effects", SceneCreate),
     FormField("dialog_narration", "Narration", SceneCreate),
     FormField("duration", "Seconds", SceneCreate, "number"),
-    FormField("size", "Size", SceneCreate),
-    FormField("model", "Model", SceneCreate),
-    FormField("seed", "Seed", SceneCreate, "number"),
-    FormField("first_frame", "First frame", SceneCreate, is_wide=True),
 )
-SCENE = (DESCRIPTION, *DETAILS)
+SHAPES = tuple((each, f"{'▭' if ratio(each) > 1 else '□' if ratio(each) == 1 else '▯'} {each}") for each in ASPECTS)
+LINES = tuple((each, each) for each in RESOLUTIONS)
+SWITCH = (("true", "On"), ("false", "Off"))
+OPTIONS = (
+    FormField("model", "Model", SceneCreate, "model", is_wide=True, note=""),
+    FormField("aspect", "Shape", SceneCreate, "choice", note="", choices=SHAPES),
+    FormField("resolution", "Resolution", SceneCreate, "choice", note="", choices=LINES),
+    FormField(
+        "sound", "Sound", SceneCreate, "switch", is_wide=True, note="", choices=(("true", "On"), ("false", "Off"))
+    ),
+    FormField("first_frame", "First frame", SceneCreate, "image", is_wide=True, note="An image to start from."),
+    FormField("last_frame", "Last frame", SceneCreate, "image", is_wide=True, note="An image to end with."),
+    FormField(
+        "references",
+        "References",
+        SceneCreate,
+        "images",
+        is_wide=True,
+        note="People, products or styles to keep, one image in each line.",
+    ),
+    FormField("negative_prompt", "Not to be seen", SceneCreate, is_wide=True, note=""),
+    FormField("size", "Exact size", SceneCreate, note="WIDTHxHEIGHT, in place of shape and resolution."),
+    FormField("seed", "Seed", SceneCreate, "number"),
+)
+SCENE = (DESCRIPTION, *WORDS, *OPTIONS)
 
 
 @dataclass(frozen=True)
 class FormState:
-    """The values of a form and its errors, by field name; the error of "" is about the whole form."""
+    """The values of a form and its errors, by field name; the error of "" is about the whole form.
+
+    `defaults` say what holds where a field is empty, `notes` what is known of a value.
+    """
 
     fields: dict[str, str]
     errors: dict[str, str] = field(default_factory=dict)
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    defaults: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    session_id: str = ""
+
+    def previews(self, name: str) -> list[tuple[str, str]]:
+        """Return the URLs and names of the stored images in a field."""
+        return previews(self.fields, name, self.session_id) if self.session_id else []
 
 
 async def get_fields(request: Request) -> dict[str, str]:
@@ -103,6 +138,7 @@ async def get_fields(request: Request) -> dict[str, str]:
 
 
 Fields = Annotated[dict[str, str], Depends(get_fields)]
+Upload = Annotated[UploadForm, Depends(get_upload_form)]
 
 
 def label_of(name: str) -> str:
@@ -123,40 +159,89 @@ def session_of(fields: dict[str, str]) -> SessionCreate:
     facts["brand_colors"] = [part.strip() for part in facts["brand_colors"].split(",") if part.strip()]
     if not facts["session_id"].strip():
         del facts["session_id"]
-    scenes = [{"scenario": scenario, **_scene_values(fields, f"{scenario}.")} for scenario in Scenario]
-    return SessionCreate.model_validate({**facts, "scene_descriptions": scenes})
+    scenes = [{"scenario": scenario, **_values(fields, SCENE, f"{scenario}.")} for scenario in Scenario]
+    return SessionCreate.model_validate({**facts, **_values(fields, OPTIONS), "scene_descriptions": scenes})
 
 
 def patch_of(fields: dict[str, str]) -> ScenePatch:
-    """Read the form of a scene, or raise ValidationError."""
-    return ScenePatch.model_validate(_scene_values(fields))
+    """Read the form of a scene, without images that nobody has edited, or raise ValidationError.
+
+    Such an image may be a file that only the machine of the worker can read, which no request may name.
+    """
+    values = _values(fields, SCENE)
+    kept = {name: value for name, value in values.items() if name not in IMAGES or _is_edited(name, fields)}
+    return ScenePatch.model_validate(kept)
 
 
 def only_edited(patch: ScenePatch, fields: dict[str, str]) -> ScenePatch:
     """Return the fields that a person has edited. The others may be newer in the records."""
-    edited = {
-        name
-        for name in patch.model_fields_set
-        if ORIGINAL + name not in fields or fields[ORIGINAL + name].strip() != fields[name].strip()
-    }
+    edited = {name for name in patch.model_fields_set if _is_edited(name, fields)}
     return ScenePatch.model_validate(patch.model_dump(include=edited))
 
 
-def _scene_values(fields: dict[str, str], prefix: str = "") -> dict[str, Any]:
-    values = {each.name: fields[prefix + each.name].strip() for each in SCENE if prefix + each.name in fields}
+def order_of(patch: ScenePatch, edited: ScenePatch) -> dict[str, Any]:
+    """Return the changes for a take that is bought as its form shows it.
+
+    An edited shape takes the place of the size that the form still shows, and the other way round.
+    """
+    order = {**patch.model_dump(exclude_unset=True), **replacing(edited.model_dump(exclude_unset=True))}
+    return {name: value for name, value in order.items() if value is not None}
+
+
+def options_of(fields: dict[str, str]) -> SessionPatch:
+    """Read the edited fields of the form for all scenes, or raise ValidationError."""
+    values = _values(fields, OPTIONS)
+    return SessionPatch.model_validate({name: value for name, value in values.items() if _is_edited(name, fields)})
+
+
+def _is_edited(name: str, fields: dict[str, str]) -> bool:
+    return ORIGINAL + name not in fields or fields[ORIGINAL + name].strip() != fields[name].strip()
+
+
+def _values(fields: dict[str, str], inputs: tuple[FormField, ...], prefix: str = "") -> dict[str, Any]:
+    values = {each.name: fields[prefix + each.name].strip() for each in inputs if prefix + each.name in fields}
     if not values.get("duration"):
         values.pop("duration", None)
-    return {name: None if name in NULLABLE and not value else value for name, value in values.items()}
+    texts = {name: None if name in NULLABLE and not value else value for name, value in values.items()}
+    return texts | image_values(fields, prefix)
 
 
-def initial_fields(scene: SceneDescription) -> dict[str, str]:
-    """Return the fields of a scene's form as it is rendered first."""
-    fields = {}
-    for each in SCENE:
-        value = getattr(scene, each.name)
-        fields[each.name] = f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
-    fields["first_frame"] = display_name(fields["first_frame"])
-    return fields | {ORIGINAL + name: text for name, text in fields.items()}
+def initial_fields(described: SceneDescription | Session, inputs: tuple[FormField, ...] = SCENE) -> dict[str, str]:
+    """Return the fields of a form as it is rendered first."""
+    fields = {each.name: _text(getattr(described, each.name)) for each in inputs} | image_fields(described)
+    return fields | {ORIGINAL + name: text for name, text in fields.items() if name != KNOWN}
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+    return str(value)
+
+
+def defaults_of(session: Session | None, model: str) -> dict[str, str]:
+    """Return what holds where the form for all scenes is empty; `model` is the model of the settings."""
+    platform = session.target_platform if session else ""
+    aspect = aspect_of_platform(platform)
+    return {
+        "model": model,
+        "aspect": f"{aspect}, for {platform}" if aspect else DEFAULT_ASPECT,
+        "resolution": f"near {DEFAULT_RESOLUTION}",
+        "sound": "Model's default",
+    }
+
+
+def scene_defaults(session: Session, model: str) -> dict[str, str]:
+    """Return what holds where the form of a scene is empty: the values for all scenes, else their defaults."""
+    common = initial_fields(session, OPTIONS)
+    given = {each.name: common[each.name].replace("\n", ", ") for each in OPTIONS if common[each.name]}
+    if session.sound is not None:
+        given["sound"] = f"As for all scenes: {'on' if session.sound else 'off'}"
+    return defaults_of(session, model) | given
 
 
 def with_errors(fields: dict[str, str], error: Exception) -> FormState:
@@ -182,26 +267,28 @@ def _field_name(location: tuple[int | str, ...]) -> str:
     return steps[0]
 
 
-def _advice(item: ErrorDetails) -> str:
-    match item["type"]:
-        case "string_too_short" | "missing":
-            return "Please fill this in."
-        case "float_parsing":
-            return "Please enter a number."
-        case "int_parsing" | "int_from_float":
-            return "Please enter a whole number."
-        case "string_too_long":
-            return f"At most {item['ctx']['max_length']} characters, please."
-        case "string_pattern_mismatch":
-            return PATTERN_ADVICE.get(str(item["loc"][-1]), item["msg"])
-    return item["msg"].removeprefix("Value error, ")
-
-
+ADVICE = {
+    "string_too_short": "Please fill this in.",
+    "missing": "Please fill this in.",
+    "float_parsing": "Please enter a number.",
+    "int_parsing": "Please enter a whole number.",
+    "int_from_float": "Please enter a whole number.",
+}
 PATTERN_ADVICE = {
     "session_id": "Letters, digits, - and _ only, at most 64.",
     "size": "Use WIDTHxHEIGHT, such as 1280x720.",
-    "first_frame": "Use an address that begins with https://.",
 }
+
+
+def _advice(item: ErrorDetails) -> str:
+    place = {str(step) for step in item["loc"]}
+    if item["type"] == "string_too_long":
+        return f"At most {item['ctx']['max_length']} characters, please."
+    if item["type"] == "string_pattern_mismatch":
+        return PATTERN_ADVICE.get(str(item["loc"][-1]), item["msg"])
+    if item["type"] == "value_error" and place & IMAGES:
+        return "Use an address that begins with https://, or upload a file."
+    return ADVICE.get(item["type"]) or item["msg"].removeprefix("Value error, ")
 
 
 async def wait_if_in_flight(call: Callable[[], Awaitable[T]]) -> T:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from adreel.models.scenarios import Scenario
+from adreel.web.pages.models import model_label
 from adreel.web.pages.static_files import static_url
 from adreel.web.problems import problem_of
 from adreel.web.request_ids import request_id
@@ -64,7 +65,7 @@ def listed(scenarios: list[Scenario]) -> str:
 
 
 templates.globals.update(static=static_url, name_of=NAMES.__getitem__)
-templates.filters.update(money=money, step=step, when=when, listed=listed)
+templates.filters.update(money=money, step=step, when=when, listed=listed, model_label=model_label)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:

@@ -1,7 +1,7 @@
 """The page of a session: its four scenes side by side, and the forms that change them and order takes."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -18,24 +18,32 @@ from adreel.web.dependencies import JobId, ServiceDep, SessionId, StatusesDep, s
 from adreel.web.pages.boards import read_board
 from adreel.web.pages.forms import (
     DESCRIPTION,
-    DETAILS,
     FORM_ERRORS,
+    OPTIONS,
     ORIGINAL,
+    WORDS,
     Fields,
     FormState,
+    Upload,
+    defaults_of,
     initial_fields,
     new_token,
     only_edited,
+    options_of,
+    order_of,
     patch_of,
+    scene_defaults,
     wait_if_in_flight,
     with_errors,
 )
+from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.rendering import PageRoute, page
 from adreel.web.problems import HTTPProblem
 from adreel.web.status_cache import StatusCache
 
 NOTICES = {
     "saved": "Saved. The next take will use this description.",
+    "options": "Saved. The next takes of all scenes will use this.",
     "chosen": "This take is now the current one.",
     "cancelled": "Cancelled. Nothing more is bought. Clips that Runware has accepted can still be downloaded.",
 }
@@ -69,9 +77,17 @@ class PageContext:
         return RedirectResponse(f"/sessions/{self.session_id}{'?' if query else ''}{query}{fragment}", 303)
 
     async def show(
-        self, *, notice: str = "", error: Exception | None = None, submitted: dict[Scenario, FormState] | None = None
+        self,
+        *,
+        notice: str = "",
+        error: Exception | None = None,
+        submitted: dict[Scenario, FormState] | None = None,
+        options: FormState | None = None,
     ) -> Response:
-        """Render the page, with an error at its top or with forms as they were submitted."""
+        """Render the page, with an error at its top or with forms as they were submitted.
+
+        `options` is the form for all scenes.
+        """
         problem = FormState({}) if error is None else with_errors({}, error)
         board = await read_board(self.service, self.statuses, self.session_id, self.job_ids)
         forms = {scene.scenario: FormState(initial_fields(scene.description)) for scene in board.scenes}
@@ -80,6 +96,12 @@ class PageContext:
             forms[scenario] = problem = form
             # After a 503 the order may have arrived: it keeps its key.
             tokens[scenario] = (form.fields.get("token") if form.status == 503 else "") or new_token()
+        if options is not None:
+            problem = options
+        models = await run_in_threadpool(ModelChoices.of, self.service)
+        common = options or FormState(initial_fields(board.session, OPTIONS))
+        defaults = scene_defaults(board.session, models.default)
+        forms = {scenario: self._completed(form, defaults, models) for scenario, form in forms.items()}
         query = urlencode([("job", status.job_id) for status in board.followed.running])
         response = page(
             self.request,
@@ -93,12 +115,19 @@ class PageContext:
             notice=notice,
             description=DESCRIPTION,
             original=ORIGINAL,
-            details=DETAILS,
+            words=WORDS,
+            options=OPTIONS,
+            common=self._completed(common, defaults_of(board.session, models.default), models),
+            models=models,
             tokens=tokens,
             query=f"?{query}" if query else "",
         )
         response.headers.update(problem.headers)
         return response
+
+    def _completed(self, form: FormState, defaults: dict[str, str], models: ModelChoices) -> FormState:
+        notes = {"model": models.note(form.fields.get("model") or defaults["model"])}
+        return replace(form, defaults=defaults, notes=notes, session_id=self.session_id)
 
     async def regenerate(self, scenario: Scenario, fields: dict[str, str], changes: dict[str, Any]) -> str:
         """Start a new take of a scene and return its job's id."""
@@ -165,9 +194,26 @@ async def cancel_job(page: Page, job_id: JobId) -> Response:
     return page.redirect(notice="cancelled")
 
 
+@router.post("/sessions/{session_id}/options")
+async def change_options(page: Page, upload: Upload) -> Response:
+    """Save what the scenes have in common."""
+    form = await upload.stored(page.service, page.session_id)
+    if form.errors:
+        return await page.show(options=FormState(form.fields, form.errors, 422))
+    try:
+        await run_in_threadpool(page.service.change_session, page.session_id, options_of(form.fields))
+    except FORM_ERRORS as error:
+        return await page.show(options=with_errors(form.fields, error))
+    return page.redirect(notice="options")
+
+
 @router.post("/sessions/{session_id}/scenes/{scenario}")
-async def change_scene(page: Page, scenario: Scenario, fields: Fields) -> Response:
+async def change_scene(page: Page, scenario: Scenario, upload: Upload) -> Response:
     """Save a scene's description, and order a take of it if `action` is `regenerate`."""
+    form = await upload.stored(page.service, page.session_id)
+    fields = form.fields
+    if form.errors:
+        return await page.show(submitted={scenario: FormState(fields, form.errors, 422)})
     try:
         patch = patch_of(fields)
         edited = only_edited(patch, fields)
@@ -175,7 +221,7 @@ async def change_scene(page: Page, scenario: Scenario, fields: Fields) -> Respon
         if fields.get("action") != "regenerate":
             return page.redirect(notice="saved", scene=scenario)
         # The order includes the description: the same form with other words must not count as a second click.
-        job_id = await page.regenerate(scenario, fields, patch.model_dump(exclude_unset=True, exclude_none=True))
+        job_id = await page.regenerate(scenario, fields, order_of(patch, edited))
     except FORM_ERRORS as error:
         return await page.show(submitted={scenario: with_errors(fields, error)})
     return page.redirect(job_id=job_id, scene=scenario)

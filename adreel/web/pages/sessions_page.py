@@ -1,5 +1,7 @@
 """All sessions with the posters of their clips, and the form of a new session."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -8,21 +10,25 @@ from starlette.responses import RedirectResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
+from adreel.service import Service
 from adreel.web.dependencies import ServiceDep, scoped_key
 from adreel.web.pages.forms import (
     DESCRIPTION,
-    DETAILS,
     FORM_ERRORS,
+    OPTIONS,
     PRODUCT,
     SCENE,
-    Fields,
+    WORDS,
     FormState,
+    Upload,
+    defaults_of,
     label_of,
     new_token,
     session_of,
     wait_if_in_flight,
     with_errors,
 )
+from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.rendering import PageRoute, page
 
 PER_PAGE = 12
@@ -40,26 +46,38 @@ async def sessions(
 
 
 @router.get("/new")
-async def new(request: Request) -> Response:
+async def new(request: Request, service: ServiceDep) -> Response:
     """Show the form of a new session."""
-    product = {each.name: "" for each in PRODUCT}
+    product = {each.name: "" for each in (*PRODUCT, *OPTIONS)}
     scenes = {f"{scenario}.{each.name}": "" for scenario in Scenario for each in SCENE}
     durations = {f"{scenario}.duration": "5" for scenario in Scenario}
-    return _form(request, FormState(product | scenes | durations))
+    return await _form(request, service, FormState(product | scenes | durations))
 
 
 @router.post("/new")
-async def create(request: Request, service: ServiceDep, fields: Fields) -> Response:
+async def create(request: Request, service: ServiceDep, upload: Upload) -> Response:
     """Store a new session and redirect to it, or show the form with its errors."""
+    form, images = await upload.decoded()
+    # Browsers do not keep chosen files, and there is no session yet to store them in.
+    again = {each.name: f"Please choose the file {each.filename} again." for each in upload.files} | form.errors
+    if form.errors:
+        return await _form(request, service, FormState(upload.fields, again, 422))
     try:
-        new_session, key = session_of(fields), scoped_key(request, fields.get("token") or None)
-        created = await wait_if_in_flight(lambda: run_in_threadpool(service.create_session, new_session, key=key))
+        new_session, key = session_of(form.fields), scoped_key(request, upload.fields.get("token") or None)
+        create = partial(service.create_session, new_session, key=key, images=images)
+        created = await wait_if_in_flight(lambda: run_in_threadpool(create))
     except FORM_ERRORS as error:
-        return _form(request, with_errors(fields, error))
+        found = with_errors(upload.fields, error)
+        return await _form(request, service, replace(found, errors=again | found.errors))
     return RedirectResponse(f"/sessions/{created.session_id}", 303)
 
 
-def _form(request: Request, form: FormState) -> Response:
+async def _form(request: Request, service: Service, form: FormState) -> Response:
+    models = await run_in_threadpool(ModelChoices.of, service)
+    defaults = defaults_of(None, models.default)
+    given = {each.name: form.fields.get(each.name, "") for each in OPTIONS}
+    defaults |= {f"{scenario}.{name}": given[name] or text for scenario in Scenario for name, text in defaults.items()}
+    form = replace(form, defaults=defaults, notes={"model": models.note(given["model"] or models.default)})
     return page(
         request,
         "new.html",
@@ -67,7 +85,9 @@ def _form(request: Request, form: FormState) -> Response:
         form=form,
         product=PRODUCT,
         description=DESCRIPTION,
-        details=DETAILS,
+        words=WORDS,
+        options=OPTIONS,
+        models=models,
         scenarios=list(Scenario),
         token=new_token(),
         label_of=label_of,

@@ -3,6 +3,7 @@
 
 // A browser opens at most six connections to a server: keep some free for the clips.
 const MAX_STREAMS = 3;
+const MAX_IMAGE_BYTES = 10_000_000;
 const streams = new Map();
 const served = new Map();
 let timer = 0;
@@ -68,7 +69,28 @@ function resumeAfterPause() {
   if (updateAfterPause) refreshSoon();
 }
 
+// Show chosen images before they are sent. Without JavaScript they show once they are stored.
+function preview(input) {
+  const tooLarge = [...input.files].find((file) => file.size > MAX_IMAGE_BYTES);
+  input.setCustomValidity(tooLarge ? `${tooLarge.name} has more than 10 MB: choose a smaller image.` : "");
+  input.reportValidity();
+  const box = input.closest(".field").querySelector(".previews");
+  for (const earlier of box.querySelectorAll("[data-chosen]")) earlier.remove();
+  for (const file of input.files) {
+    const image = new Image(96, 96);
+    image.alt = image.title = file.name;
+    image.dataset.chosen = "yes";
+    box.append(image);
+    const reader = new FileReader();
+    reader.addEventListener("load", () => (image.src = reader.result));
+    reader.readAsDataURL(file);
+  }
+}
+
 for (const block of document.querySelectorAll("[data-live]")) served.set(block.id, block.outerHTML);
+document.addEventListener("change", (event) => {
+  if (event.target.type === "file") preview(event.target);
+});
 document.addEventListener("pause", resumeAfterPause, true);
 document.addEventListener("ended", resumeAfterPause, true);
 // The second submit of a double click would discard the response to the first.
