@@ -20,6 +20,8 @@ from adreel.models.sessions import Session, read_session
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.api.stack import ROOT, free_port, process, until_answered
+from tests.factories import write_image
+from tests.storyboard.conftest import Visitor
 from tests.workers import deploy, until, worker
 
 pytest.importorskip("playwright", reason="playwright is not installed")
@@ -71,8 +73,9 @@ def page() -> Iterator[Page]:
 
 
 def is_trouble(said: ConsoleMessage) -> bool:
-    # A page without an icon has the browser ask for /favicon.ico, which needs a key.
-    return said.type == "error" and not said.location["url"].endswith("/favicon.ico")
+    # A page without an icon has the browser ask for /favicon.ico, which needs a key. A form with a wrong field is 422.
+    is_expected = said.location["url"].endswith("/favicon.ico") or "status of 422" in said.text
+    return said.type == "error" and not is_expected
 
 
 def test_an_ad_is_made_watched_played_and_changed_in_a_browser(
@@ -155,6 +158,51 @@ def choose_first_take(page: Page) -> None:
     page.get_by_text("2 takes").click()
     page.get_by_role("button", name="Use take 1").click()
     expect(page.get_by_text("This take is now the current one.")).to_be_visible()
+
+
+def test_a_person_chooses_a_model_and_uploads_images_with_a_preview(
+    visitor: Visitor, records: Records, page: Page, tmp_path: Path
+) -> None:
+    photos = [write_image(tmp_path / f"{name}.png", shade=shade) for name, shade in (("lamp", 1), ("tent", 2))]
+    page.goto(str(visitor.client.base_url.join("/sessions/ad")))
+    page.get_by_text("For all scenes: model, shape").click()
+    common = page.locator("#options")
+    common.get_by_label("Model", exact=True).fill("alibaba:wan@3.0")
+    common.get_by_label("Shape").select_option("9:16")
+    common.get_by_label("Off").check()
+    common.get_by_label("Upload references").set_input_files(photos)
+    expect(common.get_by_role("img")).to_have_count(2)
+    assert all(is_shown(image) for image in common.get_by_role("img").all())
+    # The wrong size is told by the server: nothing that was typed or chosen is lost.
+    common.get_by_label("Exact size").fill("big")
+    common.get_by_role("button", name="Save for all scenes").click()
+    expect(common.get_by_label("Exact size")).to_be_focused()
+    expect(common.get_by_label("References", exact=True)).to_have_value("lamp.png\ntent.png")
+    common.get_by_label("Exact size").fill("")
+    common.get_by_role("button", name="Save for all scenes").press("Enter")
+    expect(page.get_by_text("The next takes of all scenes will use this.")).to_be_visible()
+
+    session = records.session("ad")
+    assert (session.model, session.aspect, session.sound) == ("alibaba:wan@3.0", "9:16", False)
+    assert [each.partition("#")[2] for each in session.references or []] == ["lamp.png", "tent.png"]
+    hook = page.locator("#hook")
+    hook.get_by_text("Model, shape, images").click()
+    expect(hook.get_by_label("Model", exact=True)).to_have_attribute("placeholder", "alibaba:wan@3.0")
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(10_000_001))
+    hook.get_by_label("Upload references").set_input_files(large)
+    assert not hook.get_by_label("Upload references").evaluate("input => input.checkValidity()")
+    hook.get_by_label("Upload references").set_input_files(photos[1])
+    hook.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The next take will use this description.")).to_be_visible()
+    page.locator("#hook").get_by_text("Model, shape, images").click()
+    assert is_shown(page.locator("#hook").get_by_role("img", name="tent.png"))
+    assert records.session("ad").scene(Scenario.HOOK).references == [(session.references or [])[1]]
+
+
+def is_shown(image: Locator) -> bool:
+    image.scroll_into_view_if_needed()
+    return bool(image.evaluate("image => image.decode().then(() => image.naturalWidth)"))
 
 
 @pytest.fixture
