@@ -62,3 +62,13 @@ def test_the_default_model_is_live_and_does_what_an_ad_needs() -> None:
 )
 def test_a_model_is_found_in_a_text(text: str, airs: list[str]) -> None:
     assert AIR.findall(text) == airs
+
+
+def test_the_readme_has_the_price_of_the_default_model() -> None:
+    model = packaged().models[Settings.model_fields["model"].default]
+    price, silent = (model.rate(seconds=5, resolution="720p", sound=sound) for sound in (True, False))
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert price is not None
+    assert f"(`{model.air}`) was listed at {price:g} USD per second with sound on {model.priced_on}" in readme
+    assert f"about {5 * price:.2f} USD for a clip of 5 seconds. Without sound it was {silent:g} USD." in readme
+    assert f"completed, cost ${20 * price:.2f}" in readme
