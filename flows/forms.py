@@ -2,7 +2,8 @@
 
 For a field that may be None, a form first asks whether it is None, and shows the field only after that. Here such a
 field is shown at once, and an empty field means None. A plain dict becomes a field for JSON. A model becomes one field
-for each of its own, which suits a few changes but no whole session.
+for each of its own, which suits a few changes but no whole session. A Literal becomes a list, and a boolean a switch
+that sends nothing until it is pressed.
 """
 
 from typing import Annotated, Any, TypeVar
@@ -10,6 +11,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+
+from adreel.errors import InputError
+from adreel.models.documents import read_json
 
 T = TypeVar("T")
 
@@ -30,6 +34,17 @@ def _without_none(field: dict[str, Any]) -> dict[str, Any]:
         return field
     kind: dict[str, Any] = next(kind for kind in field["anyOf"] if kind != {"type": "null"})
     return kind | {name: value for name, value in field.items() if name not in {"anyOf", "default"}}
+
+
+def unpack_json(value: dict[str, Any] | None, name: str) -> dict[str, Any]:
+    """Return the JSON of a form's field, {} if it was left empty; InputError if it is no object."""
+    # A schedule stores JSON as its form has sent it. Prefect unpacks it only for a run that starts at once.
+    if not value or value.get("__prefect_kind") != "json":
+        return value or {}
+    found = read_json(value.get("value") or "{}", name)
+    if not isinstance(found, dict):
+        raise InputError(f"{name} is not a JSON object in braces")
+    return found
 
 
 # The form sends the default that it shows, and the server would refuse null.

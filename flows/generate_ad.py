@@ -7,10 +7,9 @@ from prefect.futures import wait
 from prefect.runtime import flow_run
 
 from adreel.errors import InputError
-from adreel.flows.forms import LeftEmpty, MayBeEmpty
+from adreel.flows.forms import LeftEmpty, MayBeEmpty, unpack_json
 from adreel.flows.jobs import Outcome, job_run
 from adreel.flows.options import FLOW_OPTIONS
-from adreel.models.documents import read_json
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
 from adreel.tasks.generate_scene import generate_scene
@@ -22,7 +21,7 @@ def _run_name() -> str:
     given = flow_run.parameters
     session_id = (given.get("session_id") or "").strip()
     try:
-        return f"ad-{session_id or _with_id(_unpacked(given.get('session')))['session_id']}"
+        return f"ad-{session_id or _with_id(unpack_json(given.get('session'), 'session'))['session_id']}"
     except InputError:
         return str(flow_run.name)
 
@@ -40,7 +39,7 @@ def generate_ad(
         session: A new session as JSON, in place of {}. The command "adreel schema" explains its fields.
         scenarios: The scenes to generate. All four if none is chosen.
     """
-    session_id, given = session_id.strip(), _unpacked(session)
+    session_id, given = session_id.strip(), unpack_json(session, "session")
     if bool(session_id) == bool(given):
         raise InputError("give either session_id (a stored session) or session (a new one as JSON), not both")
     new = parse_session(_with_id(given)) if given else None
@@ -55,13 +54,3 @@ def generate_ad(
 def _with_id(session: dict[str, Any]) -> dict[str, Any]:
     # A retried run derives the same id.
     return {"session_id": f"ad-{str(flow_run.id)[-12:]}", **session}
-
-
-def _unpacked(session: dict[str, Any] | None) -> dict[str, Any]:
-    # A schedule stores JSON as its form has sent it. Prefect unpacks it only for a run that starts at once.
-    if not session or session.get("__prefect_kind") != "json":
-        return session or {}
-    found = read_json(session.get("value") or "{}", "session")
-    if not isinstance(found, dict):
-        raise InputError("session is not a JSON object in braces")
-    return found

@@ -3,7 +3,7 @@
 from prefect import flow, unmapped
 from prefect.futures import wait
 
-from adreel.flows.forms import MayBeEmpty
+from adreel.flows.forms import MayBeEmpty, unpack_json
 from adreel.flows.jobs import Outcome, job_run
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.scenarios import Scenario
@@ -21,6 +21,8 @@ def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[Sc
         changes: Overrides for the new take. Empty fields keep the session's values, and the session does not change.
     """
     if changes is not None:
+        if changes.settings is not None:
+            changes.settings = unpack_json(changes.settings, "settings") or None
         refuse_local_files(changes, f"scene {scenario}")
     with job_run() as run:
         job = run.start_job(session_id, [scenario], changes)

@@ -14,7 +14,7 @@ import yaml
 
 from adreel.campaigns import campaign_name, check_sessions, ignored_files, read_sessions
 from adreel.errors import InputError
-from adreel.flows.generate_ad import _unpacked
+from adreel.flows.forms import unpack_json
 from adreel.models.documents import MAX_BYTES, MAX_DEPTH, MAX_LINE_BYTES, read_document, read_file, read_json
 from adreel.models.sessions import Session, parse_session, read_session
 from adreel.records import Records
@@ -188,7 +188,7 @@ def test_the_form_of_a_run_reads_as_the_files_do() -> None:
         ('{"a": "\\udc00"}', "a has the control character"),
     ]:
         with pytest.raises(InputError, match=f"^session.*{said}"):
-            _unpacked({"__prefect_kind": "json", "value": text})
+            unpack_json({"__prefect_kind": "json", "value": text}, "session")
 
 
 class TestLines:

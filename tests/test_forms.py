@@ -8,6 +8,7 @@ import pytest
 from prefect.flows import Flow
 from prefect.utilities.schema_tools.validation import validate
 
+from adreel.catalog.sizes import ASPECTS, RESOLUTIONS
 from adreel.emulator import LocalRunware
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.regenerate_scene import regenerate_scene
@@ -136,6 +137,46 @@ def test_changes_that_are_left_empty_leave_the_description_as_it_is(runware: Loc
     take = records.take("ad", Scenario.HOOK, job_id)
     assert take is not None
     assert take.scene == make_session(seconds=1).scene(Scenario.HOOK)
+
+
+def test_shape_and_resolution_are_chosen_from_lists_and_sound_is_a_switch() -> None:
+    form = regenerate_scene.parameters.model_dump_for_openapi()["properties"]["changes"]["properties"]
+    assert form["aspect"]["enum"] == list(ASPECTS)
+    assert form["resolution"]["enum"] == list(RESOLUTIONS)
+    assert (form["sound"]["type"], "default" in form["sound"]) == ("boolean", False)
+
+
+def test_options_of_a_form_are_of_its_take_alone(runware: LocalRunware, records: Records) -> None:
+    records.save_session(make_session(seconds=1))
+    # An untouched field for JSON is stored so by a schedule.
+    changes = {"aspect": "9:16", "sound": False, "references": [], "settings": {"__prefect_kind": "json"}}
+    job_id, state = run(regenerate_scene, session_id="ad", scenario="hook", changes=changes)
+    assert state.is_completed(), state.message
+    take = records.take("ad", Scenario.HOOK, job_id)
+    assert take is not None
+    assert (take.scene.aspect, take.scene.sound, take.scene.settings) == ("9:16", False, None)
+    assert take.request.width is not None
+    assert take.request.height is not None
+    assert take.request.width < take.request.height
+    assert records.session("ad").model_dump() == {**make_session(seconds=1).model_dump(), "schema_version": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"first_frame": "/etc/passwd"}, "is not an https URL"),
+        ({"references": ["lamp.png"]}, "is not an https URL"),
+        ({"model": "nobody:1@1"}, "is not in the catalogue"),
+        ({"settings": {"__prefect_kind": "json", "value": "[1]"}}, "settings is not a JSON object"),
+    ],
+)
+def test_wrong_changes_buy_nothing(
+    changes: dict[str, Any], words: str, runware: LocalRunware, records: Records
+) -> None:
+    records.save_session(make_session(seconds=1))
+    _, state = run(regenerate_scene, session_id="ad", scenario="hook", changes=changes)
+    assert (state.is_failed(), words in (state.message or "")) == (True, True), state.message
+    assert list(runware.ledger.entries) == []
 
 
 @pytest.mark.parametrize("sent", [{"session_id": "ad"}, {"session_id": "ad", "scenarios": ["hook"]}])

@@ -116,6 +116,8 @@ def test_an_operator_starts_watches_retries_and_cancels_in_prefects_own_ui(
     assert job is not None
     assert take is not None
     assert (take.scene.camera_work, take.is_open, job.ended_at is not None) == ("slow push in", True, True)
+    # A switch that was not pressed says nothing.
+    assert (take.scene.aspect, take.scene.sound, take.scene.settings) == ("1:1", None, None)
 
 
 def test_who_signs_in_sees_a_studios_runs_and_nobody_else_does(tmp_path: Path, page: Page) -> None:
@@ -157,6 +159,8 @@ def regenerate_hook(page: Page, ui: str) -> str:
     page.get_by_role("button", name="Select scenario").click()
     page.get_by_role("option", name="hook").click()
     page.get_by_label("Camera Work").fill("slow push in")
+    page.get_by_role("button", name="Select aspect").click()
+    page.get_by_role("option", name="1:1", exact=True).click()
     return submit(page, ui)
 
 
