@@ -32,13 +32,20 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files that wait the longest first, so that quick ones fill the end."""
+    """Run the files that take the longest first, so that quick ones fill the end: slow ones, those with servers."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    timeouts = dict.fromkeys((item.path for item in items), 0)
     fixtures = {item.path: set[str]() for item in items}
     for item in items:
         fixtures[item.path].update(getattr(item, "fixturenames", ()))
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    servers = ("prefect_server", "s3_server")
-    items.sort(key=lambda item: (item.path not in slow, [server not in fixtures[item.path] for server in servers]))
+        if timeout := item.get_closest_marker("timeout"):
+            timeouts[item.path] = max(timeouts[item.path], timeout.args[0])
+
+    def quickness(item: pytest.Item) -> tuple[bool, int, list[bool]]:
+        servers = [server not in fixtures[item.path] for server in ("prefect_server", "s3_server")]
+        return item.path not in slow, -timeouts[item.path], servers
+
+    items.sort(key=quickness)
 
 
 @pytest.fixture(autouse=True)

@@ -24,21 +24,21 @@ from adreel.deployments.deploy import deploy
 from adreel.models.scenarios import Scenario
 from adreel.settings import Settings
 from tests import workers
-from tests.workers import prefect_server, until
+from tests.workers import until
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is what these tests drive")
 TRIGGER = "generate-ad on adreel.ad.requested"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with workers.prefect_server(tmp_path_factory.mktemp("prefect")) as url:
         yield url
 
 
 @pytest.fixture
-def client(server: str) -> Iterator[SyncPrefectClient]:
-    with temporary_settings({PREFECT_API_URL: server}), get_client(sync_client=True) as client:
+def client(prefect_server: str) -> Iterator[SyncPrefectClient]:
+    with temporary_settings({PREFECT_API_URL: prefect_server}), get_client(sync_client=True) as client:
         put(client)
         yield client
         for run in client.read_flow_runs():
@@ -51,7 +51,9 @@ def put(client: SyncPrefectClient, **settings: Any) -> dict[str, str]:
 
 
 def curl(url: str, body: Any) -> Any:
-    command = ["curl", "-sS", "-X", "POST", url, "-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    # A server on SQLite answers 503 if two requests write at once.
+    command = ["curl", "-sS", "--fail", "--retry", "5", url, "-H", "Content-Type: application/json"]
+    command += ["-d", json.dumps(body)]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     return json.loads(answer) if answer else None
 
@@ -75,23 +77,23 @@ def ordered(client: SyncPrefectClient) -> list[dict[str, Any]]:
     return [run.parameters for run in sorted(client.read_flow_runs(), key=lambda run: str(run.created))]
 
 
-def test_the_same_idempotency_key_gets_the_same_run(server: str, client: SyncPrefectClient) -> None:
+def test_the_same_idempotency_key_gets_the_same_run(prefect_server: str, client: SyncPrefectClient) -> None:
     deployment = client.read_deployment_by_name("generate-ad/generate-ad")
     body = {"parameters": {"session_id": "glowcap"}, "idempotency_key": "order-17", "state": {"type": "SCHEDULED"}}
-    first, second = (curl(f"{server}/deployments/{deployment.id}/create_flow_run", body) for _ in range(2))
+    first, second = (curl(f"{prefect_server}/deployments/{deployment.id}/create_flow_run", body) for _ in range(2))
     assert first["id"] == second["id"]
     assert len(client.read_flow_runs()) == 1
 
 
-def test_an_event_starts_one_run_for_each_order(server: str, client: SyncPrefectClient) -> None:
-    first = request(server, "order-1", scenarios=["hook"])
+def test_an_event_starts_one_run_for_each_order(prefect_server: str, client: SyncPrefectClient) -> None:
+    first = request(prefect_server, "order-1", scenarios=["hook"])
     until(lambda: len(ordered(client)) == 1, "a run of the first order")
     # The same event delivered again, and its sender trying again.
-    curl(f"{server}/events", [first])
-    request(server, "order-1")
-    request(server, "order-2")
+    curl(f"{prefect_server}/events", [first])
+    request(prefect_server, "order-1")
+    request(prefect_server, "order-2")
     until(lambda: len(ordered(client)) > 1, "a run of the second order")
-    request(server, None, "fernway")
+    request(prefect_server, None, "fernway")
     until(lambda: len(ordered(client)) > 2, "a run of another ad, without an order")
     assert ordered(client) == [
         {"session_id": "glowcap", "scenarios": ["hook"]},
@@ -128,8 +130,10 @@ def test_a_trigger_of_a_deployment_that_was_made_anew_leads_to_the_new_one(clien
 
 
 @pytest.mark.slow
-def test_prefects_own_deploy_makes_the_same_trigger(server: str, client: SyncPrefectClient, tmp_path: Path) -> None:
-    workers.deploy_by_prefect(server, tmp_path)
+def test_prefects_own_deploy_makes_the_same_trigger(
+    prefect_server: str, client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    workers.deploy_by_prefect(prefect_server, tmp_path)
     # Two of them would buy twice for each event.
     assert len(client.read_automations_by_name(TRIGGER)) == 1
     assert put(client)[f"trigger {TRIGGER}"] == "unchanged"
@@ -172,7 +176,7 @@ def run_that_ends(client: SyncPrefectClient, deployment_id: UUID, state: State[A
     return run.id
 
 
-def test_a_receiver_is_told_of_every_bad_end_and_of_no_other(server: str, client: SyncPrefectClient) -> None:
+def test_a_receiver_is_told_of_every_bad_end_and_of_no_other(prefect_server: str, client: SyncPrefectClient) -> None:
     ours = client.read_deployment_by_name("generate-ad/generate-ad").id
     theirs = client.create_deployment(client.create_flow_from_name("theirs"), "theirs", tags=["other"])
     message = '1 of 4 scenes have no clip:\nscene cta: "no" <credits>'
@@ -186,5 +190,5 @@ def test_a_receiver_is_told_of_every_bad_end_and_of_no_other(server: str, client
     assert {notice["state"]: notice["run_id"] for notice in told.notices} == ended
     [partial] = [notice for notice in told.notices if notice["state"] == "Partial"]
     assert (partial["run"], partial["message"]) == ("ad-Partial", message)
-    assert partial["url"] == f"{server.removesuffix('/api')}/runs/flow-run/{ended['Partial']}"
+    assert partial["url"] == f"{prefect_server.removesuffix('/api')}/runs/flow-run/{ended['Partial']}"
     assert partial["text"] == f"ad-Partial is Partial: {message}\n{partial['url']}"
