@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adreel.errors import AccountError as AccountError
     from adreel.errors import AdreelError as AdreelError
+    from adreel.errors import CatalogUnreadable as CatalogUnreadable
     from adreel.errors import InputError as InputError
     from adreel.errors import JobCancelled as JobCancelled
     from adreel.errors import NotFound as NotFound
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
-    "errors": "AccountError AdreelError InputError JobCancelled NotFound PrefectUnreachable ProviderError SceneRefused"
-    " StorageError",
+    "errors": "AccountError AdreelError CatalogUnreadable InputError JobCancelled NotFound PrefectUnreachable"
+    " ProviderError SceneRefused StorageError",
     "flows.in_process": "Observer Resumed choose_take generate open_records plan regenerate resume status takes",
     "models.api": "SessionSummary State",
     "models.scenarios": "Scenario",
