@@ -18,6 +18,7 @@ from adreel.emulator.ledger import Ledger
 from adreel.emulator.replies import Item
 from adreel.errors import InputError
 from adreel.models.takes import ClipRequest
+from adreel.purchase.prompt import SOUND_FIELDS
 from adreel.purchase.request import clip_request
 from adreel.runware.connection import inference
 from adreel.settings import Settings
@@ -142,3 +143,5 @@ def test_everything_at_once_is_accepted_or_refused_before_it_is_sent(air: str) -
     for count, seconds in product((1, 2, 31), durations(USABLE[air])):
         check(air, {**words, "duration": seconds, "references": [REFERENCE] * min(count, 30), "sound": True})
         check(air, {**words, "duration": seconds, "references": [REFERENCE], **KINDS["first and last frame"]})
+    most = dict.fromkeys(("visual_description", "camera_work", "lighting", *SOUND_FIELDS), "words " * 600)
+    check(air, {**most, "duration": min(durations(USABLE[air])), "negative_prompt": "words " * 600})

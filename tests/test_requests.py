@@ -1,12 +1,11 @@
 """From a session and the catalogue to the request: the rules of the builder, each by real models."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from adreel.catalog import Catalog, packaged
+from adreel.catalog import packaged
 from adreel.errors import InputError
 from adreel.models.sessions import SceneDescription
 from adreel.models.takes import ClipRequest
@@ -14,46 +13,32 @@ from adreel.purchase.prompt import compose_prompt
 from adreel.purchase.request import clip_request
 from adreel.settings import Settings
 from tests.factories import make_session, scene_data
-
-KLING, KLING_25, KLING_26 = "klingai:kling-video@3-standard", "klingai:6@1", "klingai:kling-video@2.6-pro"
-KLING_26_STANDARD, KLING_O1 = "klingai:kling-video@2.6-standard", "klingai:kling@o1"
-SEEDANCE, SEEDANCE_FAST, SEEDANCE_25 = "bytedance:2@1", "bytedance:2@2", "bytedance:seedance@2.5"
-VEO_FAST, VEO_LITE, GEMINI = "google:3@3", "google:veo@3.1-lite", "google:gemini@omni-flash-1.1"
-HAILUO_23, PIXVERSE_55, VIDU_TURBO = "minimax:4@1", "pixverse:1@6", "vidu:4@2"
-HAPPYHORSE, WAN_26, WAN_26_FLASH = "alibaba:happyhorse@1.1", "alibaba:wan@2.6", "alibaba:wan@2.6-flash"
-FLUX, LTX, LTX_25, GROK = (
-    "bfl:flux@3-video",
-    "lightricks:ltx@2.3",
-    "lightricks:ltx@2.5-pro",
-    "xai:grok-imagine@video-1.5",
+from tests.ordering import (
+    GROK,
+    HAILUO_23,
+    HAPPYHORSE,
+    IMAGE,
+    KLING,
+    KLING_25,
+    KLING_26,
+    KLING_26_STANDARD,
+    KLING_O1,
+    LTX,
+    LTX_25,
+    PIXVERSE_55,
+    SEEDANCE,
+    SEEDANCE_25,
+    VEO_FAST,
+    VEO_LITE,
+    VIDU_TURBO,
+    WAN_26,
+    WAN_26_FLASH,
+    changed,
+    codes,
+    order,
+    refusal,
+    shape,
 )
-IMAGE = "https://pictures.example/lamp.png"
-
-
-def order(
-    scenario: str = "hook", *, facts: dict[str, Any] | None = None, catalog: Catalog | None = None, **changes: Any
-) -> ClipRequest:
-    """Return the request of a scene with these changes, in a session with these facts."""
-    scene = SceneDescription.model_validate(scene_data(scenario, **changes))
-    return clip_request(make_session(**facts or {}), scene, Settings(), catalog or packaged())
-
-
-def shape(request: ClipRequest) -> str | None:
-    """Return the size, the resolution, or None if a request has neither."""
-    assert request.resolution is None or request.width is None
-    return f"{request.width}x{request.height}" if request.width else request.resolution
-
-
-def codes(request: ClipRequest) -> list[str]:
-    return [warning.code for warning in request.warnings]
-
-
-def refusal(**wishes: Any) -> dict[str, str]:
-    """Return the sentences of a refusal, by field."""
-    with pytest.raises(InputError, match=r"^scene hook: ") as caught:
-        order(**wishes)
-    assert all(sentence in str(caught.value) for sentence in caught.value.fields.values())
-    return caught.value.fields
 
 
 def test_a_request_takes_what_the_scene_says_over_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,117 +82,6 @@ def test_a_request_that_the_model_does_not_offer_names_the_scene() -> None:
 def test_a_first_frame_that_cannot_be_sent_is_named_before_anything_is_bought(image: str, why: str) -> None:
     with pytest.raises(InputError, match=f"scene hook: .*{why}"):
         order(first_frame=image)
-
-
-# Shape
-
-
-@pytest.mark.parametrize(
-    ("model", "aspect", "resolution", "expected"),
-    [
-        (KLING, None, None, "1280x720"),
-        (KLING, "9:16", "720p", "720x1280"),
-        (KLING, "1:1", None, "960x960"),
-        (KLING_25, "1:1", None, "720x720"),
-        (SEEDANCE, None, None, "864x480"),
-        (SEEDANCE, "16:9", "1080p", "1920x1088"),
-        (SEEDANCE, "9:16", "480p", "480x864"),
-        (SEEDANCE, "9:21", "1080p", "928x2176"),
-        (FLUX, "16:9", "720p", "1280x704"),
-        (FLUX, "9:16", "1080p", "1088x1920"),
-        (VEO_FAST, "9:16", "4k", "2160x3840"),
-        (HAILUO_23, None, None, "1366x768"),
-        (PIXVERSE_55, "4:3", "540p", "720x540"),
-        # The pair of a model whose sizes are not known is the usual one. Without an aspect, its resolution is enough.
-        (SEEDANCE_FAST, "9:16", "1080p", "1080x1920"),
-        (SEEDANCE_FAST, "4:5", None, "720x900"),
-        (SEEDANCE_FAST, None, None, "720p"),
-        (SEEDANCE_FAST, None, "480p", "480p"),
-        (VEO_LITE, None, "1080p", "1080p"),
-        (LTX, None, None, "1280x720"),
-        (KLING_26_STANDARD, None, None, None),
-    ],
-)
-def test_aspect_and_resolution_become_the_pair_of_the_model(
-    model: str, aspect: str | None, resolution: str | None, expected: str | None
-) -> None:
-    seconds = 6 if model in {HAILUO_23, VEO_FAST, VEO_LITE} else 5
-    assert shape(order(model=model, aspect=aspect, resolution=resolution, duration=seconds)) == expected
-
-
-def test_a_size_is_left_out_next_to_a_frame_where_it_is_refused() -> None:
-    request = order(model=KLING, first_frame=IMAGE)
-    assert (shape(request), codes(request)) == (None, [])
-    assert shape(order(model=SEEDANCE_25, first_frame=IMAGE, resolution="1080p")) == "1080p"
-    assert shape(order(model=VEO_FAST, first_frame=IMAGE, duration=6)) == "720p"
-    assert shape(order(model=KLING_25, first_frame=IMAGE, aspect="9:16")) == "720x1280"
-
-
-def test_an_aspect_next_to_a_frame_that_decides_is_left_out_with_a_warning() -> None:
-    request = order(model=KLING, first_frame=IMAGE, aspect="9:16")
-    assert (shape(request), codes(request)) == (None, ["imageDecides"])
-    assert order(model=KLING, first_frame=IMAGE, facts={"target_platform": "TikTok"}).warnings == ()
-
-
-def test_an_exact_size_next_to_a_frame_is_refused_where_the_image_decides() -> None:
-    told = refusal(model=KLING, first_frame=IMAGE, size="1280x720")["size"]
-    assert told.startswith("Kling VIDEO 3.0 Standard (klingai:kling-video@3-standard) takes no size next to a first")
-    assert told.count(" or ") >= 2
-
-
-def test_an_exact_size_is_one_of_the_model() -> None:
-    assert shape(order(model=SEEDANCE, size="928x2176")) == "928x2176"
-    told = refusal(model=SEEDANCE, size="1280x720")["size"]
-    assert "size 1280x720 is not offered by Seedance 1.0 Pro (bytedance:2@1): it offers 864x480, 736x544" in told
-    assert told.endswith("; try Wan2.6 Flash (alibaba:wan@2.6-flash) or Vidu Q3 (vidu:4@1)")
-
-
-def test_the_size_of_the_settings_gives_way_to_an_aspect_and_to_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADREEL_SIZE", "1280x720")
-    assert shape(order(model=KLING)) == "1280x720"
-    assert shape(order(model=KLING, aspect="9:16")) == "720x1280"
-    assert shape(order(model=KLING, first_frame=IMAGE)) is None
-
-
-def test_a_size_and_an_aspect_exclude_each_other() -> None:
-    assert refusal(model=KLING, size="1280x720", aspect="16:9") == {
-        "size": "size says the same as aspect and resolution: give one of them"
-    }
-
-
-@pytest.mark.parametrize(
-    ("platform", "expected"),
-    [
-        ("TikTok", "720x1280"),
-        ("Instagram Reels", "720x1280"),
-        ("YouTube Shorts", "720x1280"),
-        ("YouTube", "1280x720"),
-        ("a billboard", "1280x720"),
-        ("Instagram feed", "960x960"),
-    ],
-)
-def test_the_platform_decides_the_aspect_where_nothing_else_does(platform: str, expected: str) -> None:
-    request = order(model=KLING, facts={"target_platform": platform})
-    assert shape(request) == expected
-    nearest = [warning.message for warning in request.warnings]
-    assert nearest == (
-        ["Kling VIDEO 3.0 Standard (klingai:kling-video@3-standard) has no 4:5 for Instagram feed: 1:1 is used"]
-        if platform == "Instagram feed"
-        else []
-    )
-    assert shape(order(model=KLING, aspect="16:9", facts={"target_platform": platform})) == "1280x720"
-
-
-def test_an_aspect_or_a_resolution_that_is_not_offered_names_those_that_are() -> None:
-    wrong = refusal(model=GEMINI, aspect="1:1", resolution="480p", duration=6)
-    assert "it offers 360p, 720p, 1080p, 4K; try" in wrong["resolution"]
-    assert "it offers 16:9, 9:16; try" in refusal(model=GEMINI, aspect="1:1", duration=6)["aspect"]
-    assert "it offers 720p; try" in refusal(model=KLING, resolution="1080p")["resolution"]
-    assert "it takes no size" in refusal(model=KLING_26_STANDARD, aspect="9:16")["aspect"]
-    assert "no such parameter" in refusal(model=KLING_26, first_frame=IMAGE, resolution="1080p")["resolution"]
-    assert refusal(model=KLING, aspect="4:5")["aspect"].endswith(
-        "it offers 16:9, 9:16, 1:1; no other model is known to offer it"
-    )
 
 
 # Session and scene
@@ -293,6 +167,18 @@ def test_a_silent_clip_leaves_words_about_sound_out_and_says_so_once(model: str,
     assert "Read on" not in request.prompt
     assert "piano" not in request.prompt
     assert order(model=model, sound=sound).warnings == ()
+
+
+def test_sound_that_is_described_but_not_asked_for_is_a_warning_where_the_default_is_not_known() -> None:
+    warnings = order(model=KLING, dialog_narration="Read on.").warnings
+    assert [warning.message for warning in warnings] == [
+        f"it is not known whether Kling VIDEO 3.0 Standard ({KLING}) makes sound by itself: say `sound: true`"
+    ]
+    assert order(model=SEEDANCE_25, dialog_narration="Read on.").warnings == ()
+    silent = changed(KLING, sound={"parameter": "providerSettings.klingai.sound", "default": False})
+    request = order(model=KLING, dialog_narration="Read on.", catalog=silent)
+    assert (codes(request), "Read on" in request.prompt) == (["silent"], False)
+    assert "makes no sound by itself: " in request.warnings[0].message
 
 
 def test_settings_that_contradict_sound_are_refused() -> None:
@@ -410,6 +296,12 @@ def test_a_description_that_is_too_long_is_refused() -> None:
     assert "characters, Kling VIDEO 2.6 Pro (klingai:kling-video@2.6-pro) takes 2500: shorten it; try " in told
 
 
+def test_a_long_prompt_is_a_warning_where_the_limit_is_not_known() -> None:
+    assert codes(order(model=KLING, visual_description="c" * 2400)) == []
+    assert codes(order(model=KLING, visual_description="c" * 2500)) == ["notKnown"]
+    assert codes(order(model=SEEDANCE_25, visual_description="c" * 2500)) == []
+
+
 # Models
 
 
@@ -487,10 +379,3 @@ def test_unchecked_sends_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_wrong_field_is_named_at_once() -> None:
     wrong = refusal(model=KLING, duration=5.5, resolution="1080p", settings={"fps": 1}, first_frame="gone.png")
     assert sorted(wrong) == ["duration", "first_frame", "resolution", "settings"]
-
-
-def changed(air: str, **facts: Any) -> Catalog:
-    """Return the catalogue with other facts of one model."""
-    catalog = packaged()
-    model = type(catalog.models[air]).model_validate({**catalog.models[air].model_dump(), **facts})
-    return replace(catalog, models={**catalog.models, air: model})

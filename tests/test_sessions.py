@@ -209,7 +209,7 @@ def test_a_session_file_of_an_earlier_version_is_still_read(path: Path) -> None:
         assert (len(bought), refused) == (4, {})
     else:
         assert {(request.width, request.height) for request in bought.values()} == {(720, 1280)}
-        assert [warning.code for warning in bought[Scenario.CTA].warnings] == ["noSeed"]
+        assert [warning.code for warning in bought[Scenario.CTA].warnings] == ["notKnown", "noSeed"]
         assert list(refused) == [Scenario.SOLUTION]
         assert refused[Scenario.SOLUTION].endswith(
             "is no longer offered by Runware since 2026-11-11: use Seedance 2.5 (bytedance:seedance@2.5)"

@@ -46,7 +46,8 @@ EVERY_MODEL_HAS = {
 IMAGE_INPUTS = {"frameImages", "referenceImages"}
 POSITIONS = ("first", "last")
 PLAIN_SOUND_SWITCHES = ("audio", "generateAudio", "sound")
-LONGEST_PROMPT = 10_000
+LONGEST_PROMPT = 40_000
+"""The greatest limit that Runware has published; it holds for models whose limit is not known."""
 SOURCES = {"edit": "a video", "talking": "a face and speech"}
 
 

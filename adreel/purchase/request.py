@@ -63,6 +63,8 @@ MODEL_PARAMETERS = frozenset({"fps", "steps", "CFGScale", "lora", "acceleration"
 """Parameters that only some models have."""
 COMMON_PARAMETERS = frozenset({"outputQuality", "safety", "routing", "ttl"})
 CONTAINERS = frozenset({"settings", "providerSettings"})
+LONG_PROMPT = 2500
+"""Characters that each model takes whose limit is known."""
 
 Offers = Callable[[VideoModel], bool]
 
@@ -348,19 +350,33 @@ class _Builder:
         return bool(self.model.negative_prompt) or self._is_unchecked
 
     def _prompt(self) -> str:
-        is_silent = self.options.sound is False or self.model.sound == "absent"
-        if is_silent and any(getattr(self.scene, name) for name in SOUND_FIELDS):
-            reason = f"{self._title} makes no sound" if self.model.sound == "absent" else "sound is switched off"
-            self._warn("silent", f"{reason}: the words about sound, music and narration are left out of the prompt")
         avoid = "" if self._takes_negative_prompt else self.options.negative_prompt or ""
         most = self.model.prompt_length[1] if self.model.prompt_length else None
-        prompt = compose_prompt(self.session, self.scene, is_silent=is_silent, avoid=avoid, limit=most)
+        prompt = compose_prompt(self.session, self.scene, is_silent=self._is_silent(), avoid=avoid, limit=most)
         if most is not None and len(prompt) > most:
             reason = (
                 f"the description makes a prompt of {len(prompt)} characters, {self._title} takes {most}: shorten it"
             )
             self._refuse("visual_description", reason, fact="prompt_length", offers=_takes_prompt(len(prompt)))
+        elif most is None and len(prompt) > LONG_PROMPT:
+            self._warn("notKnown", f"it is not known whether {self._title} takes a prompt of {len(prompt)} characters")
         return prompt
+
+    def _is_silent(self) -> bool:
+        """Whether the clip is known to have no sound, so that words about it are left out."""
+        wanted, sound = self.options.sound, self.model.sound
+        default = sound.default if isinstance(sound, Sound) else None
+        is_silent = wanted is False or sound == "absent" or (wanted is None and default is False)
+        if not any(getattr(self.scene, name) for name in SOUND_FIELDS):
+            return is_silent
+        if is_silent:
+            reason = "sound is switched off"
+            if wanted is not False:
+                reason = f"{self._title} makes no sound{' by itself' if default is False else ''}"
+            self._warn("silent", f"{reason}: the words about sound, music and narration are left out of the prompt")
+        elif wanted is None and isinstance(sound, Sound) and default is None:
+            self._warn("notKnown", f"it is not known whether {self._title} makes sound by itself: say `sound: true`")
+        return is_silent
 
     def _parameters(self) -> dict[str, Any]:
         """Return the scene's `settings` as parameters of the request."""

@@ -152,7 +152,7 @@ REFUSED: dict[str, tuple[Item, str, Any]] = {
         ["inputs.frameImages", "inputs.referenceImages"],
     ),
     "no prompt": (request(KLING_2, **HD, positivePrompt=None), "missingPositivePrompt", "positivePrompt"),
-    "long prompt": (request(KLING_3, **HD, positivePrompt="a" * 10_001), "invalidPositivePrompt", "positivePrompt"),
+    "long prompt": (request(KLING_3, **HD, positivePrompt="a" * 40_001), "invalidPositivePrompt", "positivePrompt"),
     "insecure address": (
         request(KLING_3, **NO_SIZE, inputs={"frameImages": [{"image": "http://images.example/a.png"}]}),
         "invalidFrameImages",
