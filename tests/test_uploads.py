@@ -148,6 +148,24 @@ async def test_an_image_that_is_refused_for_itself_is_not_uploaded_again_and_aga
         assert len(it.bought) == 1
 
 
+async def test_a_failure_because_of_an_image_makes_the_next_take_upload_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise SceneRefused("Runware says invalidMedia: The media was not found.")
+
+    async with keyed_studio(tmp_path) as it:
+        await it.produce()
+        with monkeypatch.context() as patched:
+            patched.setattr(RunwareClient, "wait", fail)
+            with pytest.raises(SceneRefused, match="was not found"):
+                await it.produce(job=it.start_another(HOOK))
+        assert not record_of(it).exists()
+        job = start_job(it.records, it.settings, "job-3", "ad", scenarios=[HOOK])
+        assert (await it.produce(job=job)).is_stored
+        assert sent_images(it) == [it.server.ledger.uploads[number].uuid for number in (0, 0, 1)]
+
+
 @pytest.mark.parametrize("code", ["unsupportedOperation", "providerError", "whoKnows"])
 async def test_an_image_that_cannot_be_uploaded_is_sent_with_the_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str

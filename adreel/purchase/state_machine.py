@@ -70,6 +70,7 @@ class Purchase:
     def __post_init__(self) -> None:
         self._is_resumed = self.take.is_open
         self._recorded_position = self.take.position
+        self._inputs = InputImages(self.client, self.records.storage, self.take.session_id)
         self._images: SentImages | None = None
         self._write_lock = threading.Lock()
         self._cancel_write: asyncio.Future[None] | None = None
@@ -178,11 +179,10 @@ class Purchase:
 
     async def _read_images(self, forgotten: Mapping[str, str] | None = None) -> SentImages:
         """Return the images to send. If one is missing and Runware has no task, the attempt ends with InputError."""
-        images = InputImages(self.client, self.records.storage, self.take.session_id)
         try:
             if self.settings.is_local:
-                return await images.read(self.take.request)
-            return await images.upload(self.take.request, forgotten or {})
+                return await self._inputs.read(self.take.request)
+            return await self._inputs.upload(self.take.request, forgotten or {})
         except InputError as error:
             # An earlier run may have sent the task. Only Runware's answer proves that nothing was bought.
             if self._is_resumed and await self.client.look_up(self._attempt.uuid):
@@ -230,6 +230,10 @@ class Purchase:
             raise
         except AdreelError as error:
             request, text = self.take.request, str(error)
+            if _ABOUT_MEDIA.search(text) and not self.settings.is_local:
+                # Runware may have noticed only after the acceptance that it has forgotten an upload.
+                with suppress(StorageError):
+                    await self._inputs.forget_uploads(request)
             if request.named_images() and "_frame" not in text and "references" not in text and "image" in text.lower():
                 # Runware does not know the image's file name.
                 names = " and ".join(

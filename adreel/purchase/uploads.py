@@ -77,6 +77,14 @@ class InputImages:
                 sent.earlier[image] = media
         return sent
 
+    async def forget_uploads(self, request: ClipRequest) -> None:
+        """Remove the records of the uploads of a request, so that its images are uploaded again."""
+        for _, image in request.named_images():
+            if INPUT_PATTERN.fullmatch(image):
+                path = upload_path(self.session_id, image)
+                _uploads.setdefault(self.client, _Uploads()).media.pop(path.rpartition("/")[2], None)
+                await asyncio.to_thread(self.storage.remove, path)
+
     async def _data(self, image: str) -> str:
         return await asyncio.to_thread(image_data, self.storage, self.session_id, image)
 
