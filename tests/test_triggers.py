@@ -26,7 +26,10 @@ from adreel.settings import Settings
 from tests import workers
 from tests.workers import until
 
-pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is what these tests drive")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is what these tests drive"),
+]
 TRIGGER = "generate-ad on adreel.ad.requested"
 
 
@@ -129,7 +132,6 @@ def test_a_trigger_of_a_deployment_that_was_made_anew_leads_to_the_new_one(clien
     assert put(client)[f"trigger {TRIGGER}"] == "unchanged"
 
 
-@pytest.mark.slow
 def test_prefects_own_deploy_makes_the_same_trigger(
     prefect_server: str, client: SyncPrefectClient, tmp_path: Path
 ) -> None:
