@@ -47,9 +47,7 @@ def make_ads(place: Surroundings, ads: int) -> Seen:
     from adreel.records import Records  # noqa: PLC0415 - Prefect reads the environment when it is imported
     from adreel.storage import Storage  # noqa: PLC0415
 
-    records, example = Records(Storage(str(place.folder))), read_session(EXAMPLE)
-    for scene in example.scene_descriptions:
-        scene.seed = clips.ORDER["seed"]
+    records, example = Records(Storage(str(place.folder))), clips.ordered_alike(read_session(EXAMPLE))
     seen, stored = Seen(), {}
     for number in range(ads + 1):
         session = example.model_copy(update={"session_id": f"ad-{number}"})

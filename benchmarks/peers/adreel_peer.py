@@ -22,9 +22,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "glowcap.yaml"
 
 def write_sessions(file: Path) -> None:
     """Write the sessions of the campaign. The number of scenes must be a multiple of four."""
-    example = read_session(EXAMPLE)
-    for scene in example.scene_descriptions:
-        scene.seed = clips.ORDER["seed"]
+    example = clips.ordered_alike(read_session(EXAMPLE))
     with file.open("w") as lines:
         for number in range(clips.SCENES // len(Scenario)):
             session = example.model_copy(update={"session_id": f"ad-{number}"})

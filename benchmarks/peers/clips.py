@@ -9,10 +9,14 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
+
+if TYPE_CHECKING:
+    # Not every peer has adreel.
+    from adreel.models.sessions import Session
 
 RUNWARE = os.environ.get("PEERS_RUNWARE", "ws://127.0.0.1:8787/v1")
 REST = RUNWARE.replace("ws://", "http://")
@@ -29,7 +33,7 @@ POLL_SECONDS = 1.0
 RENDER_LIMIT = 600
 ORDER: dict[str, Any] = {
     "taskType": "videoInference",
-    "model": "klingai:6@1",
+    "model": "bytedance:2@2",
     "positivePrompt": "A thumb-sized lamp on a white pillow switches on",
     "duration": 5,
     "width": 1280,
@@ -37,6 +41,13 @@ ORDER: dict[str, Any] = {
     # One seed: all clips have the same bytes, and the provider renders them once.
     "seed": 7,
 }
+
+
+def ordered_alike(session: "Session") -> "Session":
+    """Return a session whose clips are ordered like those of the peers."""
+    scenes = [scene.model_copy(update={"seed": ORDER["seed"]}) for scene in session.scene_descriptions]
+    options = {"model": ORDER["model"], "size": f"{ORDER['width']}x{ORDER['height']}", "sound": None}
+    return session.model_copy(update={**options, "scene_descriptions": scenes})
 
 
 def tell(event: str, **facts: object) -> None:
