@@ -75,6 +75,19 @@ def test_prompt_prints_the_request_and_its_warnings_and_writes_nothing(tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ad.yaml", "lamp.png"]
 
 
+@pytest.mark.parametrize("name", ["glowcap", "fernway-vertical", "emberly"])
+def test_prompt_shows_the_facts_of_the_product_in_each_scene_of_the_examples(name: str) -> None:
+    file = Path(__file__).parents[1] / "examples" / f"{name}.yaml"
+    session = read_session(file)
+    scenes = json.loads(printed("prompt", file, "--json"))
+    assert [(scene["scenario"], scene["warnings"]) for scene in scenes] == [(each.value, []) for each in Scenario]
+    for scene in scenes:
+        prompt = scene["request"]["positivePrompt"]
+        facts = [session.main_benefit, session.target_audience, session.target_platform, session.brand_tone]
+        assert [fact for fact in facts if fact not in prompt] == []
+        assert (session.website_url in prompt) == (scene["scenario"] == "cta")
+
+
 def test_prompt_prints_the_task_for_programs(tmp_path: Path) -> None:
     write_image(tmp_path / "lamp.png")
     references = ["lamp.png", "https://pictures.example/a.png"]
