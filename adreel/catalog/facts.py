@@ -170,6 +170,11 @@ class VideoModel(Fact):
         """Whether it can make sound; None if unknown."""
         return None if self.sound is None else self.sound != "absent"
 
+    @property
+    def switches_sound(self) -> bool:
+        """Whether a known parameter switches its sound."""
+        return isinstance(self.sound, Sound) and self.sound.parameter is not None
+
     def has_frame(self, position: Position) -> bool | None:
         """Whether a scene can start from or end with an image; None if unknown."""
         if self.frames is not None:

@@ -200,17 +200,17 @@ class _Builder:
             elif offered is None:
                 self._warn("notKnown", f"it is not known whether {self._title} takes a {position} frame")
         if options.references:
-            most = model.references
-            if most is not None and len(options.references) > most:
-                reason = (
-                    f"{len(options.references)} references are too many for {self._title}: it takes {most or 'none'}"
+            count, most = len(options.references), model.references
+            if most is not None and count > most:
+                reason = f"{count} references are too many for {self._title}: it takes {most or 'none'}"
+                self._refuse(
+                    "references", reason, fact="references", offers=lambda other: (other.references or 0) >= count
                 )
-                self._refuse("references", reason, fact="references", offers=_takes_references(len(options.references)))
             elif not model.takes_references:
                 self._warn("notKnown", f"it is not known whether {self._title} takes reference images")
             if (options.first_frame or options.last_frame) and model.frames_with_references is False:
                 reason = f"{self._title} takes a first or last frame or references, not both"
-                self._refuse("references", reason, fact="frames_with_references", offers=_takes_both)
+                self._refuse("references", reason, fact="frames_with_references", offers=_takes_frames_with_references)
         if not options.named_images() and (model.inputs == "required" or not model.text_to_video):
             reason = f"{self._title} needs an image to start from: give a first_frame"
             self._refuse("first_frame", reason, fact="inputs", offers=lambda other: other.text_to_video)
@@ -256,7 +256,11 @@ class _Builder:
         return *map(int, size.split("x")), None  # type: ignore[return-value]
 
     def _check_exact_size(self, size: str, duration: float | None, *, excluded: bool) -> None:
-        model, offers = self.model, _offers_size(size)
+        model = self.model
+
+        def offers(other: VideoModel) -> bool:
+            return size in (other.sizes or ())
+
         if model.width_height == "absent":
             self._refuse("size", f"{self._title} takes no size: leave it out", fact="width_height", offers=offers)
         elif excluded:
@@ -357,7 +361,12 @@ class _Builder:
             reason = (
                 f"the description makes a prompt of {len(prompt)} characters, {self._title} takes {most}: shorten it"
             )
-            self._refuse("visual_description", reason, fact="prompt_length", offers=_takes_prompt(len(prompt)))
+            self._refuse(
+                "visual_description",
+                reason,
+                fact="prompt_length",
+                offers=lambda other: len(prompt) <= (other.prompt_length or (0, 0))[1],
+            )
         elif most is None and len(prompt) > LONG_PROMPT:
             self._warn("notKnown", f"it is not known whether {self._title} takes a prompt of {len(prompt)} characters")
         return prompt
@@ -413,7 +422,12 @@ class _Builder:
         if sound == "absent":
             if wanted:
                 reason = f"{self._title} makes no sound: leave `sound` out"
-                self._refuse("sound", reason, fact="sound", offers=_switches_sound)
+                self._refuse(
+                    "sound",
+                    reason,
+                    fact="sound",
+                    offers=lambda other: other.switches_sound,
+                )
             return
         if not isinstance(sound, Sound) or sound.parameter is None:
             self._warn("notKnown", f"it is not known how {self._title} switches its sound: nothing is sent about it")
@@ -450,11 +464,11 @@ def _offers_frame(position: Position) -> Offers:
     return lambda model: model.has_frame(position) is True
 
 
-def _takes_references(count: int) -> Offers:
-    return lambda model: (model.references or 0) >= count
+def _has_parameter(name: str) -> Offers:
+    return lambda model: name in model.parameters
 
 
-def _takes_both(model: VideoModel) -> bool:
+def _takes_frames_with_references(model: VideoModel) -> bool:
     return bool(model.has_frame("first") and model.takes_references) and model.frames_with_references is not False
 
 
@@ -471,25 +485,9 @@ def _offers_duration(seconds: float, size: str | None = None) -> Offers:
     return offers
 
 
-def _takes_prompt(length: int) -> Offers:
-    return lambda model: model.prompt_length is not None and model.prompt_length[1] >= length
-
-
-def _has_parameter(name: str) -> Offers:
-    return lambda model: name in model.parameters
-
-
-def _offers_size(size: str) -> Offers:
-    return lambda model: size in (model.sizes or ())
-
-
 def _offers_aspect(aspect: str) -> Offers:
     return lambda model: any(has_aspect(size, aspect) for size in model.sizes or ())
 
 
 def _offers_resolution(resolution: str) -> Offers:
     return lambda model: resolution in [each.lower() for each in model.resolutions or resolutions_of(model.sizes or ())]
-
-
-def _switches_sound(model: VideoModel) -> bool:
-    return isinstance(model.sound, Sound) and model.sound.parameter is not None
