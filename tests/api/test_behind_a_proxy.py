@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 import httpx
@@ -13,7 +14,7 @@ from adreel.records import Records
 from adreel.settings import Settings
 from adreel.web.public_address import PublicAddress
 from tests.api.serving import BEARER, KEY, KEYS, served
-from tests.factories import make_session
+from tests.factories import make_session, write_image
 from tests.storyboard.conftest import Orders
 from tests.storyboard.reading import PageReader
 from tests.storyboard.stories import stored, with_job
@@ -125,7 +126,7 @@ def test_below_a_path_every_link_form_and_redirect_stays_below_it(records: Recor
 
 
 @pytest.mark.parametrize("prefix", [ROOT, ""], ids=["the proxy leaves the path", "the proxy takes it off"])
-def test_below_a_path_the_api_names_clips_and_sessions_below_it(records: Records, prefix: str) -> None:
+def test_below_a_path_the_api_names_clips_and_sessions_below_it(records: Records, prefix: str, tmp_path: Path) -> None:
     with_job(records)
     take = stored(records, Scenario.HOOK)
     assert take.clip
@@ -141,6 +142,12 @@ def test_below_a_path_the_api_names_clips_and_sessions_below_it(records: Records
         )
         made = client.post(f"{prefix}/api/sessions", json={**described, "session_id": "new"})
         assert made.headers["Location"] == f"{ROOT}/api/sessions/new"
+        image = write_image(tmp_path / "lamp.png").read_bytes()
+        uploaded = client.post(f"{prefix}/api/sessions/new/inputs", content=image).json()
+        assert uploaded["url"].startswith(f"{ROOT}/api/sessions/new/inputs/")
+        assert client.get(prefix + uploaded["url"].removeprefix(ROOT)).content == image
+        own = {"settings": {"url": "/mine", "video_url": "/mine"}}
+        assert client.patch(f"{prefix}/api/sessions/new", json=own).json()["settings"] == own["settings"]
         assert client.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": PUBLIC}]
         with client.stream("GET", f"{prefix}/api/videos/events/job-1") as events:
             assert url in next(line for line in events.iter_lines() if line.startswith("data:"))

@@ -369,7 +369,7 @@ def test_what_could_not_be_bought_starts_no_run(api: httpx.Client, records: Reco
         (GENERATE, {"session_id": "one"}, 422, "scenarios"),
         (GENERATE, {"session_id": "one", "scenarios": ["cta"]}, 422, "scenarios"),
         (REGENERATE, {"session_id": "one", "scenario": "cta"}, 422, "scenario"),
-        (REGENERATE, {"session_id": "one", "scenario": "hook", "model": "minimax:3@1"}, 422, "scenario"),
+        (REGENERATE, {"session_id": "one", "scenario": "hook", "model": "minimax:3@1"}, 422, "duration"),
         (REGENERATE, {"session_id": "one", "scenario": "hook", "first_frame": "/etc/hosts"}, 422, "first_frame"),
         (GENERATE, {"session_id": "one", "scenes": ["hook"]}, 422, "scenes"),
     ]

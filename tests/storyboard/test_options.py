@@ -266,3 +266,6 @@ def test_an_upload_that_is_too_large_is_refused(visitor: Visitor, records: Recor
     files = {"first_frame.file": ("a.png", b"x" * 33 * 1024 * 1024)}
     answer: httpx.Response = visitor.client.post(f"{AD}/scenes/hook", data={"first_frame": ""}, files=files)
     assert (answer.status_code, inputs(records)) == (413, [])
+    page = PageReader(answer.text)
+    assert "Too large" in page.text
+    assert "the body is larger than 32768 KB: make the images smaller" in page.text

@@ -65,6 +65,15 @@ class BodyLimitMiddleware:
             detail = f"the body is larger than {most // 1024} KB: "
             detail += "make the images smaller" if found else "see ADREEL_MAX_BODY_KB"
             problem = problem or HTTPProblem(413, "tooLarge", detail, headers={"Connection": "close"})
+        if problem and found:
+            error = problem
+
+            async def refuse() -> Message:
+                raise error
+
+            # The reader of the upload gets the error, so that a page can show it.
+            await self._app(scope, refuse, send)
+            return
         if problem:
             await problem.response(scope["path"])(scope, receive, send)
             return

@@ -31,7 +31,13 @@ STEPS = (
     (10, "Sent to Runware"),
     (0, "Waiting to start"),
 )
-HEADINGS = {404: "Not found", 409: "Not possible now", 422: "Not possible", 503: "Temporarily unavailable"}
+HEADINGS = {
+    404: "Not found",
+    409: "Not possible now",
+    413: "Too large",
+    422: "Not possible",
+    503: "Temporarily unavailable",
+}
 
 log = logging.getLogger("adreel.storyboard")
 templates = Environment(
