@@ -311,3 +311,7 @@ async def test_a_first_frame_reaches_runware() -> None:
         await client.submit(uuid4(), REQUEST.model_copy(update={"first_frame": image}), {image: image})
         [entry] = server.ledger.entries
         assert entry.request["inputs"] == {"frameImages": [{"image": image, "frame": "first"}]}
+
+
+def test_the_back_off_stays_bounded_after_hours_without_an_answer() -> None:
+    assert 0 < RunwareClient("ws://127.0.0.1:9/v1", "key", FAST)._back_off(100_000) <= FAST.back_off_most

@@ -229,7 +229,8 @@ class RunwareClient:
         await connection.send([task_object("getResponse", uuid) for uuid in self._polls.next(self._watches)])
 
     def _back_off(self, attempt: int) -> float:
-        longest: float = min(self._timing.poll_least * 2**attempt, self._timing.back_off_most)
+        # The exponent is bounded: after hours without Runware, the power would be too large for a float.
+        longest: float = min(self._timing.poll_least * 2 ** min(attempt, 32), self._timing.back_off_most)
         return longest * random.uniform(0.7, 1)  # noqa: S311 - jitter is no secret
 
     def _on_replies(self, replies: list[Reply]) -> None:
