@@ -42,7 +42,7 @@ class State(StrEnum):
 
 
 class ClipWarning(BaseModel, extra="allow"):
-    """A difference between a stored clip and its order: a code for machines, a message for people."""
+    """A difference between a description and its request, or between an order and its clip."""
 
     code: str = Field(examples=["shorterThanAsked"])
     message: str = Field(examples=["it lasts 4.40 s instead of 5 s"])
@@ -60,7 +60,9 @@ class SceneVideo(BaseModel):
     seed: int | None = None
     poster_url: str | None = None
     take: str = Field(description="Id of the job that bought it")
-    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
+    warnings: list[ClipWarning] = Field(
+        default_factory=list, description="How the request differs from the description, and the clip from the order"
+    )
 
 
 class RequestBody(BaseModel, extra="forbid", str_strip_whitespace=True):
@@ -237,7 +239,9 @@ class VideoSceneStatus(BaseModel):
     progress: int = Field(ge=0, le=100)
     video_url: str | None = Field(None, examples=["/outputs/abc-123_hook_35f85e76.mp4"])
     error: str | None = None
-    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
+    warnings: list[ClipWarning] = Field(
+        default_factory=list, description="How the request differs from the description, and the clip from the order"
+    )
 
 
 class VideoStatusResponse(BaseModel):
@@ -293,7 +297,9 @@ class TakeView(BaseModel):
     cost: float | None
     seed: int | None
     error: str | None
-    warnings: list[ClipWarning] = Field(default_factory=list, description="How the clip differs from the order")
+    warnings: list[ClipWarning] = Field(
+        default_factory=list, description="How the request differs from the description, and the clip from the order"
+    )
     aside_url: str | None = Field(None, description="URL of a paid file that is not a playable MP4")
     scene: SceneDescription = Field(description="The description that it was bought with")
 

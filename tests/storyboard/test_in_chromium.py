@@ -263,7 +263,7 @@ def open_page(page: Page, url: str, *, height: int = 900) -> None:
 def wait_for_clips(page: Page) -> None:
     """Wait until no image and no clip shows that it is loading."""
     page.wait_for_function(
-        """[...document.images].every(image => image.complete) &&
+        """() => [...document.images].every(image => image.complete) &&
         [...document.querySelectorAll("video")].every(video => video.networkState != video.NETWORK_LOADING)"""
     )
     page.wait_for_timeout(SETTLING)

@@ -22,7 +22,7 @@ async def list_models(
     last_frame: Annotated[bool, Query(description="Only models that end with an image")] = False,
     references: Annotated[bool, Query(description="Only models that take reference images")] = False,
     sound: Annotated[
-        bool | None, Query(description="true: only models with sound; prices are those with or without sound")
+        bool | None, Query(description="Only models that make clips with sound, or without; prices are those for it")
     ] = None,
     aspect: Annotated[Aspect | None, Query(description="Only models with this shape")] = None,
     max_price: Annotated[float | None, Query(gt=0, description="USD per second")] = None,
