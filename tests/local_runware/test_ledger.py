@@ -82,7 +82,7 @@ async def test_ledger_of_an_earlier_version_is_continued(file: Path) -> None:
     for event in events:
         event.pop("clip", None)
     file.write_text("".join(json.dumps(event) + "\n" for event in events))
-    async with running(ledger_file=file, port=rest.server.port) as rest:
+    async with running(ledger_file=file) as rest:
         assert (await rest.http.get((await rest.ended(task))["videoURL"])).status_code == 200
 
 
