@@ -31,8 +31,8 @@ demo: $(INSTALLED)  ## four clips of an example ad, rendered by the emulator: co
 up: $(INSTALLED)  ## Prefect, a worker, the API and the storyboard; Ctrl-C stops them
 	$(BIN)/adreel up
 
-# A file stays in one worker, whose tests share their servers.
-PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
+# tests/conftest.py groups the tests: a file stays in one worker, whose tests share their servers.
+PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder
 
 test: $(READY)  ## the fast tier: about five and a half minutes on two cores
 	$(PYTEST) -n auto -m "not slow"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from adreel.emulator import LocalRunware, in_thread
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.storage.servers import S3Server, sftp_server
+
+PREFECT_WORKERS = 3
 
 
 def pytest_configure() -> None:
@@ -30,22 +33,39 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(2 * (os.cpu_count() or 1) + 1, 8)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files that take the longest first, so that quick ones fill the end: slow ones, those with servers."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep a file in one worker, and run those that take the longest first: slow ones, those with servers.
+
+    In the fast tier, few workers run the files that need a Prefect server, because each worker starts one of its own.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     timeouts = dict.fromkeys((item.path for item in items), 0)
     fixtures = {item.path: set[str]() for item in items}
+    prefect_tests: Counter[Path] = Counter()
     for item in items:
-        fixtures[item.path].update(getattr(item, "fixturenames", ()))
+        names = set(getattr(item, "fixturenames", ()))
+        fixtures[item.path] |= names
+        prefect_tests[item.path] += "prefect_server" in names and not item.get_closest_marker("slow")
         if timeout := item.get_closest_marker("timeout"):
             timeouts[item.path] = max(timeouts[item.path], timeout.args[0])
+    groups = {path: str(path.relative_to(config.rootpath)) for path in fixtures}
+    if config.getoption("markexpr") == "not slow":
+        loads = dict.fromkeys(range(PREFECT_WORKERS), 0)
+        for path, count in prefect_tests.most_common():
+            if count:
+                number = min(loads, key=loads.__getitem__)
+                loads[number] += count
+                groups[path] = f"prefect-{number}"
 
-    def quickness(item: pytest.Item) -> tuple[bool, int, list[bool]]:
-        servers = [server not in fixtures[item.path] for server in ("prefect_server", "s3_server")]
-        return item.path not in slow, -timeouts[item.path], servers
+    def quickness(item: pytest.Item) -> tuple[bool, bool, int, list[bool], str]:
+        path = item.path
+        servers = [server not in fixtures[path] for server in ("prefect_server", "s3_server")]
+        return not groups[path].startswith("prefect"), path not in slow, -timeouts[path], servers, groups[path]
 
     items.sort(key=quickness)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
 
 
 @pytest.fixture(autouse=True)

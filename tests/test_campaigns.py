@@ -124,6 +124,7 @@ def tasks_of_the_last_run() -> list[TaskRun]:
 
 @pytest.mark.usefixtures("prefect")
 class TestByTheCommandLine:
+    @pytest.mark.slow
     def test_each_ad_is_a_job_and_a_second_run_buys_only_what_is_missing(
         self, runware: LocalRunware, ads: Path
     ) -> None:
