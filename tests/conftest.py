@@ -40,15 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     In the fast tier, few workers run the files that need a Prefect server, because each worker starts one of its own.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    timeouts = dict.fromkeys((item.path for item in items), 0)
     fixtures = {item.path: set[str]() for item in items}
     prefect_tests: Counter[Path] = Counter()
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         fixtures[item.path] |= names
         prefect_tests[item.path] += "prefect_server" in names and not item.get_closest_marker("slow")
-        if timeout := item.get_closest_marker("timeout"):
-            timeouts[item.path] = max(timeouts[item.path], timeout.args[0])
     groups = {path: str(path.relative_to(config.rootpath)) for path in fixtures}
     # Each of them fills a machine, and their waits are for one that is not filled twice.
     groups |= {path: "many processes" for path in fixtures if path.stem in {"test_chaos", "test_many_machines"}}
@@ -60,10 +57,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 loads[number] += count
                 groups[path] = f"prefect-{number}"
 
-    def quickness(item: pytest.Item) -> tuple[bool, bool, int, list[bool], str]:
+    def quickness(item: pytest.Item) -> tuple[bool, bool, list[bool], str]:
         path = item.path
         servers = [server not in fixtures[path] for server in ("prefect_server", "s3_server")]
-        return not groups[path].startswith("prefect"), path not in slow, -timeouts[path], servers, groups[path]
+        return not groups[path].startswith("prefect"), path not in slow, servers, groups[path]
 
     items.sort(key=quickness)
     for item in items:
