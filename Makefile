@@ -34,7 +34,7 @@ up: $(INSTALLED)  ## Prefect, a worker, the API and the storyboard; Ctrl-C stops
 # tests/conftest.py groups the tests: a file stays in one worker, whose tests share their servers.
 PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder
 
-test: $(READY)  ## the fast tier: about five and a half minutes on two cores
+test: $(READY)  ## the fast tier: about four minutes on two cores
 	$(PYTEST) -n auto -m "not slow"
 
 test-slow: $(READY)  ## the slow tier: kills, chaos, the machines of compose.yaml, the full sweep and simulation
