@@ -400,7 +400,7 @@ class Service:
             try:
                 self._check_scene(session, scene)
             except InputError as error:
-                # What is wrong for the same reason in each scene is told once.
+                # A reason that applies to each scene is named once.
                 reasons.setdefault("; ".join(error.fields.values()) or str(error), str(error))
                 for name, reason in (error.fields or {"": str(error)}).items():
                     fields[_place(session, scene, name)] = reason

@@ -1,4 +1,4 @@
-"""What is shown and refused before anything is bought or written: `adreel prompt`, warnings and bad input."""
+"""Output and errors before anything is bought or written: `adreel prompt`, warnings and bad input."""
 
 import json
 import logging

@@ -38,7 +38,7 @@ OFFERS = re.compile(
     r"it offers \S|it takes (none|no size|\d)|takes a first or last frame or references|needs an image"
     r"|has no (first|last) frame|makes no sound|has no such parameter|takes no size next to|takes \d+: shorten"
 )
-"""What a refusal says about the model itself."""
+"""Refusals that concern the model itself."""
 ALTERNATIVES = re.compile(r"; try .+ \(.+\)( or .+ \(.+\))?$|; no other model is known to offer it$")
 REPLACEMENT = re.compile(r": use .+ \(.+\)$")
 

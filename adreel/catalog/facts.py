@@ -1,4 +1,4 @@
-"""What is known of a video model. A fact that nobody has looked up is None, and is never guessed."""
+"""Facts about a video model. An unknown fact is None, and is never guessed."""
 
 import re
 from datetime import date
@@ -106,7 +106,7 @@ class Rate(Fact):
 
 
 class VideoModel(Fact):
-    """What a video model offers. `None` is unknown, "absent" is known not to exist."""
+    """Offer of a video model. `None` is unknown, "absent" is known not to exist."""
 
     air: str
     slug: str

@@ -38,7 +38,7 @@ class _Info(Page):
 
 @dataclass(frozen=True)
 class Schema:
-    """What a model's schema tells: who it is, and `facts`, by the names of VideoModel's fields."""
+    """Content of a model's schema: its identity, and `facts` by the names of VideoModel's fields."""
 
     air: str | None
     name: str

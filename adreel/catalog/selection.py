@@ -1,4 +1,4 @@
-"""Models that fit what a scene needs. A model may fit, not fit, or nobody knows."""
+"""Selection of models by the needs of a scene. Whether a model fits can be unknown."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from adreel.catalog.sizes import ASPECTS, has_aspect, resolutions_of
 
 @dataclass(frozen=True)
 class Needs:
-    """What a model has to offer. None and False need nothing."""
+    """Requirements of a scene for its model. None and False require nothing."""
 
     first_frame: bool = False
     last_frame: bool = False

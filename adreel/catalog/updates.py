@@ -15,7 +15,7 @@ SOURCE = "Runware's public index, schemas and prices; what they do not tell is f
 
 @dataclass(frozen=True)
 class ModelPages:
-    """What Runware publishes about one model."""
+    """One model as Runware publishes it."""
 
     entry: IndexEntry
     listed: ListedModel | None

@@ -53,7 +53,7 @@ SOURCES = {"edit": "a video", "talking": "a face and speech"}
 
 @dataclass(frozen=True)
 class Violation:
-    """What is wrong with a request: Runware's error code, and the parameter or parameters."""
+    """A violated rule: Runware's error code, and the parameter or parameters."""
 
     code: str
     parameter: str | list[str]

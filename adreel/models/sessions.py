@@ -130,7 +130,7 @@ class RenderOptions(ImageInputs, OpenModel):
 
 
 class SceneWords(OpenModel):
-    """What happens in a scene."""
+    """Description of a scene in words."""
 
     scenario: Scenario = Field(description="Part of the ad")
     duration: Seconds = 5
@@ -149,7 +149,7 @@ class SceneDescription(RenderOptions, SceneWords):
 
 
 class WordChanges(OpenModel):
-    """What shall happen otherwise in a scene."""
+    """Overrides of a scene's description."""
 
     duration: Seconds | None = None
     visual_description: VisualDescription | None = None
@@ -180,7 +180,7 @@ def replacing(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 class ProductFacts(OpenModel):
-    """What an ad is about."""
+    """Facts about the product of an ad."""
 
     session_id: Identifier = Field(
         default_factory=lambda: f"ad-{uuid4().hex[:8]}",

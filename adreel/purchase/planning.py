@@ -21,7 +21,7 @@ from adreel.storage import Storage
 
 @dataclass(frozen=True)
 class PlannedScene:
-    """What would be sent for a scene; images have their names in place of their content."""
+    """Request of a scene, as people see it; images have their names in place of their content."""
 
     scenario: Scenario
     model: str

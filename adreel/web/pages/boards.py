@@ -57,7 +57,7 @@ class SceneBoard:
     state: State | None
     size: tuple[int, int]
     request: ClipRequest | None
-    """What the next take would order."""
+    """Order of the next take."""
     obstacle: str
     """Why no take can be ordered."""
     action: SceneAction | None
