@@ -165,8 +165,10 @@ def test_variants_that_are_not_spelled_out_tell_nothing() -> None:
 @pytest.mark.parametrize("junk", [None, 1, "word", [], ["word"], {}, {"enum": 1}, {"const": {}}, {"properties": []}])
 def test_members_of_other_types_are_ignored(junk: Any) -> None:
     names = ("duration", "inputs", "width", "resolution", "settings", "providerSettings", "positivePrompt")
-    facts(dict.fromkeys(names, junk), junk, {"if": junk, "then": junk}, {"not": junk}, {"oneOf": junk})
-    facts({"inputs": {"properties": {"frameImages": junk, "referenceImages": junk}, "not": junk}})
+    found = facts(dict.fromkeys(names, junk), junk, {"if": junk, "then": junk}, {"not": junk}, {"oneOf": junk})
+    assert not found.keys() & {"sizes", "size_durations", "frame_durations", "resolutions", "prompt_length"}
+    found = facts({"inputs": {"properties": {"frameImages": junk, "referenceImages": junk}, "not": junk}})
+    assert not found.keys() & {"frames_with_references", "size_durations"}
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["width", "frameImages", "1x1", ""])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adreel.catalog import packaged
+from adreel.catalog import least_price, packaged
 from adreel.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +66,7 @@ def test_a_model_is_found_in_a_text(text: str, airs: list[str]) -> None:
 
 def test_the_readme_has_the_price_of_the_default_model() -> None:
     model = packaged().models[Settings.model_fields["model"].default]
-    price, silent = (model.rate(seconds=5, resolution="720p", sound=sound) for sound in (True, False))
+    price, silent = (least_price(model, seconds=5, resolution="720p", sound=sound) for sound in (True, False))
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert price is not None
     assert f"(`{model.air}`) was listed at {price:g} USD per second with sound on {model.priced_on}" in readme

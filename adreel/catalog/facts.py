@@ -189,14 +189,3 @@ class VideoModel(Fact):
         if self.references is not None:
             return self.references > 0
         return True if "reference" in self.modes else None
-
-    def rate(self, *, seconds: float, resolution: str | None = None, sound: bool | None = None) -> float | None:
-        """Return the USD per second of a clip; None if unknown. With several rates, the dearest counts."""
-        found = [
-            price
-            for rate in self.prices
-            if (price := rate.per_second(seconds)) is not None
-            and (resolution is None or not rate.resolutions or resolution.lower() in rate.resolutions)
-            and (sound is None or rate.sound is None or rate.sound is sound)
-        ]
-        return max(found) if found else None
