@@ -189,7 +189,7 @@ class Purchase:
                 raise ProviderUnreachable("Runware has accepted the task: the next attempt follows it") from None
             raise InputError(
                 f"{error}. Nothing was bought: name another image with `adreel regenerate {self.take.session_id}"
-                f" {self.take.scenario} --first-frame FILE`"
+                f" {self.take.scenario}` and --first-frame, --last-frame or --reference"
             ) from None
 
     async def _look_up_resumed(self) -> InProgress | Rendered | None:
