@@ -17,7 +17,9 @@ from uuid import uuid4
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from adreel.errors import InputError
+from adreel.models.cut_settings import CutSettings
 from adreel.models.documents import SIZE_ADVICE, check_texts, read_document, read_file
+from adreel.models.open_model import OpenModel
 from adreel.models.scenarios import Scenario
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -82,13 +84,6 @@ ModelSettings = Annotated[
         " model's own settings"
     ),
 ]
-
-
-class OpenModel(BaseModel, extra="allow", str_strip_whitespace=True, json_schema_extra={"additionalProperties": False}):
-    """Base of models that people write. New data refuses unknown fields (parse_session).
-
-    Stored data keeps them: a newer adreel may have written them.
-    """
 
 
 class ImageInputs(BaseModel):
@@ -203,6 +198,7 @@ class Session(RenderOptions, ProductFacts):
     """
 
     scene_descriptions: list[SceneDescription] = Field(min_length=1, max_length=4)
+    cut: CutSettings | None = Field(None, description="How the finished ad is made of the clips")
 
     @model_validator(mode="after")
     def _each_scenario_once(self) -> Self:

@@ -1,0 +1,1 @@
+"""The finished ad: four clips, captions, voice and music become one file."""

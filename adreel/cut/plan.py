@@ -1,0 +1,94 @@
+"""What the renderer gets: local files, sizes in pixels, lengths in frames. Plain data that JSON can carry."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+RATE = 30
+"""Frames per second of every cut."""
+RENDERER = "1"
+"""Version of the renderer. A change of its output needs a new one: cuts and segments are identified by it."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A text on the picture, in frames of its segment; `end` is the first frame without it."""
+
+    text: str
+    start: int
+    end: int
+    words: tuple[tuple[str, int, int], ...] = ()
+    """For the style `word`: each word with its first and last frame."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """An area in pixels that captions must not leave."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """One clip as a segment of constant size, rate and length."""
+
+    clip: str
+    """Path of the local clip."""
+    sha256: str
+    width: int
+    height: int
+    fit: Literal["crop", "blur"]
+    frames: int
+    captions: tuple[Caption, ...] = ()
+    caption_style: Literal["plain", "pill", "word"] = "pill"
+    caption_box: Box | None = None
+    logo: str | None = None
+    logo_corner: str = "top-right"
+
+
+@dataclass(frozen=True)
+class CardPlan:
+    """The end card."""
+
+    frames: int
+    text: str
+    url: str
+    colors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AssemblyPlan:
+    """One finished file of segments in their order."""
+
+    width: int
+    height: int
+    segments: tuple[str, ...]
+    """Paths of rendered segments."""
+    fade_frames: int
+    """Overlap of neighbouring segments; 0 joins them as they are."""
+    music: str | None
+    music_below_voice: float
+    voice: str | None
+    loudness: float
+    card: CardPlan | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """A finished file as decoded again. Loudness in LUFS and true peak in dBTP are None for silence."""
+
+    width: int
+    height: int
+    frames: int
+    duration: float
+    audio_duration: float
+    loudness: float | None
+    true_peak: float | None
+
+
+def to_json(plan: SegmentPlan | CardPlan | AssemblyPlan) -> dict[str, Any]:
+    """Return a plan as JSON values."""
+    return asdict(plan)

@@ -1,0 +1,1 @@
+"""Rendering of a cut, in a process of its own: segments, captions, sound, assembly, checks."""
