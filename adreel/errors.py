@@ -25,6 +25,7 @@ AdreelError
 │   ├── UnknownFailure       failed with an unknown code; a person decides
 │   └── TakeFailed           failed, and the allowed attempts are used up
 ├── CatalogUnreadable        a page about Runware's models is not what was expected: the catalogue stays as it is
+├── CutFailed                the finished ad can't be rendered or fails its checks; the clips are safe
 ├── PrefectUnreachable       no usable reply of Prefect's server: retry
 │   └── PrefectMisconfigured it rejects the credentials, or PREFECT_API_URL leads to something else: a person has to act
 └── StorageError             the storage can't be read or written
@@ -210,6 +211,12 @@ class CatalogUnreadable(AdreelError):
     """A page about Runware's models can't be read, or is not what was expected; the catalogue stays as it is."""
 
     code = "catalogUnreadable"
+
+
+class CutFailed(AdreelError):
+    """The finished ad can't be rendered or fails its checks. Nothing was published, and the clips are safe."""
+
+    code = "cutFailed"
 
 
 class PrefectUnreachable(AdreelError):

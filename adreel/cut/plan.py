@@ -5,8 +5,24 @@ from typing import Any, Literal
 
 RATE = 30
 """Frames per second of every cut."""
+SAMPLE_RATE = 48000
+SAMPLES_PER_FRAME = SAMPLE_RATE // RATE
 RENDERER = "1"
 """Version of the renderer. A change of its output needs a new one: cuts and segments are identified by it."""
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """A clip as the renderer will show it: its length in frames of a cut, and its upright size in square pixels."""
+
+    frames: int
+    width: int
+    height: int
+    has_sound: bool
+    is_hdr: bool
+    spoken: tuple[tuple[int, int], ...] = ()
+    """Stretches with sound, each as its first frame and the first frame behind it."""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,8 @@ class AssemblyPlan:
     loudness: float
     card: CardPlan | None = None
     title: str = ""
+    composite: bool = False
+    """Whether anything but generated clips is in it: captions, a logo, a voice, music or an end card."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +105,44 @@ class Measures:
     audio_duration: float
     loudness: float | None
     true_peak: float | None
+    warnings: tuple[str, ...] = ()
 
 
-def to_json(plan: SegmentPlan | CardPlan | AssemblyPlan) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Progress:
+    """The share of a render that is done, and its present step."""
+
+    done: float
+    step: str
+
+
+def to_json(plan: SegmentPlan | CardPlan | AssemblyPlan | ClipFacts | Measures) -> dict[str, Any]:
     """Return a plan as JSON values."""
     return asdict(plan)
+
+
+def segment_plan(values: dict[str, Any]) -> SegmentPlan:
+    """Return the plan that `to_json` wrote."""
+    captions = tuple(
+        Caption(**{**each, "words": tuple((word, start, end) for word, start, end in each["words"])})
+        for each in values["captions"]
+    )
+    box = values["caption_box"] and Box(**values["caption_box"])
+    return SegmentPlan(**{**values, "captions": captions, "caption_box": box})
+
+
+def assembly_plan(values: dict[str, Any]) -> AssemblyPlan:
+    """Return the plan that `to_json` wrote."""
+    card = values["card"] and CardPlan(**{**values["card"], "colors": tuple(values["card"]["colors"])})
+    return AssemblyPlan(**{**values, "segments": tuple(values["segments"]), "card": card})
+
+
+def clip_facts(values: dict[str, Any]) -> ClipFacts:
+    """Return the facts that `to_json` wrote."""
+    spoken = tuple((start, end) for start, end in values["spoken"])
+    return ClipFacts(**{**values, "spoken": spoken, "warnings": tuple(values["warnings"])})
+
+
+def measures(values: dict[str, Any]) -> Measures:
+    """Return the measures that `to_json` wrote."""
+    return Measures(**{**values, "warnings": tuple(values["warnings"])})

@@ -1,0 +1,148 @@
+"""The render process: reads one request as JSON from stdin, and writes progress and its result as JSON lines.
+
+It decodes untrusted bytes, so its environment has no key, its memory, processor time and files are limited, and it
+ends with its parent.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av.logging
+from av.error import FFmpegError
+
+from adreel.cut.plan import assembly_plan, segment_plan, to_json
+from adreel.cut.render.assembly import assemble
+from adreel.cut.render.logo import read_logo
+from adreel.cut.render.segments import render_segment
+from adreel.cut.render.sources import file_samples, inspect_clip, reason
+from adreel.errors import AdreelError, CutFailed, InputError
+
+MAX_MEMORY = 4 * 1024**3
+MAX_FILE_BYTES = 4 * 1024**3
+REPORT_SECONDS = 0.2
+# The names are those of malloc.h and prctl.h.
+M_ARENA_MAX = -8
+PR_SET_PDEATHSIG = 1
+FADE_COST, JOIN_COST = 1.2, 0.4
+"""Processor time of a frame of the finished file, compared with a frame of a segment."""
+
+
+def main(parent: int) -> None:
+    """Carry one request out; `parent` is the process that has to be alive."""
+    av.logging.set_level(None)
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Every thread of the codecs would get a pool of memory of its own.
+        library.mallopt(M_ARENA_MAX, 2)
+    if os.getppid() != parent:
+        return
+    request = json.loads(sys.stdin.readline())
+    cpu_seconds = int(request["cpu_seconds"])
+    for limit, most in (
+        (resource.RLIMIT_AS, MAX_MEMORY),
+        (resource.RLIMIT_FSIZE, MAX_FILE_BYTES),
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(limit)
+        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (least, least))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        result = _inspected(request) if request["action"] == "inspect" else _rendered(request)
+        _write({"result": result})
+    except AdreelError as error:
+        _write({"error": str(error), "is_input": isinstance(error, InputError)})
+    except (FFmpegError, OSError, MemoryError, ValueError, ArithmeticError) as error:
+        _write({"error": f"rendering failed: {reason(error)}", "is_input": False})
+
+
+def _inspected(request: dict[str, Any]) -> list[dict[str, Any]]:
+    for path in request["sounds"]:
+        with _named(path):
+            file_samples(path, 1)
+    for path in request["logos"]:
+        with _named(path):
+            read_logo(path)
+    facts = []
+    for path in request["clips"]:
+        with _named(path):
+            facts.append(to_json(inspect_clip(path)))
+    return facts
+
+
+class _named:  # noqa: N801 - reads as a verb
+    """Names the file in an error."""
+
+    def __init__(self, path: str) -> None:
+        self._name = Path(path).name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, InputError):
+            raise InputError(f"{self._name}: {error}") from error
+        if isinstance(error, CutFailed | FFmpegError | ValueError):
+            raise CutFailed(f"{self._name}: {reason(error)}") from error
+
+
+def _rendered(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    segments = {Path(out): segment_plan(plan) for out, plan in request["segments"].items()}
+    files = {Path(out): assembly_plan(plan) for out, plan in request["files"].items()}
+    reporter = _Reporter()
+    share = {out: float(plan.frames) for out, plan in segments.items()}
+    lengths = sum(share.values()) or 1.0
+    share |= {out: lengths * (FADE_COST if plan.fade_frames else JOIN_COST) for out, plan in files.items()}
+    total = sum(share.values())
+    done = 0.0
+    for number, (out, plan) in enumerate(segments.items(), 1):
+        step, before = f"segment {number} of {len(segments)}", done
+        with _named(plan.clip):
+            part = _part(out)
+            render_segment(plan, part, lambda frames: reporter.tell((before + frames) / total, step))  # noqa: B023
+            part.replace(out)
+        # Filters and their graph refer to each other, and hold pictures.
+        gc.collect()
+        done += share[out]
+    found = {}
+    for out, film in files.items():
+        before, size = done, share[out]
+        step = f"{film.width}x{film.height}"
+        part, poster = _part(out), _part(out.with_suffix(".jpg"))
+        measures = assemble(film, part, poster, lambda part: reporter.tell((before + part * size) / total, step))  # noqa: B023
+        poster.replace(out.with_suffix(".jpg"))
+        part.replace(out)
+        found[str(out)] = to_json(measures)
+        done += size
+    return found
+
+
+def _part(out: Path) -> Path:
+    # A killed render leaves no file with a finished one's name.
+    return out.with_name(f"{out.name}.part")
+
+
+class _Reporter:
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def tell(self, done: float, step: str) -> None:
+        now = time.monotonic()
+        if now - self._last >= REPORT_SECONDS:
+            self._last = now
+            _write({"progress": [round(done, 4), step]})
+
+
+def _write(answer: object) -> None:
+    print(json.dumps(answer), flush=True)  # noqa: T201 - the answer to the parent
