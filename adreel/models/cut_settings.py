@@ -1,6 +1,7 @@
 """Settings of the finished ad, as people write them in a session's `cut` block."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -13,7 +14,7 @@ MediaFile = Annotated[
 ]
 Words = Annotated[str, Field(max_length=200)]
 
-SIZES: dict[str, tuple[int, int]] = {
+SIZES: dict[Format, tuple[int, int]] = {
     "16:9": (1920, 1080),
     "9:16": (1080, 1920),
     "1:1": (1080, 1080),
@@ -29,7 +30,7 @@ class Transition(OpenModel):
     seconds: Annotated[float, Field(gt=0, le=3, description="Length of a fade")] = 0.5
 
 
-class Captions(OpenModel):
+class Captions(OpenModel, serialize_by_alias=True):
     """Words that are burnt into the picture, and written to an SRT file beside it."""
 
     source: Literal["narration", "file"] = Field("narration", alias="from", description="Where the words come from")
@@ -83,3 +84,21 @@ class CutSettings(OpenModel):
             ("logo.file", self.logo.file if self.logo else None),
         ]
         return [(f"cut.{name}", file) for name, file in found if file]
+
+    def with_files(self, renamed: Mapping[str, str]) -> Self:
+        """Return a copy that names some files differently."""
+        update: dict[str, Any] = {"voice": renamed.get(self.voice, self.voice)} if self.voice else {}
+        for name in ("captions", "music", "logo"):
+            block = getattr(self, name)
+            if block is not None and block.file in renamed:
+                update[name] = block.model_copy(update={"file": renamed[block.file]})
+        return self.model_copy(update=update)
+
+
+class CutOptions(OpenModel, frozen=True):
+    """What is asked of one cut beyond the settings of its session."""
+
+    formats: tuple[Format, ...] = Field((), description="In place of the session's formats")
+    preset: str | None = Field(None, description="A placement: its format, and its safe area for captions")
+    captions: bool = Field(True, description="`false` leaves the captions out")
+    allow_missing: bool = Field(False, description="Make a shorter ad of the scenes that have clips")

@@ -24,8 +24,11 @@ from adreel.models.scenarios import Scenario
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 SIZE_PATTERN = r"^[1-9]\d{1,4}x[1-9]\d{1,4}$"
-INPUT_PATTERN = re.compile(r"inputs/[0-9a-f]{64}\.(png|jpg|webp)(#[^\0]*)?", re.DOTALL)
-"""A reference to an image that was copied into the session's folder (adreel/records/inputs.py)."""
+INPUT_PATTERN = re.compile(
+    r"inputs/[0-9a-f]{64}\.(?:(?P<image>png|jpg|webp)|(?P<audio>mp3|wav|m4a|flac|ogg)|(?P<captions>srt))(#[^\0]*)?",
+    re.DOTALL,
+)
+"""A reference to a file that was copied into the session's folder (adreel/records/inputs.py)."""
 
 SHOWN_LENGTH = 100
 
@@ -257,11 +260,14 @@ def parse_session(data: Any, source: str = "session", *, folder: Path | None = N
     refuse_control_characters(session, source)
     if folder is None:
         refuse_local_files(session, source)
+        if session.cut:
+            refuse_files_of_cut(session.cut, source)
         for scene in session.scene_descriptions:
             refuse_local_files(scene, f"{source}: scene {scene.scenario}")
         return session
     scenes = [absolute_images(scene, folder) for scene in session.scene_descriptions]
-    return absolute_images(session, folder).model_copy(update={"scene_descriptions": scenes})
+    cut = absolute_files(session.cut, folder) if session.cut else None
+    return absolute_images(session, folder).model_copy(update={"scene_descriptions": scenes, "cut": cut})
 
 
 Options = TypeVar("Options", bound=RenderOptions)
@@ -269,14 +275,24 @@ Options = TypeVar("Options", bound=RenderOptions)
 
 def absolute_images(options: Options, folder: Path) -> Options:
     """Return options whose local images have absolute paths, from a folder, else from the current folder."""
+    local = [image for _, image in options.named_images() if is_local_file(image)]
+    return options.with_images(_absolute_paths(local, folder))
+
+
+def absolute_files(cut: CutSettings, folder: Path) -> CutSettings:
+    """Return settings of a cut whose local files have absolute paths, from a folder, else from the current folder."""
+    local = [file for _, file in cut.named_files() if not INPUT_PATTERN.fullmatch(file)]
+    return cut.with_files(_absolute_paths(local, folder))
+
+
+def _absolute_paths(files: list[str], folder: Path) -> dict[str, str]:
     found = {}
-    for _, image in options.named_images():
-        if is_local_file(image):
-            # Unlike Path.exists, this is false for names that no file can have.
-            candidates = [folder / os.path.expanduser(image), Path.cwd() / image]  # noqa: PTH111
-            if path := next((path for path in candidates if os.path.exists(path)), None):  # noqa: PTH110
-                found[image] = str(path.absolute())
-    return options.with_images(found)
+    for file in files:
+        # Unlike Path.exists, this is false for names that no file can have.
+        candidates = [folder / os.path.expanduser(file), Path.cwd() / file]  # noqa: PTH111
+        if path := next((path for path in candidates if os.path.exists(path)), None):  # noqa: PTH110
+            found[file] = str(path.absolute())
+    return found
 
 
 def parse_changes(data: Any) -> SceneChanges:
@@ -296,7 +312,8 @@ def shortened(text: str) -> str:
 
 def is_local_file(image: str) -> bool:
     """Whether an image is a local path, not a URL or a reference to a copied image."""
-    return not image.startswith("https://") and not INPUT_PATTERN.fullmatch(image)
+    copied = INPUT_PATTERN.fullmatch(image)
+    return not image.startswith("https://") and not (copied and copied["image"])
 
 
 def refuse_local_files(options: RenderOptions, place: str) -> None:
@@ -306,6 +323,17 @@ def refuse_local_files(options: RenderOptions, place: str) -> None:
             raise InputError(
                 f"{place}: {name} {shortened(image)!r} is not an https URL: an image file can be named only in a"
                 " session file or a campaign on this machine, for `adreel generate` or `adreel campaign`"
+            )
+
+
+def refuse_files_of_cut(cut: CutSettings, place: str) -> None:
+    """Raise InputError if the settings of a remote caller's cut name a file that is not copied yet."""
+    for name, file in cut.named_files():
+        if not INPUT_PATTERN.fullmatch(file):
+            raise InputError(
+                f"{place}: {name} {file!r} is a file: it can be named only in a session file or a campaign on this"
+                " machine",
+                {name: "a file can be named only in a session file"},
             )
 
 

@@ -78,7 +78,7 @@ def check_image(file: str, field: str = "first_frame") -> str:
                     f" copy is sent, because {MAX_MB} MB and {MAX_MEGAPIXELS} million pixels are allowed"
                 )
     except OSError as error:
-        raise _unreadable(file, error, field) from None
+        raise unreadable(file, error, field) from None
 
 
 def read_image(file: str, field: str = "first_frame") -> InputImage:
@@ -88,7 +88,7 @@ def read_image(file: str, field: str = "first_frame") -> InputImage:
         with path.open("rb") as stream:
             content = stream.read(READABLE_MB * 1_000_000)
     except OSError as error:
-        raise _unreadable(file, error, field) from None
+        raise unreadable(file, error, field) from None
     return parse_image(content, path.name, f"{field} {file!r}")
 
 
@@ -121,7 +121,7 @@ def copy_input(storage: Storage, session_id: str, image: InputImage) -> str:
     path = input_path(session_id, image.reference)
     stands = storage.update(path, lambda earlier: image.content if earlier is None else None)
     if stands != image.content:
-        raise _changed(storage, path)
+        raise changed(storage, path)
     crash_point("input copied")
     return image.reference
 
@@ -171,12 +171,12 @@ def read_input(storage: Storage, session_id: str, reference: str) -> bytes:
     try:
         content = storage.read(path)
     except FileNotFoundError:
-        name, place = display_name(reference), storage.location(path)
+        name, place, kind = display_name(reference), storage.location(path), _kind_of(path)
         raise InputError(
-            f"the copy of the image {name!r} is gone from {place}: put it back, or name the image again"
+            f"the copy of the {kind} {name!r} is gone from {place}: put it back, or name the {kind} again"
         ) from None
     if hashlib.sha256(content).hexdigest() not in path:
-        raise _changed(storage, path)
+        raise changed(storage, path)
     return content
 
 
@@ -220,7 +220,7 @@ def _checked_path(file: str, field: str) -> Path:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
-        raise _unreadable(file, error, field) from None
+        raise unreadable(file, error, field) from None
     # Reading a named pipe or a device might block forever.
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"{field} {file!r} is not a file")
@@ -284,11 +284,17 @@ def _scaled_down(image: Image.Image) -> tuple[bytes, str]:
     return copy.getvalue(), "png" if is_transparent else "jpg"
 
 
-def _unreadable(file: str, error: Exception, field: str) -> InputError:
+def unreadable(file: str, error: Exception, field: str) -> InputError:
+    """Return the error for a local file that can't be read."""
     reason = error.strerror if isinstance(error, OSError) else error
     where = "" if Path(file).is_absolute() else "; a relative path starts at the folder of the session file"
     return InputError(f"can't read {field} {file!r}: {reason}{where}")
 
 
-def _changed(storage: Storage, path: str) -> StorageError:
-    return StorageError(f"{storage.location(path)} is not the image that was copied there: move it away")
+def changed(storage: Storage, path: str) -> StorageError:
+    """Return the error for a copy with other bytes than its name says."""
+    return StorageError(f"{storage.location(path)} is not the {_kind_of(path)} that was copied there: move it away")
+
+
+def _kind_of(path: str) -> str:
+    return "image" if path.rpartition(".")[2] in MEDIA_TYPES else "file"

@@ -1,4 +1,4 @@
-"""Removes unused takes on request, in an order in which a crash loses nothing.
+"""Removes unused takes and cuts on request, in an order in which a crash loses nothing.
 
 The take is marked first, so that no runner continues it. Then the scene is removed from its job, otherwise a resume
 would buy it again. Then the take's record is removed, then its files. A crash leaves a marked take, which the next
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from adreel.errors import AdreelError, ClipUnavailable, InputError, collect_errors
+from adreel.models.cuts import Cut, segment_path
 from adreel.models.takes import AttemptState, Choices, Job, Take
 from adreel.records import Records
 from adreel.records.views import current_take
@@ -83,3 +84,29 @@ def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
         if file is not None:
             records.storage.remove(file)
     return True
+
+
+def prunable_cuts(records: Records, before: datetime, broken: list[AdreelError] | None = None) -> Iterator[Cut]:
+    """Find the cuts that were made before a moment and are not the newest of their session."""
+    for session_id in records.session_ids():
+        with collect_errors(broken):
+            for cut in records.cuts(session_id)[:-1]:
+                if cut.created_at < before:
+                    yield cut
+
+
+def prune_cut(records: Records, cut: Cut) -> None:
+    """Remove a cut with its files. Its segments stay while another cut names them."""
+    records.remove_cut(cut)
+    for name in cut.file_names:
+        records.storage.remove(name)
+
+
+def unused_segments(records: Records, broken: list[AdreelError] | None = None) -> Iterator[str]:
+    """Find the paths of segments that no cut names. A running cut renders a removed one again when it is needed."""
+    for session_id in records.session_ids():
+        with collect_errors(broken):
+            named = {segment.file for cut in records.cuts(session_id) for segment in cut.segments}
+            for name in records.storage.names(segment_path(session_id)):
+                if name not in named:
+                    yield segment_path(session_id, name)

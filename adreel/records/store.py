@@ -1,4 +1,4 @@
-"""The records in storage: sessions, jobs, takes and choices, one JSON file each.
+"""The records in storage: sessions, jobs, takes, choices and cuts, one JSON file each.
 
 They are the source of truth; Prefect only shows and drives. Every change is one conditional update: `change` gets the
 stored record and returns the new one. On a storage with conditional updates, no change of another process is lost. An
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from adreel.errors import BadRecord, NotFound, StorageError
+from adreel.models.cuts import Cut
 from adreel.models.migrations import NewerRecord, migrate
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
@@ -55,6 +56,7 @@ _SESSION = _Kind("session", StoredSession, "sessions/{session_id}/session.json")
 _JOB = _Kind("job", Job, "jobs/{job_id}.json")
 _TAKE = _Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
 _CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
+_CUT = _Kind("cut", Cut, "sessions/{session_id}/cuts/{cut_id}.json")
 
 
 class Records:
@@ -205,6 +207,31 @@ class Records:
     def update_choices(self, session_id: str, change: Callable[[Choices], Choices | None]) -> None:
         """Change the chosen takes; `change` may be called again, and returns None to change nothing."""
         self._change(_CHOICES, lambda choices: change(choices or Choices(takes={})), session_id=session_id)
+
+    def cut(self, session_id: str, cut_id: str) -> Cut | None:
+        """Return a finished ad, or None if there is none of that id."""
+        return self._read(_CUT, session_id=session_id, cut_id=cut_id)
+
+    def cuts(self, session_id: str) -> list[Cut]:
+        """Return the finished ads of a session, the oldest first."""
+        cut_ids = self._ids(f"sessions/{check_id(session_id, 'session_id')}/cuts")
+        cuts = [cut for cut_id in cut_ids if (cut := self.cut(session_id, cut_id))]
+        return sorted(cuts, key=lambda cut: (cut.created_at, cut.cut_id))
+
+    def save_cut(self, cut: Cut, earlier: Cut | None = None) -> Cut:
+        """Store a finished ad, in place of `earlier`, and return the one that is stored now.
+
+        Another runner may have stored the same ad meanwhile: its record stays.
+        """
+
+        def choose(latest: Cut | None) -> Cut | None:
+            return cut if latest == earlier else None
+
+        return self._change(_CUT, choose, session_id=cut.session_id, cut_id=cut.cut_id) or cut
+
+    def remove_cut(self, cut: Cut) -> None:
+        """Remove the record of a finished ad, but not its files."""
+        self.storage.remove(_CUT.path({"session_id": cut.session_id, "cut_id": cut.cut_id}))
 
     def _ids(self, folder: str) -> list[str]:
         names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))

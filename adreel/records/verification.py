@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from adreel.errors import InputError, NotFound, StorageError
+from adreel.models.cuts import Cut, segment_path
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import INPUT_PATTERN, is_local_file
-from adreel.models.takes import AsideFile, Clip, Take, utc_now
+from adreel.models.takes import Take, utc_now
 from adreel.records import Records
 from adreel.records.inputs import input_path, read_input
 from adreel.storage.media import sha256_of
 
-OURS = (".mp4", ".jpg")
+OURS = (".mp4", ".jpg", ".srt")
 ASIDE = ".aside."
 # A run holds a temporary file for minutes at most, and the clocks of two machines on one disk differ by less than this.
 ABANDONED = timedelta(days=1)
@@ -29,37 +30,46 @@ class Finding:
 
 
 def verify(records: Records) -> list[Finding]:
-    """Check records, clips, input images and leftover files; an empty list means that all is well."""
+    """Check records, clips, cuts, input files and leftover files; an empty list means that all is well."""
     storage = records.storage
-    takes, findings = _read_all(records)
+    takes, cuts, findings = _read_all(records)
     for path, take in takes.items():
         clip = take.clip
         if not storage.exists(f"jobs/{take.job_id}.json"):
             message = f"job {take.job_id} has no record, so a resume can't find this take"
             findings.append(Finding(path, "jobless", message))
         if take.aside:
-            findings += _check_file(records, path, take.aside)
+            findings += _check_file(records, path, take.aside.file, take.aside.sha256)
         if take.is_stored and clip is None:
             findings.append(Finding(path, "clipless", "the take says stored, but names no clip"))
         if take.is_stored and clip:
             if clip.poster and not storage.exists(clip.poster):
                 findings.append(Finding(clip.poster, "missing", f"the poster of {clip.file} is gone"))
-            findings += _check_file(records, path, clip)
+            findings += _check_file(records, path, clip.file, clip.sha256)
+    for path, cut in cuts.items():
+        for video in cut.files:
+            findings += _check_file(records, path, video.file, video.sha256)
+            for name in filter(None, (video.poster, video.captions)):
+                if not storage.exists(name):
+                    findings.append(Finding(name, "missing", f"{path} says that this file is stored"))
+    findings += _check_segments(records, cuts)
     findings += _check_inputs(records, takes)
     clips = [take.clip for take in takes.values() if take.clip]
     named = {clip.file for clip in clips} | {clip.poster for clip in clips}
     named |= {attempt.aside.file for take in takes.values() for attempt in take.attempts if attempt.aside}
+    named |= {name for cut in cuts.values() for name in cut.file_names}
     for name in storage.names(""):
         if (name.endswith(OURS) or ASIDE in name) and name not in named:
-            findings.append(Finding(name, "orphan", "no take names this file"))
+            findings.append(Finding(name, "orphan", "no take and no cut names this file"))
     advice = "a killed run left it: once `adreel resume --all` finds nothing, delete it"
     findings += [Finding(path, "leftover", advice) for path in storage.leftovers(utc_now() - ABANDONED)]
     return findings
 
 
-def _read_all(records: Records) -> tuple[dict[str, Take], list[Finding]]:
-    """Read every record; return the takes by path, and the findings about records and choices."""
+def _read_all(records: Records) -> tuple[dict[str, Take], dict[str, Cut], list[Finding]]:
+    """Read every record; return the takes and cuts by path, and the findings about records and choices."""
     takes: dict[str, Take] = {}
+    cuts: dict[str, Cut] = {}
     findings: list[Finding] = []
 
     @contextmanager
@@ -87,6 +97,13 @@ def _read_all(records: Records) -> tuple[dict[str, Take], list[Finding]]:
                     with reading(f"{folder}/{name}"):
                         if take := records.take(session_id, scenario, job_id):
                             takes[f"{folder}/{job_id}.json"] = take
+        folder = f"sessions/{session_id}/cuts"
+        with reading(folder):
+            for name in records.storage.names(folder):
+                if name.endswith(".json"):
+                    with reading(f"{folder}/{name}"):
+                        if cut := records.cut(session_id, name.removesuffix(".json")):
+                            cuts[f"{folder}/{name}"] = cut
     stored = {(take.session_id, take.scenario, take.job_id) for take in takes.values() if take.is_stored}
     for session_id in session_ids:
         path = f"sessions/{session_id}/current.json"
@@ -95,22 +112,35 @@ def _read_all(records: Records) -> tuple[dict[str, Take], list[Finding]]:
                 if (session_id, scenario, job_id) not in stored:
                     message = f"the take that was chosen for {scenario} is not stored: {job_id}"
                     findings.append(Finding(path, "dangling", message))
-    return takes, findings
+    return takes, cuts, findings
 
 
-def _check_file(records: Records, path: str, file: Clip | AsideFile) -> Iterator[Finding]:
+def _check_file(records: Records, path: str, file: str, sha256: str) -> Iterator[Finding]:
     try:
-        with records.storage.open(file.file) as stream:
-            if sha256_of(stream) != file.sha256:
-                yield Finding(file.file, "changed", "its bytes are not those that were stored")
+        with records.storage.open(file) as stream:
+            if sha256_of(stream) != sha256:
+                yield Finding(file, "changed", "its bytes are not those that were stored")
     except FileNotFoundError:
-        yield Finding(file.file, "missing", f"{path} says that this file is stored")
+        yield Finding(file, "missing", f"{path} says that this file is stored")
     except (StorageError, OSError) as error:
-        yield Finding(file.file, "unreadable", str(error))
+        yield Finding(file, "unreadable", str(error))
+
+
+def _check_segments(records: Records, cuts: dict[str, Cut]) -> Iterator[Finding]:
+    """Check the rendered clips that are kept for the next cut. A missing one is rendered again."""
+    digests = {segment_path(cut.session_id, each.file): each.sha256 for cut in cuts.values() for each in cut.segments}
+    for session_id in records.session_ids():
+        for name in records.storage.names(segment_path(session_id)):
+            path = segment_path(session_id, name)
+            if path in digests:
+                for found in _check_file(records, path, path, digests[path]):
+                    yield Finding(path, found.kind, f"{found.message}: delete it, and the next cut renders it again")
+            else:
+                yield Finding(path, "orphan", "no cut names this segment: `adreel prune` removes it")
 
 
 def _check_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
-    """Check the images of open takes, and the images of sessions for new takes."""
+    """Check the images of open takes, the images of sessions for new takes, and the files of their cuts."""
     needed: dict[tuple[str, str], str] = {}
     for path, take in takes.items():
         last = take.attempts[-1] if take.attempts else None
@@ -125,13 +155,16 @@ def _check_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]
             for options in (session, *session.scene_descriptions):
                 for _, image in options.named_images():
                     needed.setdefault((session_id, image), f"sessions/{session_id}/session.json")
+            for _, file in session.cut.named_files() if session.cut else ():
+                needed.setdefault((session_id, file), f"sessions/{session_id}/session.json")
     for (session_id, image), path in needed.items():
-        if not INPUT_PATTERN.fullmatch(image):
+        found = INPUT_PATTERN.fullmatch(image)
+        if found is None:
             continue
         copy = input_path(session_id, image)
         try:
             read_input(records.storage, session_id, image)
         except InputError:
-            yield Finding(copy, "missing", f"{path} needs this image")
+            yield Finding(copy, "missing", f"{path} needs this {'image' if found['image'] else 'file'}")
         except StorageError as error:
             yield Finding(copy, "changed", str(error))

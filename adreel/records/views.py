@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from adreel.errors import AdreelError, NotFound, StorageError
+from adreel.errors import AdreelError, InputError, NotFound, StorageError
 from adreel.models.api import (
     ClipWarning,
     SceneVideo,
@@ -13,6 +13,8 @@ from adreel.models.api import (
     VideoSceneStatus,
     VideoStatusResponse,
 )
+from adreel.models.cut_recipes import make_recipe
+from adreel.models.cuts import Cut, CutFileView, CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Choices, Job, Take, sum_costs
 from adreel.records import Records
@@ -166,6 +168,51 @@ def current_take(takes: list[Take], choices: Choices) -> Take | None:
     chosen = [take for take in stored if choices.takes.get(take.scenario) == take.job_id]
     candidates = chosen or stored
     return candidates[-1] if candidates else None
+
+
+def current_takes(records: Records, session_id: str) -> dict[Scenario, Take]:
+    """Return the current take of each scene that has a stored one, in the order of an ad."""
+    choices = records.choices(session_id)
+    found = {scenario: current_take(records.takes(session_id, scenario), choices) for scenario in Scenario}
+    return {scenario: take for scenario, take in found.items() if take and take.clip}
+
+
+def is_stale(records: Records, cut: Cut) -> bool:
+    """Whether a current take or a setting of the session has changed since a cut was made."""
+    session = records.session(cut.session_id)
+    try:
+        recipe = make_recipe(session, current_takes(records, cut.session_id), cut.options, cut.renderer)
+    except InputError:
+        return True
+    return recipe.digest != cut.digest
+
+
+def cut_views(records: Records, session_id: str) -> list[CutView]:
+    """Return the cuts of a session, the newest first, or raise NotFound."""
+    records.session(session_id)
+    return [cut_view(records, cut) for cut in reversed(records.cuts(session_id))]
+
+
+def cut_view(records: Records, cut: Cut) -> CutView:
+    """Return a cut with its addresses, and whether it is stale."""
+    files = [
+        CutFileView(
+            **file.model_dump(),
+            url=f"/outputs/{file.file}",
+            poster_url=f"/outputs/{file.poster}" if file.poster else None,
+            captions_url=f"/outputs/{file.captions}" if file.captions else None,
+        )
+        for file in cut.files
+    ]
+    return CutView(
+        session_id=cut.session_id,
+        cut_id=cut.cut_id,
+        created_at=cut.created_at,
+        state="stale" if is_stale(records, cut) else "current",
+        inputs=cut.inputs,
+        files=files,
+        warnings=cut.warnings,
+    )
 
 
 def scene_state(takes: list[Take]) -> State | None:

@@ -1,0 +1,68 @@
+"""Sessions whose four scenes have tiny clips, as a purchase stores them."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import parse_session
+from adreel.models.takes import Clip, Job, Take, clip_name
+from adreel.records import Records
+from tests.factories import NOW, make_take, save_job, session_data, write_film
+
+SECONDS = {Scenario.HOOK: 0.5, Scenario.PROBLEM: 0.6, Scenario.SOLUTION: 0.7, Scenario.CTA: 0.8}
+"""Lengths by which the clips are told apart."""
+FRAMES = 15 + 18 + 21 + 24
+
+
+def store_ad(records: Records, folder: Path, *, scenarios: list[Scenario] | None = None, **changes: Any) -> None:
+    """Store a session with a `cut` block or other changes, and a clip of each scene."""
+    records.save_session(parse_session(session_data(**changes), folder=folder))
+    scenarios = list(Scenario) if scenarios is None else scenarios
+    if scenarios:
+        save_job(records, Job(job_id="job-1", session_id="ad", scenarios=scenarios, created_at=NOW, ended_at=NOW))
+    for scenario in scenarios:
+        store_clip(records, folder, scenario)
+
+
+def store_clip(
+    records: Records,
+    folder: Path,
+    scenario: Scenario,
+    *,
+    job_id: str = "job-1",
+    seconds: float | None = None,
+    narration: str = "",
+    minute: int = 0,
+) -> Take:
+    """Store a take of a scene with a film that is as long as told."""
+    take = make_take(scenario=scenario, job_id=job_id, minute=minute)
+    take.scene.dialog_narration = narration
+    seconds = SECONDS[scenario] if seconds is None else seconds
+    film = write_film(folder / "film.mp4", seconds)
+    content = film.read_bytes()
+    take.clip = Clip(
+        file=clip_name(take),
+        poster=clip_name(take, ".jpg"),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        duration=seconds,
+        width=64,
+        height=48,
+    )
+    poster = folder / "poster.jpg"
+    poster.write_bytes(b"a poster")
+    records.storage.publish(film, take.clip.file)
+    records.storage.publish(poster, clip_name(take, ".jpg"))
+    film.unlink(missing_ok=True)
+    poster.unlink(missing_ok=True)
+    records.save_take(take)
+    if job_id != "job-1":
+        save_job(records, Job(job_id=job_id, session_id="ad", scenarios=[scenario], created_at=NOW, ended_at=NOW))
+    return take
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return the bytes and the time of the last change of every file in a folder."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
