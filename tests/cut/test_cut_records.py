@@ -3,6 +3,7 @@
 import hashlib
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_unknown_fields_of_a_cut_survive_and_a_broken_record_is_named(records: R
     ],
     ids=str,
 )
-def test_a_changed_setting_makes_a_cut_stale(records: Records, tmp_path: Path, change: dict[str, object]) -> None:
+def test_a_changed_setting_makes_a_cut_stale(records: Records, tmp_path: Path, change: dict[str, Any]) -> None:
     store_ad(records, tmp_path)
     save_cut(records)
     assert [view.state for view in cut_views(records, "ad")] == ["current"]

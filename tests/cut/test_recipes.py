@@ -1,5 +1,7 @@
 """What a cut is made of: formats, sizes and the digest that identifies it."""
 
+from typing import Any
+
 import pytest
 
 from adreel.errors import InputError
@@ -11,7 +13,7 @@ from adreel.models.sessions import parse_session
 from tests.factories import make_take, session_data
 
 
-def recipe(sizes: list[tuple[int, int]] | None = None, options: CutOptions | None = None, **changes: object) -> Recipe:
+def recipe(sizes: list[tuple[int, int]] | None = None, options: CutOptions | None = None, **changes: Any) -> Recipe:
     takes = {scenario: make_take(scenario=scenario) for scenario in Scenario}
     for take, (width, height) in zip(takes.values(), sizes or [(1280, 720)] * 4, strict=True):
         assert take.clip is not None

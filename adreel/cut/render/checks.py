@@ -92,6 +92,26 @@ def _check_picture(out: Path, poster: Path, plan: AssemblyPlan, planned: int) ->
     return wrong, black, frames
 
 
+def measure_file(file: Path) -> Measures:
+    """Decode a finished file and return its measures."""
+    with open_media(file) as source:
+        video = source.streams.video[0]
+        video.thread_type = "AUTO"
+        width, height = video.width, video.height
+        frames = sum(1 for _ in source.decode(video))
+    samples = decode(file)
+    loudness = measure(samples)
+    return Measures(
+        width=width,
+        height=height,
+        frames=frames,
+        duration=round(frames / RATE, 3),
+        audio_duration=round(len(samples) / SAMPLE_BYTES / SAMPLE_RATE, 3),
+        loudness=None if loudness.is_silent else round(loudness.integrated, 2),
+        true_peak=None if loudness.is_silent else round(loudness.peak, 2),
+    )
+
+
 def dark_share(frame: VideoFrame) -> float:
     """Return the share of black pixels in a picture."""
     plane = frame.reformat(*SAMPLED, format="gray", interpolation="AREA", dst_color_range="MPEG").planes[0]

@@ -21,6 +21,7 @@ from av.error import FFmpegError
 
 from adreel.cut.plan import assembly_plan, segment_plan, to_json
 from adreel.cut.render.assembly import assemble
+from adreel.cut.render.checks import measure_file
 from adreel.cut.render.logo import read_logo
 from adreel.cut.render.segments import render_segment
 from adreel.cut.render.sources import file_samples, inspect_clip, reason
@@ -59,8 +60,8 @@ def main(parent: int) -> None:
         resource.setrlimit(limit, (least, least))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        result = _inspected(request) if request["action"] == "inspect" else _rendered(request)
-        _write({"result": result})
+        actions = {"inspect": _inspected, "render": _rendered, "measure": _measured}
+        _write({"result": actions[request["action"]](request)})
     except AdreelError as error:
         _write({"error": str(error), "is_input": isinstance(error, InputError)})
     except (FFmpegError, OSError, MemoryError, ValueError, ArithmeticError) as error:
@@ -79,6 +80,14 @@ def _inspected(request: dict[str, Any]) -> list[dict[str, Any]]:
         with _named(path):
             facts.append(to_json(inspect_clip(path)))
     return facts
+
+
+def _measured(request: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for path in request["files"]:
+        with _named(path):
+            found.append(to_json(measure_file(Path(path))))
+    return found
 
 
 class _named:  # noqa: N801 - reads as a verb

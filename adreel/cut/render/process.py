@@ -63,6 +63,12 @@ async def render(
     return {out: measures(found[str(out.absolute())]) for out in files}
 
 
+async def measure(files: Sequence[Path], *, deadline: float = INSPECTION_DEADLINE) -> list[Measures]:
+    """Decode finished files and return their measures; CutFailed if one can't be read."""
+    request = {"action": "measure", "files": [str(file.absolute()) for file in files]}
+    return list(map(measures, await _ask(request, lambda _: None, deadline)))
+
+
 async def _ask(request: dict[str, Any], report: Callable[[Progress], None], deadline: float) -> Any:
     roots = [_root("adreel"), _root("av"), _root("PIL")]
     # -I: neither the current folder nor PYTHON* variables affect imports. Our own folders come last.

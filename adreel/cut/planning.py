@@ -1,0 +1,182 @@
+"""What a cut needs, checked before any work: clips, files, captions, fades."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from adreel.cut.plan import RATE, RENDERER, Box, Caption, CardPlan, SegmentPlan
+from adreel.cut.timing import captions_of_scene, phrases
+from adreel.errors import InputError
+from adreel.models.cut_recipes import Recipe, canonical_digest, make_recipe
+from adreel.models.cut_settings import CutOptions, Format
+from adreel.models.cuts import Cut
+from adreel.models.placements import free_edges
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import INPUT_PATTERN
+from adreel.models.srt import Cue, parse_srt
+from adreel.models.takes import Take
+from adreel.records import Records
+from adreel.records.inputs import display_name, has_input, read_input
+from adreel.records.views import current_takes
+
+DIGEST_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cut to make. With `made`, it is made already."""
+
+    recipe: Recipe
+    cues: tuple[Cue, ...] = ()
+    """Captions of an SRT file."""
+    made: Cut | None = None
+    earlier: Cut | None = None
+    """A record of the same cut whose files are gone."""
+
+    @property
+    def frames(self) -> list[int]:
+        """The length of each scene in frames."""
+        return [max(1, round(clip.duration * RATE)) for clip in self.recipe.clips]
+
+    @property
+    def fade_frames(self) -> int:
+        """The overlap of neighbouring scenes in frames."""
+        transition = self.recipe.settings.transition
+        is_fade = transition.kind == "fade" and len(self.recipe.takes) > 1
+        return max(1, round(transition.seconds * RATE)) if is_fade else 0
+
+    @property
+    def starts(self) -> list[int]:
+        """The frame of the ad at which each scene starts."""
+        return [sum(self.frames[:number]) - number * self.fade_frames for number in range(len(self.frames))]
+
+    @property
+    def card(self) -> CardPlan | None:
+        """The end card."""
+        card = self.recipe.settings.end_card
+        if card is None:
+            return None
+        return CardPlan(max(1, round(card.seconds * RATE)), card.text, card.url, self.recipe.colors)
+
+    def scene_cues(self, number: int) -> tuple[Caption, ...]:
+        """Return the captions of an SRT file that are seen in a scene."""
+        own = self.frames[number] - (self.fade_frames if number + 1 < len(self.frames) else 0)
+        return captions_of_scene(self.cues, self.starts[number], own)
+
+    def segment_name(self, number: int, shape: Format) -> str:
+        """Return the name of a scene's segment, which identifies everything that decides how it looks and sounds."""
+        settings, (width, height) = self.recipe.settings, self.recipe.size(shape)
+        captions: object = None
+        if settings.captions:
+            words = self.recipe.narrations[number] or [list(_plain(each)) for each in self.scene_cues(number)]
+            captions = [words, settings.captions.style, box_of(self.recipe, shape)] if words else None
+        logo = [settings.logo.file.partition("#")[0], settings.logo.corner] if settings.logo else None
+        facts = {
+            "clip": self.recipe.clips[number].sha256,
+            "size": [width, height],
+            "fit": settings.fit,
+            "frames": self.frames[number],
+            "captions": captions,
+            "logo": logo,
+            "renderer": RENDERER,
+        }
+        return f"{canonical_digest(facts)[:DIGEST_LENGTH]}.mkv"
+
+    def segment(
+        self, number: int, shape: Format, clip: str, captions: tuple[Caption, ...], logo: str | None
+    ) -> SegmentPlan:
+        """Return the plan of a scene's segment, for local files."""
+        settings, (width, height) = self.recipe.settings, self.recipe.size(shape)
+        plan = SegmentPlan(
+            clip=clip,
+            sha256=self.recipe.clips[number].sha256,
+            width=width,
+            height=height,
+            fit=settings.fit,
+            frames=self.frames[number],
+            logo=logo,
+        )
+        if settings.captions and captions:
+            style, box = settings.captions.style, Box(*box_of(self.recipe, shape))
+            plan = replace(plan, captions=captions, caption_style=style, caption_box=box)
+        if settings.logo:
+            plan = replace(plan, logo_corner=settings.logo.corner)
+        return plan
+
+
+def plan_cut(records: Records, session_id: str, options: CutOptions | None = None) -> Planned:
+    """Check what a cut needs; InputError in one sentence before any work. A cut that is made already is `made`."""
+    session = records.session(session_id)
+    takes: Mapping[Scenario, Take] = current_takes(records, session_id)
+    planned = Planned(make_recipe(session, takes, options or CutOptions(), RENDERER))
+    if found := records.cut(session_id, planned.recipe.cut_id):
+        if all(records.storage.exists(name) for name in found.file_names):
+            return replace(planned, made=found)
+        planned = replace(planned, earlier=found)
+    _check_fades(planned)
+    _check_files(records, planned.recipe)
+    planned = replace(planned, cues=_read_cues(records, planned.recipe))
+    _check_captions(planned)
+    return planned
+
+
+def box_of(recipe: Recipe, shape: Format) -> tuple[int, int, int, int]:
+    """Return the area of captions in pixels: left, top, right, bottom."""
+    width, height = recipe.size(shape)
+    left, top, right, bottom = free_edges(shape, recipe.options.preset)
+    return round(width * left), round(height * top), round(width * (1 - right)), round(height * (1 - bottom))
+
+
+def _plain(caption: Caption) -> tuple[str, int, int]:
+    return caption.text, caption.start, caption.end
+
+
+def _check_fades(planned: Planned) -> None:
+    fade, scenes = planned.fade_frames, zip(planned.recipe.takes, planned.frames, strict=True)
+    for take, frames in scenes:
+        if fade > frames // 2:
+            raise InputError(
+                f"cut.transition: a fade of {fade / RATE:g} s does not fit scene {take.scenario}, which lasts"
+                f" {frames / RATE:g} s: a fade may be at most half as long as its shorter scene"
+            )
+
+
+def _check_files(records: Records, recipe: Recipe) -> None:
+    for field, file in recipe.settings.named_files():
+        if not INPUT_PATTERN.fullmatch(file):
+            raise InputError(
+                f"{field} {file!r} is not in the folder of session {recipe.session_id!r}: name it in a session file,"
+                " and give that file to `adreel cut`"
+            )
+        if not has_input(records.storage, recipe.session_id, file):
+            raise InputError(
+                f"{field}: the copy of {display_name(file)!r} is gone from the folder of session {recipe.session_id!r}:"
+                " name the file again"
+            )
+
+
+def _read_cues(records: Records, recipe: Recipe) -> tuple[Cue, ...]:
+    captions = recipe.settings.captions
+    if captions is None or captions.source != "file":
+        return ()
+    if captions.file is None:
+        raise InputError("cut.captions: `from: file` needs the file: name an SRT file")
+    content = read_input(records.storage, recipe.session_id, captions.file)
+    return tuple(parse_srt(content, f"cut.captions.file {display_name(captions.file)!r}"))
+
+
+def _check_captions(planned: Planned) -> None:
+    """Lay out every caption once, so that a missing letter or a text that is too long is told before any work."""
+    settings = planned.recipe.settings
+    if settings.captions is None:
+        return
+    from adreel.cut.render.captions import layout  # noqa: PLC0415 - Pillow
+
+    for number, take in enumerate(planned.recipe.takes):
+        texts = [" ".join(phrase) for phrase in phrases(planned.recipe.narrations[number])]
+        texts += [caption.text for caption in planned.scene_cues(number)]
+        for shape in planned.recipe.formats:
+            for text in texts:
+                try:
+                    layout(text, Box(*box_of(planned.recipe, shape)), settings.captions.style)
+                except InputError as error:
+                    raise InputError(f"scene {take.scenario}, {shape}: {error}") from None
