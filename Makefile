@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo up test test-slow test-all simulate chaos bench bench-peers bench-peers-ready lint docs format lock lock-peers clean
 
-demo: $(INSTALLED)  ## four clips of an example ad, rendered by the emulator: costs nothing
+demo: $(INSTALLED)  ## four clips of an example ad and the finished ad, rendered by the emulator: costs nothing
 	RUNWARE_API_KEY= $(BIN)/adreel generate examples/glowcap.yaml --again
 
 up: $(INSTALLED)  ## Prefect, a worker, the API and the storyboard; Ctrl-C stops them

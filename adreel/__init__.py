@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from adreel.errors import AccountError as AccountError
     from adreel.errors import AdreelError as AdreelError
     from adreel.errors import CatalogUnreadable as CatalogUnreadable
+    from adreel.errors import CutFailed as CutFailed
     from adreel.errors import InputError as InputError
     from adreel.errors import JobCancelled as JobCancelled
     from adreel.errors import NotFound as NotFound
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from adreel.flows.in_process import Observer as Observer
     from adreel.flows.in_process import Resumed as Resumed
     from adreel.flows.in_process import choose_take as choose_take
+    from adreel.flows.in_process import cuts as cuts
     from adreel.flows.in_process import generate as generate
+    from adreel.flows.in_process import make_cut as make_cut
     from adreel.flows.in_process import open_records as open_records
     from adreel.flows.in_process import plan as plan
     from adreel.flows.in_process import regenerate as regenerate
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from adreel.flows.in_process import takes as takes
     from adreel.models.api import SessionSummary as SessionSummary
     from adreel.models.api import State as State
+    from adreel.models.cuts import CutView as CutView
     from adreel.models.scenarios import Scenario as Scenario
     from adreel.models.sessions import SceneChanges as SceneChanges
     from adreel.models.sessions import SceneDescription as SceneDescription
@@ -44,10 +48,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
-    "errors": "AccountError AdreelError CatalogUnreadable InputError JobCancelled NotFound PrefectUnreachable"
+    "errors": "AccountError AdreelError CatalogUnreadable CutFailed InputError JobCancelled NotFound PrefectUnreachable"
     " ProviderError SceneRefused StorageError",
-    "flows.in_process": "Observer Resumed choose_take generate open_records plan regenerate resume status takes",
+    "flows.in_process": "Observer Resumed choose_take cuts generate make_cut open_records plan regenerate resume status"
+    " takes",
     "models.api": "SessionSummary State",
+    "models.cuts": "CutView",
     "models.scenarios": "Scenario",
     "models.sessions": "SceneChanges SceneDescription Session read_session",
     "models.takes": "Take",

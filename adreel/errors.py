@@ -7,6 +7,7 @@ AdreelError
 │   │   ├── SessionExists
 │   │   ├── JobEnded
 │   │   ├── NothingOpen
+│   │   ├── SceneMissing     a scene of the finished ad has no clip yet: generate it
 │   │   └── RequestInFlight  the first request with the same idempotency key is not answered yet
 │   └── KeyReused            the idempotency key was used for another request
 ├── AccountError             the key, the credits or the settings: a person has to act
@@ -96,6 +97,12 @@ class NothingOpen(Conflict):
     """The job has no scene that a resume could continue."""
 
     code = "nothingOpen"
+
+
+class SceneMissing(Conflict):
+    """A scene has no clip yet, so the finished ad can't be made."""
+
+    code = "sceneMissing"
 
 
 class RequestInFlight(Conflict):

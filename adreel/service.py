@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from adreel.catalog.selection import Needs
 from adreel.catalog.stored import load_catalog
+from adreel.cut.planning import plan_cut
 from adreel.errors import (
     InputError,
     JobEnded,
@@ -40,8 +41,18 @@ from adreel.models.api import (
     VideoSceneStatus,
     VideoStatusResponse,
 )
+from adreel.models.cut_settings import CutOptions
+from adreel.models.cuts import CutList
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import INPUT_PATTERN, ImageInputs, RenderOptions, SceneDescription, Session, replacing
+from adreel.models.sessions import (
+    INPUT_PATTERN,
+    ImageInputs,
+    RenderOptions,
+    SceneDescription,
+    Session,
+    refuse_files_of_cut,
+    replacing,
+)
 from adreel.models.takes import ClipRequest
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
@@ -49,6 +60,7 @@ from adreel.purchase.offers import list_models
 from adreel.purchase.planning import plan_requests
 from adreel.purchase.request import clip_request
 from adreel.records import Records
+from adreel.records.cut_inputs import check_files_of_cut, copy_files_of_cut
 from adreel.records.inputs import (
     InputImage,
     copy_input,
@@ -58,7 +70,7 @@ from adreel.records.inputs import (
     parse_image,
     read_input,
 )
-from adreel.records.views import choose_take, current_take, input_url, job_status, session_view, take_view
+from adreel.records.views import choose_take, current_take, cut_views, input_url, job_status, session_view, take_view
 from adreel.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,6 +100,7 @@ def store_for_generation(
     skips that check.
     """
     requests = plan_requests(session, session.choose(scenarios), settings, records.storage)
+    check_files_of_cut(session.cut)
     taken = [
         str(scenario)
         for scenario in requests
@@ -99,7 +112,7 @@ def store_for_generation(
             f" {session.session_id}): resume what is open with `adreel resume {session.session_id}`, buy one scene"
             f" again with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {override_hint}"
         )
-    records.save_session(copy_inputs(records.storage, session, requests))
+    records.save_session(copy_files_of_cut(records.storage, copy_inputs(records.storage, session, requests)))
     return requests
 
 
@@ -142,6 +155,8 @@ class Service:
         session = Session.model_validate(values)
         new_inputs = {image.reference for image in images}
         self._check_inputs(session.session_id, session, known=new_inputs)
+        if session.cut:
+            refuse_files_of_cut(session.cut, "the session")
         for scene in session.scene_descriptions:
             place = f"scene_descriptions.{scene.scenario}."
             self._check_inputs(session.session_id, scene, place, known=new_inputs)
@@ -259,6 +274,26 @@ class Service:
         _scene_of(self.session(session_id), scenario)
         with _errors_of_field("take"):
             return take_view(choose_take(self.records, session_id, scenario, name), is_current=True)
+
+    # Cuts
+
+    def cuts(self, session_id: str) -> CutList:
+        """Return the cuts of a session, the newest first, and whether each is stale."""
+        self.session(session_id)
+        return CutList(cuts=cut_views(self.records, session_id))
+
+    async def cut(self, session_id: str, options: CutOptions, *, key: str | None = None) -> "Run":
+        """Start a run that makes the finished ad of a session. A run of an unchanged ad ends at once."""
+
+        def check() -> None:
+            self.session(session_id)
+            plan_cut(self.records, session_id, options)
+
+        parameters = {
+            "session_id": session_id,
+            **options.model_dump(mode="json", exclude_defaults=True, exclude_none=True),
+        }
+        return await self._start("cut-ad/cut-ad", parameters, key, check)
 
     # Jobs
 

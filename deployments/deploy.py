@@ -24,7 +24,7 @@ from adreel.deployments.automations import UNCHANGED, put_notices, put_triggers
 from adreel.deployments.recovery import TAG
 from adreel.errors import InputError
 from adreel.settings import Settings
-from adreel.tasks.slots import LIMIT
+from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, LIMIT
 
 FILE = "prefect.yaml"
 # Workers serve the queue with the lowest number first.
@@ -36,13 +36,16 @@ def deploy(client: SyncPrefectClient, settings: Settings) -> Iterator[str]:
     described = read_file()
     for pool in sorted({deployment["work_pool"]["name"] for deployment in described}):
         yield from _put_pool(client, pool)
-    try:
-        limit = client.read_global_concurrency_limit_by_name(LIMIT)
-        yield f"limit {LIMIT}: {UNCHANGED}, {limit.limit} slots"
-    except ObjectNotFound:
-        slots = settings.concurrency
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots))
-        yield f"limit {LIMIT}: created, {slots} slots (ADREEL_CONCURRENCY)"
+    for name, slots, reason in (
+        (LIMIT, settings.concurrency, "ADREEL_CONCURRENCY"),
+        (CUTS_LIMIT, CUTS_AT_ONCE, "the cores of this machine"),
+    ):
+        try:
+            limit = client.read_global_concurrency_limit_by_name(name)
+            yield f"limit {name}: {UNCHANGED}, {limit.limit} slots"
+        except ObjectNotFound:
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=slots))
+            yield f"limit {name}: created, {slots} slots ({reason})"
     for deployment in described:
         yield from _put_deployment(client, deployment)
     yield from put_notices(client, settings.notify_url, TAG)

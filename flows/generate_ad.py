@@ -5,11 +5,13 @@ from typing import Annotated, Any
 from prefect import flow, unmapped
 from prefect.futures import wait
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from adreel.errors import InputError
 from adreel.flows.forms import LeftEmpty, MayBeEmpty, unpack_json
 from adreel.flows.jobs import Outcome, job_run
 from adreel.flows.options import FLOW_OPTIONS
+from adreel.models.cuts import CUT_FAILED
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
 from adreel.tasks.generate_scene import generate_scene
@@ -31,13 +33,15 @@ def generate_ad(
     session_id: str = "",
     session: MayBeEmpty[dict[str, Any]] = None,
     scenarios: Annotated[list[Scenario] | None, LeftEmpty()] = ALL_FOUR,
+    cut: bool = True,
 ) -> Outcome:
-    """Generate the clips of an ad.
+    """Generate the clips of an ad, and make the finished ad of them.
 
     Args:
         session_id: The id of a stored session. Leave it empty to give a new session below.
         session: A new session as JSON, in place of {}. The command "adreel schema" explains its fields.
         scenarios: The scenes to generate. All four if none is chosen.
+        cut: Make the finished ad once all four scenes have a clip.
     """
     session_id, given = session_id.strip(), unpack_json(session, "session")
     if bool(session_id) == bool(given):
@@ -48,7 +52,10 @@ def generate_ad(
         with run.scenes_in_flight():
             # `wait` returns when all scenes have ended. `result` would raise at the first failure.
             wait(generate_scene.map(unmapped(job), job.scenarios))
-        return run.finish([(job, job.scenarios)])
+        outcome = run.finish([(job, job.scenarios)])
+        if cut and isinstance(outcome, list) and (reason := run.cut(job.session_id)):
+            return Completed(name=CUT_FAILED, message=f"The clips are stored. No finished ad was made: {reason}")
+        return outcome
 
 
 def _with_id(session: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from adreel.tasks.artifacts import show_table
 from adreel.tasks.campaign_ads import Batch, Campaign, campaign_ads
 from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.credentials import load_settings
-from adreel.tasks.slots import ensure_limit
+from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, ensure_limit
 
 WINDOW = 200
 ADS_PER_TASK = 8
@@ -53,6 +53,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     again: bool = False,
     part: Annotated[int, Field(ge=1)] = 1,
     parts: Annotated[int, Field(ge=1)] = 1,
+    cut: bool = True,
 ) -> dict[str, Any] | State[Any]:
     """Generate the ads of many sessions. The same campaign continues where it stopped when it is started again.
 
@@ -64,6 +65,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         again: Also buy clips that other jobs have already bought for these sessions.
         part: Which slice of the sessions this run makes, from 1.
         parts: Into how many slices they are cut.
+        cut: Make the finished ad of each ad whose four scenes have clips.
     """
     _, records = open_records()
     settings = asyncio.run(load_settings())
@@ -74,8 +76,9 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     if others := ignored_files(settings, source):
         get_run_logger().warning("skipped, because they are not session files: %s", others)
     run_id = str(flow_run.id)
-    shared = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id))
+    shared = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id), cut)
     ensure_limit(settings.concurrency)
+    ensure_limit(CUTS_AT_ONCE, CUTS_LIMIT)
     with registered_run(run_id), crash_reporter(run_id, flow_run.run_count):
         tallies[run_id] = tally
         progress = CampaignProgress(shared)

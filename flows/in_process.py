@@ -12,19 +12,25 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from adreel.catalog.stored import load_catalog
+from adreel.cut.planning import plan_cut
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
+from adreel.models.cut_settings import CutOptions, Format
+from adreel.models.cuts import CUT_FAILED, CutView
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Session, parse_changes, parse_session
+from adreel.models.sessions import Session, describe, parse_changes, parse_session
 from adreel.models.takes import ClipRequest, Job, Take
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import ALL, open_scenes
 from adreel.purchase.planning import PlannedScene, plan_requests, planned_scene
 from adreel.purchase.request import clip_request
 from adreel.records import Records
+from adreel.records.cut_inputs import check_files_of_cut, copy_files_of_cut
 from adreel.records.inputs import copy_input, read_images
-from adreel.records.views import JobView, job_view, session_view, warning_lines
+from adreel.records.views import JobView, cut_view, cut_views, job_view, session_view, warning_lines
 from adreel.records.views import choose_take as choose_stored_take
 from adreel.service import store_for_generation
 from adreel.settings import Settings
@@ -81,9 +87,12 @@ def generate(
     scenarios: Iterable[Scenario | str] | None = None,
     *,
     again: bool = False,
+    cut: bool = True,
     observer: Observer | None = None,
 ) -> JobView:
     """Buy one clip for each scene of a session, and return the job once it has ended.
+
+    With `cut`, the finished ad is made as soon as all four scenes have clips; `cuts` returns it.
 
     A Session is stored first, in place of an earlier version; a string is the id of a stored session. `scenarios`
     selects some of its scenes. A failed scene raises nothing: its `status` is failed and its `error` has the reason.
@@ -98,7 +107,7 @@ def generate(
     override_hint = None if again else "--again (again=True in Python)"
     requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
     _tell_warnings(observer, requests)
-    parameters = {"session_id": session.session_id, "scenarios": list(requests)}
+    parameters = {"session_id": session.session_id, "scenarios": list(requests), "cut": cut}
     return _run_job("generate_ad", parameters, settings, records, observer)
 
 
@@ -125,6 +134,58 @@ def regenerate(
     _tell_warnings(observer, {scenario: request})
     parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted}
     return _run_job("regenerate_scene", parameters, settings, records, observer)
+
+
+def make_cut(
+    session: Session | str,
+    formats: Iterable[Format] = (),
+    *,
+    preset: str | None = None,
+    captions: bool = True,
+    allow_missing: bool = False,
+    observer: Observer | None = None,
+) -> CutView:
+    """Make the finished ad of a session's current clips, and return it. An unchanged ad is not made again.
+
+    A string is the id of a stored session. The `cut` block of a Session replaces that of the stored one. `formats`
+    replace the session's formats, and `preset` names a placement such as tiktok.
+
+    Raises InputError before any work if a scene has no clip (unless `allow_missing`), or if a setting or a file is
+    unusable, and CutFailed if the file can't be rendered.
+    """
+    settings = Settings.load()
+    records = open_records(settings)
+    session_id = session if isinstance(session, str) else _store_cut_settings(records, session)
+    try:
+        options = CutOptions(formats=tuple(formats), preset=preset, captions=captions, allow_missing=allow_missing)
+    except ValidationError as error:
+        raise InputError(describe(error)) from None
+    planned = plan_cut(records, session_id, options)
+    if planned.made:
+        (observer or Observer()).message(f"unchanged: {planned.recipe.cut_id} is the cut of these clips and settings")
+        return cut_view(records, planned.made)
+    parameters = {"session_id": session_id, **options.model_dump(exclude_defaults=True)}
+    _, state = run_flow("cut_ad", parameters, settings, observer, buys=False)
+    made = records.cut(session_id, planned.recipe.cut_id)
+    if made is None:
+        raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
+    return cut_view(records, made)
+
+
+def _store_cut_settings(records: Records, session: Session) -> str:
+    check_files_of_cut(session.cut)
+    copied = copy_files_of_cut(records.storage, session)
+    if records.session(session.session_id).cut != copied.cut:
+        records.update_session(session.session_id, lambda stored: stored.model_copy(update={"cut": copied.cut}))
+    return session.session_id
+
+
+def cuts(session_id: str) -> list[CutView]:
+    """Return the finished ads of a session, the newest first, each with its files and whether it is stale.
+
+    Raises NotFound for an unknown session, and StorageError for an unreadable record.
+    """
+    return cut_views(open_records(), session_id)
 
 
 def resume(target: str = ALL, *, observer: Observer | None = None) -> Resumed:
@@ -191,6 +252,8 @@ def run_flow(
     settings: Settings,
     observer: Observer | None = None,
     job_ids: list[str] | None = None,
+    *,
+    buys: bool = True,
 ) -> "tuple[str, State[Any]]":
     """Run a flow of `adreel.flows` by the name of its module, and return the id and the final state of its run.
 
@@ -198,7 +261,7 @@ def run_flow(
     """
     observer = observer or Observer()
     unify_proxies()
-    if settings.is_local:
+    if buys and settings.is_local:
         # A task looks for a key in Prefect unless the variable is set and empty.
         mentioned = "runware_api_key" in settings.model_fields_set
         unless = "" if mentioned else ", unless Prefect holds a Secret block runware-api-key"
@@ -230,6 +293,8 @@ def _run_job(
     flow: str, parameters: dict[str, Any], settings: Settings, records: Records, observer: Observer | None
 ) -> JobView:
     job_id, state = run_flow(flow, parameters, settings, observer)
+    if state.name == CUT_FAILED and observer:
+        observer.message(state.message or "")
     if records.job(job_id) is None:
         raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
     return job_view(records, job_id)

@@ -11,12 +11,14 @@ from typing import Any
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
+from prefect.futures import wait
 from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
 from prefect.states import Failed
 from rich.console import Console
 
 from adreel.errors import AdreelError, InputError, collect_errors
+from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
@@ -24,14 +26,15 @@ from adreel.models.takes import Job
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
-from adreel.records.views import SceneView, job_view
+from adreel.records.views import SceneView, current_takes, job_view
 from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.tasks.artifacts import show_job_summary
 from adreel.tasks.crash_reporter import crash_reporter
+from adreel.tasks.cut_ad import cut_ad
 from adreel.tasks.events import job_finished
 from adreel.tasks.retries import RETRY_DELAYS, retry_unavailable
-from adreel.tasks.slots import ensure_limit
+from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, ensure_limit
 
 Work = list[tuple[Job, list[Scenario]]]
 """Jobs with the scenes to generate."""
@@ -126,6 +129,19 @@ class JobRun:
         ensure_limit(self.settings.concurrency)
         with crash_reporter(self.runner.run_id, flow_run.run_count):
             yield
+
+    def cut(self, session_id: str) -> str:
+        """Make the finished ad if every scene has a clip; return why it failed, or nothing.
+
+        A failed cut loses nothing: the clips are stored, and `adreel cut` repeats it at no cost.
+        """
+        if not self.settings.cut or len(current_takes(self.records, session_id)) < len(Scenario):
+            return ""
+        ensure_limit(CUTS_AT_ONCE, CUTS_LIMIT)
+        with crash_reporter(self.runner.run_id, flow_run.run_count):
+            future = cut_ad.submit(session_id, CutOptions())
+            wait([future])
+        return "" if future.state.is_completed() else future.state.message or "its task has failed"
 
     def finish(self, work: Work, broken: list[AdreelError] | None = None) -> Outcome:
         """End the jobs and return their scenes, or a failed state with the reasons."""

@@ -1,4 +1,4 @@
-"""Artifacts in Prefect's UI: the progress and the poster of a scene, and the summary of a job."""
+"""Artifacts in Prefect's UI: progress and poster of a scene and of a cut, and the summary of a job."""
 
 import asyncio
 import base64
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from prefect import artifacts, get_run_logger
 
+from adreel.models.cuts import Cut
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Take
 from adreel.records.views import JobView, video_url
@@ -16,55 +17,89 @@ from adreel.settings import Settings
 from adreel.storage import Storage
 
 
-class SceneProgress:
-    """Logs each step of a scene and updates its progress artifact in the background."""
+class ProgressArtifact:
+    """A progress artifact that is created and updated in the background."""
 
-    def __init__(self, logger: "Logger | LoggerAdapter[Any]", scenario: Scenario) -> None:
+    def __init__(self, logger: "Logger | LoggerAdapter[Any]") -> None:
         self._logger = logger
-        self._scenario = scenario
-        self._take: Take | None = None
-        self._waiting_for = ""
-        self._shown = (-1, "")
+        self._latest = self._shown = ("", -1, "")
         self._artifact: UUID | None = None
         self._updating: asyncio.Task[None] | None = None
 
-    def __call__(self, take: Take, text: str) -> None:
-        """Report a step; the first report logs the warnings of the request."""
-        for warning in take.request.warnings if self._take is None else ():
-            self._logger.warning("%s: %s", take.scenario, warning.message)
-        self._logger.info("%s: %s (%d %%)", take.scenario, text, take.progress)
-        self._take, self._waiting_for = take, ""
-        self._start_update()
-
-    def waits_for(self, what: str) -> None:
-        """Report what the scene waits for until its next step."""
-        self._logger.info("%s: waits for %s", self._scenario, what)
-        self._waiting_for = what
-        self._start_update()
+    def show(self, key: str, percent: int, description: str) -> None:
+        """Show a state, unless a later one follows at once."""
+        self._latest = (key, percent, description)
+        if self._updating is None or self._updating.done():
+            self._updating = asyncio.create_task(self._update())
 
     async def close(self) -> None:
         """Wait for the last update."""
         if self._updating is not None:
             await self._updating
 
-    def _start_update(self) -> None:
-        if self._updating is None or self._updating.done():
-            self._updating = asyncio.create_task(self._update())
-
     async def _update(self) -> None:
-        while self._take and (latest := (self._take.progress, self._waiting_for)) != self._shown:
-            take, self._shown = self._take, latest
-            percent, waiting_for = latest
-            description = f"Scene {take.scenario}" + (f": waits for {waiting_for}" if waiting_for else "")
+        while self._latest != self._shown:
+            self._shown = key, percent, description = self._latest
             try:
                 if self._artifact is None:
-                    key = artifact_key(take, "progress")
                     created = await artifacts.acreate_progress_artifact(percent, key=key, description=description)
                     self._artifact = created if isinstance(created, UUID) else None
                 else:
                     await artifacts.aupdate_progress_artifact(self._artifact, progress=percent, description=description)
             except Exception as error:
                 self._logger.warning("can't show the progress: %s", error)
+
+
+class SceneProgress:
+    """Logs each step of a scene and updates its progress artifact."""
+
+    def __init__(self, logger: "Logger | LoggerAdapter[Any]", scenario: Scenario) -> None:
+        self._logger = logger
+        self._artifact = ProgressArtifact(logger)
+        self._scenario = scenario
+        self._take: Take | None = None
+
+    def __call__(self, take: Take, text: str) -> None:
+        """Report a step; the first report logs the warnings of the request."""
+        for warning in take.request.warnings if self._take is None else ():
+            self._logger.warning("%s: %s", take.scenario, warning.message)
+        self._logger.info("%s: %s (%d %%)", take.scenario, text, take.progress)
+        self._take = take
+        self._show()
+
+    def waits_for(self, what: str) -> None:
+        """Report what the scene waits for until its next step."""
+        self._logger.info("%s: waits for %s", self._scenario, what)
+        self._show(f": waits for {what}")
+
+    async def close(self) -> None:
+        """Wait for the last update of the artifact."""
+        await self._artifact.close()
+
+    def _show(self, what: str = "") -> None:
+        if self._take:
+            key, description = artifact_key(self._take, "progress"), f"Scene {self._take.scenario}{what}"
+            self._artifact.show(key, self._take.progress, description)
+
+
+class CutProgress:
+    """Logs each step of a cut and updates its progress artifact."""
+
+    def __init__(self, logger: "Logger | LoggerAdapter[Any]", session_id: str) -> None:
+        self._logger = logger
+        self._artifact = ProgressArtifact(logger)
+        self._session_id = session_id
+
+    def __call__(self, percent: int, step: str) -> None:
+        """Report a step."""
+        self._logger.info("cut: %s (%d %%)", step, percent)
+        self._artifact.show(
+            clean_key(f"progress-{self._session_id}-cut"), percent, f"Cut of {self._session_id}: {step}"
+        )
+
+    async def close(self) -> None:
+        """Wait for the last update of the artifact."""
+        await self._artifact.close()
 
 
 async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
@@ -83,7 +118,27 @@ async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
 
 def artifact_key(take: Take, kind: str) -> str:
     """Return an artifact's key of lower case, digits and dashes, as Prefect requires."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{kind}-{take.session_id}-{take.scenario}".lower()).strip("-")
+    return clean_key(f"{kind}-{take.session_id}-{take.scenario}")
+
+
+def clean_key(text: str) -> str:
+    """Return a text as the key of an artifact."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+async def show_cut(settings: Settings, storage: Storage, cut: Cut) -> None:
+    """Show the posters of a cut, with links to its files."""
+    for file in cut.files:
+        if file.poster is None:
+            continue
+        picture = await asyncio.to_thread(storage.read, file.poster)
+        url = settings.public_link(f"/outputs/{file.file}")
+        where = f"[{file.file}]({url})" if url else storage.location(file.file)
+        await artifacts.acreate_image_artifact(
+            image_url=f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
+            key=clean_key(f"cut-{cut.session_id}-{file.format}"),
+            description=f"Cut {file.format}: {where}, {file.duration:.1f} s",
+        )
 
 
 def show_table(key: str, description: str, rows: list[dict[str, Any]]) -> None:

@@ -14,15 +14,17 @@ from prefect import task
 from adreel.campaigns import Tally, campaign_job_id
 from adreel.errors import JobCancelled, clean_error
 from adreel.models.api import State
+from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.takes import Job
 from adreel.purchase.jobs import buy_scene, end_job, record_failure, start_job
 from adreel.records import Records
-from adreel.records.views import JobView, job_view
+from adreel.records.views import JobView, current_takes, job_view
 from adreel.service import store_for_generation
 from adreel.settings import Settings
+from adreel.tasks.cut_ad import cut_in_slot
 from adreel.tasks.events import job_finished
 from adreel.tasks.retries import TASK_OPTIONS, is_last_try, is_retryable
 from adreel.tasks.slots import runware_slot
@@ -46,6 +48,8 @@ class Campaign:
     tally: Tally
     again: bool
     runner: Runner
+    cuts: bool = True
+    """Whether the finished ad is made of each completed ad."""
     started: set[str] = field(default_factory=set)
     """The jobs that this run started. A job that was cancelled since then is not started again."""
 
@@ -60,6 +64,7 @@ class Campaign:
             return error
         if isinstance(started, JobView):
             self.tally.add(started)
+            await self._cut(started)
             return None
         job = started
         failed: dict[Scenario, Exception] = {}
@@ -85,7 +90,18 @@ class Campaign:
         view = await asyncio.to_thread(finish)
         self.tally.add(view)
         job_finished(view)
+        await self._cut(view)
         return failure
+
+    async def _cut(self, view: JobView) -> None:
+        """Make the finished ad of a completed ad. A failure is noted: the clips are stored."""
+        wanted = self.cuts and self.settings.cut and view.overall_status == State.COMPLETED
+        if not wanted or len(await asyncio.to_thread(current_takes, self.records, view.session_id)) < len(Scenario):
+            return
+        try:
+            await cut_in_slot(self.records, view.session_id, CutOptions(), lambda _percent, _step: None)
+        except Exception as error:
+            self.tally.note(f"{view.session_id}: the clips are stored, but no finished ad was made: {error}")
 
     def _start(self, session: Session) -> Job | JobView:
         """Start the job of an ad; return its view instead if it is completed."""

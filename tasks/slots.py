@@ -1,10 +1,13 @@
-"""Slots of the global concurrency limit `runware`, which bounds the scenes in flight over all runs of a Prefect server.
+"""Slots of the global concurrency limits, over all runs of a Prefect server: `runware` bounds the scenes in flight, and
+`cuts` the cuts that are rendered.
 
 A slot belongs to the task at Runware, not to the process that sent it, so a killed run frees none. The take's record
 holds the lease of the slot, and the run that comes back takes it over. docs/decisions/0010-slots-outlive-their-run.md
+A cut is rendered by the run's own machine, so its slot ends with the run.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
@@ -16,6 +19,7 @@ import httpx
 from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.concurrency.asyncio import concurrency
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_logger
 
@@ -23,6 +27,11 @@ from adreel.errors import AccountError, NoFreeSlot
 from adreel.orchestration.errors import explain
 
 LIMIT = "runware"
+CUTS_LIMIT = "cuts"
+CUTS_AT_ONCE = os.cpu_count() or 1
+"""Slots of the limit `cuts`: a render keeps one core busy, and sometimes more."""
+CUT_LEASE_SECONDS = 60
+"""The slot of a killed run is free after so long; Prefect allows no less."""
 # A render takes one to five minutes. A lease that is no longer renewed covers it.
 LEASE_SECONDS = 360
 RENEW_SECONDS = 270.0
@@ -41,23 +50,23 @@ UNKNOWN_LEASE = {httpx.codes.GONE, httpx.codes.NOT_FOUND}
 logger = get_logger("adreel.slots")
 
 
-def ensure_limit(slots: int) -> None:
-    """Create the limit if the server has none. An operator's own number stays.
+def ensure_limit(slots: int, name: str = LIMIT) -> None:
+    """Create a limit if the server has none. An operator's own number stays.
 
     The embedded server belongs to this process and never frees the slots of a killed run, so its slots are reset.
     """
     with get_client(sync_client=True) as client:
         if client.server_type == ServerType.EPHEMERAL:
-            client.upsert_global_concurrency_limit_by_name(LIMIT, slots)
-            client.update_global_concurrency_limit(LIMIT, GlobalConcurrencyLimitUpdate(active_slots=0))
+            client.upsert_global_concurrency_limit_by_name(name, slots)
+            client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
             return
         try:
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots))
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=slots))
         except ObjectAlreadyExists:
             return
         except httpx.TransportError as error:
             # A restarting server had the limit before. If it had not, the first request for a slot reports that.
-            logger.warning("can't check that the limit %r exists: %s", LIMIT, error)
+            logger.warning("can't check that the limit %r exists: %s", name, error)
 
 
 @asynccontextmanager
@@ -87,6 +96,24 @@ async def runware_slot(
         yield lease.lease_id
     finally:
         await pool.release(lease)
+
+
+@asynccontextmanager
+async def cut_slot(*, on_wait: Callable[[str], None] = lambda _what: None) -> AsyncIterator[None]:
+    """Hold one slot of the limit `cuts`. `on_wait` is called if none is free at once."""
+    loop = asyncio.get_running_loop()
+    notice = loop.call_later(NOTICE_SECONDS, on_wait, f"a slot of {CUTS_LIMIT!r}")
+    try:
+        # The cuts of a process queue here, so that a campaign does not poll the server for each.
+        turn = _renders.setdefault(loop, asyncio.Semaphore(CUTS_AT_ONCE))
+        async with turn, concurrency(CUTS_LIMIT, lease_duration=CUT_LEASE_SECONDS):
+            notice.cancel()
+            yield
+    finally:
+        notice.cancel()
+
+
+_renders: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 @dataclass

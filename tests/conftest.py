@@ -81,6 +81,8 @@ def _alone(_own_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in list(os.environ):
         if name.startswith(("RUNWARE_", "ADREEL_")):
             monkeypatch.delenv(name)
+    # Most tests are about purchases, and a cut takes seconds. The tests of cuts remove this.
+    monkeypatch.setenv("ADREEL_CUT", "false")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
 

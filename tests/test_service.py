@@ -2,17 +2,20 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from adreel.errors import KeyReused, NotFound, SessionExists
+from adreel.errors import InputError, KeyReused, NotFound, SceneMissing, SessionExists
 from adreel.models.api import ScenePatch, SessionCreate, VideoGenerationRequest
+from adreel.models.cut_settings import CutOptions
 from adreel.models.scenarios import Scenario
 from adreel.orchestration.runs import Runs
 from adreel.records import Records
 from adreel.service import Service
 from adreel.settings import Settings
+from tests.cut.stored_ads import store_ad
 from tests.factories import make_session, session_data
 from tests.storyboard.conftest import Orders
 
@@ -59,3 +62,25 @@ async def test_errors_name_the_field(service: Service, records: Records) -> None
     with pytest.raises(SessionExists) as taken:
         service.create_session(SessionCreate(**session_data(session_id="ad")))
     assert list(taken.value.fields) == ["session_id"]
+
+
+async def test_a_cut_is_started_once_and_only_if_it_can_be_made(
+    service: Service, records: Records, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFound) as unknown:
+        await service.cut("ad", CutOptions())
+    assert list(unknown.value.fields) == ["session_id"]
+    store_ad(records, tmp_path, scenarios=[Scenario.HOOK])
+    with pytest.raises(SceneMissing, match="has no clip of problem, solution, cta"):
+        await service.cut("ad", CutOptions())
+    options = CutOptions(allow_missing=True, formats=("9:16",), captions=False)
+    first, again = [await service.cut("ad", options, key="api-2") for _ in range(2)]
+    assert first == again
+    assert first.parameters == {"session_id": "ad", "formats": ["9:16"], "captions": False, "allow_missing": True}
+    assert service.cuts("ad").cuts == []
+
+
+def test_a_remote_session_names_no_files_for_its_cut(service: Service) -> None:
+    with pytest.raises(InputError, match=r"cut.music.file '/etc/passwd' is a file") as error:
+        service.create_session(SessionCreate(**session_data(cut={"music": {"file": "/etc/passwd"}})))
+    assert list(error.value.fields) == ["cut.music.file"]

@@ -7,7 +7,7 @@ run of the campaign asks for the same clips. The same command continues an inter
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,7 @@ from adreel.models.documents import MAX_BYTES, read_document, read_lines
 from adreel.models.ids import derived_uuid
 from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
 from adreel.purchase.planning import plan_requests
+from adreel.records.cut_inputs import check_files_of_cut
 from adreel.records.views import JobView
 from adreel.settings import Settings
 from adreel.settings.paths import local_path
@@ -74,6 +75,7 @@ def check_sessions(
             session = _session(place, data, folder)
             try:
                 requests = plan_requests(session, session.scenarios, settings, storage)
+                check_files_of_cut(session.cut)
             except InputError as error:
                 raise InputError(f"{place}: {error}") from None
             for message in [each.message for request in requests.values() for each in request.warnings]:
@@ -197,14 +199,15 @@ class Tally:
         self.cost += sum(scene.cost or 0 for scene in view.scenes)
         # A job without a sent order costs 0, which is not an unknown cost.
         self.all_costs_known &= view.cost is not None or not any(scene.progress for scene in view.scenes)
-        self._note(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error)
+        self.note(*(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error))
 
     def add_failure(self, session_id: str, reason: str) -> None:
         """Count an ad that could not be started."""
         self.states[State.FAILED] += 1
-        self._note([f"{session_id}: {reason}"])
+        self.note(f"{session_id}: {reason}")
 
-    def _note(self, failures: Iterable[str]) -> None:
+    def note(self, *failures: str) -> None:
+        """Keep the reasons of failures, up to a number."""
         self.failures = [*self.failures, *failures][:MAX_LISTED]
 
     @property

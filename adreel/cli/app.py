@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from adreel import __version__
 from adreel.cli.output import make_output_durable, output_error, printable
-from adreel.errors import AdreelError, InputError
+from adreel.errors import AdreelError, InputError, SceneMissing
 from adreel.models.scenarios import Scenario
 
 PURCHASES = {"generate", "campaign", "regenerate", "resume"}
@@ -18,6 +19,16 @@ PURCHASES = {"generate", "campaign", "regenerate", "resume"}
 IMAGE = "a PNG, JPEG or WebP file or an https URL"
 WITHOUT_SETTINGS = {"--help", "schema", "version"}
 """Arguments with which no settings are read."""
+
+
+class Shape(StrEnum):
+    """A format of a cut. The models of the settings take too long to import for the help."""
+
+    LANDSCAPE = "16:9"
+    UPRIGHT = "9:16"
+    SQUARE = "1:1"
+    PORTRAIT = "4:5"
+
 
 app = typer.Typer(
     name="adreel",
@@ -37,6 +48,7 @@ Unchecked = Annotated[
     bool, typer.Option("--unchecked", help="Send requests that the catalogue of models advises against")
 ]
 Scenes = Annotated[list[Scenario] | None, typer.Option("--scene", "-s", help="Only this scene; repeatable")]
+NoCut = Annotated[bool, typer.Option("--no-cut", help="Make no finished ad of the clips")]
 SessionId = Annotated[str, typer.Argument(help="Id of a stored session, see `adreel sessions`")]
 
 
@@ -46,14 +58,47 @@ def generate(
     scenes: Scenes = None,
     again: Annotated[bool, typer.Option("--again", help="Buy new takes of scenes that have takes already")] = False,
     unchecked: Unchecked = False,
+    no_cut: NoCut = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Buy the clips of a session file."""
+    """Buy the clips of a session file, and make the finished ad of them."""
     from adreel.cli import jobs
 
     jobs.use_catalog(is_unchecked=unchecked)
-    raise typer.Exit(jobs.generate(file, scenes, again=again, as_json=as_json, verbose=verbose))
+    raise typer.Exit(jobs.generate(file, scenes, again=again, cut=not no_cut, as_json=as_json, verbose=verbose))
+
+
+@app.command()
+def cut(
+    session: Annotated[
+        str, typer.Argument(help="Id of a stored session, or a session file whose `cut` block replaces the stored one")
+    ],
+    formats: Annotated[
+        list[Shape] | None, typer.Option("--format", help="Format in place of the session's; repeatable")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Placement, such as tiktok: its format and its safe area for captions")
+    ] = None,
+    no_captions: Annotated[bool, typer.Option("--no-captions", help="Leave the captions out")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Make a shorter ad if a scene has no clip")
+    ] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make the finished ad of a session's current clips. Buys nothing; an unchanged ad is not made again."""
+    from adreel.cli import jobs
+
+    jobs.cut(
+        session,
+        [each.value for each in formats or ()],
+        preset=preset,
+        captions=not no_captions,
+        allow_missing=allow_missing,
+        as_json=as_json,
+        verbose=verbose,
+    )
 
 
 @app.command()
@@ -87,6 +132,7 @@ def campaign(
         int | None, typer.Option(min=1, help="Start this many runs on the server at PREFECT_API_URL")
     ] = None,
     unchecked: Unchecked = False,
+    no_cut: NoCut = False,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -97,9 +143,11 @@ def campaign(
         raise InputError("--parts starts runs of workers: set ADREEL_CATALOG=unchecked for them, not --unchecked")
     jobs.use_catalog(is_unchecked=unchecked)
     if parts:
-        jobs.start_campaign(source, name, window=window, again=again, parts=parts, as_json=as_json)
+        jobs.start_campaign(source, name, window=window, again=again, cut=not no_cut, parts=parts, as_json=as_json)
     else:
-        raise typer.Exit(jobs.campaign(source, name, window=window, again=again, as_json=as_json, verbose=verbose))
+        raise typer.Exit(
+            jobs.campaign(source, name, window=window, again=again, cut=not no_cut, as_json=as_json, verbose=verbose)
+        )
 
 
 @app.command()
@@ -217,7 +265,7 @@ def fetch(
     to: Annotated[Path | None, typer.Option(help="Folder for the clips, by default named after the session")] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy the current clips of a session to this machine. Exits 1 if a scene has none yet."""
+    """Copy the current clips of a session and its newest cut to this machine. Exits 1 if a scene has no clip yet."""
     from adreel.cli.records import fetch_clips
 
     raise typer.Exit(fetch_clips(session_id, to or Path(session_id), as_json=as_json))
@@ -227,13 +275,16 @@ def fetch(
 def prune(
     older_than: Annotated[str, typer.Option(help="Minimum age of the takes: 12h, 30d, 8w")],
     keep_current: Annotated[bool, typer.Option(help="Keep the current take of each scene at any age")] = True,
+    cuts: Annotated[
+        bool, typer.Option("--cuts", help="Also remove finished ads but the newest of each session")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the takes without removing them")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove unused takes with their clips and costs. Exits 1 if a record is unreadable."""
+    """Remove unused takes with their clips and costs, and unused segments. Exits 1 if a record is unreadable."""
     from adreel.cli.records import prune_takes
 
-    raise typer.Exit(prune_takes(older_than, keep_current=keep_current, dry_run=dry_run, as_json=as_json))
+    raise typer.Exit(prune_takes(older_than, keep_current=keep_current, cuts=cuts, dry_run=dry_run, as_json=as_json))
 
 
 @models_app.callback(invoke_without_command=True)
@@ -434,7 +485,8 @@ def main() -> None:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
     except AdreelError as error:
         _print_error(error.code, str(error))
-        code = 2 if isinstance(error, InputError) else 1
+        # A scene without a clip is no mistake in the command.
+        code = 2 if isinstance(error, InputError) and not isinstance(error, SceneMissing) else 1
     except KeyboardInterrupt:
         typer.echo(
             "interrupted: Runware keeps rendering the accepted clips, and `adreel resume` downloads them", err=True

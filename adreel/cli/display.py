@@ -11,6 +11,7 @@ from rich.text import Text
 from adreel.cli.output import printable
 from adreel.errors import AdreelError, collect_errors
 from adreel.models.api import ClipWarning, SessionSummary, State
+from adreel.models.cuts import CutView
 from adreel.records import Records
 from adreel.records.suggestions import suggest_action
 from adreel.records.views import JobView, warning_lines
@@ -63,6 +64,15 @@ def show_next_steps(view: JobView | SessionSummary, *, only_failed: bool = False
     for job_id, texts in resumable.items():
         print_line("\n".join([f"Resume the job:  adreel resume {job_id}", *texts]))
     show_errors(errors)
+
+
+def show_cut(view: CutView) -> None:
+    """Print the files of a finished ad, as they were measured."""
+    for file in view.files:
+        loudness = "silent" if file.loudness is None else f"{file.loudness:.1f} LUFS"
+        peak = "" if file.true_peak is None else f"  {file.true_peak:.1f} dBTP"
+        print_line(f"{file.file}  {file.duration:.1f} s  {loudness}{peak}  {file.size / 1e6:.1f} MB")
+    show_warnings([("cut", view.warnings)])
 
 
 def show_errors(errors: list[AdreelError]) -> int:

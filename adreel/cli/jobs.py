@@ -1,18 +1,20 @@
-"""The commands that buy: they call the Python API, and show progress and results."""
+"""The commands that buy or make cuts: they call the Python API, and show progress and results."""
 
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from adreel.campaigns import campaign_name, check_sessions, ignored_files
-from adreel.cli.display import print_json, print_line, show_errors, show_job, show_next_steps
-from adreel.cli.progress import CampaignProgress, JobProgress
+from adreel.cli.display import print_json, print_line, show_cut, show_errors, show_job, show_next_steps
+from adreel.cli.progress import CampaignProgress, CutProgress, JobProgress
 from adreel.errors import AdreelError
 from adreel.flows import in_process
 from adreel.models.api import State
+from adreel.models.cut_settings import Format
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import read_session
+from adreel.models.sessions import ID_PATTERN, read_session
 from adreel.records.views import JobView
 from adreel.settings import Settings
 from adreel.settings.paths import local_path
@@ -25,10 +27,43 @@ def use_catalog(*, is_unchecked: bool) -> None:
         os.environ["ADREEL_CATALOG"] = "unchecked"
 
 
-def generate(file: Path, scenes: list[Scenario] | None, *, again: bool, as_json: bool, verbose: bool) -> int:
-    """Store the session of a file and generate its scenes; returns the exit code."""
+def generate(file: Path, scenes: list[Scenario] | None, *, again: bool, cut: bool, as_json: bool, verbose: bool) -> int:
+    """Store the session of a file, generate its scenes and make the finished ad; returns the exit code."""
     observer = _observer(JobProgress, as_json=as_json, verbose=verbose)
-    return _show(in_process.generate(read_session(file), scenes or None, again=again, observer=observer), as_json)
+    view = in_process.generate(read_session(file), scenes or None, again=again, cut=cut, observer=observer)
+    # Without a cut, the newest one is that of earlier clips.
+    made = next((each for each in in_process.cuts(view.session_id)[:1] if cut and each.state == "current"), None)
+    if as_json:
+        print_json({**vars(view), "cut": made})
+        return 0 if view.overall_status == State.COMPLETED else 1
+    code = _show(view, as_json)
+    if made:
+        show_cut(made)
+        storage = in_process.open_records().storage
+        print_line("\n".join(storage.location(each.file) for each in made.files))
+    return code
+
+
+def cut(
+    name: str,
+    formats: list[Format],
+    *,
+    preset: str | None,
+    captions: bool,
+    allow_missing: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Make the finished ad of a stored session, or of the `cut` block of a session file."""
+    observer = _observer(CutProgress, as_json=as_json, verbose=verbose)
+    session = name if re.fullmatch(ID_PATTERN, name) else read_session(Path(name))
+    view = in_process.make_cut(
+        session, formats, preset=preset, captions=captions, allow_missing=allow_missing, observer=observer
+    )
+    if as_json:
+        print_json(view)
+    else:
+        show_cut(view)
 
 
 def regenerate(session_id: str, scenario: Scenario, changes: dict[str, Any], *, as_json: bool, verbose: bool) -> int:
@@ -71,10 +106,11 @@ def _show(view: JobView, as_json: bool) -> int:
     return 0 if is_completed else 1
 
 
-def campaign(source: str, name: str, *, window: int, again: bool, as_json: bool, verbose: bool) -> int:
+def campaign(source: str, name: str, *, window: int, again: bool, cut: bool, as_json: bool, verbose: bool) -> int:
     """Generate the ads of a campaign in this process; returns the exit code."""
     settings, _ = _read_campaign(source)
     parameters = {"source": source, "campaign": campaign_name(source, name), "window": window, "again": again}
+    parameters |= {"cut": cut}
     observer = _observer(CampaignProgress, as_json=as_json, verbose=verbose)
     _, state = in_process.run_flow("generate_campaign", parameters, settings, observer)
     if isinstance(state.data, AdreelError):
@@ -87,7 +123,7 @@ def campaign(source: str, name: str, *, window: int, again: bool, as_json: bool,
     return 0 if state.is_completed() else 1
 
 
-def start_campaign(source: str, name: str, *, window: int, again: bool, parts: int, as_json: bool) -> None:
+def start_campaign(source: str, name: str, *, window: int, again: bool, cut: bool, parts: int, as_json: bool) -> None:
     """Start a run for each part of a campaign that has no active run, for the workers of a Prefect server."""
     from adreel.orchestration.errors import prefect_errors
 
@@ -97,6 +133,7 @@ def start_campaign(source: str, name: str, *, window: int, again: bool, parts: i
     path = local_path(source)
     place = source if path is None else str(Path(path).absolute())
     parameters = {"source": place, "campaign": campaign_name(source, name), "window": window, "again": again}
+    parameters |= {"cut": cut}
     slices = start_slices(parameters, parts)
     if as_json:
         print_json(slices)

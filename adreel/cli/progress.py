@@ -12,7 +12,6 @@ from adreel.cli.display import print_line
 from adreel.cli.output import printable
 from adreel.errors import AdreelError
 from adreel.flows.in_process import Observer, open_records
-from adreel.models.api import VideoSceneStatus
 from adreel.records.views import job_status
 
 LOCAL_SECONDS, REMOTE_SECONDS, CAMPAIGN_SECONDS = 0.2, 1.0, 5.0
@@ -43,7 +42,8 @@ class JobProgress(_Messages):
                     for scene in job_status(records, job_id).scenes:
                         step = " ".join(printable(scene.error).split()) if scene.error else ""
                         step = step or STEPS[max(step for step in STEPS if step <= scene.progress)]
-                        show(f"{prefix}{scene.scenario}", scene, step)
+                        show(f"{prefix}{scene.scenario}", scene.progress, step, scene.status != "generating")
+                show_cuts(show)
             except AdreelError:
                 # Before the job is recorded there is nothing to show. The run reports storage errors.
                 return
@@ -51,6 +51,28 @@ class JobProgress(_Messages):
         seconds = LOCAL_SECONDS if records.storage.is_local else REMOTE_SECONDS
         with bars if is_terminal else nullcontext(), polling(poll, seconds):
             yield
+
+
+class CutProgress(_Messages):
+    """Shows the progress of a cut."""
+
+    @contextmanager
+    def watching(self, job_ids: list[str]) -> Iterator[None]:
+        """Show the progress until the block ends."""
+        console = Console(emoji=False)
+        is_terminal = console.is_terminal and not console.is_dumb_terminal
+        bars = progress_bars(console)
+        show = _BarPerScene(bars) if is_terminal else _LinePerStep(console)
+        with bars if is_terminal else nullcontext(), polling(lambda: show_cuts(show), LOCAL_SECONDS):
+            yield
+
+
+def show_cuts(show: "_BarPerScene | _LinePerStep") -> None:
+    """Show the cuts that run in this process."""
+    from adreel.tasks.cut_ad import steps
+
+    for percent, step in list(steps.values()):
+        show("cut", percent, step, percent == 100)
 
 
 class CampaignProgress(_Messages):
@@ -99,11 +121,11 @@ class _BarPerScene:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, name: str, scene: VideoSceneStatus, step: str) -> None:
+    def __call__(self, name: str, percent: int, step: str, is_over: bool) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=100, step="")
-        self._bars.update(self._tasks[name], completed=scene.progress, step=step)
-        if scene.status != "generating":
+        self._bars.update(self._tasks[name], completed=percent, step=step)
+        if is_over:
             self._bars.stop_task(self._tasks[name])
 
 
@@ -112,11 +134,10 @@ class _LinePerStep:
         self._console = console
         self._shown: dict[str, str] = {}
 
-    def __call__(self, name: str, scene: VideoSceneStatus, step: str) -> None:
-        line = f"{name}: {step} ({scene.progress}%)"
-        if self._shown.get(name) != line:
-            self._shown[name] = line
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+    def __call__(self, name: str, percent: int, step: str, is_over: bool) -> None:
+        if self._shown.get(name) != step:
+            self._shown[name] = step
+            self._console.print(f"{name}: {step} ({percent}%)", highlight=False, markup=False, soft_wrap=True)
 
 
 def progress_bars(console: Console) -> Progress:

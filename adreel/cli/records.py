@@ -9,6 +9,7 @@ from adreel.cli.display import (
     print_json,
     print_line,
     print_table,
+    show_cut,
     show_errors,
     show_job,
     show_next_steps,
@@ -29,7 +30,7 @@ def show_status(name: str, *, as_json: bool) -> None:
     """Show a job, or each scene of a session, with the next command for scenes that have failed."""
     view = in_process.status(name)
     if as_json:
-        print_json(view if isinstance(view, JobView) else _with_time_last(view))
+        print_json(view if isinstance(view, JobView) else {**_with_time_last(view), "cuts": in_process.cuts(name)})
         return
     records = open_records()
     if isinstance(view, JobView):
@@ -47,6 +48,10 @@ def show_status(name: str, *, as_json: bool) -> None:
         print_table(("scene", "state", "cost", "take of job", "clip"), rows)
         show_warnings((video.scenario, video.warnings) for video in view.scene_videos)
         print_line(f"session {name}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
+        for cut in in_process.cuts(name)[:1]:
+            stale = f" (a clip or a setting has changed: adreel cut {name})" if cut.state == "stale" else ""
+            print_line(f"cut {cut.cut_id}: {cut.state}{stale}")
+            show_cut(cut)
     show_next_steps(view, only_failed=True)
 
 
@@ -129,8 +134,8 @@ def fetch_clips(session_id: str, folder: Path, *, as_json: bool) -> int:
     return 0 if all(scene.file for scene in fetched) else 1
 
 
-def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: bool) -> int:
-    """Remove unused takes, or only list them; returns the exit code, 1 if a record is unreadable."""
+def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: bool, cuts: bool = False) -> int:
+    """Remove unused takes and segments, or only list them; returns the exit code, 1 if a record is unreadable."""
     records = open_records()
     broken: list[AdreelError] = []
     before = utc_now() - pruning.parse_age(older_than)
@@ -139,6 +144,14 @@ def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: 
         with collect_errors(broken):
             if dry_run or pruning.prune(records, take, keep_current=keep_current):
                 takes.append(take)
+    old_cuts = list(pruning.prunable_cuts(records, before, broken)) if cuts else []
+    for cut in () if dry_run else old_cuts:
+        with collect_errors(broken):
+            pruning.prune_cut(records, cut)
+    segments = list(pruning.unused_segments(records, broken))
+    for path in () if dry_run else segments:
+        with collect_errors(broken):
+            records.storage.remove(path)
     if as_json:
         print_json(takes)
         return show_errors(broken)
@@ -153,4 +166,7 @@ def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: 
     size = sum(file.size for take in takes if (file := take.clip or take.aside)) / 1e6
     action = "would remove" if dry_run else "removed"
     print_line(f"{action} {len(takes)} takes, {size:.1f} MB, of {records.storage.url}")
+    if old_cuts or segments:
+        files = ", ".join(file.file for cut in old_cuts for file in cut.files)
+        print_line(f"{action} {len(old_cuts)} cuts and {len(segments)} segments{f': {files}' if files else ''}")
     return show_errors(broken)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adreel.errors import InputError
+from adreel.errors import InputError, SceneMissing
 from adreel.models.cut_settings import SIZES, CutOptions, CutSettings, EndCard, Format
 from adreel.models.cuts import CutInput
 from adreel.models.placements import find_placement
@@ -102,10 +102,17 @@ class Recipe:
 
 
 def make_recipe(session: Session, takes: Mapping[Scenario, Take], options: CutOptions, renderer: str) -> Recipe:
-    """Combine a session, its current takes and options; InputError names a missing scene or a wrong option."""
+    """Combine a session, its current takes and options.
+
+    Raises InputError for a wrong option, and SceneMissing if a scene has no clip.
+    """
+    if options.preset is not None:
+        shown = find_placement(options.preset).formats
+        if refused := [each for each in options.formats if each not in shown]:
+            raise InputError(f"{options.preset} does not show {', '.join(refused)}: choose from {', '.join(shown)}")
     missing = [scenario.value for scenario in Scenario if scenario not in takes]
     if missing and (not options.allow_missing or not takes):
-        raise InputError(
+        raise SceneMissing(
             f"session {session.session_id!r} has no clip of {', '.join(missing)}: generate it first"
             + (", or use --allow-missing for a shorter ad" if takes else "")
         )
@@ -132,12 +139,7 @@ def make_recipe(session: Session, takes: Mapping[Scenario, Take], options: CutOp
 def _formats(settings: CutSettings, options: CutOptions, clips: Sequence[Clip]) -> list[Format]:
     wanted: list[Format] = list(options.formats or settings.formats or [])
     if options.preset is not None:
-        placement = find_placement(options.preset)
-        if refused := [each for each in options.formats if each not in placement.formats]:
-            raise InputError(
-                f"{options.preset} does not show {', '.join(refused)}: choose from {', '.join(placement.formats)}"
-            )
-        wanted = [each for each in options.formats if each in placement.formats] or [placement.formats[0]]
+        wanted = list(options.formats or find_placement(options.preset).formats[:1])
     if not wanted:
         wanted = [_format_of(clips)]
     # The same formats in another order are the same cut.

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
         None, description="Base address of the pages that `adreel models refresh` reads, by default Runware's"
     )
     concurrency: int = Field(4, ge=1, description="Scenes in flight at once: slots of the limit `runware`")
+    cut: bool = Field(True, description="Make the finished ad at the end of `generate` and of each ad of a campaign")
     deadline: float = Field(
         900, gt=0, allow_inf_nan=False, description="Seconds to wait for one clip; afterwards a resume can download it"
     )

@@ -34,6 +34,18 @@ def test_a_clip_comes_whole_with_its_type_and_length(api: httpx.Client) -> None:
     assert api.get(f"/outputs/{FILE.replace('.mp4', '.jpg')}").headers["Content-Type"] == "image/jpeg"
 
 
+def test_a_cut_comes_with_its_poster_and_captions() -> None:
+    storage = Storage("./outputs")
+    types = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".srt": "application/x-subrip"}
+    for suffix in types:
+        storage.write(f"ad_cut_1f3a9c04_16x9{suffix}", b"content")
+    with served() as client:
+        for suffix, kind in types.items():
+            answer = client.get(f"/outputs/ad_cut_1f3a9c04_16x9{suffix}")
+            assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (200, kind)
+        assert client.get("/outputs/ad_cut_1f3a9c04.json").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
     [

@@ -34,6 +34,7 @@ def store_clip(
     seconds: float | None = None,
     narration: str = "",
     minute: int = 0,
+    size: tuple[int, int] = (64, 48),
 ) -> Take:
     """Store a take of a scene with a film that is as long as told."""
     take = make_take(scenario=scenario, job_id=job_id, minute=minute)
@@ -47,8 +48,8 @@ def store_clip(
         sha256=hashlib.sha256(content).hexdigest(),
         size=len(content),
         duration=seconds,
-        width=64,
-        height=48,
+        width=size[0],
+        height=size[1],
     )
     poster = folder / "poster.jpg"
     poster.write_bytes(b"a poster")

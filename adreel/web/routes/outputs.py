@@ -22,9 +22,12 @@ from adreel.web.dependencies import ServiceDep
 from adreel.web.openapi import answers
 from adreel.web.problems import HTTPProblem
 
-TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
-# Only clips and posters: no record, no folder, no path out of the storage.
-FILE_PATTERN = rf"^[A-Za-z0-9_-]{{1,64}}_({'|'.join(Scenario)})_[0-9a-f]{{8}}\.(mp4|jpg|aside\.[a-z0-9]{{1,8}})$"
+TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".srt": "application/x-subrip"}
+# Only clips, finished ads and their posters and captions: no record, no folder, no path out of the storage.
+FILE_PATTERN = (
+    rf"^[A-Za-z0-9_-]{{1,64}}_(({'|'.join(Scenario)})_[0-9a-f]{{8}}\.(mp4|jpg|aside\.[a-z0-9]{{1,8}})"
+    r"|cut_[0-9a-f]{8}_\d{1,2}x\d{1,2}\.(mp4|jpg|srt))$"
+)
 ASIDE = ".aside."
 CHUNK = 256 * 1024
 CONTENT = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()}
