@@ -1,60 +1,34 @@
 """Clips of all kinds become films of exact length, measured by FFmpeg's own program."""
 
 import random
-from itertools import count
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
+from av.video.frame import VideoFrame
+from PIL import Image
 
-from adreel.cut.plan import AssemblyPlan, ClipFacts, Measures, SegmentPlan
-from adreel.cut.render import inspect, render
-from tests.cut.measuring import measure_file
-from tests.cut.unlike_clips import CLIPS, MORE, Clip
+from adreel.cut.plan import ClipFacts, Measures, SegmentPlan
+from adreel.cut.render import inspect
+from adreel.cut.render.segments import render_segment
+from adreel.cut.render.sources import steady
+from adreel.errors import InputError
+from tests.cut.cutter import HEIGHT, WIDTH, Cutter
+from tests.cut.measuring import ffmpeg, measure_file
+from tests.cut.unlike_clips import CLIPS, MORE, Clip, hdr
 
-WIDTH, HEIGHT = 160, 90
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("clips")
-
-
-@pytest.fixture(scope="module")
-def clips(folder: Path) -> dict[str, Path]:
-    return {clip.name: clip.write(folder) for clip in [*CLIPS, *MORE]}
-
-
-class Cutter:
-    """Renders each clip once and joins the segments in any order."""
-
-    def __init__(self, folder: Path, clips: dict[str, Path], facts: dict[str, ClipFacts]) -> None:
-        self._folder, self._clips, self._facts, self._numbers = folder, clips, facts, count()
-
-    def segment(self, clip: Clip) -> Path:
-        return self._folder / f"{clip.name}.mkv"
-
-    async def cut(self, clips: list[Clip], fade_frames: int = 0) -> tuple[Path, Measures]:
-        missing = {
-            self.segment(clip): SegmentPlan(
-                str(self._clips[clip.name]), "", WIDTH, HEIGHT, "crop", self._facts[clip.name].frames
-            )
-            for clip in clips
-            if not self.segment(clip).exists()
-        }
-        segments = tuple(str(self.segment(clip)) for clip in clips)
-        out = self._folder / f"cut-{next(self._numbers)}.mp4"
-        plan = AssemblyPlan(WIDTH, HEIGHT, segments, fade_frames, None, 12, None, -14)
-        return out, (await render(missing, {out: plan}))[out]
+ALL = [*CLIPS, *MORE]
+AS_SHOWN = (
+    f"scale=iw*sar:ih:flags=bicubic,setsar=1,scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase:flags=bicubic,"
+    f"crop={WIDTH}:{HEIGHT}"
+)
+SOFT = "gblur=sigma=2"
 
 
 @pytest.fixture(scope="module")
-async def facts(clips: dict[str, Path]) -> dict[str, ClipFacts]:
-    return dict(zip(clips, await inspect(list(clips.values())), strict=True))
-
-
-@pytest.fixture(scope="module")
-def cutter(folder: Path, clips: dict[str, Path], facts: dict[str, ClipFacts]) -> Cutter:
-    return Cutter(folder, clips, facts)
+async def facts(cutter: Cutter) -> dict[str, ClipFacts]:
+    return dict(zip([clip.name for clip in ALL], await inspect(list(map(cutter.clip, ALL))), strict=True))
 
 
 def check(out: Path, measures: Measures, frames: int) -> None:
@@ -70,19 +44,98 @@ def check(out: Path, measures: Measures, frames: int) -> None:
     assert measures.loudness == pytest.approx(found.loudness, abs=0.11)
 
 
-@pytest.mark.parametrize("clip", [*CLIPS, *MORE], ids=lambda clip: clip.name)
+@pytest.mark.parametrize("clip", ALL, ids=lambda clip: clip.name)
 def test_a_clip_is_measured_as_it_is_shown(clip: Clip, facts: dict[str, ClipFacts]) -> None:
     found = facts[clip.name]
     assert found.frames == clip.frames
     assert found.has_sound == bool(clip.sound)
     assert not found.is_hdr
     assert not found.warnings
-    expected = {"1284x716": (1284, 716)}.get(clip.name, (160, 90))
+    expected = {"1284x716": (1284, 716), "upright": (90, 160)}.get(clip.name, (160, 90))
     assert (found.width, found.height) == expected
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 20))])
 async def test_unlike_clips_in_any_order(cutter: Cutter, seed: int) -> None:
     order = random.Random(seed).sample(CLIPS, len(CLIPS))  # noqa: S311 - the same orders every time
     out, measures = await cutter.cut(order)
     check(out, measures, sum(clip.frames for clip in order))
+
+
+async def test_every_other_kind_of_clip_joins(cutter: Cutter) -> None:
+    out, measures = await cutter.cut(MORE)
+    check(out, measures, sum(clip.frames for clip in MORE))
+
+
+def shown(path: Path, *filters: str) -> bytes:
+    """Return the first picture as FFmpeg's own program shows it, as RGB."""
+    pictures, _ = ffmpeg(
+        *("-v", "error", "-i", path, "-vf", ",".join([*filters, "scale=out_color_matrix=bt709"]), "-frames:v", "1"),
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
+    )
+    return pictures
+
+
+def mean_difference(ours: bytes, theirs: bytes) -> float:
+    return sum(abs(one - other) for one, other in zip(ours, theirs, strict=True)) / len(ours)
+
+
+@pytest.mark.parametrize("clip", ALL, ids=lambda clip: clip.name)
+async def test_a_segment_looks_like_its_clip(cutter: Cutter, clip: Clip) -> None:
+    if not cutter.segment(clip).exists():
+        plan = SegmentPlan(str(cutter.clip(clip)), "", WIDTH, HEIGHT, "crop", clip.frames)
+        render_segment(plan, cutter.segment(clip))
+    # FFmpeg's filters take untagged pictures as SD, players take large ones as HD.
+    matrix = ["setparams=colorspace=bt709"] if clip.size[0] >= 1280 else []
+    # Fine stripes look different when a picture is moved by a tenth of a pixel.
+    ours, theirs = shown(cutter.segment(clip), SOFT), shown(cutter.clip(clip), *matrix, AS_SHOWN, SOFT)
+    assert mean_difference(ours, theirs) < 6
+
+
+async def test_an_upright_film_gets_a_blurred_surrounding(cutter: Cutter, tmp_path: Path) -> None:
+    path = cutter.clip(next(clip for clip in MORE if clip.name == "upright"))
+    out = tmp_path / "blur.mkv"
+    render_segment(SegmentPlan(str(path), "", 480, 320, "blur", 2), out)
+    assert mean_difference(shown(out, "crop=176:316"), shown(path, "scale=180:320:flags=bicubic,crop=176:316")) < 3
+    side = shown(out, "crop=140:320:0:0", "format=gray")
+    assert min(side) > 20
+    assert max(abs(side[at + 3] - side[at]) for at in range(0, len(side) - 3, 3) if (at // 3 + 1) % 140) < 12
+
+
+async def test_cover_art_is_not_the_picture(cutter: Cutter, tmp_path: Path) -> None:
+    plain = cutter.clip(CLIPS[1])
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "cover.jpg")
+    streams = ("-map", "1", "-map", "0", "-c", "copy", "-disposition:v:0", "attached_pic")
+    ffmpeg("-v", "error", "-i", plain, "-i", tmp_path / "cover.jpg", *streams, tmp_path / "cover.mp4")
+    with_cover, bare = await inspect([tmp_path / "cover.mp4", plain])
+    assert with_cover == bare
+
+
+@pytest.mark.parametrize("rate", [24, 25, 30, 48, 50, 60])
+def test_motion_is_even_although_times_are_rounded(rate: int) -> None:
+    times = [round(number / rate, 3) for number in range(2 * rate)]
+    pictures = ((time, cast(VideoFrame, number)) for number, time in enumerate(times))
+    shown = cast(list[int], list(steady(pictures, 60)))
+    assert shown[0] == 0
+    steps = {after - before for before, after in pairwise(shown)}
+    assert steps <= {rate // 30, -(-rate // 30)}
+
+
+async def test_hdr_is_recognized(tmp_path: Path) -> None:
+    clips = [
+        Clip(name, pictures=2, change=hdr(transfer)).write(tmp_path) for name, transfer in (("pq", 16), ("hlg", 18))
+    ]
+    assert [facts.is_hdr for facts in await inspect(clips)] == [True, True]
+
+
+async def test_an_unreadable_input_is_named(cutter: Cutter, tmp_path: Path) -> None:
+    for name in ("broken.mp4", "music.mp3", "logo.png"):
+        (tmp_path / name).write_bytes(b"no media at all" * 100)
+    with pytest.raises(InputError, match=r"^broken\.mp4: the clip can't be read"):
+        await inspect([cutter.clip(CLIPS[0]), tmp_path / "broken.mp4"])
+    with pytest.raises(InputError, match=r"^music\.mp3: the sound can't be read"):
+        await inspect([], sounds=[tmp_path / "music.mp3"])
+    with pytest.raises(InputError, match=r"^no-sound\.mp4: there is no sound in it"):
+        await inspect([], sounds=[cutter.clip(next(clip for clip in CLIPS if not clip.sound))])
+    with pytest.raises(InputError, match=r"^logo\.png: the picture can't be read"):
+        await inspect([], logos=[tmp_path / "logo.png"])

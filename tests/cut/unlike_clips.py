@@ -112,6 +112,15 @@ def _oblong(stream: VideoStream) -> None:
     stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
 
 
+def hdr(transfer: int) -> Callable[[VideoStream], object]:
+    """Return what marks a stream as HDR, by the transfer's number in ITU-T H.273."""
+
+    def change(stream: VideoStream) -> None:
+        stream.codec_context.color_trc = transfer
+
+    return change
+
+
 UNEVEN = (0.0, 0.04, 0.05, 0.2, 0.21, 0.22, 0.6, 0.9)
 CLIPS = [
     Clip("24-fps", Fraction(24), 24),
@@ -141,5 +150,8 @@ MORE = [
     Clip("half-a-frame", Fraction(60), 1),
     Clip("4:2:2", pix_fmt="yuv422p"),
     Clip("full-range", pix_fmt="yuvj420p"),
+    Clip("upright", size=(90, 160)),
+    Clip("upside-down", change=lambda stream: stream.set_display_rotation(180)),
+    Clip("rotated-right", size=(90, 160), change=lambda stream: stream.set_display_rotation(-90)),
     Clip("lossless-rgb", codec="libx264rgb", pix_fmt="rgb24"),
 ]

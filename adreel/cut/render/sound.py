@@ -13,6 +13,7 @@ from av.filter.context import FilterContext
 from adreel.cut.plan import SAMPLE_RATE
 from adreel.cut.render.samples import (
     BLOCK,
+    QUIETEST,
     SAMPLE_BYTES,
     Loudness,
     active_stretches,
@@ -30,8 +31,11 @@ BIT_RATE = 192_000
 CEILING = -1.5
 """dBTP of the limiter. The encoder adds peaks of its own."""
 HIGHEST_PEAK = -1.0
+INAUDIBLE = 1e-5
 TOLERANCE = 0.1
 TRIES = 6
+MOST_LIMITING = 6.0
+"""Decibels of gain for what the limiter takes away. More would distort."""
 CLIPS_BELOW_VOICE = 6.0
 """Decibels of the clips' own sound below a voice that speaks over it."""
 LIFT = 6.0
@@ -152,18 +156,26 @@ def encode(samples: bytes, target: float, out: Path) -> Encoded:
     found = measure(samples)
     if found.is_silent:
         encode_aac(samples, out)
-        is_sound = found.peak > -90
-        note = f"the sound is almost silent ({found.integrated:.0f} LUFS) and was left as it is"
-        return Encoded(measure(decode(out)), (note,) if is_sound else ("there is no sound in it",))
+        note = f"the sound is almost silent, below {QUIETEST:g} LUFS, and was left as it is"
+        return Encoded(
+            measure(decode(out)), (note if max(array("f", samples)) > INAUDIBLE else "there is no sound in it",)
+        )
     gain, ceiling = target - found.integrated, CEILING
+    most = gain + MOST_LIMITING
     for _ in range(TRIES):
         encode_aac(limited(samples, gain, ceiling), out)
         made = measure(decode(out))
         off, over = target - made.integrated, made.peak - HIGHEST_PEAK
-        if abs(off) <= TOLERANCE and over <= 0:
+        if over <= 0 and (abs(off) <= TOLERANCE or gain == most < gain + off):
             break
-        gain += off
+        gain = min(most, gain + off)
         ceiling -= max(0.0, over + 0.05) if over > 0 else 0.0
+    while made.peak > HIGHEST_PEAK:
+        # The encoder adds more than a limiter can foresee. The level always helps.
+        over = made.peak - HIGHEST_PEAK + TOLERANCE
+        gain, ceiling = gain - over, ceiling - over
+        encode_aac(limited(samples, gain, ceiling), out)
+        made = measure(decode(out))
     missed = abs(target - made.integrated) > 0.5
     note = f"the sound has peaks that allow {made.integrated:.1f} LUFS only, instead of {target:g}"
     return Encoded(made, (note,) if missed else ())

@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +30,9 @@ SOUNDS = f"{FILMS},wav,mp3,flac,ogg,aac,aiff"
 NO_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 ENCODER_DELAY = 0.05
 """Seconds by which sound may start before the picture without a meaning: padding of its encoder."""
+LATEST = 0.3
+"""Share of a frame by which a picture may start after its frame. No usual rate has times near this border, so rounded
+times make no uneven motion."""
 MAX_ASPECT = 8
 PQ, HLG = 16, 18
 """Transfer characteristics of HDR, as numbered by ITU-T H.273."""
@@ -157,7 +161,7 @@ def steady(pictures: Iterator[tuple[float, VideoFrame]], frames: int) -> Iterato
     done = 0
     shown = None
     for time, picture in pictures:
-        starts = round(time * RATE)
+        starts = ceil(time * RATE - LATEST)
         while shown is not None and done < min(starts, frames):
             yield shown
             done += 1
