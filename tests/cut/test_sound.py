@@ -1,52 +1,17 @@
 """The sound of a cut: loudness, music below the voice, and files of all kinds."""
 
 import math
-from array import array
 from pathlib import Path
-from typing import cast
 
-import av
 import pytest
-from av.audio.stream import AudioStream
 
 from adreel.cut.render.samples import SAMPLE_BYTES, active_stretches, measure
 from adreel.cut.render.sound import ducked, encode, looped, mix
 from adreel.cut.render.sources import file_samples
 from tests.cut.cutter import Cutter
 from tests.cut.measuring import ffmpeg
-from tests.cut.unlike_clips import CLIPS, Clip, tone
-
-RATE = 48000
-
-
-def sine(seconds: float, decibels: float, pitch: float = 300.0) -> bytes:
-    amplitude = 10 ** (decibels / 20)
-    values = (amplitude * math.sin(2 * math.pi * pitch * number / RATE) for number in range(round(seconds * RATE)))
-    return array("f", (value for value in values for _ in (0, 1))).tobytes()
-
-
-def silence(seconds: float) -> bytes:
-    return bytes(round(seconds * RATE) * SAMPLE_BYTES)
-
-
-def part(samples: bytes, start: float, end: float) -> bytes:
-    return samples[round(start * RATE) * SAMPLE_BYTES : round(end * RATE) * SAMPLE_BYTES]
-
-
-def loudest(samples: bytes) -> float:
-    return max(map(abs, array("f", samples)), default=0.0)
-
-
-def write_sound(
-    path: Path, *, seconds: float = 3, layout: str = "stereo", rate: int = RATE, pitch: float = 300
-) -> Path:
-    codec = {".wav": "pcm_s16le", ".flac": "flac", ".mp3": "libmp3lame", ".ogg": "libopus", ".m4a": "aac"}[path.suffix]
-    with av.open(str(path), "w") as target:
-        stream = cast(AudioStream, target.add_stream(codec, rate=rate, layout=layout))
-        for frame in tone(seconds, rate, layout, pitch=pitch):
-            target.mux(stream.encode(frame))
-        target.mux(stream.encode(None))
-    return path
+from tests.cut.sounds import RATE, loudest, part, silence, sine, write_sound
+from tests.cut.unlike_clips import CLIPS, Clip
 
 
 @pytest.mark.parametrize("decibels", [-45.0, -20.0, -1.0])

@@ -55,7 +55,8 @@ def render_segment(plan: SegmentPlan, out: Path, report: Callable[[int], None] =
 
 def write_segment(frames: Iterator[VideoFrame], samples: bytes, width: int, height: int, out: Path) -> None:
     """Encode pictures and the samples that belong to them."""
-    with av.open(str(out), "w", format="matroska") as target:
+    # Matroska would get a random number: equal plans make equal files.
+    with av.open(str(out), "w", format="matroska", options={"fflags": "+bitexact"}) as target:
         video = _add_encoder(target, width, height)
         sound = target.add_stream("pcm_f32le", rate=SAMPLE_RATE, layout="stereo")
         for number, frame in enumerate(frames):
