@@ -32,6 +32,8 @@ def lacking(version: int, steps: Sequence[Migration], fixtures: Path) -> list[st
     for number in range(1, version + 1):
         folder = fixtures / f"v{number}"
         kinds = {"session.json", "current.json", "jobs/*.json", "takes/*/*.json"}
+        # The first version had no cuts.
+        kinds |= {"cuts/*.json"} if number > 1 else set()
         missing += [
             f"tests/fixtures/records/v{number} has no {kind}" for kind in sorted(kinds) if not any(folder.rglob(kind))
         ]
@@ -75,6 +77,8 @@ def read(records: Records, path: str) -> Any:
         return records.job(name)
     if name == "session":
         return records.session(rest[0])
+    if rest[1:] == ["cuts"]:
+        return records.cut(rest[0], name)
     return records.choices(rest[0]) if name == "current" else records.take(rest[0], Scenario(rest[2]), name)
 
 
@@ -85,6 +89,8 @@ def save(records: Records, path: str, record: Any) -> None:
         records.save_session(record)
     elif path.endswith("current.json"):
         save_choices(records, path.split("/")[1], record)
+    elif "/cuts/" in path:
+        records.save_cut(record, records.cut(record.session_id, record.cut_id))
     else:
         records.save_take(record)
 
