@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from PIL import ImageColor
+
 from adreel.cut.plan import RATE, RENDERER, Box, Caption, CardPlan, SegmentPlan
 from adreel.cut.timing import captions_of_scene, phrases
 from adreel.errors import InputError
@@ -55,7 +57,9 @@ class Planned:
         card = self.recipe.settings.end_card
         if card is None:
             return None
-        return CardPlan(max(1, round(card.seconds * RATE)), card.text, card.url, self.recipe.colors)
+        # Brand colours are words for the video model too. The card takes those that are colours.
+        colors = tuple(color for color in self.recipe.colors if _is_color(color))
+        return CardPlan(max(1, round(card.seconds * RATE)), card.text, card.url, colors)
 
     def scene_cues(self, number: int) -> tuple[Caption, ...]:
         """Return the captions of an SRT file that are seen in a scene."""
@@ -116,6 +120,7 @@ def plan_cut(records: Records, session_id: str, options: CutOptions | None = Non
     _check_files(records, planned.recipe)
     planned = replace(planned, cues=_read_cues(records, planned.recipe))
     _check_captions(planned)
+    _check_card(planned)
     return planned
 
 
@@ -162,6 +167,25 @@ def _read_cues(records: Records, recipe: Recipe) -> tuple[Cue, ...]:
         raise InputError("cut.captions: `from: file` needs the file: name an SRT file")
     content = read_input(records.storage, recipe.session_id, captions.file)
     return tuple(parse_srt(content, f"cut.captions.file {display_name(captions.file)!r}"))
+
+
+def _is_color(name: str) -> bool:
+    try:
+        ImageColor.getrgb(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_card(planned: Planned) -> None:
+    if card := planned.card:
+        from adreel.cut.render.card import layout_card  # noqa: PLC0415 - loads the decoder
+
+        for shape in planned.recipe.formats:
+            try:
+                layout_card(card, *planned.recipe.size(shape))
+            except InputError as error:
+                raise InputError(f"cut.end_card, {shape}: {error}") from None
 
 
 def _check_captions(planned: Planned) -> None:

@@ -204,6 +204,31 @@ def test_an_unusable_file_is_named_before_any_work(
         plan_cut(records, "ad")
 
 
+@pytest.mark.parametrize(
+    ("narration", "cut", "says"),
+    [
+        ("אור לקריאה", {}, r"scene cta, 1:1: the font has .* no glyphs for Hebrew"),
+        ("Read " + "on" * 400, {}, r"scene cta, 1:1: .* shorten it"),
+        ("", {"end_card": {"text": "灯"}}, r"cut.end_card, 1:1: the font has .* no glyphs for "),
+        ("", {"end_card": {"text": "on" * 99}}, r"cut.end_card, 1:1: .* shorten it"),
+    ],
+)
+def test_a_text_that_can_not_be_shown_is_refused_before_any_work(
+    records: Records, tmp_path: Path, narration: str, cut: dict[str, Any], says: str
+) -> None:
+    store_ad(records, tmp_path, cut=cut, brand_colors=["warm amber", "#f4b860"])
+    store_clip(records, tmp_path, Scenario.CTA, job_id="job-2", narration=narration, minute=1)
+    with pytest.raises(InputError, match=says):
+        plan_cut(records, "ad")
+
+
+def test_the_end_card_takes_the_brand_colours_that_are_colours(records: Records, tmp_path: Path) -> None:
+    store_ad(records, tmp_path, cut={"end_card": {}}, brand_colors=["warm amber", "#f4b860", "navy"])
+    card = plan_cut(records, "ad").card
+    assert card is not None
+    assert card.colors == ("#f4b860", "navy")
+
+
 async def test_two_makers_at_once_make_one_cut(records: Records, tmp_path: Path) -> None:
     store_ad(records, tmp_path, **PLAIN)
     others = Records(Storage(str(tmp_path / "outputs")))
