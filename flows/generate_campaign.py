@@ -11,6 +11,7 @@ from uuid import UUID
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import Field
@@ -83,15 +84,22 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         tallies[run_id] = tally
         progress = CampaignProgress(shared)
         gate = BoundedSemaphore(window)
+        running: set[PrefectFuture[Any]] = set()
         sessions = read_sessions(settings, source, part, parts)
         ads_per_task = max(1, min(ADS_PER_TASK, int(window * TASK_SHARE / len(Scenario))))
         while together := list(islice(sessions, ads_per_task)):
             for session in together:
                 _enter(gate, len(session.scenarios), progress)
             batch = Batch(shared, together, gate.release)
-            campaign_ads.submit(batch.name, batch.make).add_done_callback(batch.end)
-        # The whole window is free once all tasks have ended.
+            future = campaign_ads.submit(batch.name, batch.make)
+            running.add(future)
+            future.add_done_callback(batch.end)
+            future.add_done_callback(running.discard)
+        # The whole window is free once all clips are there. Finished ads may still be rendered.
         _enter(gate, window, progress)
+        while running:
+            wait(list(running), timeout=REPORT_SECONDS)
+            progress.report_if_due()
         progress.report()
     return _sum_up(shared)
 

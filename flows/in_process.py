@@ -163,13 +163,13 @@ def make_cut(
     planned = plan_cut(records, session_id, options)
     if planned.made:
         (observer or Observer()).message(f"unchanged: {planned.recipe.cut_id} is the cut of these clips and settings")
-        return cut_view(records, planned.made)
+        return cut_view(planned.made, is_stale=False)
     parameters = {"session_id": session_id, **options.model_dump(exclude_defaults=True)}
     _, state = run_flow("cut_ad", parameters, settings, observer, buys=False)
     made = records.cut(session_id, planned.recipe.cut_id)
     if made is None:
         raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
-    return cut_view(records, made)
+    return cut_view(made, is_stale=False)
 
 
 def _store_cut_settings(records: Records, session: Session) -> str:

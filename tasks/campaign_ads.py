@@ -64,7 +64,6 @@ class Campaign:
             return error
         if isinstance(started, JobView):
             self.tally.add(started)
-            await self._cut(started)
             return None
         job = started
         failed: dict[Scenario, Exception] = {}
@@ -90,18 +89,17 @@ class Campaign:
         view = await asyncio.to_thread(finish)
         self.tally.add(view)
         job_finished(view)
-        await self._cut(view)
         return failure
 
-    async def _cut(self, view: JobView) -> None:
-        """Make the finished ad of a completed ad. A failure is noted: the clips are stored."""
-        wanted = self.cuts and self.settings.cut and view.overall_status == State.COMPLETED
-        if not wanted or len(await asyncio.to_thread(current_takes, self.records, view.session_id)) < len(Scenario):
+    async def cut(self, session_id: str) -> None:
+        """Make the finished ad of a completed ad with all scenes. A failure is noted: the clips are stored."""
+        if not (self.cuts and self.settings.cut):
             return
         try:
-            await cut_in_slot(self.records, view.session_id, CutOptions(), lambda _percent, _step: None)
+            if len(await asyncio.to_thread(current_takes, self.records, session_id)) == len(Scenario):
+                await cut_in_slot(self.records, session_id, CutOptions(), lambda _percent, _step: None)
         except Exception as error:
-            self.tally.note(f"{view.session_id}: the clips are stored, but no finished ad was made: {error}")
+            self.tally.note(f"{session_id}: the clips are stored, but no finished ad was made: {error}")
 
     def _start(self, session: Session) -> Job | JobView:
         """Start the job of an ad; return its view instead if it is completed."""
@@ -139,9 +137,13 @@ class Batch:
 
         async def make_one(session: Session) -> None:
             # A counted ad is done, well or badly. A retry for the others must not buy it again.
-            if failure := await self._campaign.make(session):
-                self._failed.append(failure)
+            failure = await self._campaign.make(session)
+            # A render takes no place in the window, which bounds what Runware renders.
             self._close(session)
+            if failure:
+                self._failed.append(failure)
+            else:
+                await self._campaign.cut(session.session_id)
 
         outcomes = await asyncio.gather(*map(make_one, list(self._open.values())), return_exceptions=True)
         for error in outcomes:

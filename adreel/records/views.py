@@ -1,6 +1,6 @@
 """Views of sessions, jobs and scenes, derived from the records and never stored."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from adreel.errors import AdreelError, InputError, NotFound, StorageError
@@ -16,6 +16,7 @@ from adreel.models.api import (
 from adreel.models.cut_recipes import make_recipe
 from adreel.models.cuts import Cut, CutFileView, CutView
 from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session
 from adreel.models.takes import Choices, Job, Take, sum_costs
 from adreel.records import Records
 
@@ -177,24 +178,24 @@ def current_takes(records: Records, session_id: str) -> dict[Scenario, Take]:
     return {scenario: take for scenario, take in found.items() if take and take.clip}
 
 
-def is_stale(records: Records, cut: Cut) -> bool:
+def is_stale(session: Session, takes: Mapping[Scenario, Take], cut: Cut) -> bool:
     """Whether a current take or a setting of the session has changed since a cut was made."""
-    session = records.session(cut.session_id)
     try:
-        recipe = make_recipe(session, current_takes(records, cut.session_id), cut.options, cut.renderer)
+        return make_recipe(session, takes, cut.options, cut.renderer).digest != cut.digest
     except InputError:
         return True
-    return recipe.digest != cut.digest
 
 
 def cut_views(records: Records, session_id: str) -> list[CutView]:
     """Return the cuts of a session, the newest first, or raise NotFound."""
-    records.session(session_id)
-    return [cut_view(records, cut) for cut in reversed(records.cuts(session_id))]
+    session = records.session(session_id)
+    cuts = records.cuts(session_id)
+    takes = current_takes(records, session_id) if cuts else {}
+    return [cut_view(cut, is_stale=is_stale(session, takes, cut)) for cut in reversed(cuts)]
 
 
-def cut_view(records: Records, cut: Cut) -> CutView:
-    """Return a cut with its addresses, and whether it is stale."""
+def cut_view(cut: Cut, *, is_stale: bool) -> CutView:
+    """Return a cut with the addresses of its files."""
     files = [
         CutFileView(
             **file.model_dump(),
@@ -208,7 +209,7 @@ def cut_view(records: Records, cut: Cut) -> CutView:
         session_id=cut.session_id,
         cut_id=cut.cut_id,
         created_at=cut.created_at,
-        state="stale" if is_stale(records, cut) else "current",
+        state="stale" if is_stale else "current",
         inputs=cut.inputs,
         files=files,
         warnings=cut.warnings,

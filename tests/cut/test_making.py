@@ -23,7 +23,7 @@ from adreel.models.srt import parse_srt
 from adreel.records import Records
 from adreel.records.cut_inputs import copy_files_of_cut
 from adreel.records.verification import verify
-from adreel.records.views import choose_take, cut_view, cut_views
+from adreel.records.views import choose_take, cut_views
 from adreel.storage import Storage
 from adreel.storage.crash_points import visit_crash_points
 from tests.cut.stored_ads import FRAMES, contents, store_ad, store_clip
@@ -62,7 +62,7 @@ async def test_four_clips_become_one_file_with_its_record(records: Records, tmp_
     assert records.cut("ad", cut.cut_id) == cut
     assert [file.file for file in cut.files] == [f"ad_cut_{cut.cut_id}_1x1.mp4"]
     assert records.storage.read(cut.files[0].poster or "").startswith(b"\xff\xd8")
-    assert cut_view(records, cut).state == "current"
+    assert cut_views(records, "ad")[0].state == "current"
     assert verify(records) == []
     percents = [percent for percent, _ in told]
     assert percents == sorted(percents)
@@ -96,10 +96,10 @@ async def test_a_changed_scene_makes_the_cut_stale_and_costs_one_segment(records
 
 async def test_settings_that_change_no_scene_reuse_all_segments(records: Records, tmp_path: Path) -> None:
     store_ad(records, tmp_path, **PLAIN)
-    first = await make(records)
+    await make(records)
     before = segments(records)
     store_ad(records, tmp_path, cut={"captions": False, "end_card": {"seconds": 0.5}, "loudness": -20})
-    assert cut_view(records, first).state == "stale"
+    assert cut_views(records, "ad")[0].state == "stale"
     second = await make(records)
     assert second.files[0].frames == FRAMES + 15
     assert segments(records) == before
@@ -111,9 +111,9 @@ async def test_a_missing_scene_is_named_and_may_be_left_out(records: Records, tm
         plan_cut(records, "ad")
     cut = await make(records, allow_missing=True)
     assert cut.files[0].frames == 15 + 24
-    assert cut_view(records, cut).state == "current"
+    assert cut_views(records, "ad")[0].state == "current"
     store_clip(records, tmp_path, Scenario.PROBLEM)
-    assert cut_view(records, cut).state == "stale"
+    assert cut_views(records, "ad")[0].state == "stale"
 
 
 def test_a_session_without_clips_has_no_cut(records: Records, tmp_path: Path) -> None:
