@@ -24,7 +24,13 @@ LIMIT = 300
 
 def adreel_lags(server: LocalRunware, folder: str) -> list[float]:
     """Run the command, watch its records, and return the seconds from each render's end to its record."""
-    environment = {**os.environ, "RUNWARE_URL": server.url, "RUNWARE_API_KEY": "", "ADREEL_STORAGE": folder}
+    environment = {
+        **os.environ,
+        "RUNWARE_URL": server.url,
+        "RUNWARE_API_KEY": "",
+        "ADREEL_STORAGE": folder,
+        "ADREEL_CUT": "false",
+    }
     command = [Path(sys.executable).with_name("adreel"), "generate", EXAMPLE, "--json"]
     seen: dict[str, float] = {}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:

@@ -40,6 +40,7 @@ def make_ads(place: Surroundings, ads: int) -> Seen:
         "RUNWARE_URL": place.settings["PEERS_RUNWARE"],
         "RUNWARE_API_KEY": "",
         "ADREEL_STORAGE": str(place.folder),
+        "ADREEL_CUT": "false",
         "PREFECT_LOGGING_TO_CONSOLE_LEVEL": "ERROR",
     }
     from adreel.flows.generate_ad import generate_ad  # noqa: PLC0415

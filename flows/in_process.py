@@ -173,9 +173,10 @@ def make_cut(
 
 
 def _store_cut_settings(records: Records, session: Session) -> str:
+    stored = records.session(session.session_id)
     check_files_of_cut(session.cut)
     copied = copy_files_of_cut(records.storage, session)
-    if records.session(session.session_id).cut != copied.cut:
+    if stored.cut != copied.cut:
         records.update_session(session.session_id, lambda stored: stored.model_copy(update={"cut": copied.cut}))
     return session.session_id
 

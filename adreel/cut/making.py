@@ -128,7 +128,9 @@ class _Maker:
             if settings.captions is None:
                 self._captions.append(())
             elif narration := narrations[number]:
-                self._captions.append(spread_narration(narration, self._planned.frames[number], found.spoken))
+                # A voice of its own is not timed by the sound of the clips.
+                spoken = () if settings.voice else found.spoken
+                self._captions.append(spread_narration(narration, self._planned.frames[number], spoken))
             else:
                 self._captions.append(self._planned.scene_cues(number))
 

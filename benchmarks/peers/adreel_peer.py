@@ -11,6 +11,8 @@ os.environ |= {
     "RUNWARE_API_KEY": "",
     "ADREEL_STORAGE": str(clips.FOLDER),
     "ADREEL_CONCURRENCY": str(clips.SCENES),
+    # The peers make no finished ad either.
+    "ADREEL_CUT": "false",
 }
 
 from adreel.flows.generate_campaign import generate_campaign

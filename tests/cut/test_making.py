@@ -27,6 +27,7 @@ from adreel.records.views import choose_take, cut_views
 from adreel.storage import Storage
 from adreel.storage.crash_points import visit_crash_points
 from tests.cut.stored_ads import FRAMES, contents, store_ad, store_clip
+from tests.storage.servers import S3Server
 
 HOOK = Scenario.HOOK
 PLAIN: dict[str, Any] = {"cut": {"captions": False}}
@@ -282,12 +283,22 @@ async def test_a_cancelled_cut_ends_its_render_and_leaves_nothing(records: Recor
     assert (await make(records)).files[0].frames == FRAMES
 
 
-async def test_a_cut_is_made_on_a_storage_without_folders(tmp_path: Path) -> None:
-    records = Records(Storage(f"memory://{uuid4().hex}"))
+@pytest.mark.parametrize("kind", ["memory", pytest.param("s3", marks=pytest.mark.slow)])
+async def test_a_cut_is_made_on_a_storage_without_folders(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    storage = Storage(f"memory://{uuid4().hex}")
+    if kind == "s3":
+        server: S3Server = request.getfixturevalue("s3")
+        storage = Storage(server.bucket(), server.options)
+    records = Records(storage)
     store_ad(records, tmp_path, **PLAIN)
     cut = await make(records)
     assert frames_of(records, cut) == [FRAMES]
     assert verify(records) == []
+    store_clip(records, tmp_path, HOOK, job_id="job-2", seconds=1, minute=1)
+    assert (await make(records)).files[0].frames == FRAMES + 15
+    assert len(segments(records)) == 5
 
 
 async def check_after(records: Records, name: str) -> None:

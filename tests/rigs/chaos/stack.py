@@ -194,6 +194,8 @@ def _environment(stack: Stack, api_port: int, runware_port: int) -> dict[str, st
         "ADREEL_MODEL": "bytedance:2@2",
         "ADREEL_SIZE": "64x64",
         "ADREEL_CONCURRENCY": str(stack.settings.slots),
+        # The rig is about purchases. A cut that a kill interrupts leaves segments, which verify reports.
+        "ADREEL_CUT": "false",
     }
 
 
