@@ -13,7 +13,11 @@ from adreel.models.cut_settings import CutOptions, Format
 from adreel.models.cuts import Cut
 from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.cut_ad import cut_ad as cut_task
+from adreel.tasks.cut_ad import steps as steps_of_tasks
 from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, ensure_limit
+
+steps = steps_of_tasks
+"""Progress of the cuts that run in this process, for the command line."""
 
 
 @flow(name="cut-ad", flow_run_name="cut-{session_id}", **FLOW_OPTIONS)

@@ -69,7 +69,7 @@ class CutProgress(_Messages):
 
 def show_cuts(show: "_BarPerScene | _LinePerStep") -> None:
     """Show the cuts that run in this process."""
-    from adreel.tasks.cut_ad import steps
+    from adreel.flows.cut_ad import steps
 
     for percent, step in list(steps.values()):
         show("cut", percent, step, percent == 100)
