@@ -19,7 +19,6 @@ class ClipFacts:
     width: int
     height: int
     has_sound: bool
-    is_hdr: bool
     spoken: tuple[tuple[int, int], ...] = ()
     """Stretches with sound, each as its first frame and the first frame behind it."""
     warnings: tuple[str, ...] = ()

@@ -77,6 +77,11 @@ async def test_a_card_ends_the_film(cutter: Cutter, fade_frames: int) -> None:
     assert pictures[-1][0] == pytest.approx(125, abs=6)
 
 
+async def test_the_usual_card_is_not_black(cutter: Cutter) -> None:
+    out, _ = await cutter.cut([LIGHT], card=CardPlan(15, "", ""))
+    assert measure_file(out).black == []
+
+
 async def test_a_single_clip_does_not_fade(cutter: Cutter) -> None:
     _, measures = await cutter.cut([DARK], fade_frames=8)
     assert measures.frames == 20

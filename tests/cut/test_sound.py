@@ -1,6 +1,7 @@
 """The sound of a cut: loudness, music below the voice, and files of all kinds."""
 
 import math
+from array import array
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,14 @@ def test_a_silent_film_leaves_music_as_it_is() -> None:
     mixed = mix(silence(3), None, music, 12)
     assert len(mixed) == len(silence(3))
     assert measure(part(mixed, 0.5, 2)).integrated == pytest.approx(measure(music).integrated, abs=0.5)
+
+
+def test_without_a_voice_the_clips_speak() -> None:
+    mixed = array("f", mix(VOICE, None, sine(10, -20, 800), 12))
+    bed = array("f", (both - clips for both, clips in zip(mixed, array("f", VOICE), strict=True))).tobytes()
+    speech = measure(part(VOICE, 1, 3)).integrated
+    assert measure(part(bed, 1.2, 2.8)).integrated == pytest.approx(speech - 12, abs=1)
+    assert measure(part(bed, 4, 5.5)).integrated == pytest.approx(speech - 6, abs=1)
 
 
 def test_music_is_repeated_and_fades_out() -> None:

@@ -1,6 +1,7 @@
 """Clips of all kinds become films of exact length, measured by FFmpeg's own program."""
 
 import random
+from array import array
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -11,11 +12,13 @@ from PIL import Image
 
 from adreel.cut.plan import ClipFacts, Measures, SegmentPlan
 from adreel.cut.render import inspect
-from adreel.cut.render.segments import render_segment
-from adreel.cut.render.sources import steady
+from adreel.cut.render.samples import SAMPLE_BYTES
+from adreel.cut.render.segments import render_segment, segment_samples
+from adreel.cut.render.sources import clip_samples, steady
 from adreel.errors import InputError
 from tests.cut.cutter import HEIGHT, WIDTH, Cutter
 from tests.cut.measuring import ffmpeg, measure_file
+from tests.cut.sounds import loudest
 from tests.cut.unlike_clips import CLIPS, MORE, Clip, hdr
 
 ALL = [*CLIPS, *MORE]
@@ -49,7 +52,6 @@ def test_a_clip_is_measured_as_it_is_shown(clip: Clip, facts: dict[str, ClipFact
     found = facts[clip.name]
     assert found.frames == clip.frames
     assert found.has_sound == bool(clip.sound)
-    assert not found.is_hdr
     assert not found.warnings
     expected = {"1284x716": (1284, 716), "upright": (90, 160)}.get(clip.name, (160, 90))
     assert (found.width, found.height) == expected
@@ -76,23 +78,28 @@ def shown(path: Path, *filters: str) -> bytes:
     return pictures
 
 
+def segment_of(cutter: Cutter, clip: Clip) -> Path:
+    segment = cutter.segment(clip)
+    if not segment.exists():
+        render_segment(SegmentPlan(str(cutter.clip(clip)), "", WIDTH, HEIGHT, "crop", clip.frames), segment)
+    return segment
+
+
 def mean_difference(ours: bytes, theirs: bytes) -> float:
     return sum(abs(one - other) for one, other in zip(ours, theirs, strict=True)) / len(ours)
 
 
 @pytest.mark.parametrize("clip", ALL, ids=lambda clip: clip.name)
-async def test_a_segment_looks_like_its_clip(cutter: Cutter, clip: Clip) -> None:
-    if not cutter.segment(clip).exists():
-        plan = SegmentPlan(str(cutter.clip(clip)), "", WIDTH, HEIGHT, "crop", clip.frames)
-        render_segment(plan, cutter.segment(clip))
+def test_a_segment_looks_like_its_clip(cutter: Cutter, clip: Clip) -> None:
+    segment = segment_of(cutter, clip)
     # FFmpeg's filters take untagged pictures as SD, players take large ones as HD.
     matrix = ["setparams=colorspace=bt709"] if clip.size[0] >= 1280 else []
     # Fine stripes look different when a picture is moved by a tenth of a pixel.
-    ours, theirs = shown(cutter.segment(clip), SOFT), shown(cutter.clip(clip), *matrix, AS_SHOWN, SOFT)
+    ours, theirs = shown(segment, SOFT), shown(cutter.clip(clip), *matrix, AS_SHOWN, SOFT)
     assert mean_difference(ours, theirs) < 6
 
 
-async def test_an_upright_film_gets_a_blurred_surrounding(cutter: Cutter, tmp_path: Path) -> None:
+def test_an_upright_film_gets_a_blurred_surrounding(cutter: Cutter, tmp_path: Path) -> None:
     path = cutter.clip(next(clip for clip in MORE if clip.name == "upright"))
     out = tmp_path / "blur.mkv"
     render_segment(SegmentPlan(str(path), "", 480, 320, "blur", 2), out)
@@ -121,11 +128,33 @@ def test_motion_is_even_although_times_are_rounded(rate: int) -> None:
     assert steps <= {rate // 30, -(-rate // 30)}
 
 
-async def test_hdr_is_recognized(tmp_path: Path) -> None:
-    clips = [
-        Clip(name, pictures=2, change=hdr(transfer)).write(tmp_path) for name, transfer in (("pq", 16), ("hlg", 18))
-    ]
-    assert [facts.is_hdr for facts in await inspect(clips)] == [True, True]
+@pytest.mark.parametrize(("name", "transfer"), [("PQ", 16), ("HLG", 18)])
+async def test_hdr_is_refused_by_name(tmp_path: Path, name: str, transfer: int) -> None:
+    clip = Clip(name, pictures=2, change=hdr(transfer)).write(tmp_path)
+    with pytest.raises(InputError, match=rf"^{name}\.mp4: the clip is HDR \({name}\): convert it to SDR"):
+        await inspect([clip])
+
+
+@pytest.mark.parametrize("clip", ALL, ids=lambda clip: clip.name)
+def test_a_segment_has_sound_of_its_exact_length(cutter: Cutter, clip: Clip) -> None:
+    samples = segment_samples(segment_of(cutter, clip))
+    assert len(samples) == clip.frames * 1600 * SAMPLE_BYTES
+    assert (loudest(samples) > 0.05) == bool(clip.sound)
+
+
+@pytest.mark.parametrize(("late", "beep"), [("", 0.5), ("sound", 0.8), ("picture", 0.5)])
+def test_sound_stays_with_its_picture(tmp_path: Path, late: str, beep: float) -> None:
+    tone = "aevalsrc='if(between(t,0.5,0.6),sin(2*PI*1000*t),0)':s=44100:d=1"
+    delays = {"sound": ("-itsoffset", "0.3"), "picture": ("-itsoffset", "0.5")}
+    ffmpeg(
+        *("-v", "error", *(delays["picture"] if late == "picture" else ())),
+        *("-f", "lavfi", "-i", "color=gray:size=64x48:rate=25:duration=1"),
+        *(delays["sound"] if late == "sound" else ()),
+        *("-f", "lavfi", "-i", tone, "-c:a", "aac", tmp_path / "clip.mp4"),
+    )
+    samples = array("f", clip_samples(tmp_path / "clip.mp4", 39))
+    first = next(number for number, value in enumerate(samples) if abs(value) > 0.2)
+    assert first / 2 / 48000 == pytest.approx(beep, abs=0.005)
 
 
 async def test_an_unreadable_input_is_named(cutter: Cutter, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from adreel.cut.render.overlays import video_picture
 from adreel.cut.render.typesetting import Typeset, typeset
 from adreel.errors import InputError
 
-COLORS = ("#16202e", "#0b0f16")
+COLORS = ("#2a3d57", "#141d2b")
+"""Bright enough to be no black frames."""
 TEXT_WIDTH, TEXT_HEIGHT, ADDRESS_HEIGHT = 0.8, 0.45, 0.15
 """Shares of the picture."""
 LARGEST_TEXT, LEAST_TEXT, LARGEST_ADDRESS, LEAST_ADDRESS = 0.13, 0.04, 0.06, 0.03

@@ -34,8 +34,8 @@ LATEST = 0.3
 """Share of a frame by which a picture may start after its frame. No usual rate has times near this border, so rounded
 times make no uneven motion."""
 MAX_ASPECT = 8
-PQ, HLG = 16, 18
-"""Transfer characteristics of HDR, as numbered by ITU-T H.273."""
+HDR = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics, as numbered by ITU-T H.273."""
 
 
 def open_media(path: Path | str, formats: str = FILMS) -> InputContainer:
@@ -256,7 +256,9 @@ def inspect_clip(path: Path | str) -> ClipFacts:
     if first is None:
         raise InputError("the clip can't be read: no picture of it can be decoded")
     width, height = display_of(video, first).size(first.width, first.height)
-    is_hdr = PQ in (first.color_trc, video.color_trc) or HLG in (first.color_trc, video.color_trc)
+    if transfer := HDR.get(first.color_trc) or HDR.get(video.color_trc):
+        # FFmpeg's wheels can't convert it, and as SDR it looks grey.
+        raise InputError(f"the clip is HDR ({transfer}): convert it to SDR, or generate the scene again")
     warnings = []
     has_sound, spoken = False, []
     with open_media(path) as source:
@@ -271,7 +273,7 @@ def inspect_clip(path: Path | str) -> ClipFacts:
         except (FFmpegError, ValueError) as error:
             has_sound = False
             warnings.append(f"its sound can't be decoded and is left out: {reason(error)}")
-    return ClipFacts(span.frames, round(width), round(height), has_sound, is_hdr, tuple(spoken), tuple(warnings))
+    return ClipFacts(span.frames, round(width), round(height), has_sound, tuple(spoken), tuple(warnings))
 
 
 def reason(error: BaseException) -> str:
