@@ -2,6 +2,7 @@
 
 import random
 from array import array
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -11,12 +12,12 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from adreel.cut.plan import ClipFacts, Measures, SegmentPlan
-from adreel.cut.render import inspect
+from adreel.cut.render import inspect, render
 from adreel.cut.render.samples import SAMPLE_BYTES
 from adreel.cut.render.segments import render_segment, segment_samples
 from adreel.cut.render.sources import clip_samples, steady
 from adreel.errors import InputError
-from tests.cut.cutter import HEIGHT, WIDTH, Cutter
+from tests.cut.cutter import HEIGHT, PLAN, WIDTH, Cutter
 from tests.cut.measuring import ffmpeg, measure_file
 from tests.cut.sounds import loudest
 from tests.cut.unlike_clips import CLIPS, MORE, Clip, hdr
@@ -142,19 +143,38 @@ def test_a_segment_has_sound_of_its_exact_length(cutter: Cutter, clip: Clip) -> 
     assert (loudest(samples) > 0.05) == bool(clip.sound)
 
 
+def write_beep(path: Path, late: str = "") -> Path:
+    """Write a clip of a second that beeps from 0.5 to 0.6 s, with a stream that starts late."""
+    tone = "aevalsrc='if(between(t,0.5,0.6),sin(2*PI*1000*t),0)':s=44100:d=1"
+    picture = ("-f", "lavfi", "-i", "color=gray:size=64x48:rate=25:duration=1")
+    ffmpeg(
+        *("-v", "error", *(("-itsoffset", "0.5") if late == "picture" else ()), *picture),
+        *(("-itsoffset", "0.3") if late == "sound" else ()),
+        *("-f", "lavfi", "-i", tone, "-c:a", "aac", path),
+    )
+    return path
+
+
+def beginnings(samples: bytes) -> list[float]:
+    """Return the seconds at which sounds begin after a pause."""
+    loud = [number / 2 / 48000 for number, value in enumerate(array("f", samples)) if abs(value) > 0.1]
+    return [after for before, after in pairwise([-1.0, *loud]) if after - before > 0.1]
+
+
 @pytest.mark.parametrize(("late", "beep"), [("", 0.5), ("sound", 0.8), ("picture", 0.5)])
 def test_sound_stays_with_its_picture(tmp_path: Path, late: str, beep: float) -> None:
-    tone = "aevalsrc='if(between(t,0.5,0.6),sin(2*PI*1000*t),0)':s=44100:d=1"
-    delays = {"sound": ("-itsoffset", "0.3"), "picture": ("-itsoffset", "0.5")}
-    ffmpeg(
-        *("-v", "error", *(delays["picture"] if late == "picture" else ())),
-        *("-f", "lavfi", "-i", "color=gray:size=64x48:rate=25:duration=1"),
-        *(delays["sound"] if late == "sound" else ()),
-        *("-f", "lavfi", "-i", tone, "-c:a", "aac", tmp_path / "clip.mp4"),
-    )
-    samples = array("f", clip_samples(tmp_path / "clip.mp4", 39))
-    first = next(number for number, value in enumerate(samples) if abs(value) > 0.2)
-    assert first / 2 / 48000 == pytest.approx(beep, abs=0.005)
+    samples = clip_samples(write_beep(tmp_path / "clip.mp4", late), 39)
+    assert beginnings(samples) == pytest.approx([beep], abs=0.005)
+
+
+@pytest.mark.parametrize("fade_frames", [0, 6])
+async def test_sound_stays_in_its_place_in_the_film(tmp_path: Path, fade_frames: int) -> None:
+    plan = SegmentPlan(str(write_beep(tmp_path / "clip.mp4")), "", WIDTH, HEIGHT, "crop", 30)
+    film = replace(PLAN, segments=(str(tmp_path / "beep.mkv"),) * 3, fade_frames=fade_frames)
+    await render({tmp_path / "beep.mkv": plan}, {tmp_path / "film.mp4": film})
+    samples, _ = ffmpeg("-v", "error", "-i", tmp_path / "film.mp4", "-f", "f32le", "-ar", "48000", "-ac", "2", "-")
+    step = 1 - fade_frames / 30
+    assert beginnings(samples) == pytest.approx([0.5, 0.5 + step, 0.5 + 2 * step], abs=0.005)
 
 
 async def test_an_unreadable_input_is_named(cutter: Cutter, tmp_path: Path) -> None:
