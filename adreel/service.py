@@ -5,6 +5,7 @@ The HTTP API and the storyboard call them through `Service`; its synchronous met
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from adreel.errors import (
     StorageError,
 )
 from adreel.models.api import (
+    CutStatus,
     ModelList,
     ScenePatch,
     SessionCreate,
@@ -42,7 +44,7 @@ from adreel.models.api import (
     VideoStatusResponse,
 )
 from adreel.models.cut_settings import CutOptions
-from adreel.models.cuts import CutList
+from adreel.models.cuts import Cut, CutList, CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
     INPUT_PATTERN,
@@ -70,7 +72,16 @@ from adreel.records.inputs import (
     parse_image,
     read_input,
 )
-from adreel.records.views import choose_take, current_take, cut_views, input_url, job_status, session_view, take_view
+from adreel.records.views import (
+    choose_take,
+    current_take,
+    cut_view,
+    cut_views,
+    input_url,
+    job_status,
+    session_view,
+    take_view,
+)
 from adreel.settings import Settings
 
 if TYPE_CHECKING:
@@ -80,6 +91,10 @@ if TYPE_CHECKING:
 IDEMPOTENCY_KEY = "Idempotency-Key"
 FINGERPRINT = "adreel.request"
 """Label of a flow run: the fingerprint of the request that started it."""
+
+KIND = "adreel.kind"
+"""Label of a flow run: whether it makes clips or a finished ad."""
+CLIPS, CUT = "clips", "cut"
 
 MADE_BY = "made_by_request"
 """Field of a stored session: the fingerprint of the request that created it under an idempotency key."""
@@ -282,18 +297,24 @@ class Service:
         self.session(session_id)
         return CutList(cuts=cut_views(self.records, session_id))
 
-    async def cut(self, session_id: str, options: CutOptions, *, key: str | None = None) -> "Run":
-        """Start a run that makes the finished ad of a session. A run of an unchanged ad ends at once."""
+    async def cut(self, session_id: str, options: CutOptions, *, key: str | None = None) -> "Run | CutView":
+        """Start a run that makes the finished ad of a session, or return the ad if it is made already."""
 
         def check() -> None:
             self.session(session_id)
-            plan_cut(self.records, session_id, options)
+            with _errors_of_field("session_id"):
+                planned = plan_cut(self.records, session_id, options)
+            if planned.made:
+                raise _CutExists(planned.made)
 
         parameters = {
             "session_id": session_id,
             **options.model_dump(mode="json", exclude_defaults=True, exclude_none=True),
         }
-        return await self._start("cut-ad/cut-ad", parameters, key, check)
+        try:
+            return await self._start("cut-ad/cut-ad", parameters, key, check, CUT)
+        except _CutExists as found:
+            return cut_view(found.cut, is_stale=False)
 
     # Jobs
 
@@ -382,6 +403,8 @@ class Service:
         run = await self.runs.read(job_id)
         if run is None:
             raise NotFound(f"no job {job_id!r}")
+        if run.labels.get(KIND) == CUT:
+            return await self._status_of_cut(run)
         if isinstance(target := run.parameters.get("target"), str):
             return await run_in_threadpool(self._status_of_resume, run, target)
         # The run may have written its record and ended since the first read.
@@ -400,7 +423,12 @@ class Service:
         return run.parameters.get("session_id") == session_id
 
     async def _start(
-        self, deployment: str, parameters: dict[str, Any], key: str | None, check: Callable[[], None]
+        self,
+        deployment: str,
+        parameters: dict[str, Any],
+        key: str | None,
+        check: Callable[[], None],
+        kind: str = CLIPS,
     ) -> "Run":
         """Start a run, or return the run that was started before under the same key.
 
@@ -419,7 +447,7 @@ class Service:
                 await run_in_threadpool(check)
                 # Prefect's client repeats a request whose answer is lost: without a key that would start two runs.
                 run_key = key or f"api-{uuid4()}"
-                labels = {FINGERPRINT: fingerprint}
+                labels = {FINGERPRINT: fingerprint, KIND: kind}
                 run = await self.runs.start(deployment, parameters, key=run_key, labels=labels)
         finally:
             if key is not None:
@@ -466,6 +494,16 @@ class Service:
         except NotFound:
             return None
 
+    async def _status_of_cut(self, run: "Run") -> VideoStatusResponse:
+        if not run.is_final:
+            progress, step = await self.runs.progress(run.run_id)
+            cut = CutStatus(status=State.GENERATING, progress=progress, step=step.rpartition(": ")[2])
+        elif run.state == "Completed":
+            cut = CutStatus(status=State.COMPLETED, progress=100)
+        else:
+            cut = CutStatus(status=State.FAILED, progress=0, error=reason_of(run))
+        return VideoStatusResponse(job_id=run.run_id, overall_status=cut.status, scenes=[], cut=cut)
+
     def _status_of_resume(self, run: "Run", target: str) -> VideoStatusResponse:
         if target == ALL or (status := self._recorded_status(target)) is None:
             raise NotFound(f"{run.run_id} is a resume of {target!r}, not of a single job")
@@ -475,6 +513,20 @@ class Service:
         resumed = {"status": State.GENERATING, "error": None}
         scenes = [scene.model_copy(update=resumed) if scene.scenario in busy else scene for scene in status.scenes]
         return VideoStatusResponse(job_id=run.run_id, overall_status=State.GENERATING, scenes=scenes)
+
+
+class _CutExists(Exception):
+    """Ends the start of a run that would make a cut again."""
+
+    def __init__(self, cut: Cut) -> None:
+        super().__init__(cut.cut_id)
+        self.cut = cut
+
+
+def reason_of(run: "Run") -> str:
+    """Return why a run has not completed, without the words that Prefect puts in front."""
+    reason = re.sub(r"^(Flow|Task) run encountered an exception:?\s*(\w+: )?", "", run.message)
+    return reason or f"its run ended as {run.state}"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from adreel.errors import InputError, KeyReused, NotFound, SceneMissing, Session
 from adreel.models.api import ScenePatch, SessionCreate, VideoGenerationRequest
 from adreel.models.cut_settings import CutOptions
 from adreel.models.scenarios import Scenario
-from adreel.orchestration.runs import Runs
+from adreel.orchestration.runs import Run, Runs
 from adreel.records import Records
 from adreel.service import Service
 from adreel.settings import Settings
@@ -76,6 +76,7 @@ async def test_a_cut_is_started_once_and_only_if_it_can_be_made(
     options = CutOptions(allow_missing=True, formats=("9:16",), captions=False)
     first, again = [await service.cut("ad", options, key="api-2") for _ in range(2)]
     assert first == again
+    assert isinstance(first, Run)
     assert first.parameters == {"session_id": "ad", "formats": ["9:16"], "captions": False, "allow_missing": True}
     assert service.cuts("ad").cuts == []
 

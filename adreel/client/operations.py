@@ -1,7 +1,7 @@
 """Each operation of the HTTP API, described once for both clients."""
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -24,6 +24,7 @@ from adreel.models.api import (
     VideoRegenerateResponse,
     VideoStatusResponse,
 )
+from adreel.models.cuts import CutList, VideoCutResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 
@@ -153,6 +154,29 @@ class Operations:
             headers=_key(idempotency_key),
             timeout=wait_seconds + 30 if wait else None,
         )
+
+    @operation("POST /api/videos/cut")
+    def cut(
+        self,
+        session_id: str,
+        formats: Sequence[str] = (),
+        *,
+        preset: str | None = None,
+        captions: bool = True,
+        allow_missing: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Call[VideoCutResponse]:
+        """Make the finished ad of a session; `job_id` is None if it is made already."""
+        options = {"formats": list(formats), "captions": captions, "allow_missing": allow_missing}
+        return Call(
+            json={"session_id": session_id, **options, **({"preset": preset} if preset else {})},
+            headers=_key(idempotency_key),
+        )
+
+    @operation("GET /api/sessions/{session_id}/cuts")
+    def cuts(self, session_id: str) -> Call[CutList]:
+        """Return the finished ads of a session, the newest first."""
+        return Call({"session_id": session_id})
 
     @operation("POST /api/videos/resume/{job_id}")
     def resume(self, job_id: str, *, idempotency_key: str | None = None) -> Call[VideoGenerationResponse]:

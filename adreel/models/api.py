@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 
 from adreel.errors import InputError
+from adreel.models.cut_settings import CutOptions
 from adreel.models.documents import check_texts
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Identifier, ImageInputs, RenderOptions, SceneChanges, SceneDescription, Session
@@ -207,6 +208,22 @@ class VideoRegenerateRequest(
         return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude={"session_id", "scenario"}))
 
 
+class VideoCutRequest(
+    RequestBody,
+    CutOptions,
+    extra="forbid",
+    json_schema_extra={"examples": [{"session_id": "abc-123", "formats": ["16:9", "9:16"]}]},
+):
+    """Make the finished ad of a session's current clips."""
+
+    session_id: Identifier
+
+    @property
+    def options(self) -> CutOptions:
+        """The options alone."""
+        return CutOptions.model_validate(self.model_dump(exclude={"session_id"}))
+
+
 class TakeChoice(RequestBody, json_schema_extra={"examples": [{"take": "35f85e76"}]}):
     """Choose a take of a scene."""
 
@@ -244,12 +261,22 @@ class VideoSceneStatus(BaseModel):
     )
 
 
+class CutStatus(BaseModel):
+    """The progress of a finished ad that is being made."""
+
+    status: State
+    progress: int = Field(ge=0, le=100)
+    step: str = Field("", description="What is being done, in words", examples=["renders the scenes"])
+    error: str | None = None
+
+
 class VideoStatusResponse(BaseModel):
     """A job and its scenes, derived from the take records alone."""
 
     job_id: str
     overall_status: State
     scenes: list[VideoSceneStatus]
+    cut: CutStatus | None = Field(None, description="Of a job that makes the finished ad; it has no scenes")
 
 
 class SessionSummary(BaseModel):

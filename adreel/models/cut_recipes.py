@@ -109,7 +109,8 @@ def make_recipe(session: Session, takes: Mapping[Scenario, Take], options: CutOp
     if options.preset is not None:
         shown = find_placement(options.preset).formats
         if refused := [each for each in options.formats if each not in shown]:
-            raise InputError(f"{options.preset} does not show {', '.join(refused)}: choose from {', '.join(shown)}")
+            reason = f"{options.preset} does not show {', '.join(refused)}: choose from {', '.join(shown)}"
+            raise InputError(reason, {"formats": reason})
     missing = [scenario.value for scenario in Scenario if scenario not in takes]
     if missing and (not options.allow_missing or not takes):
         raise SceneMissing(

@@ -94,6 +94,18 @@ class CutList(BaseModel):
     cuts: list[CutView]
 
 
+class VideoCutResponse(BaseModel):
+    """A job that makes a finished ad was started, or the ad is made already."""
+
+    success: bool
+    message: str = Field(examples=["The finished ad is being made"])
+    job_id: str | None = Field(
+        description="For status, events and cancel; null if the ad is made already",
+        examples=["3097ff71-41eb-4f32-87bb-83b77b4d2311"],
+    )
+    cut: CutView | None = Field(None, description="The ad, if it is made already")
+
+
 def cut_file_name(session_id: str, cut_id: str, shape: Format, suffix: str = ".mp4") -> str:
     """Return the name of a finished file."""
     return f"{session_id}_cut_{cut_id}_{shape.replace(':', 'x')}{suffix}"

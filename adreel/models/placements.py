@@ -57,7 +57,8 @@ OTHERS: Edges = (0.06, 0.06, 0.06, 0.08)
 def find_placement(name: str) -> Placement:
     """Return a placement, or raise InputError."""
     if name not in PLACEMENTS:
-        raise InputError(f"no preset {name!r}: choose from {', '.join(PLACEMENTS)}")
+        reason = f"no preset {name!r}: choose from {', '.join(PLACEMENTS)}"
+        raise InputError(reason, {"preset": reason})
     return PLACEMENTS[name]
 
 

@@ -13,8 +13,16 @@ from typing import Any, Self
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterType,
+    FlowRunFilter,
+    FlowRunFilterIdempotencyKey,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun, State
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
@@ -110,6 +118,19 @@ class Runs:
                 if is_missing(error):
                     return None
                 raise
+
+    async def progress(self, run_id: str) -> tuple[int, str]:
+        """Return the percent and the description of a run's newest progress artifact; 0 if it has none yet."""
+        of_run = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]), type=ArtifactFilterType(any_=["progress"])
+        )
+
+        async def read(client: PrefectClient) -> list[Artifact]:
+            return await client.read_artifacts(artifact_filter=of_run, sort=ArtifactSort.UPDATED_DESC, limit=1)
+
+        with prefect_errors("read the progress of a run"):
+            found = await self._client.request(read)
+            return (round(float(str(found[0].data))), found[0].description or "") if found else (0, "")
 
     async def cancel(self, run_id: str) -> None:
         """Ask Prefect to cancel a run. The worker ends a run that has begun."""

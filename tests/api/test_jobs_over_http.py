@@ -87,7 +87,7 @@ def test_a_started_job_is_generating_until_its_run_has_ended_and_needs_no_prefec
     assert answer.json() == {"success": True, "message": "Video generation started for 4 scenes", "job_id": job_id}
     waiting = {"status": "generating", "progress": 0, "video_url": None, "error": None, "warnings": []}
     scenes = [{"scenario": str(scenario), **waiting} for scenario in Scenario]
-    assert status(api, job_id) == {"job_id": job_id, "overall_status": "generating", "scenes": scenes}
+    assert status(api, job_id) == {"job_id": job_id, "overall_status": "generating", "scenes": scenes, "cut": None}
 
     work(job_id)
     with served() as without_prefect:

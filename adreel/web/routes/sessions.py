@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, SessionPage, SessionPatch
+from adreel.models.cuts import CutList
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
@@ -38,6 +39,12 @@ async def list_sessions(
 async def read_session(session_id: SessionId, service: ServiceDep) -> SessionDetails:
     """Return a session with its current clips, states and cost."""
     return await run_in_threadpool(service.session_details, session_id)
+
+
+@router.get("/{session_id}/cuts", responses=answers(404, 503))
+async def list_cuts(session_id: SessionId, service: ServiceDep) -> CutList:
+    """List the finished ads of a session, the newest first. An ad is stale if a clip or a setting has changed since."""
+    return await run_in_threadpool(service.cuts, session_id)
 
 
 @router.patch("/{session_id}", responses=answers(404, 503))

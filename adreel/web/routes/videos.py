@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from adreel.models.api import (
     State,
+    VideoCutRequest,
     VideoGenerationRequest,
     VideoGenerationResponse,
     VideoRegenerateRequest,
@@ -15,6 +16,7 @@ from adreel.models.api import (
     VideoSceneStatus,
     VideoStatusResponse,
 )
+from adreel.models.cuts import CutView, VideoCutResponse
 from adreel.web.dependencies import JobId, ScopedKey, ServiceDep, StatusesDep
 from adreel.web.openapi import COSTS, answers
 from adreel.web.status_cache import StatusCache
@@ -71,6 +73,19 @@ async def regenerate_scene(
     is_stored = scene.status == State.COMPLETED
     message = f"Scene {body.scenario} is stored" if is_stored else scene.error or f"scene {body.scenario} has failed"
     return VideoRegenerateResponse(success=is_stored, message=message, job_id=run.run_id, video_url=scene.video_url)
+
+
+@router.post("/cut", status_code=202, responses={200: {"model": VideoCutResponse}, **answers(404, *COSTS)})
+async def cut(body: VideoCutRequest, service: ServiceDep, key: ScopedKey, response: Response) -> VideoCutResponse:
+    """Make the finished ad of a session's current clips. It buys nothing.
+
+    200 with the ad if it is made already, 409 if a scene has no clip. The status of the job has its progress as `cut`.
+    """
+    started = await service.cut(body.session_id, body.options, key=key)
+    if isinstance(started, CutView):
+        response.status_code = 200
+        return VideoCutResponse(success=True, message="This ad is made already", job_id=None, cut=started)
+    return VideoCutResponse(success=True, message="The finished ad is being made", job_id=started.run_id)
 
 
 @router.post("/resume/{job_id}", status_code=202, responses=answers(404, 409, *COSTS))
