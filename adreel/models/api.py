@@ -266,7 +266,7 @@ class CutStatus(BaseModel):
 
     status: State
     progress: int = Field(ge=0, le=100)
-    step: str = Field("", description="What is being done, in words", examples=["renders the scenes"])
+    step: str = Field("", description="What is being done", examples=["segment 2 of 4"])
     error: str | None = None
 
 

@@ -16,7 +16,7 @@ OWN_PATHS = {"api", "healthz", "metrics", "new", "openapi.json", "outputs", "rea
 
 # Quotes in values of HTML and JSON are escaped, so a value can't look like an attribute or a field.
 LINKS = re.compile(rb'\b(href|src|action|poster|data-page)="/(?!/)')
-CLIPS = re.compile(rb'"(video_url|poster_url|aside_url|url)":(\s*)"/(?=outputs/|api/sessions/)')
+CLIPS = re.compile(rb'"(video_url|poster_url|aside_url|captions_url|url)":(\s*)"/(?=outputs/|api/sessions/)')
 
 
 @dataclass(frozen=True)

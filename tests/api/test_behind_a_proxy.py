@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from adreel.errors import InputError
+from adreel.models.cuts import Cut
 from adreel.models.scenarios import Scenario
 from adreel.records import Records
 from adreel.settings import Settings
@@ -151,6 +152,15 @@ def test_below_a_path_the_api_names_clips_and_sessions_below_it(records: Records
         assert client.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": PUBLIC}]
         with client.stream("GET", f"{prefix}/api/videos/events/job-1") as events:
             assert url in next(line for line in events.iter_lines() if line.startswith("data:"))
+
+
+def test_below_a_path_the_files_of_an_ad_are_named_below_it(records: Records) -> None:
+    record = Path(__file__).parents[1] / "fixtures/records/v2/sessions/kettle/cuts/dbbccd5f.json"
+    records.save_cut(Cut.model_validate_json(record.read_bytes()).model_copy(update={"session_id": "ad"}))
+    with proxied(PUBLIC, Host="ads.example", **BEARER) as client:
+        [cut] = client.get("/api/sessions/ad/cuts").json()["cuts"]
+    urls = [cut["files"][0][name] for name in ("url", "poster_url", "captions_url")]
+    assert urls == [f"{ROOT}/outputs/kettle_cut_dbbccd5f_16x9{suffix}" for suffix in (".mp4", ".jpg", ".srt")]
 
 
 def test_what_people_write_is_not_taken_for_a_link(records: Records) -> None:

@@ -43,6 +43,9 @@ def test_a_cut_comes_with_its_poster_and_captions() -> None:
         for suffix, kind in types.items():
             answer = client.get(f"/outputs/ad_cut_1f3a9c04_16x9{suffix}")
             assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (200, kind)
+            assert "Content-Disposition" not in answer.headers
+            saved = client.get(f"/outputs/ad_cut_1f3a9c04_16x9{suffix}", params={"download": True})
+            assert saved.headers["Content-Disposition"] == f'attachment; filename="ad_cut_1f3a9c04_16x9{suffix}"'
         assert client.get("/outputs/ad_cut_1f3a9c04.json").status_code == 404
 
 

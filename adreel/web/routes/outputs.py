@@ -10,7 +10,7 @@ from functools import partial
 from typing import Annotated, BinaryIO
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from adreel.errors import NotFound, StorageError
@@ -66,15 +66,16 @@ async def output(
     request: Request,
     service: ServiceDep,
     *,
+    download: Annotated[bool, Query(description="Have a browser save the file; never a redirect")] = False,
     requested: Annotated[str | None, Header(alias="Range", examples=["bytes=0-1023"])] = None,
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Serve a clip, a poster or a file that was kept aside, whole or the requested range.
+    """Serve a clip, a finished ad, a poster, an SRT file or a file that was kept aside, whole or the requested range.
 
     With ADREEL_SIGNED_SECONDS it redirects to a signed URL of the object store, if the store has such URLs.
     """
-    found = await run_in(CLIPS, partial(_open, service, file))
+    found = await run_in(CLIPS, partial(_open, service, file, may_redirect=not download))
     if isinstance(found, str):
         return RedirectResponse(found, 307, {"Cache-Control": "no-store"})
     stream, size = found
@@ -93,9 +94,11 @@ async def output(
     if part.status == 206:
         headers["Content-Range"] = f"bytes {part.first}-{part.last}/{size}"
     kind = TYPES.get(file[-4:], "")
+    if download or ASIDE in file:
+        headers["Content-Disposition"] = f'attachment; filename="{file}"'
     if ASIDE in file:
         # These bytes are untrusted and could not be probed. Browsers must save them, not show them.
-        kind, headers["Content-Disposition"] = "application/octet-stream", f'attachment; filename="{file}"'
+        kind = "application/octet-stream"
     if request.method == "HEAD":
         stream.close()
         return Response(status_code=part.status, headers=headers, media_type=kind)
@@ -127,13 +130,13 @@ def signed_host(storage: Storage) -> str | None:
     return "{0.scheme}://{0.netloc}".format(urlsplit(url)) if url else None
 
 
-def _open(service: Service, file: str) -> str | tuple[BinaryIO, int]:
+def _open(service: Service, file: str, *, may_redirect: bool) -> str | tuple[BinaryIO, int]:
     """Return the object store's own URL of a file, if the settings ask for it, else the open file and its size."""
     storage, seconds = service.records.storage, service.settings.signed_seconds
     if not re.fullmatch(FILE_PATTERN, file):
         raise NotFound("no such clip or poster")
-    # A store's own URL would let a browser open a file that was kept aside.
-    if seconds and ASIDE not in file and storage.exists(file) and (url := storage.sign(file, seconds)):
+    # A store's own URL would let a browser open a file that was kept aside, or one that it was to save.
+    if seconds and may_redirect and ASIDE not in file and storage.exists(file) and (url := storage.sign(file, seconds)):
         return url
     try:
         stream = storage.open(file)
