@@ -496,7 +496,7 @@ class Service:
 
     async def _status_of_cut(self, run: "Run") -> VideoStatusResponse:
         if not run.is_final:
-            progress, step = await self.runs.progress(run.run_id)
+            progress, step = await self.runs.progress_of_cut(run.run_id)
             cut = CutStatus(status=State.GENERATING, progress=progress, step=step.rpartition(": ")[2])
         elif run.state == "Completed":
             cut = CutStatus(status=State.COMPLETED, progress=100)
@@ -525,7 +525,7 @@ class _CutExists(Exception):
 
 def reason_of(run: "Run") -> str:
     """Return why a run has not completed, without the words that Prefect puts in front."""
-    reason = re.sub(r"^(Flow|Task) run encountered an exception:?\s*(\w+: )?", "", run.message)
+    reason = re.sub(r"(Flow|Task) run encountered an exception:?\s*(\w+: )?", "", run.message)
     return reason or f"its run ended as {run.state}"
 
 

@@ -16,6 +16,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     ArtifactFilterType,
     FlowRunFilter,
     FlowRunFilterIdempotencyKey,
@@ -119,16 +120,18 @@ class Runs:
                     return None
                 raise
 
-    async def progress(self, run_id: str) -> tuple[int, str]:
-        """Return the percent and the description of a run's newest progress artifact; 0 if it has none yet."""
+    async def progress_of_cut(self, run_id: str) -> tuple[int, str]:
+        """Return the percent and the description of the progress artifact of a run's cut; 0 if it has none yet."""
         of_run = ArtifactFilter(
-            flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]), type=ArtifactFilterType(any_=["progress"])
+            flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]),
+            type=ArtifactFilterType(any_=["progress"]),
+            key=ArtifactFilterKey(like_="progress-%-cut"),
         )
 
         async def read(client: PrefectClient) -> list[Artifact]:
             return await client.read_artifacts(artifact_filter=of_run, sort=ArtifactSort.UPDATED_DESC, limit=1)
 
-        with prefect_errors("read the progress of a run"):
+        with prefect_errors("read the progress of a cut"):
             found = await self._client.request(read)
             return (round(float(str(found[0].data))), found[0].description or "") if found else (0, "")
 

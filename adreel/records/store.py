@@ -218,6 +218,10 @@ class Records:
         cuts = [cut for cut_id in cut_ids if (cut := self.cut(session_id, cut_id))]
         return sorted(cuts, key=lambda cut: (cut.created_at, cut.cut_id))
 
+    def has_cut(self, session_id: str) -> bool:
+        """Whether a session has a finished ad, by the names of the records alone."""
+        return bool(self._ids(f"sessions/{check_id(session_id, 'session_id')}/cuts"))
+
     def save_cut(self, cut: Cut, earlier: Cut | None = None) -> Cut:
         """Store a finished ad, in place of `earlier`, and return the one that is stored now.
 

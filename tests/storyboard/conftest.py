@@ -28,6 +28,7 @@ class Orders:
     runs: dict[str, Run] = field(default_factory=dict)
     is_away: bool = False
     seconds: float = 0
+    progress: tuple[int, str] = (0, "")
 
     async def __aenter__(self) -> "Orders":
         return self
@@ -49,13 +50,16 @@ class Orders:
         self._answer()
         return next((run for run in self.runs.values() if run.run_id == run_id), None)
 
+    async def progress_of_cut(self, run_id: str) -> tuple[int, str]:
+        return self.progress
+
     async def cancel(self, run_id: str) -> None:
         self.end(run_id, "Cancelled")
 
-    def end(self, run_id: str, state: str) -> None:
+    def end(self, run_id: str, state: str, message: str = "") -> None:
         for key, run in self.runs.items():
             if run.run_id == run_id:
-                self.runs[key] = replace(run, state=state, is_final=True)
+                self.runs[key] = replace(run, state=state, message=message, is_final=True)
 
     @property
     def parameters(self) -> list[dict[str, Any]]:

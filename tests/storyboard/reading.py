@@ -49,7 +49,7 @@ class PageReader(HTMLParser):
         self.tags.append((tag, attributes))
         if tag == "form":
             self.forms.append(Form(attributes["action"]))
-        elif tag == "input" and self.forms and attributes.get("type") == "radio":
+        elif tag == "input" and self.forms and attributes.get("type") in {"radio", "checkbox"}:
             if "checked" in attributes:
                 self.forms[-1].fields[attributes["name"]] = attributes["value"]
         elif tag == "input" and self.forms and attributes.get("type") == "file":

@@ -103,10 +103,14 @@ def test_an_ad_is_made_watched_played_and_changed_in_a_browser(
 
 
 def sign_in(page: Page, address: str) -> None:
-    page.goto(address)
+    sign_in_with_key(page, address)
+    expect(page.get_by_role("heading", name="Your first ad starts with four scenes")).to_be_visible()
+
+
+def sign_in_with_key(page: Page, url: str) -> None:
+    page.goto(url)
     page.get_by_label("key").fill(KEY)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Your first ad starts with four scenes")).to_be_visible()
 
 
 def make_session(page: Page) -> None:

@@ -146,6 +146,11 @@ class Board:
         dead = ".".join(sorted(status.job_id for status in self.followed.unrecorded))
         return hashlib.sha256(" ".join((*parts, dead)).encode()).hexdigest()[:32]
 
+    def cut_token(self, earlier: str = "") -> str:
+        """Return the idempotency key of a finished ad of the present clips, in place of an `earlier` one."""
+        current = [scene.current.job_id for scene in self.scenes if scene.current]
+        return self.order_token("cut", earlier, *current)
+
 
 async def read_board(service: Service, statuses: StatusCache, session_id: str, jobs: Iterable[str]) -> Board:
     """Return a session's board; `jobs` were started for it and may not have a record yet."""

@@ -10,12 +10,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import RedirectResponse
 
 from adreel.models.api import TakeChoice, VideoGenerationRequest, VideoRegenerateRequest
+from adreel.models.cuts import CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.service import Service
 from adreel.web.dependencies import JobId, ServiceDep, SessionId, StatusesDep, scoped_key
 from adreel.web.pages.boards import read_board
+from adreel.web.pages.cut_section import options_of_form, read_cut_section
 from adreel.web.pages.forms import (
     DESCRIPTION,
     FORM_ERRORS,
@@ -44,6 +46,7 @@ from adreel.web.status_cache import StatusCache
 NOTICES = {
     "saved": "Saved. The next take will use this description.",
     "options": "Saved. The next takes of all scenes will use this.",
+    "made": "This ad is made already.",
     "chosen": "This take is now the current one.",
     "cancelled": "Cancelled. Nothing more is bought. Clips that Runware has accepted can still be downloaded.",
 }
@@ -108,6 +111,7 @@ class PageContext:
             "session.html",
             problem.status,
             board=board,
+            cut=await read_cut_section(self.service, board),
             session=board.session,
             path=f"/sessions/{self.session_id}",
             forms=forms,
@@ -175,6 +179,18 @@ async def generate(page: Page, fields: Fields) -> Response:
     key = page.key(fields)
     run = await wait_if_in_flight(lambda: page.service.generate(order, key=key))
     return page.redirect(job_id=run.run_id)
+
+
+@router.post("/sessions/{session_id}/cut")
+@shows_errors
+async def make_cut(page: Page, fields: Fields) -> Response:
+    """Make the finished ad: again as an earlier one, or in the chosen formats."""
+    options = await run_in_threadpool(options_of_form, page.service.records, page.session_id, fields)
+    # The same form with other formats must not count as a second click.
+    chosen = "-".join(options.formats).replace(":", "x")
+    key = page.key(fields | {"token": f"{fields['token']}-{chosen}"} if fields.get("token") else fields)
+    made = await wait_if_in_flight(lambda: page.service.cut(page.session_id, options, key=key))
+    return page.redirect(notice="made") if isinstance(made, CutView) else page.redirect(job_id=made.run_id)
 
 
 @router.post("/sessions/{session_id}/jobs/{job_id}/resume")

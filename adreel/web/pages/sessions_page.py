@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import RedirectResponse
 
+from adreel.models.api import SessionPage
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
@@ -41,8 +42,14 @@ async def sessions(
     request: Request, service: ServiceDep, after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None
 ) -> Response:
     """Show the sessions, by their ids."""
-    found = await run_in_threadpool(service.list_sessions, PER_PAGE, after)
-    return page(request, "sessions.html", found=found, after=after, scenarios=list(Scenario))
+
+    def read() -> tuple[SessionPage, set[str]]:
+        found = service.list_sessions(PER_PAGE, after)
+        ids = [session.session_id for session in found.sessions]
+        return found, {session_id for session_id in ids if service.records.has_cut(session_id)}
+
+    found, finished = await run_in_threadpool(read)
+    return page(request, "sessions.html", found=found, finished=finished, after=after, scenarios=list(Scenario))
 
 
 @router.get("/new")

@@ -3,6 +3,7 @@
 
 // A browser opens at most six connections to a server: keep some free for the clips.
 const MAX_STREAMS = 3;
+const POLL_MILLISECONDS = 2000;
 const MAX_IMAGE_BYTES = 10_000_000;
 const streams = new Map();
 const served = new Map();
@@ -64,6 +65,11 @@ function update(block, fresh) {
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   if (focused) document.getElementById(focused)?.focus();
 }
+
+// An ad that is made at the end of a job has no events of its own.
+setInterval(() => {
+  if (document.querySelector("[data-poll]")) refreshSoon();
+}, POLL_MILLISECONDS);
 
 function resumeAfterPause() {
   if (updateAfterPause) refreshSoon();
