@@ -54,6 +54,25 @@ def test_an_ad_is_made_watched_outdated_made_again_and_saved(
     assert len(records.cuts("ad")) == 3
 
 
+@pytest.fixture
+def cuts_after_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ADREEL_CUT")
+
+
+def test_the_ad_of_a_job_appears_by_itself(
+    records: Records, runware: LocalRunware, cuts_after_jobs: None, address: str, page: Page
+) -> None:
+    records.save_session(make_session(seconds=1))
+    sign_in_with_key(page, f"{address}/sessions/ad")
+    page.get_by_role("button", name="Generate the 4 clips").click()
+    page.evaluate("window.isTheSamePage = true")
+    expect(page.get_by_label("Progress of the finished ad")).to_be_visible()
+    expect(page.get_by_label("Progress of the finished ad")).to_have_count(0)
+    watch(page)
+    assert page.evaluate("window.isTheSamePage")
+    assert page.get_by_role("button", name="Make the ad").count() == 0
+
+
 def watch(page: Page) -> None:
     """Play the ad from its start to its end."""
     video = page.locator(PLAYER)
