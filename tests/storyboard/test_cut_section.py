@@ -157,6 +157,14 @@ def test_the_ad_at_the_end_of_a_job_is_followed_and_its_failure_is_told(
 
 
 @pytest.mark.usefixtures("four_clips")
+def test_a_broken_record_of_an_ad_hides_no_clips(visitor: Visitor, records: Records) -> None:
+    records.storage.write("sessions/ad/cuts/0123abcd.json", b"{")
+    page = visitor.read(AD)
+    assert "A finished ad can't be read" in page.text
+    assert len(page.all("video")) == 4
+
+
+@pytest.mark.usefixtures("four_clips")
 def test_the_list_shows_which_ads_are_finished(visitor: Visitor, records: Records) -> None:
     assert "Finished ad" not in visitor.read("/").text
     make(records)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from adreel.errors import NotFound, PrefectUnreachable
+from adreel.errors import NotFound, PrefectUnreachable, StorageError
 from adreel.models.api import CutStatus, State
 from adreel.models.cut_settings import SIZES, CutOptions, Format
 from adreel.models.cuts import CUT_FAILED, CutFileView, CutView
@@ -78,15 +78,20 @@ class CutSection:
 
 async def read_cut_section(service: Service, board: Board) -> CutSection:
     """Return the finished ads of the session of a board."""
-    cuts = (await run_in_threadpool(service.cuts, board.session.session_id)).cuts
-    tabs = _tabs(cuts)
+    try:
+        tabs = _tabs((await run_in_threadpool(service.cuts, board.session.session_id)).cuts)
+    except StorageError as broken:
+        # The clips are shown all the same.
+        log.warning("%s", broken)
+        return CutSection(error="A finished ad can't be read: see the server's log.")
     current = {scene.scenario for scene in board.scenes if scene.current}
     can_make = current == set(Scenario) and not any(scene.is_busy for scene in board.scenes)
     if making := next((status.cut for status in board.followed.running if status.cut), None):
         return CutSection(tabs, making)
     failed = [status.cut.error for status in board.followed.unrecorded if status.cut and status.cut.error]
     if failed or not can_make or (tabs and not tabs[0].is_stale):
-        return CutSection(tabs, error=failed[-1] or "" if failed else "", can_make=can_make)
+        error = f"The ad could not be made: {failed[-1]}" if failed else ""
+        return CutSection(tabs, error=error, can_make=can_make)
     try:
         making, error = await _cut_of_job(service, board)
     except PrefectUnreachable as unreachable:
