@@ -236,6 +236,11 @@ def test_pictures_of_the_pages_are_kept(runware: LocalRunware, address: str, pag
         wait_for_clips(page)
         keep(page, "takes")
 
+        for formats in (["9:16"], ["16:9"]):
+            client.wait(client.cut("glowcap", formats).job_id or "", every=1)
+        open_page(page, f"{address}/sessions/glowcap", height=1000)
+        keep(page, "ad")
+
         for fault in ("neverEnds:problem", "contentPolicy:solution", "neverEnds:cta"):
             runware.inject(fault)
         client.create_session(travel)
