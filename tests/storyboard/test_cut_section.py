@@ -10,11 +10,10 @@ from adreel.cut.planning import plan_cut
 from adreel.models.cut_settings import CutOptions
 from adreel.models.cuts import CUT_FAILED
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import Job, utc_now
+from adreel.models.takes import utc_now
 from adreel.orchestration.runs import Run
 from adreel.records import Records
 from tests.cut.stored_ads import store_ad, store_clip
-from tests.factories import save_job
 from tests.storyboard.conftest import AWAY, Orders, Visitor
 from tests.storyboard.reading import PageReader
 
@@ -135,10 +134,8 @@ def test_the_ad_at_the_end_of_a_job_is_followed_and_its_failure_is_told(
     visitor: Visitor, records: Records, orders: Orders, tmp_path: Path
 ) -> None:
     for scenario in Scenario:
-        store_clip(records, tmp_path, scenario, job_id=JOB, minute=1)
-    save_job(
-        records, Job(job_id=JOB, session_id="ad", scenarios=list(Scenario), created_at=utc_now(), ended_at=utc_now())
-    )
+        take = store_clip(records, tmp_path, scenario, job_id=JOB, minute=1)
+        records.save_take(take.model_copy(update={"updated_at": utc_now()}))
     run = orders.runs["k"] = Run(JOB, {"session_id": "ad"}, {}, "Running", "", is_final=False)
     orders.progress = 70, "Cut of ad: 64x48"
     page = visitor.read(AD)

@@ -23,8 +23,8 @@ CUT_STEPS = (
     (1, "Rendering the scenes"),
     (0, "Waiting to start"),
 )
-AFTER_JOB = timedelta(minutes=15)
-"""How long an ended job is looked at for the ad that its run makes."""
+AFTER_CLIPS = timedelta(minutes=15)
+"""How long after its last clip the run of a job may be making the ad."""
 
 log = logging.getLogger("adreel.storyboard")
 
@@ -50,7 +50,7 @@ class CutSection:
     """The newest ad first."""
     making: CutStatus | None = None
     is_polled: bool = False
-    """Whether the ad is made by a run whose job has ended, so that no event tells its progress."""
+    """Whether the run of a job whose clips are stored may be making the ad, so that no event tells its progress."""
     error: str = ""
     can_make: bool = False
 
@@ -96,8 +96,8 @@ async def read_cut_section(service: Service, board: Board) -> CutSection:
         making, error = await _cut_of_job(service, board)
     except PrefectUnreachable as unreachable:
         log.warning("%s", unreachable)
-        making, error = None, ""
-    return CutSection(tabs, making, is_polled=making is not None, error=error, can_make=can_make and making is None)
+        return CutSection(tabs, is_polled=True, can_make=True)
+    return CutSection(tabs, making, is_polled=making is not None, error=error, can_make=making is None)
 
 
 def options_of_form(records: Records, session_id: str, fields: Mapping[str, str]) -> CutOptions:
@@ -122,11 +122,10 @@ def _tabs(cuts: list[CutView]) -> list[CutTab]:
 async def _cut_of_job(service: Service, board: Board) -> tuple[CutStatus | None, str]:
     """Return the ad that the run of the newest job is making, or why it has failed to."""
     newest = max((take for scene in board.scenes for take in scene.takes), key=lambda take: take.created_at)
-    job = await run_in_threadpool(service.records.job, newest.job_id)
-    if job is None or job.ended_at is None or utc_now() - job.ended_at > AFTER_JOB:
+    if utc_now() - newest.updated_at > AFTER_CLIPS:
         return None, ""
     # Only the run of a whole ad has the id of its job and no chosen scene.
-    run = await service.runs.read(job.job_id)
+    run = await service.runs.read(newest.job_id)
     if run is None or "scenario" in run.parameters:
         return None, ""
     if run.state == CUT_FAILED:
