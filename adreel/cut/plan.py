@@ -107,6 +107,39 @@ class Measures:
     warnings: tuple[str, ...] = ()
 
 
+LONGEST_MEASURED = 600
+"""Seconds of sound. The samples of a longer film would not fit into the memory of the render process."""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """Any finished film, as placements look at it: `size` in bytes, lengths in seconds, rates in bit/s."""
+
+    container: str
+    size: int
+    width: int
+    height: int
+    duration: float
+    rate: float
+    """Frames per second on average."""
+    is_constant: bool
+    """Whether every frame stands equally long."""
+    video_codec: str
+    profile: str
+    pixel_format: str
+    bit_rate: int
+    """Of the whole file."""
+    audio_codec: str | None
+    audio_duration: float
+    audio_bit_rate: int
+    sample_rate: int
+    index_first: bool
+    """Whether a player can start before the whole file is there."""
+    loudness: float | None
+    """LUFS; None for silence, or for a film that is too long to be measured."""
+    true_peak: float | None
+
+
 @dataclass(frozen=True)
 class Progress:
     """The share of a render that is done, and its present step."""
@@ -115,7 +148,7 @@ class Progress:
     step: str
 
 
-def to_json(plan: SegmentPlan | CardPlan | AssemblyPlan | ClipFacts | Measures) -> dict[str, Any]:
+def to_json(plan: SegmentPlan | CardPlan | AssemblyPlan | ClipFacts | Measures | FileFacts) -> dict[str, Any]:
     """Return a plan as JSON values."""
     return asdict(plan)
 

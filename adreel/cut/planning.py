@@ -52,6 +52,12 @@ class Planned:
         return [sum(self.frames[:number]) - number * self.fade_frames for number in range(len(self.frames))]
 
     @property
+    def length(self) -> int:
+        """The length of the ad in frames."""
+        scenes = self.starts[-1] + self.frames[-1]
+        return scenes + self.card.frames - self.fade_frames if self.card else scenes
+
+    @property
     def card(self) -> CardPlan | None:
         """The end card."""
         card = self.recipe.settings.end_card

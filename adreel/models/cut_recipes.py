@@ -11,7 +11,7 @@ from typing import Any
 from adreel.errors import InputError, SceneMissing
 from adreel.models.cut_settings import SIZES, CutOptions, CutSettings, EndCard, Format
 from adreel.models.cuts import CutInput
-from adreel.models.placements import find_placement
+from adreel.models.placements import Edges, find_placement, free_edges
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.takes import Clip, Take
@@ -75,12 +75,17 @@ class Recipe:
                 "inputs": [clip.sha256 for clip in self.clips],
                 "settings": _by_content(self.settings),
                 "narrations": self.narrations,
-                "preset": self.options.preset if self.settings.captions else None,
+                "free": self._free if self.settings.captions else (),
                 "title": self.title,
                 "colors": self.colors if self.settings.end_card else (),
                 "renderer": self.renderer,
             }
         )
+
+    @property
+    def _free(self) -> list[Edges]:
+        # The area and not the preset: a preset that changes nothing shares the cut of another one.
+        return [free_edges(shape, self.options.preset) for shape in self.formats]
 
     @property
     def cut_id(self) -> str:

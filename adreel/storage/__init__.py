@@ -37,7 +37,7 @@ class Storage:
     """A folder on some file system; paths are relative to it, separated by '/'.
 
     `options` are passed to the file system: endpoint, region, keys. `storage_id` is the ID that its marker must have.
-    `sleep` waits between the tries of an operation.
+    `sleep` waits between the tries of an operation. `setting` is what messages advise to check.
     """
 
     def __init__(
@@ -47,8 +47,10 @@ class Storage:
         *,
         storage_id: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        setting: str = "ADREEL_STORAGE",
     ) -> None:
-        self._files, self.root = connect(url, options or {})
+        self._files, self.root = connect(url, options or {}, setting)
+        self._setting = setting
         self.fs = self._files.fs
         self.url = hide_password(url)
         self._secrets = secrets_of(url, options or {})
@@ -254,6 +256,6 @@ class Storage:
                 raise
             place, reason = self.location(path), reason_of(error, self._secrets) or type(error).__name__
             if is_outage(error):
-                advice = "trying again costs nothing; if it lasts, check the store and ADREEL_STORAGE"
+                advice = f"trying again costs nothing; if it lasts, check the store and {self._setting}"
                 raise StorageUnavailable(f"can't {verb} {place}: {reason}; {advice}") from error
-            raise StorageError(f"can't {verb} {place}: {reason}; check ADREEL_STORAGE and its permissions") from error
+            raise StorageError(f"can't {verb} {place}: {reason}; check {self._setting} and its permissions") from error

@@ -37,7 +37,7 @@ _DEFAULTS["s3"]["config_kwargs"] = {
 _SECRET = re.compile(r"secret|passw|token|key|credential|connection_string|account_name", re.IGNORECASE)
 
 
-def connect(url: str, options: dict[str, Any]) -> tuple[StorageBackend, str]:
+def connect(url: str, options: dict[str, Any], setting: str = "ADREEL_STORAGE") -> tuple[StorageBackend, str]:
     """Open the backend of a URL; return it and the root path in it."""
     shown, extra = hide_password(url), EXTRAS.get(url.partition("://")[0])
     try:
@@ -54,10 +54,10 @@ def connect(url: str, options: dict[str, Any]) -> tuple[StorageBackend, str]:
         return StorageBackend(fs), root
     except ImportError as error:
         if extra is None:
-            raise StorageError(f"ADREEL_STORAGE is {shown!r}: {error}") from error
-        raise StorageError(f"ADREEL_STORAGE is {shown!r}: for that, pip install 'adreel[{extra}]'") from error
+            raise StorageError(f"{setting} is {shown!r}: {error}") from error
+        raise StorageError(f"{setting} is {shown!r}: for that, pip install 'adreel[{extra}]'") from error
     except Exception as error:
-        raise StorageError(f"ADREEL_STORAGE is {shown!r}: {reason_of(error, secrets_of(url, options))}") from error
+        raise StorageError(f"{setting} is {shown!r}: {reason_of(error, secrets_of(url, options))}") from error
 
 
 def _merge(defaults: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:

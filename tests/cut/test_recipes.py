@@ -54,7 +54,7 @@ def test_a_preset_gives_its_format_and_refuses_others() -> None:
 
 
 def test_captions_stay_within_the_free_area_of_each_placement() -> None:
-    assert free_edges("9:16", "tiktok") == PLACEMENTS["tiktok"].free
+    assert free_edges("9:16", "tiktok") == PLACEMENTS["tiktok"].safe_areas["9:16"]
     assert free_edges("16:9", "tiktok") == free_edges("16:9")
     for preset in ("tiktok", "reels"):
         usual = zip(free_edges("9:16"), free_edges("9:16", preset), strict=True)
@@ -69,6 +69,10 @@ def test_the_digest_is_that_of_contents_not_of_names_or_order() -> None:
     card = {"end_card": {"text": "Buy"}}
     assert recipe(brand_colors=["red"], cut=card).digest != recipe(cut=card).digest
     assert recipe().digest != recipe(options=CutOptions(captions=False)).digest
+    # A preset counts by what it changes.
+    assert recipe().digest == recipe(options=CutOptions(preset="youtube")).digest
+    upright = CutOptions(formats=("9:16",))
+    assert recipe(options=upright).digest != recipe(options=CutOptions(preset="tiktok")).digest
     assert recipe().digest == recipe(options=CutOptions(allow_missing=True)).digest
 
 

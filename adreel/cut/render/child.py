@@ -22,6 +22,7 @@ from av.error import FFmpegError
 from adreel.cut.plan import assembly_plan, segment_plan, to_json
 from adreel.cut.render.assembly import assemble
 from adreel.cut.render.checks import measure_file
+from adreel.cut.render.description import describe_file
 from adreel.cut.render.logo import read_logo
 from adreel.cut.render.segments import render_segment
 from adreel.cut.render.sources import file_samples, inspect_clip, reason
@@ -60,7 +61,7 @@ def main(parent: int) -> None:
         resource.setrlimit(limit, (least, least))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        actions = {"inspect": _inspected, "render": _rendered, "measure": _measured}
+        actions = {"inspect": _inspected, "render": _rendered, "measure": _measured, "describe": _described}
         _write({"result": actions[request["action"]](request)})
     except AdreelError as error:
         _write({"error": str(error), "is_input": isinstance(error, InputError)})
@@ -87,6 +88,14 @@ def _measured(request: dict[str, Any]) -> list[dict[str, Any]]:
     for path in request["files"]:
         with _named(path):
             found.append(to_json(measure_file(Path(path))))
+    return found
+
+
+def _described(request: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for path in request["files"]:
+        with _named(path):
+            found.append(to_json(describe_file(Path(path))))
     return found
 
 

@@ -12,7 +12,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from adreel.cut.plan import AssemblyPlan, ClipFacts, Measures, Progress, SegmentPlan, clip_facts, measures, to_json
+from adreel.cut.plan import (
+    AssemblyPlan,
+    ClipFacts,
+    FileFacts,
+    Measures,
+    Progress,
+    SegmentPlan,
+    clip_facts,
+    measures,
+    to_json,
+)
 from adreel.errors import CutFailed, InputError
 
 DEADLINE = 1800.0
@@ -67,6 +77,12 @@ async def measure(files: Sequence[Path], *, deadline: float = INSPECTION_DEADLIN
     """Decode finished files and return their measures; CutFailed if one can't be read."""
     request = {"action": "measure", "files": [str(file.absolute()) for file in files]}
     return list(map(measures, await _ask(request, lambda _: None, deadline)))
+
+
+async def describe(files: Sequence[Path], *, deadline: float = INSPECTION_DEADLINE) -> list[FileFacts]:
+    """Return the facts of films of any origin; CutFailed naming the first one that can't be read."""
+    request = {"action": "describe", "files": [str(file.absolute()) for file in files]}
+    return [FileFacts(**each) for each in await _ask(request, lambda _: None, deadline)]
 
 
 async def _ask(request: dict[str, Any], report: Callable[[Progress], None], deadline: float) -> Any:
