@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adreel.flows.in_process import Resumed as Resumed
     from adreel.flows.in_process import choose_take as choose_take
     from adreel.flows.in_process import cuts as cuts
+    from adreel.flows.in_process import deliver as deliver
     from adreel.flows.in_process import generate as generate
     from adreel.flows.in_process import make_cut as make_cut
     from adreel.flows.in_process import open_records as open_records
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from adreel.models.api import SessionSummary as SessionSummary
     from adreel.models.api import State as State
     from adreel.models.cuts import CutView as CutView
+    from adreel.models.deliveries import Manifest as Manifest
     from adreel.models.scenarios import Scenario as Scenario
     from adreel.models.sessions import SceneChanges as SceneChanges
     from adreel.models.sessions import SceneDescription as SceneDescription
@@ -50,10 +52,11 @@ __version__ = "0.1.0"
 _NAMES = {
     "errors": "AccountError AdreelError CatalogUnreadable CutFailed InputError JobCancelled NotFound PrefectUnreachable"
     " ProviderError SceneRefused StorageError",
-    "flows.in_process": "Observer Resumed choose_take cuts generate make_cut open_records plan regenerate resume status"
-    " takes",
+    "flows.in_process": "Observer Resumed choose_take cuts deliver generate make_cut open_records plan regenerate"
+    " resume status takes",
     "models.api": "SessionSummary State",
     "models.cuts": "CutView",
+    "models.deliveries": "Manifest",
     "models.scenarios": "Scenario",
     "models.sessions": "SceneChanges SceneDescription Session read_session",
     "models.takes": "Take",

@@ -4,6 +4,7 @@ The settings come from the environment and `.env`. Prefect takes seconds to impo
 import it. They use the Prefect server at PREFECT_API_URL, else an embedded one.
 """
 
+import asyncio
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from adreel.catalog.stored import load_catalog
-from adreel.cut.planning import plan_cut
+from adreel.cut.delivery import deliver as deliver_cuts
+from adreel.cut.delivery import open_destination, parse_presets, plan_delivery
+from adreel.cut.planning import Planned, plan_cut
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
 from adreel.models.cut_settings import CutOptions, Format
-from adreel.models.cuts import CUT_FAILED, CutView
+from adreel.models.cuts import CUT_FAILED, Cut, CutView
+from adreel.models.deliveries import Manifest
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, describe, parse_changes, parse_session
 from adreel.models.takes import ClipRequest, Job, Take
@@ -163,13 +167,48 @@ def make_cut(
     planned = plan_cut(records, session_id, options)
     if planned.made:
         (observer or Observer()).message(f"unchanged: {planned.recipe.cut_id} is the cut of these clips and settings")
-        return cut_view(planned.made, is_stale=False)
-    parameters = {"session_id": session_id, **options.model_dump(exclude_defaults=True)}
+    return cut_view(_make_planned(records, planned, settings, observer), is_stale=False)
+
+
+def deliver(
+    session_id: str,
+    presets: Iterable[str],
+    to: str | Path,
+    *,
+    formats: Iterable[Format] = (),
+    captions: bool = True,
+    allow_missing: bool = False,
+    observer: Observer | None = None,
+) -> Manifest:
+    """Copy the finished ad for each preset to a folder or any fsspec URL, and return the manifest that is written last.
+
+    An ad that does not exist yet is made as `make_cut` does. Files that are there already with the same content stay.
+
+    Raises InputError, before anything is copied, if an ad can't be made, if a placement would refuse a file, or if
+    another file has its name, and StorageError if a copy fails: no manifest is there then.
+    """
+    settings = Settings.load()
+    records = open_records(settings)
+    placements = parse_presets(presets)
+    destination = open_destination(settings, str(to))
+    planned = plan_delivery(
+        records, session_id, placements, formats=tuple(formats), captions=captions, allow_missing=allow_missing
+    )
+    made = [(placement, _make_planned(records, each, settings, observer)) for placement, each in planned]
+    return asyncio.run(deliver_cuts(records, made, destination))
+
+
+def _make_planned(records: Records, planned: Planned, settings: Settings, observer: Observer | None) -> Cut:
+    """Return the cut of a plan, made by a run unless it is there."""
+    session_id, cut_id = planned.recipe.session_id, planned.recipe.cut_id
+    if planned.made:
+        return planned.made
+    parameters = {"session_id": session_id, **planned.recipe.options.model_dump(exclude_defaults=True)}
     _, state = run_flow("cut_ad", parameters, settings, observer, buys=False)
-    made = records.cut(session_id, planned.recipe.cut_id)
+    made = records.cut(session_id, cut_id)
     if made is None:
         raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
-    return cut_view(made, is_stale=False)
+    return made
 
 
 def _store_cut_settings(records: Records, session: Session) -> str:

@@ -11,7 +11,8 @@ from rich.text import Text
 from adreel.cli.output import printable
 from adreel.errors import AdreelError, collect_errors
 from adreel.models.api import ClipWarning, SessionSummary, State
-from adreel.models.cuts import CutView
+from adreel.models.cuts import CutFile, CutView
+from adreel.models.deliveries import DeliveredFile
 from adreel.records import Records
 from adreel.records.suggestions import suggest_action
 from adreel.records.views import JobView, warning_lines
@@ -69,10 +70,15 @@ def show_next_steps(view: JobView | SessionSummary, *, only_failed: bool = False
 def show_cut(view: CutView) -> None:
     """Print the files of a finished ad, as they were measured."""
     for file in view.files:
-        loudness = "silent" if file.loudness is None else f"{file.loudness:.1f} LUFS"
-        peak = "" if file.true_peak is None else f"  {file.true_peak:.1f} dBTP"
-        print_line(f"{file.file}  {file.duration:.1f} s  {loudness}{peak}  {file.size / 1e6:.1f} MB")
+        show_film(file)
     show_warnings([("cut", view.warnings)])
+
+
+def show_film(film: CutFile | DeliveredFile) -> None:
+    """Print a finished file, as it was measured."""
+    loudness = "silent" if film.loudness is None else f"{film.loudness:.1f} LUFS"
+    peak = "" if film.true_peak is None else f"  {film.true_peak:.1f} dBTP"
+    print_line(f"{film.file}  {film.duration:.1f} s  {loudness}{peak}  {film.size / 1e6:.1f} MB")
 
 
 def show_errors(errors: list[AdreelError]) -> int:

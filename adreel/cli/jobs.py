@@ -29,7 +29,7 @@ def use_catalog(*, is_unchecked: bool) -> None:
 
 def generate(file: Path, scenes: list[Scenario] | None, *, again: bool, cut: bool, as_json: bool, verbose: bool) -> int:
     """Store the session of a file, generate its scenes and make the finished ad; returns the exit code."""
-    observer = _observer(JobProgress, as_json=as_json, verbose=verbose)
+    observer = make_observer(JobProgress, as_json=as_json, verbose=verbose)
     view = in_process.generate(read_session(file), scenes or None, again=again, cut=cut, observer=observer)
     # Without a cut, the newest one is that of earlier clips.
     made = next((each for each in in_process.cuts(view.session_id)[:1] if cut and each.state == "current"), None)
@@ -55,7 +55,7 @@ def cut(
     verbose: bool,
 ) -> None:
     """Make the finished ad of a stored session, or of the `cut` block of a session file."""
-    observer = _observer(CutProgress, as_json=as_json, verbose=verbose)
+    observer = make_observer(CutProgress, as_json=as_json, verbose=verbose)
     session = name if re.fullmatch(ID_PATTERN, name) else read_session(Path(name))
     view = in_process.make_cut(
         session, formats, preset=preset, captions=captions, allow_missing=allow_missing, observer=observer
@@ -68,13 +68,13 @@ def cut(
 
 def regenerate(session_id: str, scenario: Scenario, changes: dict[str, Any], *, as_json: bool, verbose: bool) -> int:
     """Buy a new take of one scene; returns the exit code."""
-    observer = _observer(JobProgress, as_json=as_json, verbose=verbose)
+    observer = make_observer(JobProgress, as_json=as_json, verbose=verbose)
     return _show(in_process.regenerate(session_id, scenario, observer=observer, **changes), as_json)
 
 
 def resume(target: str, *, as_json: bool, verbose: bool) -> int:
     """Resume open jobs; returns the exit code."""
-    resumed = in_process.resume(target, observer=_observer(JobProgress, as_json=as_json, verbose=verbose))
+    resumed = in_process.resume(target, observer=make_observer(JobProgress, as_json=as_json, verbose=verbose))
     for job in resumed.busy:
         print_line(f"job {job.job_id} is left to run {job.run_id}, which works on it", err=True)
     if as_json:
@@ -88,7 +88,8 @@ def resume(target: str, *, as_json: bool, verbose: bool) -> int:
     return code if all(view.overall_status == State.COMPLETED for view in resumed.jobs) else 1
 
 
-def _observer(progress: type[in_process.Observer], *, as_json: bool, verbose: bool) -> in_process.Observer:
+def make_observer(progress: type[in_process.Observer], *, as_json: bool, verbose: bool) -> in_process.Observer:
+    """Return what a command shows while it runs."""
     if not verbose:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     return in_process.Observer() if as_json else progress()
@@ -111,7 +112,7 @@ def campaign(source: str, name: str, *, window: int, again: bool, cut: bool, as_
     settings, _ = _read_campaign(source)
     parameters = {"source": source, "campaign": campaign_name(source, name), "window": window, "again": again}
     parameters |= {"cut": cut}
-    observer = _observer(CampaignProgress, as_json=as_json, verbose=verbose)
+    observer = make_observer(CampaignProgress, as_json=as_json, verbose=verbose)
     _, state = in_process.run_flow("generate_campaign", parameters, settings, observer)
     if isinstance(state.data, AdreelError):
         raise state.data
