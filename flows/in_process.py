@@ -19,6 +19,7 @@ from adreel.catalog.stored import load_catalog
 from adreel.cut.delivery import deliver as deliver_cuts
 from adreel.cut.delivery import open_destination, parse_presets, plan_delivery
 from adreel.cut.planning import Planned, plan_cut
+from adreel.cut.signing import find_signer
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
 from adreel.models.cut_settings import CutOptions, Format
@@ -108,6 +109,8 @@ def generate(
     records = open_records(settings)
     chosen = [_scenario(scenario) for scenario in scenarios] if scenarios is not None else None
     session = _session(session, records)
+    if cut:
+        find_signer(settings)  # A wrong certificate is told before anything is bought.
     override_hint = None if again else "--again (again=True in Python)"
     requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
     _tell_warnings(observer, requests)
@@ -164,7 +167,7 @@ def make_cut(
         options = CutOptions(formats=tuple(formats), preset=preset, captions=captions, allow_missing=allow_missing)
     except ValidationError as error:
         raise InputError(describe(error)) from None
-    planned = plan_cut(records, session_id, options)
+    planned = plan_cut(records, session_id, options, find_signer(settings))
     if planned.made:
         (observer or Observer()).message(f"unchanged: {planned.recipe.cut_id} is the cut of these clips and settings")
     return cut_view(_make_planned(records, planned, settings, observer), is_stale=False)
@@ -192,7 +195,13 @@ def deliver(
     placements = parse_presets(presets)
     destination = open_destination(settings, str(to))
     planned = plan_delivery(
-        records, session_id, placements, formats=tuple(formats), captions=captions, allow_missing=allow_missing
+        records,
+        session_id,
+        placements,
+        formats=tuple(formats),
+        captions=captions,
+        allow_missing=allow_missing,
+        signer=find_signer(settings),
     )
     made = [(placement, _make_planned(records, each, settings, observer)) for placement, each in planned]
     return asyncio.run(deliver_cuts(records, made, destination))

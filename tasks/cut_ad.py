@@ -7,6 +7,7 @@ from prefect import get_run_logger, task
 
 from adreel.cut.making import Report, make_cut
 from adreel.cut.planning import plan_cut
+from adreel.cut.signing import find_signer
 from adreel.errors import clean_error
 from adreel.models.cut_settings import CutOptions
 from adreel.models.cuts import Cut
@@ -48,7 +49,8 @@ async def cut_ad(session_id: str, options: CutOptions) -> Cut:
 
 async def cut_in_slot(records: Records, session_id: str, options: CutOptions, report: Report) -> Cut:
     """Plan and make a cut; a slot of the limit `cuts` is held while it is rendered."""
-    planned = await asyncio.to_thread(plan_cut, records, session_id, options)
+    signer = await asyncio.to_thread(find_signer, Settings.load())
+    planned = await asyncio.to_thread(plan_cut, records, session_id, options, signer)
     if planned.made:
         report(100, "unchanged")
         return planned.made

@@ -14,6 +14,7 @@ from adreel.cut.acceptance import Verdict, judge, judge_length
 from adreel.cut.plan import RATE
 from adreel.cut.planning import Planned, plan_cut
 from adreel.cut.render import describe
+from adreel.cut.signing import Signer
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.cut_settings import CutOptions, Format
 from adreel.models.cuts import Cut, CutFile
@@ -61,12 +62,13 @@ def plan_delivery(
     formats: tuple[Format, ...] = (),
     captions: bool = True,
     allow_missing: bool = False,
+    signer: Signer | None = None,
 ) -> list[tuple[Placement, Planned]]:
     """Plan the cut for each placement; InputError if one can't be made, or would be refused for its length."""
     found, refused = [], []
     for placement in placements:
         options = CutOptions(formats=formats, preset=placement.name, captions=captions, allow_missing=allow_missing)
-        planned = plan_cut(records, session_id, options)
+        planned = plan_cut(records, session_id, options, signer)
         if reason := judge_length(placement, planned.length / RATE):
             refused.append(reason)
         found.append((placement, planned))

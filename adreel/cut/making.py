@@ -6,15 +6,15 @@ twice and no name gets a second file.
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adreel.cut.plan import RENDERER, AssemblyPlan, Caption, Measures, Progress
+from adreel.cut.plan import AssemblyPlan, Caption, Measures, Progress
 from adreel.cut.planning import Planned
 from adreel.cut.render import inspect, measure, render
 from adreel.cut.timing import cues_of_ad, spread_narration
-from adreel.errors import AdreelError, StorageError
+from adreel.errors import AdreelError, CutFailed, StorageError
 from adreel.models.api import ClipWarning
 from adreel.models.cut_settings import Format
 from adreel.models.cuts import Cut, CutFile, CutSegment, cut_file_name, segment_path
@@ -169,6 +169,7 @@ class _Maker:
         }
         measures = await render({}, plans, self._share(RENDERED, FINISHED))
         crash_point("cut rendered")
+        await self._sign(plans, measures)
         files = []
         for shape in self._recipe.formats:
             video = self._folder / self._name(shape, ".mp4")
@@ -177,6 +178,19 @@ class _Maker:
             found = measures[video] if is_first else await self._adopt(video, measures[video])
             files.append(self._describe(shape, found))
         return files
+
+    async def _sign(self, plans: Mapping[Path, AssemblyPlan], measures: Mapping[Path, Measures]) -> None:
+        """Sign the finished files, and decode them again: a signature moves the media in the file."""
+        if (signer := self._planned.signer) is None:
+            return
+        for video, plan in plans.items():
+            await asyncio.to_thread(
+                signer.sign, video, self._recipe.takes, title=plan.title, composite=plan.is_composite
+            )
+        for video, found in zip(plans, await measure(list(plans)), strict=True):
+            if replace(found, warnings=measures[video].warnings) != measures[video]:
+                raise CutFailed(f"{video.name} is not the same film after signing")
+        crash_point("cut signed")
 
     async def _adopt(self, video: Path, ours: Measures) -> Measures:
         """Take over the published file: an earlier maker was killed before its record, or another one was faster."""
@@ -259,7 +273,7 @@ class _Maker:
             cut_id=recipe.cut_id,
             digest=recipe.digest,
             created_at=utc_now(),
-            renderer=RENDERER,
+            renderer=recipe.renderer,
             inputs=recipe.inputs,
             settings=recipe.settings,
             options=recipe.options,

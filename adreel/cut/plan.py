@@ -90,7 +90,12 @@ class AssemblyPlan:
     card: CardPlan | None = None
     title: str = ""
     composite: bool = False
-    """Whether anything but generated clips is in it: captions, a logo, a voice, music or an end card."""
+    """Whether its segments have captions or a logo."""
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether anything but generated clips is in it: captions, a logo, a voice, music or an end card."""
+        return self.composite or bool(self.voice or self.music or self.card)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from PIL import ImageColor
 
 from adreel.cut.plan import RATE, RENDERER, Box, Caption, CardPlan, SegmentPlan
+from adreel.cut.signing import Signer
 from adreel.cut.timing import captions_of_scene, phrases
 from adreel.errors import InputError
 from adreel.models.cut_recipes import Recipe, canonical_digest, make_recipe
@@ -33,6 +34,8 @@ class Planned:
     made: Cut | None = None
     earlier: Cut | None = None
     """A record of the same cut whose files are gone."""
+    signer: Signer | None = None
+    """Signs the finished files."""
 
     @property
     def frames(self) -> list[int]:
@@ -113,11 +116,15 @@ class Planned:
         return plan
 
 
-def plan_cut(records: Records, session_id: str, options: CutOptions | None = None) -> Planned:
+def plan_cut(
+    records: Records, session_id: str, options: CutOptions | None = None, signer: Signer | None = None
+) -> Planned:
     """Check what a cut needs; InputError in one sentence before any work. A cut that is made already is `made`."""
+    # A signed file is another cut than the unsigned one.
+    renderer = f"{RENDERER}+{signer.name}" if signer else RENDERER
     session = records.session(session_id)
     takes: Mapping[Scenario, Take] = current_takes(records, session_id)
-    planned = Planned(make_recipe(session, takes, options or CutOptions(), RENDERER))
+    planned = Planned(make_recipe(session, takes, options or CutOptions(), renderer), signer=signer)
     if found := records.cut(session_id, planned.recipe.cut_id):
         if all(records.storage.exists(name) for name in found.file_names):
             return replace(planned, made=found)

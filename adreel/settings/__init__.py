@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     )
     concurrency: int = Field(4, ge=1, description="Scenes in flight at once: slots of the limit `runware`")
     cut: bool = Field(True, description="Make the finished ad at the end of `generate` and of each ad of a campaign")
+    c2pa_cert: Path | None = Field(
+        None, description="File with the certificates (PEM) that sign finished ads by C2PA; with ADREEL_C2PA_KEY"
+    )
+    c2pa_key: Path | None = Field(None, description="File with the private key (PEM) of ADREEL_C2PA_CERT")
     deadline: float = Field(
         900, gt=0, allow_inf_nan=False, description="Seconds to wait for one clip; afterwards a resume can download it"
     )

@@ -62,8 +62,7 @@ def assemble(plan: AssemblyPlan, out: Path, poster: Path, report: Callable[[floa
             write_segment(frames, bytes(len(clips)), plan.width, plan.height, films[0])
         report(0.7)
         join(films, track, out, plan.title)
-        is_composite = plan.composite or bool(plan.voice or plan.music or plan.card)
-        add_mark(out, composite=is_composite, title=plan.title)
+        add_mark(out, composite=plan.is_composite, title=plan.title)
         measures = check_file(
             out, poster, plan, segments=segments, lengths=lengths, overlap=overlap, expected=encoded.loudness
         )

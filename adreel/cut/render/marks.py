@@ -19,9 +19,14 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="r"?>"""
 
 
+def source_type(*, composite: bool) -> str:
+    """Return the address of IPTC's term: generated media alone, or with captions, music and the like."""
+    return SOURCE_TYPES + ("compositeWithTrainedAlgorithmicMedia" if composite else "trainedAlgorithmicMedia")
+
+
 def add_mark(path: Path, *, composite: bool, title: str = "") -> None:
     """Append the mark to an MP4 file. The boxes before it, the index first, keep their places."""
-    kind = "compositeWithTrainedAlgorithmicMedia" if composite else "trainedAlgorithmicMedia"
-    content = XMP_BOX.bytes + XMP.format(source_type=SOURCE_TYPES + kind, title=escape(title)).encode()
+    xmp = XMP.format(source_type=source_type(composite=composite), title=escape(title))
+    content = XMP_BOX.bytes + xmp.encode()
     with path.open("ab") as file:
         file.write((len(content) + 8).to_bytes(4) + b"uuid" + content)
