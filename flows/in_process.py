@@ -109,7 +109,7 @@ def generate(
     records = open_records(settings)
     chosen = [_scenario(scenario) for scenario in scenarios] if scenarios is not None else None
     session = _session(session, records)
-    if cut:
+    if cut and settings.cut:
         find_signer(settings)  # A wrong certificate is told before anything is bought.
     override_hint = None if again else "--again (again=True in Python)"
     requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
@@ -203,7 +203,11 @@ def deliver(
         allow_missing=allow_missing,
         signer=find_signer(settings),
     )
-    made = [(placement, _make_planned(records, each, settings, observer)) for placement, each in planned]
+    made = []
+    for placement, each in planned:
+        if each.made is None:
+            (observer or Observer()).message(f"Making the ad for {placement.name} ...")
+        made.append((placement, _make_planned(records, each, settings, observer)))
     return asyncio.run(deliver_cuts(records, made, destination))
 
 

@@ -59,6 +59,10 @@ class CutProgress(_Messages):
     @contextmanager
     def watching(self, job_ids: list[str]) -> Iterator[None]:
         """Show the progress until the block ends."""
+        from adreel.flows.cut_ad import steps
+
+        # An earlier cut of this process has ended.
+        steps.clear()
         console = Console(emoji=False)
         is_terminal = console.is_terminal and not console.is_dumb_terminal
         bars = progress_bars(console)

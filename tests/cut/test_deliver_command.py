@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from adreel.models.placements import PLACEMENTS, free_edges
 from adreel.records import Records
 from tests.cut.stored_ads import contents, store_ad
 from tests.cut.test_delivery import store_long_ad
 from tests.cut.unlike_clips import Clip
+from tests.factories import session_data
 from tests.test_cli import adreel, answer
 
 PAGE = Path(__file__).parents[2] / "docs" / "deliver.md"
@@ -22,6 +24,10 @@ def test_a_delivery_makes_the_ad_and_ends_with_its_manifest(records: Records, tm
     ran = adreel("deliver", "ad", "--preset", "youtube,shorts", "--no-captions", "--to", "client/spring")
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
+    assert [line for line in lines if line.startswith("Making")] == [
+        "Making the ad for youtube ...",
+        "Making the ad for shorts ...",
+    ]
     assert re.search(r"^ad_shorts_9x16.mp4  5\.2 s  silent  \d\.\d MB$", ran.stdout, re.MULTILINE)
     assert "warning: ad_youtube_16x9.mp4: it is silent" in lines
     assert Path(lines[-1]) == tmp_path / "client" / "spring" / "manifest.json"
@@ -67,6 +73,13 @@ def test_bad_input_is_named_before_any_work(
     assert (ran.returncode, says in ran.stderr) == (code, True), ran.stderr
     assert "Traceback" not in ran.stderr
     assert {path: value for path, value in contents(tmp_path).items() if not path.startswith("state")} == before
+
+
+def test_a_wrong_certificate_is_told_before_anything_is_bought(tmp_path: Path) -> None:
+    (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1)))
+    ran = adreel("generate", "ad.yaml", ADREEL_CUT="true", ADREEL_C2PA_CERT="signer.pem")
+    assert (ran.returncode, "ADREEL_C2PA_CERT and ADREEL_C2PA_KEY belong together" in ran.stderr) == (2, True)
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_the_page_has_the_rules_of_every_placement() -> None:
