@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from adreel.catalog.stored import load_catalog
+from adreel.cut.acceptance import judge_length
 from adreel.cut.delivery import deliver as deliver_cuts
 from adreel.cut.delivery import open_destination, parse_presets, plan_delivery
 from adreel.cut.planning import Planned, plan_cut
@@ -25,6 +26,7 @@ from adreel.models.api import SessionSummary
 from adreel.models.cut_settings import CutOptions, Format
 from adreel.models.cuts import CUT_FAILED, Cut, CutView
 from adreel.models.deliveries import Manifest
+from adreel.models.placements import find_placement
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, describe, parse_changes, parse_session
 from adreel.models.takes import ClipRequest, Job, Take
@@ -168,6 +170,8 @@ def make_cut(
     except ValidationError as error:
         raise InputError(describe(error)) from None
     planned = plan_cut(records, session_id, options, find_signer(settings))
+    if preset and (reason := judge_length(find_placement(preset), planned.seconds)):
+        (observer or Observer()).message(f"warning: {reason}")
     if planned.made:
         (observer or Observer()).message(f"unchanged: {planned.recipe.cut_id} is the cut of these clips and settings")
     return cut_view(_make_planned(records, planned, settings, observer), is_stale=False)

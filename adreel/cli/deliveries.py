@@ -6,7 +6,7 @@ from pathlib import Path
 from adreel.cli.display import print_json, print_line, show_film
 from adreel.cli.jobs import make_observer
 from adreel.cli.progress import CutProgress
-from adreel.cut.acceptance import check_film
+from adreel.cut.acceptance import judge, measure_film
 from adreel.cut.delivery import MANIFEST, open_destination, parse_presets
 from adreel.flows import in_process
 from adreel.models.cut_settings import Format
@@ -46,18 +46,15 @@ def deliver(
 
 def check(file: Path, presets: list[str], *, as_json: bool) -> int:
     """Print what placements would refuse in a film and what they advise; returns the exit code."""
-    answers, refused = [], False
-    for placement in parse_presets(presets):
-        facts, verdict = asyncio.run(check_film(placement, file))
-        answers.append({"preset": placement.name, **vars(verdict), "facts": facts})
-        refused = refused or bool(verdict.refusals)
-        if as_json:
-            continue
-        print_line(f"{placement.name} {'refuses' if verdict.refusals else 'accepts'} {file}")
+    placements = parse_presets(presets)
+    facts = asyncio.run(measure_film(file))
+    verdicts = {placement.name: judge(placement, facts) for placement in placements}
+    if as_json:
+        print_json([{"preset": name, **vars(verdict), "facts": facts} for name, verdict in verdicts.items()])
+    for name, verdict in verdicts.items() if not as_json else ():
+        print_line(f"{name} {'refuses' if verdict.refusals else 'accepts'} {file}")
         for reason in verdict.refusals:
             print_line(f"  refused: {reason}")
         for advice in verdict.advice:
             print_line(f"  advice: {advice}")
-    if as_json:
-        print_json(answers)
-    return int(refused)
+    return int(any(verdict.refusals for verdict in verdicts.values()))

@@ -25,13 +25,13 @@ class Verdict:
     advice: tuple[str, ...]
 
 
-async def check_film(placement: Placement, file: Path) -> tuple[FileFacts, Verdict]:
-    """Measure a local film and judge it for a placement; InputError if it can't be read."""
+async def measure_film(file: Path) -> FileFacts:
+    """Measure a local film; InputError if it can't be read."""
     try:
         [facts] = await describe([file])
     except (CutFailed, InputError) as error:
         raise InputError(f"can't read this film: {error}") from None
-    return facts, judge(placement, facts)
+    return facts
 
 
 def judge(placement: Placement, facts: FileFacts) -> Verdict:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adreel.cut.acceptance import Verdict, judge, judge_length
-from adreel.cut.plan import RATE
 from adreel.cut.planning import Planned, plan_cut
 from adreel.cut.render import describe
 from adreel.cut.signing import Signer
@@ -69,7 +68,7 @@ def plan_delivery(
     for placement in placements:
         options = CutOptions(formats=formats, preset=placement.name, captions=captions, allow_missing=allow_missing)
         planned = plan_cut(records, session_id, options, signer)
-        if reason := judge_length(placement, planned.length / RATE):
+        if reason := judge_length(placement, planned.seconds):
             refused.append(reason)
         found.append((placement, planned))
     if refused:

@@ -55,10 +55,10 @@ class Planned:
         return [sum(self.frames[:number]) - number * self.fade_frames for number in range(len(self.frames))]
 
     @property
-    def length(self) -> int:
-        """The length of the ad in frames."""
+    def seconds(self) -> float:
+        """The length of the ad."""
         scenes = self.starts[-1] + self.frames[-1]
-        return scenes + self.card.frames - self.fade_frames if self.card else scenes
+        return (scenes + self.card.frames - self.fade_frames if self.card else scenes) / RATE
 
     @property
     def card(self) -> CardPlan | None:

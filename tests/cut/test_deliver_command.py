@@ -75,6 +75,14 @@ def test_bad_input_is_named_before_any_work(
     assert {path: value for path, value in contents(tmp_path).items() if not path.startswith("state")} == before
 
 
+@pytest.mark.usefixtures("prefect")
+def test_a_cut_of_a_length_that_its_placement_refuses_has_a_warning(records: Records, tmp_path: Path) -> None:
+    store_ad(records, tmp_path, cut={"captions": False, "end_card": {"seconds": 0.5, "text": "Buy"}})
+    ran = adreel("cut", "ad", "--preset", "shorts")
+    assert (ran.returncode, "warning: it lasts 3.1 s, and shorts wants at least 5 s" in ran.stdout) == (0, True)
+    assert "9x16.mp4  3.1 s" in ran.stdout
+
+
 def test_a_wrong_certificate_is_told_before_anything_is_bought(tmp_path: Path) -> None:
     (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1)))
     ran = adreel("generate", "ad.yaml", ADREEL_CUT="true", ADREEL_C2PA_CERT="signer.pem")

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from adreel.cut.acceptance import check_film, format_of, judge
+from adreel.cut.acceptance import format_of, judge, measure_film
 from adreel.cut.delivery import deliver, open_destination, parse_presets, plan_delivery
 from adreel.cut.making import make_cut
 from adreel.cut.plan import FileFacts
@@ -139,17 +139,17 @@ def test_advice_is_no_refusal(change: dict[str, object], says: str) -> None:
 
 async def test_a_film_of_any_origin_is_measured(tmp_path: Path) -> None:
     uneven = Clip("uneven", times=(0.0, 0.04, 0.05, 0.2, 0.9), sound="mono", sample_rate=44100).write(tmp_path)
-    facts, verdict = await check_film(find_placement("youtube"), uneven)
+    facts = await measure_film(uneven)
     assert (facts.width, facts.height, facts.audio_codec, facts.sample_rate) == (160, 90, "aac", 44100)
     assert (facts.is_constant, facts.index_first) == (False, False)
-    assert "its frame rate varies" in verdict.refusals
+    assert "its frame rate varies" in judge(find_placement("youtube"), facts).refusals
     steady = Clip("steady", rate=Fraction(30000, 1001), sound="").write(tmp_path)
-    facts, _ = await check_film(find_placement("youtube"), steady)
+    facts = await measure_film(steady)
     assert (facts.is_constant, facts.rate, facts.duration, facts.audio_codec) == (True, 29.97, 1.001, None)
     (tmp_path / "text.mp4").write_text("no film")
     for name in ("text.mp4", "gone.mp4"):
         with pytest.raises(InputError, match=f"can't read this film: {name}: "):
-            await check_film(find_placement("tiktok"), tmp_path / name)
+            await measure_film(tmp_path / name)
 
 
 def test_a_size_may_be_rounded() -> None:
