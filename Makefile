@@ -76,7 +76,7 @@ format: $(READY)
 
 UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--no-header --upgrade --quiet
-EXTRAS := --extra redis --extra s3 --extra sftp --extra up --group build
+EXTRAS := --extra c2pa --extra redis --extra s3 --extra sftp --extra up --group build
 
 lock: $(READY)  ## resolve pyproject.toml into the two locks: versions and hashes only
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)
