@@ -3,13 +3,15 @@
 import os
 import sys
 import traceback
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from adreel import __version__
+from adreel.cli.catalog import models_app
+from adreel.cli.finished_ads import cut, deliver
+from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
 from adreel.cli.output import make_output_durable, output_error, printable
 from adreel.errors import AdreelError, InputError, SceneMissing
 from adreel.models.scenarios import Scenario
@@ -21,15 +23,6 @@ WITHOUT_SETTINGS = {"--help", "schema", "version"}
 """Arguments with which no settings are read."""
 
 
-class Shape(StrEnum):
-    """A format of a cut. The models of the settings take too long to import for the help."""
-
-    LANDSCAPE = "16:9"
-    UPRIGHT = "9:16"
-    SQUARE = "1:1"
-    PORTRAIT = "4:5"
-
-
 app = typer.Typer(
     name="adreel",
     help="Buys the four clips of a video ad from Runware, each at most once, and stores them.",
@@ -39,20 +32,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-models_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 app.add_typer(models_app, name="models")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of Prefect")]
-Unchecked = Annotated[
-    bool, typer.Option("--unchecked", help="Send requests that the catalogue of models advises against")
-]
-Scenes = Annotated[list[Scenario] | None, typer.Option("--scene", "-s", help="Only this scene; repeatable")]
-NoCut = Annotated[bool, typer.Option("--no-cut", help="Make no finished ad of the clips")]
-Formats = Annotated[list[Shape] | None, typer.Option("--format", help="Format in place of the session's; repeatable")]
-NoCaptions = Annotated[bool, typer.Option("--no-captions", help="Leave the captions out")]
-AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Make a shorter ad if a scene has no clip")]
-SessionId = Annotated[str, typer.Argument(help="Id of a stored session, see `adreel sessions`")]
 
 
 @app.command()
@@ -72,69 +52,8 @@ def generate(
     raise typer.Exit(jobs.generate(file, scenes, again=again, cut=not no_cut, as_json=as_json, verbose=verbose))
 
 
-@app.command()
-def cut(
-    session: Annotated[
-        str, typer.Argument(help="Id of a stored session, or a session file whose `cut` block replaces the stored one")
-    ],
-    formats: Formats = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Placement, such as tiktok: its format and its safe area for captions")
-    ] = None,
-    no_captions: NoCaptions = False,
-    allow_missing: AllowMissing = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Make the finished ad of a session's current clips. Buys nothing; an unchanged ad is not made again."""
-    from adreel.cli import jobs
-
-    jobs.cut(
-        session,
-        [each.value for each in formats or ()],
-        preset=preset,
-        captions=not no_captions,
-        allow_missing=allow_missing,
-        as_json=as_json,
-        verbose=verbose,
-    )
-
-
-@app.command()
-def deliver(
-    name: Annotated[str, typer.Argument(metavar="SESSION_ID|FILE", help="Stored session; with --check, a film")],
-    presets: Annotated[
-        list[str] | None, typer.Option("--preset", help="Placements, such as tiktok,reels,youtube; repeatable")
-    ] = None,
-    to: Annotated[str | None, typer.Option(help="Folder or URL of the delivery, such as s3://client/spring")] = None,
-    check: Annotated[
-        list[str] | None, typer.Option(help="Only check a film for placements. Exits 1 if one would refuse it")
-    ] = None,
-    formats: Formats = None,
-    no_captions: NoCaptions = False,
-    allow_missing: AllowMissing = False,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Copy the finished ad for each placement to a folder or a URL, with its manifest. Replaces nothing there."""
-    from adreel.cli import deliveries
-
-    if check:
-        if presets or to or formats or no_captions or allow_missing:
-            raise InputError("--check takes a film and no other option than --json")
-        raise typer.Exit(deliveries.check(Path(name), check, as_json=as_json))
-    if not presets or not to:
-        raise InputError("name the placements and the destination: --preset tiktok,reels --to FOLDER_OR_URL")
-    deliveries.deliver(
-        name,
-        presets,
-        to,
-        [each.value for each in formats or ()],
-        captions=not no_captions,
-        allow_missing=allow_missing,
-        as_json=as_json,
-        verbose=verbose,
-    )
+app.command()(cut)
+app.command()(deliver)
 
 
 @app.command()
@@ -321,69 +240,6 @@ def prune(
     from adreel.cli.records import prune_takes
 
     raise typer.Exit(prune_takes(older_than, keep_current=keep_current, cuts=cuts, dry_run=dry_run, as_json=as_json))
-
-
-@models_app.callback(invoke_without_command=True)
-def models(
-    context: typer.Context,
-    first_frame: Annotated[bool, typer.Option("--first-frame", help="Only models that start from an image")] = False,
-    last_frame: Annotated[bool, typer.Option("--last-frame", help="Only models that end with an image")] = False,
-    references: Annotated[bool, typer.Option("--references", help="Only models with reference images")] = False,
-    sound: Annotated[
-        bool | None, typer.Option("--sound/--no-sound", help="Only models with sound, or that can be silent")
-    ] = None,
-    aspect: Annotated[str | None, typer.Option(help="Only models with this aspect, such as 9:16")] = None,
-    resolution: Annotated[str | None, typer.Option(help="Only models with this resolution, such as 1080p")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Only models with clips of this length")] = None,
-    max_price: Annotated[float | None, typer.Option(min=0, help="Maximum price in USD per second")] = None,
-    everything: Annotated[
-        bool,
-        typer.Option(
-            "--all", help="Also models of which it is not known, that are deprecated, or that render no scenes"
-        ),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """List the video models that fit, the cheapest first."""
-    if context.invoked_subcommand:
-        return
-    from adreel.catalog.selection import Needs
-    from adreel.cli.models import show_models
-
-    needs = Needs(
-        first_frame=first_frame,
-        last_frame=last_frame,
-        references=references,
-        sound=sound,
-        aspect=aspect,
-        resolution=resolution,
-        seconds=seconds,
-        max_price=max_price,
-    )
-    show_models(needs, everything=everything, as_json=as_json)
-
-
-@models_app.command("show")
-def show_model(
-    air: Annotated[str, typer.Argument(help="Model as creator:family@version")], as_json: Json = False
-) -> None:
-    """Show what is known about a model: what it takes, its prices, and where that is from."""
-    from adreel.cli.models import show_model as show
-
-    show(air, as_json=as_json)
-
-
-@models_app.command("refresh")
-def refresh_models(
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Keep the old facts of models whose pages can't be read")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Read the models and prices that Runware publishes, and keep them in the storage. Exits 1 if that fails."""
-    from adreel.cli.models import refresh
-
-    refresh(keep_going=keep_going, as_json=as_json)
 
 
 @app.command()
