@@ -8,8 +8,8 @@ from pathlib import Path
 import grimp
 
 ROOT = Path(__file__).parent.parent
-MOST_PACKAGES = 20
-MOST_ARROWS = 90
+MOST_PACKAGES = 21
+MOST_ARROWS = 99
 
 
 def test_imports_go_down() -> None:
