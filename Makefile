@@ -1,5 +1,6 @@
 # Every target makes its own .venv from the locks: a clone, Python >= 3.11 and make are enough.
-# requirements.lock is what adreel needs to run, requirements-dev.lock adds the tools of development and documentation.
+# requirements.lock is what adreel needs to run. requirements-dev.lock adds the tools of development and documentation, and the
+# extra that signs finished ads, which its tests need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -76,11 +77,11 @@ format: $(READY)
 
 UV_COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	--no-header --upgrade --quiet
-EXTRAS := --extra c2pa --extra redis --extra s3 --extra sftp --extra up --group build
+EXTRAS := --extra redis --extra s3 --extra sftp --extra up --group build
 
 lock: $(READY)  ## resolve pyproject.toml into the two locks: versions and hashes only
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)
-	$(UV_COMPILE) pyproject.toml $(EXTRAS) --group dev --group docs --exclude-newer $(LOCK_DATE) --output-file requirements-dev.lock
+	$(UV_COMPILE) pyproject.toml $(EXTRAS) --extra c2pa --group dev --group docs --exclude-newer $(LOCK_DATE) --output-file requirements-dev.lock
 	$(UV_COMPILE) pyproject.toml $(EXTRAS) --constraints requirements-dev.lock --exclude-newer $(LOCK_DATE) \
 		--output-file requirements.lock
 

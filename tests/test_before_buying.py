@@ -24,7 +24,7 @@ from adreel.records import Records
 from adreel.records.views import warning_lines
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.tasks.artifacts import SceneProgress
+from adreel.tasks.artifacts import ProgressArtifact, SceneProgress
 from tests.factories import make_session, make_take, session_data, write_image
 from tests.studio import studio
 from tests.test_cli import adreel
@@ -153,7 +153,7 @@ def test_warnings_are_told_before_anything_is_bought(tmp_path: Path, monkeypatch
 async def test_the_log_of_a_scene_begins_with_its_warnings(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SceneProgress, "_start_update", lambda _: None)
+    monkeypatch.setattr(ProgressArtifact, "show", lambda *_: None)
     take = make_take()
     seed = ClipWarning(code="noSeed", message="it has no seed")
     take.request = take.request.model_copy(update={"warnings": (seed,)})
