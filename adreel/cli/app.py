@@ -25,7 +25,7 @@ WITHOUT_SETTINGS = {"--help", "schema", "version"}
 
 app = typer.Typer(
     name="adreel",
-    help="Buys the four clips of a video ad from Runware, each at most once, and stores them.",
+    help="Buys the four clips of a video ad from Runware, each at most once, and makes the finished ad.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
