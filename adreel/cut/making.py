@@ -6,7 +6,7 @@ twice and no name gets a second file.
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,21 +37,40 @@ async def make_cut(records: Records, planned: Planned, report: Report = lambda _
         return planned.made
     report(PLANNED, "planned")
     with records.storage.workspace() as folder:
-        return await _Maker(records, planned, report, folder).make()
+        maker = _Maker(records, planned, report, folder)
+        await maker.fetch()
+        await maker.time_captions()
+        await maker.render_segments()
+        films = await maker.assemble()
+        await maker.sign(films)
+        files = [await maker.publish(film) for film in films]
+        cut = await asyncio.to_thread(maker.record, files)
+    report(DONE, "recorded")
+    return cut
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Segment:
-    """A scene of one format: its file in the workspace, and the digest of that file."""
+    """A scene of one format, and its file in the workspace."""
 
     number: int
     shape: Format
-    name: str
     path: Path
-    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class _Film:
+    """The finished file of one format, in the workspace."""
+
+    shape: Format
+    path: Path
+    plan: AssemblyPlan
+    measures: Measures
 
 
 class _Maker:
+    """The steps of a cut in their order. All files are in `folder` until they are published."""
+
     def __init__(self, records: Records, planned: Planned, report: Report, folder: Path) -> None:
         self._records = records
         self._storage = records.storage
@@ -59,72 +78,59 @@ class _Maker:
         self._recipe = planned.recipe
         self._report = report
         self._folder = folder
-        self._inputs: dict[str, str] = {}
-        self._warnings: list[ClipWarning] = []
-        self._captions: list[tuple[Caption, ...]] = []
-
-    async def make(self) -> Cut:
-        segments = [
-            _Segment(number, shape, name, self._folder / name)
+        self._segments = [
+            _Segment(number, shape, folder / planned.segment_name(number, shape))
             for shape in self._recipe.formats
             for number in range(len(self._recipe.takes))
-            for name in [self._planned.segment_name(number, shape)]
         ]
-        await self._fetch_inputs()
-        await self._fetch_segments(segments)
-        await self._time_captions(segments)
-        await self._render_segments([segment for segment in segments if not segment.sha256])
-        files = await self._finish(segments)
-        cut = await asyncio.to_thread(self._record, files, segments)
-        self._report(DONE, "recorded")
-        return cut
+        self._digests: dict[Path, str] = {}
+        """Of the segments that are stored. Scenes with equal clips share one."""
+        self._inputs: dict[str, Path] = {}
+        self._captions: list[tuple[Caption, ...]] = []
+        self._warnings: list[ClipWarning] = []
 
-    async def _fetch_inputs(self) -> None:
-        """Copy the voice, the music and the logo to the workspace."""
-
-        def fetch(file: str) -> str:
-            path = input_path(self._recipe.session_id, file)
-            target = self._folder / Path(path).name
-            copy_file(self._records, path, Path(path).stem, target)
-            return str(target)
-
+    async def fetch(self) -> None:
+        """Copy the voice, the music, the logo, the segments that are stored, and the clips of the others."""
+        copies = {}
         for field, file in self._recipe.settings.named_files():
             if field != "cut.captions.file":
-                self._inputs[field] = await asyncio.to_thread(fetch, file)
+                path = input_path(self._recipe.session_id, file)
+                self._inputs[field] = self._folder / Path(path).name
+                copies[self._inputs[field]] = (path, Path(path).stem)
 
-    async def _fetch_segments(self, segments: list[_Segment]) -> None:
-        """Copy the segments that the storage holds, and the clips of the others."""
+        def fetch_stored(segment: Path) -> None:
+            path = segment_path(self._recipe.session_id, segment.name)
+            if self._storage.exists(path):
+                self._fetch(path, segment)
+                self._digests[segment] = _digest(segment)
 
-        def fetch(segment: _Segment) -> None:
-            stored = self._segment_path(segment)
-            if self._storage.exists(stored):
-                self._fetch(stored, segment.path)
-                segment.sha256 = _digest(segment.path)
-
-        await asyncio.gather(*(asyncio.to_thread(fetch, segment) for segment in segments))
-        needed = {segment.number for segment in segments if not segment.sha256}
-        clips = [self._recipe.clips[number] for number in sorted(needed)]
+        segments = {segment.path for segment in self._segments}
+        await asyncio.gather(*(asyncio.to_thread(fetch_stored, segment) for segment in segments))
+        for segment in self._segments:
+            if segment.path not in self._digests:
+                clip = self._recipe.clips[segment.number]
+                copies[self._folder / clip.file] = (clip.file, clip.sha256)
         await asyncio.gather(
             *(
-                asyncio.to_thread(copy_file, self._records, clip.file, clip.sha256, self._folder / clip.file)
-                for clip in {clip.file: clip for clip in clips}.values()
+                asyncio.to_thread(copy_file, self._records, path, sha256, target)
+                for target, (path, sha256) in copies.items()
             )
         )
 
-    async def _time_captions(self, segments: list[_Segment]) -> None:
+    async def time_captions(self) -> None:
         """Place the captions of each scene, by the sound of its clip or of a stored segment."""
         settings, narrations = self._recipe.settings, self._recipe.narrations
-        files = []
-        for number, clip in enumerate(self._recipe.clips):
-            own = [segment for segment in segments if segment.number == number]
-            is_new = any(not segment.sha256 for segment in own)
-            files.append(self._folder / clip.file if is_new else own[0].path)
-        sounds = [Path(file) for field, file in self._inputs.items() if field != "cut.logo.file"]
-        logos = [Path(file) for field, file in self._inputs.items() if field == "cut.logo.file"]
-        facts = await inspect(files, sounds=sounds, logos=logos)
-        for take, found in zip(self._recipe.takes, facts, strict=True):
-            self._warn(f"scene {take.scenario}: {warning}" for warning in found.warnings)
+        films = {segment.number: segment.path for segment in self._segments}
+        for segment in self._segments:
+            if segment.path not in self._digests:
+                films[segment.number] = self._folder / self._recipe.clips[segment.number].file
+        facts = await inspect(
+            list(films.values()),
+            sounds=[path for field, path in self._inputs.items() if field != "cut.logo.file"],
+            logos=[path for field, path in self._inputs.items() if field == "cut.logo.file"],
+        )
         for number, found in enumerate(facts):
+            self._warn(f"scene {self._recipe.takes[number].scenario}: {warning}" for warning in found.warnings)
             if settings.captions is None:
                 self._captions.append(())
             elif narration := narrations[number]:
@@ -134,67 +140,114 @@ class _Maker:
             else:
                 self._captions.append(self._planned.scene_cues(number))
 
-    async def _render_segments(self, segments: list[_Segment]) -> None:
-        if not segments:
-            return
+    async def render_segments(self) -> None:
+        """Render the segments that the storage does not hold, and publish them."""
+        logo = self._inputs.get("cut.logo.file")
         plans = {
             segment.path: self._planned.segment(
                 segment.number,
                 segment.shape,
                 str(self._folder / self._recipe.clips[segment.number].file),
                 self._captions[segment.number],
-                self._inputs.get("cut.logo.file"),
+                str(logo) if logo else None,
             )
-            for segment in segments
+            for segment in self._segments
+            if segment.path not in self._digests
         }
+        if not plans:
+            return
         await render(plans, {}, self._share(PLANNED, RENDERED))
         crash_point("segments rendered")
-        for segment in segments:
-            await asyncio.to_thread(self._publish_segment, segment)
+
+        def publish(segment: Path) -> None:
+            path = segment_path(self._recipe.session_id, segment.name)
+            if not self._storage.publish(segment, path):
+                # Another maker was faster, perhaps with other bytes of the same picture.
+                self._fetch(path, segment)
+            self._digests[segment] = _digest(segment)
+
+        for segment in plans:
+            await asyncio.to_thread(publish, segment)
             crash_point("segment published")
 
-    def _publish_segment(self, segment: _Segment) -> None:
-        if not self._storage.publish(segment.path, self._segment_path(segment)):
-            # Another maker was faster, perhaps with other bytes of the same picture.
-            self._fetch(self._segment_path(segment), segment.path)
-        segment.sha256 = _digest(segment.path)
-
-    async def _finish(self, segments: list[_Segment]) -> list[CutFile]:
-        """Assemble, check and publish the file of each format."""
-        plans = {
-            self._folder / self._name(shape, ".mp4"): self._assembly(
-                shape, [segment.path for segment in segments if segment.shape == shape]
-            )
-            for shape in self._recipe.formats
-        }
-        measures = await render({}, plans, self._share(RENDERED, FINISHED))
-        crash_point("cut rendered")
-        await self._sign(plans, measures)
-        files = []
+    async def assemble(self) -> list[_Film]:
+        """Join the segments of each format with the finished sound. The renderer checks each file by decoding it."""
+        settings = self._recipe.settings
+        voice, music = self._inputs.get("cut.voice"), self._inputs.get("cut.music.file")
+        plans = {}
         for shape in self._recipe.formats:
-            video = self._folder / self._name(shape, ".mp4")
-            is_first = await asyncio.to_thread(self._publish, shape)
-            crash_point("cut published")
-            found = measures[video] if is_first else await self._adopt(video, measures[video])
-            files.append(self._describe(shape, found))
-        return files
+            width, height = self._recipe.size(shape)
+            plans[shape] = AssemblyPlan(
+                width=width,
+                height=height,
+                segments=tuple(str(segment.path) for segment in self._segments if segment.shape == shape),
+                fade_frames=self._planned.fade_frames,
+                music=str(music) if music else None,
+                music_below_voice=settings.music.below_voice if settings.music else 0,
+                voice=str(voice) if voice else None,
+                loudness=settings.loudness,
+                card=self._planned.card,
+                title=self._recipe.title,
+                composite=any(self._captions) or settings.logo is not None,
+            )
+        session_id, cut_id = self._recipe.session_id, self._recipe.cut_id
+        paths = {shape: self._folder / cut_file_name(session_id, cut_id, shape) for shape in plans}
+        measures = await render(
+            {}, {paths[shape]: plan for shape, plan in plans.items()}, self._share(RENDERED, FINISHED)
+        )
+        crash_point("cut rendered")
+        return [_Film(shape, paths[shape], plan, measures[paths[shape]]) for shape, plan in plans.items()]
 
-    async def _sign(self, plans: Mapping[Path, AssemblyPlan], measures: Mapping[Path, Measures]) -> None:
+    async def sign(self, films: list[_Film]) -> None:
         """Sign the finished files, and decode them again: a signature moves the media in the file."""
         if (signer := self._planned.signer) is None:
             return
-        for video, plan in plans.items():
+        for film in films:
+            plan = film.plan
             await asyncio.to_thread(
-                signer.sign, video, self._recipe.takes, title=plan.title, composite=plan.is_composite
+                signer.sign, film.path, self._recipe.takes, title=plan.title, composite=plan.is_composite
             )
-        for video, found in zip(plans, await measure(list(plans)), strict=True):
-            if replace(found, warnings=measures[video].warnings) != measures[video]:
-                raise CutFailed(f"{video.name} is not the same film after signing")
+        for film, found in zip(films, await measure([film.path for film in films]), strict=True):
+            if replace(found, warnings=film.measures.warnings) != film.measures:
+                raise CutFailed(f"{film.path.name} is not the same film after signing")
         crash_point("cut signed")
 
-    async def _adopt(self, video: Path, ours: Measures) -> Measures:
+    async def publish(self, film: _Film) -> CutFile:
+        """Publish the poster, the captions and then the film. A film that is there already is taken over."""
+        poster, srt = film.path.with_suffix(".jpg"), film.path.with_suffix(".srt")
+
+        def publish_files() -> bool:
+            self._storage.publish(poster, poster.name)
+            crash_point("cut's poster published")
+            if any(self._captions):
+                cues = cues_of_ad(zip(self._planned.starts, self._captions, strict=True))
+                srt.write_text(format_srt(cues), "utf-8")
+                self._storage.publish(srt, srt.name)
+                crash_point("cut's captions published")
+            return self._storage.publish(film.path, film.path.name)
+
+        is_first = await asyncio.to_thread(publish_files)
+        crash_point("cut published")
+        measures = film.measures if is_first else await self._adopt(film)
+        self._warn(measures.warnings)
+        return CutFile(
+            format=film.shape,
+            file=film.path.name,
+            poster=poster.name,
+            captions=srt.name if any(self._captions) else None,
+            sha256=_digest(film.path),
+            size=film.path.stat().st_size,
+            width=measures.width,
+            height=measures.height,
+            duration=round(measures.duration, 3),
+            frames=measures.frames,
+            loudness=measures.loudness,
+            true_peak=measures.true_peak,
+        )
+
+    async def _adopt(self, film: _Film) -> Measures:
         """Take over the published file: an earlier maker was killed before its record, or another one was faster."""
-        digest = _digest(video)
+        video, ours, digest = film.path, film.measures, _digest(film.path)
         await asyncio.to_thread(self._fetch, video.name, video)
         if _digest(video) == digest:
             return ours
@@ -209,65 +262,10 @@ class _Maker:
             raise error
         return replace(found, warnings=ours.warnings)
 
-    def _assembly(self, shape: Format, segments: list[Path]) -> AssemblyPlan:
-        settings, (width, height) = self._recipe.settings, self._recipe.size(shape)
-        return AssemblyPlan(
-            width=width,
-            height=height,
-            segments=tuple(map(str, segments)),
-            fade_frames=self._planned.fade_frames,
-            music=self._inputs.get("cut.music.file"),
-            music_below_voice=settings.music.below_voice if settings.music else 0,
-            voice=self._inputs.get("cut.voice"),
-            loudness=settings.loudness,
-            card=self._planned.card,
-            title=self._recipe.title,
-            composite=any(self._captions) or settings.logo is not None,
-        )
-
-    def _srt(self) -> str:
-        return format_srt(cues_of_ad(zip(self._planned.starts, self._captions, strict=True)))
-
-    def _publish(self, shape: Format) -> bool:
-        """Publish the poster, the captions and then the file of a format; False if there is such a file."""
-        video, poster, srt = (self._folder / self._name(shape, suffix) for suffix in (".mp4", ".jpg", ".srt"))
-        self._storage.publish(poster, poster.name)
-        crash_point("cut's poster published")
-        if any(self._captions):
-            cues = cues_of_ad(zip(self._planned.starts, self._captions, strict=True))
-            srt.write_text(format_srt(cues), "utf-8")
-            self._storage.publish(srt, srt.name)
-            crash_point("cut's captions published")
-        return self._storage.publish(video, video.name)
-
-    def _describe(self, shape: Format, measures: Measures) -> CutFile:
-        video = self._folder / self._name(shape, ".mp4")
-        self._warn(measures.warnings)
-        return CutFile(
-            format=shape,
-            file=video.name,
-            poster=self._name(shape, ".jpg"),
-            captions=self._name(shape, ".srt") if any(self._captions) else None,
-            sha256=_digest(video),
-            size=video.stat().st_size,
-            width=measures.width,
-            height=measures.height,
-            duration=round(measures.duration, 3),
-            frames=measures.frames,
-            loudness=measures.loudness,
-            true_peak=measures.true_peak,
-        )
-
-    def _fetch(self, path: str, target: Path) -> None:
-        with self._storage.open(path) as source:
-            # A published file of a local disk shares its bytes with the workspace's: a new file replaces the name.
-            target.unlink(missing_ok=True)
-            with target.open("xb") as copy:
-                shutil.copyfileobj(source, copy, CHUNK_BYTES)
-
-    def _record(self, files: list[CutFile], segments: list[_Segment]) -> Cut:
+    def record(self, files: list[CutFile]) -> Cut:
+        """Write the record of the cut, which comes last."""
         recipe = self._recipe
-        kept = {segment.name: CutSegment(file=segment.name, sha256=segment.sha256) for segment in segments}
+        segments = dict.fromkeys(segment.path for segment in self._segments)
         cut = Cut(
             session_id=recipe.session_id,
             cut_id=recipe.cut_id,
@@ -278,7 +276,7 @@ class _Maker:
             settings=recipe.settings,
             options=recipe.options,
             files=files,
-            segments=list(kept.values()),
+            segments=[CutSegment(file=path.name, sha256=self._digests[path]) for path in segments],
             warnings=self._warnings,
         )
         crash_point("before the cut's record")
@@ -286,14 +284,15 @@ class _Maker:
         crash_point("after the cut's record")
         return stored
 
+    def _fetch(self, path: str, target: Path) -> None:
+        with self._storage.open(path) as source:
+            # A published file of a local disk shares its bytes with the workspace's: a new file replaces the name.
+            target.unlink(missing_ok=True)
+            with target.open("xb") as copy:
+                shutil.copyfileobj(source, copy, CHUNK_BYTES)
+
     def _share(self, first: int, last: int) -> Callable[[Progress], None]:
         return lambda progress: self._report(first + round((last - first) * progress.done), progress.step)
-
-    def _segment_path(self, segment: _Segment) -> str:
-        return segment_path(self._recipe.session_id, segment.name)
-
-    def _name(self, shape: Format, suffix: str) -> str:
-        return cut_file_name(self._recipe.session_id, self._recipe.cut_id, shape, suffix)
 
     def _warn(self, messages: Iterable[str]) -> None:
         known = {warning.message for warning in self._warnings}

@@ -230,6 +230,16 @@ def test_the_end_card_takes_the_brand_colours_that_are_colours(records: Records,
     assert card.colors == ("#f4b860", "navy")
 
 
+async def test_scenes_with_the_same_clip_share_a_segment(records: Records, tmp_path: Path) -> None:
+    store_ad(records, tmp_path, scenarios=[HOOK, Scenario.CTA], **PLAIN)
+    store_clip(records, tmp_path, Scenario.CTA, job_id="job-2", seconds=0.5, minute=1)
+    for loudness in (-14, -20):
+        store_ad(records, tmp_path, scenarios=[], cut={"captions": False, "loudness": loudness})
+        cut = await make(records, allow_missing=True)
+        assert (cut.files[0].frames, len(cut.segments), len(segments(records))) == (2 * 15, 1, 1)
+    assert verify(records) == []
+
+
 async def test_two_makers_at_once_make_one_cut(records: Records, tmp_path: Path) -> None:
     store_ad(records, tmp_path, **PLAIN)
     others = Records(Storage(str(tmp_path / "outputs")))
