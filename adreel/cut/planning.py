@@ -1,6 +1,7 @@
 """What a cut needs, checked before any work: clips, files, captions, fades."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from PIL import ImageColor
@@ -67,8 +68,12 @@ class Planned:
         if card is None:
             return None
         # Brand colours are words for the video model too. The card takes those that are colours.
-        colors = tuple(color for color in self.recipe.colors if _is_color(color))
-        return CardPlan(max(1, round(card.seconds * RATE)), card.text, card.url, colors)
+        colors = []
+        for color in self.recipe.colors:
+            with suppress(ValueError):
+                ImageColor.getrgb(color)
+                colors.append(color)
+        return CardPlan(max(1, round(card.seconds * RATE)), card.text, card.url, tuple(colors))
 
     def scene_cues(self, number: int) -> tuple[Caption, ...]:
         """Return the captions of an SRT file that are seen in a scene."""
@@ -80,7 +85,8 @@ class Planned:
         settings, (width, height) = self.recipe.settings, self.recipe.size(shape)
         captions: object = None
         if settings.captions:
-            words = self.recipe.narrations[number] or [list(_plain(each)) for each in self.scene_cues(number)]
+            cues = [[cue.text, cue.start, cue.end] for cue in self.scene_cues(number)]
+            words = self.recipe.narrations[number] or cues
             captions = [words, settings.captions.style, box_of(self.recipe, shape)] if words else None
         logo = [settings.logo.file.partition("#")[0], settings.logo.corner] if settings.logo else None
         facts = {
@@ -130,10 +136,25 @@ def plan_cut(
             return replace(planned, made=found)
         planned = replace(planned, earlier=found)
     _check_fades(planned)
-    _check_files(records, planned.recipe)
-    planned = replace(planned, cues=_read_cues(records, planned.recipe))
-    _check_captions(planned)
-    _check_card(planned)
+    for field, file in planned.recipe.settings.named_files():
+        if not INPUT_PATTERN.fullmatch(file):
+            raise InputError(
+                f"{field} {file!r} is not in the folder of session {session_id!r}: name it in a session file, and give"
+                " that file to `adreel cut`"
+            )
+        if not has_input(records.storage, session_id, file):
+            raise InputError(
+                f"{field}: the copy of {display_name(file)!r} is gone from the folder of session {session_id!r}: name"
+                " the file again"
+            )
+    captions = planned.recipe.settings.captions
+    if captions and captions.source == "file":
+        if captions.file is None:
+            raise InputError("cut.captions: `from: file` needs the file: name an SRT file")
+        content = read_input(records.storage, session_id, captions.file)
+        cues = parse_srt(content, f"cut.captions.file {display_name(captions.file)!r}")
+        planned = replace(planned, cues=tuple(cues))
+    _check_texts(planned)
     return planned
 
 
@@ -144,76 +165,37 @@ def box_of(recipe: Recipe, shape: Format) -> tuple[int, int, int, int]:
     return round(width * left), round(height * top), round(width * (1 - right)), round(height * (1 - bottom))
 
 
-def _plain(caption: Caption) -> tuple[str, int, int]:
-    return caption.text, caption.start, caption.end
-
-
 def _check_fades(planned: Planned) -> None:
-    fade, scenes = planned.fade_frames, zip(planned.recipe.takes, planned.frames, strict=True)
-    for take, frames in scenes:
+    fade, parts = planned.fade_frames, [f"scene {take.scenario}" for take in planned.recipe.takes]
+    lengths = planned.frames
+    if planned.card:
+        parts, lengths = [*parts, "the end card"], [*lengths, planned.card.frames]
+    for part, frames in zip(parts, lengths, strict=True):
         if fade > frames // 2:
             raise InputError(
-                f"cut.transition: a fade of {fade / RATE:g} s does not fit scene {take.scenario}, which lasts"
-                f" {frames / RATE:g} s: a fade may be at most half as long as its shorter scene"
+                f"cut.transition: a fade of {fade / RATE:g} s does not fit {part}, which lasts {frames / RATE:g} s: a"
+                " fade may be at most half as long as its shorter neighbour"
             )
 
 
-def _check_files(records: Records, recipe: Recipe) -> None:
-    for field, file in recipe.settings.named_files():
-        if not INPUT_PATTERN.fullmatch(file):
-            raise InputError(
-                f"{field} {file!r} is not in the folder of session {recipe.session_id!r}: name it in a session file,"
-                " and give that file to `adreel cut`"
-            )
-        if not has_input(records.storage, recipe.session_id, file):
-            raise InputError(
-                f"{field}: the copy of {display_name(file)!r} is gone from the folder of session {recipe.session_id!r}:"
-                " name the file again"
-            )
+def _check_texts(planned: Planned) -> None:
+    """Lay out every text once, so that a missing letter or a text that is too long is told before any work."""
+    # They load Pillow and the decoder.
+    from adreel.cut.render.captions import layout  # noqa: PLC0415
+    from adreel.cut.render.card import layout_card  # noqa: PLC0415
 
-
-def _read_cues(records: Records, recipe: Recipe) -> tuple[Cue, ...]:
-    captions = recipe.settings.captions
-    if captions is None or captions.source != "file":
-        return ()
-    if captions.file is None:
-        raise InputError("cut.captions: `from: file` needs the file: name an SRT file")
-    content = read_input(records.storage, recipe.session_id, captions.file)
-    return tuple(parse_srt(content, f"cut.captions.file {display_name(captions.file)!r}"))
-
-
-def _is_color(name: str) -> bool:
-    try:
-        ImageColor.getrgb(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_card(planned: Planned) -> None:
-    if card := planned.card:
-        from adreel.cut.render.card import layout_card  # noqa: PLC0415 - loads the decoder
-
-        for shape in planned.recipe.formats:
-            try:
-                layout_card(card, *planned.recipe.size(shape))
-            except InputError as error:
-                raise InputError(f"cut.end_card, {shape}: {error}") from None
-
-
-def _check_captions(planned: Planned) -> None:
-    """Lay out every caption once, so that a missing letter or a text that is too long is told before any work."""
-    settings = planned.recipe.settings
-    if settings.captions is None:
-        return
-    from adreel.cut.render.captions import layout  # noqa: PLC0415 - Pillow
-
-    for number, take in enumerate(planned.recipe.takes):
-        texts = [" ".join(phrase) for phrase in phrases(planned.recipe.narrations[number])]
-        texts += [caption.text for caption in planned.scene_cues(number)]
-        for shape in planned.recipe.formats:
-            for text in texts:
-                try:
-                    layout(text, Box(*box_of(planned.recipe, shape)), settings.captions.style)
-                except InputError as error:
-                    raise InputError(f"scene {take.scenario}, {shape}: {error}") from None
+    recipe, place = planned.recipe, ""
+    for shape in recipe.formats:
+        try:
+            if captions := recipe.settings.captions:
+                box = Box(*box_of(recipe, shape))
+                for number, take in enumerate(recipe.takes):
+                    place = f"scene {take.scenario}"
+                    texts = [" ".join(phrase) for phrase in phrases(recipe.narrations[number])]
+                    for text in texts + [cue.text for cue in planned.scene_cues(number)]:
+                        layout(text, box, captions.style)
+            if card := planned.card:
+                place = "cut.end_card"
+                layout_card(card, *recipe.size(shape))
+        except InputError as error:
+            raise InputError(f"{place}, {shape}: {error}") from None

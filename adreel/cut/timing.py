@@ -1,7 +1,7 @@
 """When captions are shown: words spread over the stretch that is spoken, or the times of an SRT file."""
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import accumulate, islice, pairwise
 
 from adreel.cut.plan import RATE, Caption
 from adreel.models.srt import Cue
@@ -15,8 +15,13 @@ LINGER_FRAMES = 8
 
 def phrases(text: str) -> list[list[str]]:
     """Split a narration into the words of its captions: at the ends of sentences, and before it gets too long."""
+    sentences: list[list[str]] = [[]]
+    for word in text.split():
+        sentences[-1].append(word)
+        if word.rstrip("\"'»”\u2019)").endswith(SENTENCE_ENDS):
+            sentences.append([])
     found: list[list[str]] = []
-    for sentence in _sentences(text.split()):
+    for sentence in filter(None, sentences):
         # Lines of about the same length are read faster than a full one and a rest.
         count = -(-len(" ".join(sentence)) // PHRASE_LENGTH)
         aim = len(" ".join(sentence)) / count
@@ -31,13 +36,12 @@ def phrases(text: str) -> list[list[str]]:
     return found
 
 
-def _sentences(words: list[str]) -> list[list[str]]:
-    sentences: list[list[str]] = [[]]
-    for word in words:
-        sentences[-1].append(word)
-        if word.rstrip("\"'»”\u2019)").endswith(SENTENCE_ENDS):
-            sentences.append([])
-    return [sentence for sentence in sentences if sentence]
+def spread_words(words: Sequence[str], start: int, end: int) -> list[tuple[str, int, int]]:
+    """Return each word with its first and last frame: as much of the time as its share of the letters."""
+    # A space counts as one letter.
+    until = list(accumulate((len(word) + 1 for word in words), initial=0))
+    moments = [start + round((end - start) * letters / max(until[-1], 1)) for letters in until]
+    return [(word, *times) for word, times in zip(words, pairwise(moments), strict=True)]
 
 
 def spread_narration(text: str, frames: int, spoken: Sequence[tuple[int, int]]) -> tuple[Caption, ...]:
@@ -46,23 +50,16 @@ def spread_narration(text: str, frames: int, spoken: Sequence[tuple[int, int]]) 
     end = min(max((end for _, end in spoken), default=frames), frames)
     parts = phrases(text)
     words = [word for phrase in parts for word in phrase]
-    if not words:
-        return ()
     if end - start < len(words):
         start, end = 0, frames
-    # A space counts as one letter.
-    letters = [len(word) + 1 for word in words]
-    moments = [start + round((end - start) * sum(letters[:number]) / sum(letters)) for number in range(len(words) + 1)]
-    times = list(pairwise(moments))
+    times = iter(spread_words(words, start, end))
     captions: list[Caption] = []
-    first = 0
     for phrase in parts:
-        last = first + len(phrase)
-        is_final = last == len(words)
-        until = min(moments[last] + LINGER_FRAMES, frames) if is_final else moments[last]
-        spans = tuple((word, *times[first + number]) for number, word in enumerate(phrase))
-        captions.append(Caption(" ".join(phrase), moments[first], max(until, moments[first] + 1), spans))
-        first = last
+        spans = tuple(islice(times, len(phrase)))
+        begin, until = spans[0][1], spans[-1][2]
+        if phrase is parts[-1]:
+            until = min(until + LINGER_FRAMES, frames)
+        captions.append(Caption(" ".join(phrase), begin, max(until, begin + 1), spans))
     return tuple(captions)
 
 
@@ -72,7 +69,7 @@ def captions_of_scene(cues: Iterable[Cue], starts: int, frames: int) -> tuple[Ca
     for cue in cues:
         begin, end = max(round(cue.start * RATE) - starts, 0), min(round(cue.end * RATE) - starts, frames)
         if begin < end:
-            found.append(Caption(cue.text, begin, end, _words(cue.text, begin, end)))
+            found.append(Caption(cue.text, begin, end, tuple(spread_words(cue.text.split(), begin, end))))
     return tuple(found)
 
 
@@ -88,13 +85,3 @@ def cues_of_ad(scenes: Iterable[tuple[int, tuple[Caption, ...]]]) -> list[Cue]:
             else:
                 cues.append(Cue(start, end, caption.text))
     return cues
-
-
-def _words(text: str, start: int, end: int) -> tuple[tuple[str, int, int], ...]:
-    words = text.split()
-    total = sum(len(word) + 1 for word in words)
-    spans, at = [], 0
-    for word in words:
-        begin, at = at, at + len(word) + 1
-        spans.append((word, start + (end - start) * begin // total, start + (end - start) * at // total))
-    return tuple(spans)

@@ -133,6 +133,15 @@ async def test_fades_overlap_and_a_fade_that_does_not_fit_is_refused(records: Re
         plan_cut(records, "ad")
 
 
+def test_a_fade_longer_than_half_of_the_end_card_is_refused(records: Records, tmp_path: Path) -> None:
+    fade = {"transition": {"kind": "fade", "seconds": 0.2}}
+    store_ad(records, tmp_path, cut={**fade, "end_card": {"seconds": 0.3}})
+    with pytest.raises(InputError, match=r"a fade of 0.2 s does not fit the end card, which lasts 0.3 s"):
+        plan_cut(records, "ad")
+    store_ad(records, tmp_path, cut={**fade, "end_card": {"seconds": 0.4}})
+    assert plan_cut(records, "ad").seconds == (FRAMES - 4 * 6 + 12) / 30
+
+
 async def test_each_format_is_a_file_and_shares_nothing_but_the_clips(records: Records, tmp_path: Path) -> None:
     store_ad(records, tmp_path, **PLAIN)
     cut = await make(records, formats=("9:16", "16:9"))
