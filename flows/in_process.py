@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from adreel.catalog.stored import load_catalog
-from adreel.cut.acceptance import judge_length
+from adreel.cut.acceptance import Verdict, judge, judge_length, measure_film
+from adreel.cut.delivery import MANIFEST, open_destination, parse_presets, plan_delivery
 from adreel.cut.delivery import deliver as deliver_cuts
-from adreel.cut.delivery import open_destination, parse_presets, plan_delivery
+from adreel.cut.plan import FileFacts
 from adreel.cut.planning import Planned, plan_cut
 from adreel.cut.signing import find_signer
 from adreel.errors import AdreelError, InputError, NotFound
@@ -213,6 +214,21 @@ def deliver(
             (observer or Observer()).message(f"Making the ad for {placement.name} ...")
         made.append((placement, _make_planned(records, each, settings, observer)))
     return asyncio.run(deliver_cuts(records, made, destination))
+
+
+def manifest_location(to: str | Path) -> str:
+    """Return the path or URL of the manifest of a delivery."""
+    return open_destination(Settings.load(), str(to)).location(MANIFEST)
+
+
+def check_film(file: Path, presets: Iterable[str]) -> tuple[FileFacts, dict[str, Verdict]]:
+    """Return the facts of a film, and what each placement would refuse in it and advises against.
+
+    Raises InputError for an unknown preset or an unreadable film.
+    """
+    placements = parse_presets(presets)
+    facts = asyncio.run(measure_film(file))
+    return facts, {placement.name: judge(placement, facts) for placement in placements}
 
 
 def _make_planned(records: Records, planned: Planned, settings: Settings, observer: Observer | None) -> Cut:

@@ -1,16 +1,12 @@
 """The command that delivers finished ads, and checks films for placements."""
 
-import asyncio
 from pathlib import Path
 
 from adreel.cli.display import print_json, print_line, show_film
 from adreel.cli.jobs import make_observer
 from adreel.cli.progress import CutProgress
-from adreel.cut.acceptance import judge, measure_film
-from adreel.cut.delivery import MANIFEST, open_destination, parse_presets
 from adreel.flows import in_process
 from adreel.models.cut_settings import Format
-from adreel.settings import Settings
 
 
 def deliver(
@@ -41,14 +37,12 @@ def deliver(
         show_film(file)
         for advice in file.advice:
             print_line(f"warning: {file.file}: {advice}")
-    print_line(open_destination(Settings.load(), to).location(MANIFEST))
+    print_line(in_process.manifest_location(to))
 
 
 def check(file: Path, presets: list[str], *, as_json: bool) -> int:
     """Print what placements would refuse in a film and what they advise; returns the exit code."""
-    placements = parse_presets(presets)
-    facts = asyncio.run(measure_film(file))
-    verdicts = {placement.name: judge(placement, facts) for placement in placements}
+    facts, verdicts = in_process.check_film(file, presets)
     if as_json:
         print_json([{"preset": name, **vars(verdict), "facts": facts} for name, verdict in verdicts.items()])
     for name, verdict in verdicts.items() if not as_json else ():

@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import hashlib
-import io
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -88,6 +87,21 @@ class _Film:
     def beside(self, suffix: str) -> Path:
         return self.path.with_suffix(suffix)
 
+    def delivered(self, verdict: Verdict) -> DeliveredFile:
+        """Return its entry in the manifest."""
+        measured = self.file.model_dump(include=set(DeliveredFile.model_fields))
+        return DeliveredFile.model_validate(
+            {
+                **measured,
+                "preset": self.placement.name,
+                "file": self.path.name,
+                "poster": self.beside(".jpg").name if self.file.poster else None,
+                "captions": self.beside(".srt").name if self.file.captions else None,
+                "cut_id": self.cut.cut_id,
+                "advice": list(verdict.advice),
+            }
+        )
+
 
 async def deliver(records: Records, cuts: Sequence[tuple[Placement, Cut]], destination: Storage) -> Manifest:
     """Copy the files of cuts to a folder, and then their manifest.
@@ -113,10 +127,13 @@ async def deliver(records: Records, cuts: Sequence[tuple[Placement, Cut]], desti
                 CheckedPlacement(preset=placement.name, source=placement.source, as_of=placement.as_of)
                 for placement, _ in cuts
             ],
-            files=[_describe(film, verdict) for film, verdict in zip(films, verdicts, strict=True)],
+            files=[film.delivered(verdict) for film, verdict in zip(films, verdicts, strict=True)],
         )
         files = sorted(folder.iterdir())
-        (folder / TABLE).write_text(_table(manifest), "utf-8")
+        with (folder / TABLE).open("w", encoding="utf-8", newline="") as text:
+            table = csv.DictWriter(text, list(DeliveredFile.model_fields), lineterminator="\n")
+            table.writeheader()
+            table.writerows({**file.model_dump(), "advice": "; ".join(file.advice)} for file in manifest.files)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
         # The manifest comes last: who finds it finds everything that it names.
         await asyncio.to_thread(_publish, [*files, folder / TABLE, folder / MANIFEST], destination)
@@ -130,49 +147,14 @@ def _fetch(records: Records, cuts: Sequence[tuple[Placement, Cut]], folder: Path
             name = f"{cut.session_id}_{placement.name}_{file.format.replace(':', 'x')}.mp4"
             film = _Film(placement, cut, file, folder / name)
             copy_file(records, file.file, file.sha256, film.path)
-            for stored in (file.poster, file.captions):
-                if stored:
-                    _copy(records, stored, film.beside(Path(stored).suffix))
+            for stored in filter(None, (file.poster, file.captions)):
+                try:
+                    with records.storage.open(stored) as source, film.beside(Path(stored).suffix).open("xb") as target:
+                        shutil.copyfileobj(source, target, CHUNK_BYTES)
+                except FileNotFoundError:
+                    raise StorageError(f"{records.storage.location(stored)} is missing: see `adreel verify`") from None
             films.append(film)
     return films
-
-
-def _copy(records: Records, name: str, target: Path) -> None:
-    try:
-        with records.storage.open(name) as source, target.open("xb") as copy:
-            shutil.copyfileobj(source, copy, CHUNK_BYTES)
-    except FileNotFoundError:
-        raise StorageError(f"{records.storage.location(name)} is missing: see `adreel verify`") from None
-
-
-def _describe(film: _Film, verdict: Verdict) -> DeliveredFile:
-    file = film.file
-    return DeliveredFile(
-        preset=film.placement.name,
-        format=file.format,
-        file=film.path.name,
-        poster=film.beside(".jpg").name if file.poster else None,
-        captions=film.beside(".srt").name if file.captions else None,
-        sha256=file.sha256,
-        size=file.size,
-        width=file.width,
-        height=file.height,
-        duration=file.duration,
-        frames=file.frames,
-        loudness=file.loudness,
-        true_peak=file.true_peak,
-        cut_id=film.cut.cut_id,
-        advice=list(verdict.advice),
-    )
-
-
-def _table(manifest: Manifest) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(DeliveredFile.model_fields), lineterminator="\n")
-    table.writeheader()
-    for file in manifest.files:
-        table.writerow({**file.model_dump(), "advice": "; ".join(file.advice)})
-    return text.getvalue()
 
 
 def _publish(files: Sequence[Path], destination: Storage) -> None:
