@@ -11,11 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias, cast
 
 import av
-from av.container import InputContainer
 from av.filter import Graph
 from av.filter.context import FilterContext
 from av.packet import Packet
-from av.stream import Stream
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
@@ -115,34 +113,30 @@ def join(segments: Sequence[Path], track: Path, out: Path, title: str = "") -> N
         video = target.add_stream_from_template(first.streams.video[0])
         video.time_base = TICK
         audio = target.add_stream_from_template(sounds.streams.audio[0])
-        packets = heapq.merge(_video_packets(films, delay, video), _audio_packets(sounds, audio), key=itemgetter(0, 1))
-        for _, _, packet in packets:
+
+        def pictures() -> "Iterator[_Timed]":
+            for film in films:
+                with open_media(film.path) as source:
+                    packets = (each for each in source.demux(source.streams.video[0]) if each.size)
+                    for order, packet in enumerate(packets, film.start):
+                        pts = film.start + _frame_number(packet)
+                        packet.time_base = TICK
+                        packet.pts, packet.dts, packet.duration = pts, order - delay, 1
+                        packet.stream = video
+                        yield packet.dts * TICK, 0, packet
+
+        def samples() -> "Iterator[_Timed]":
+            for packet in sounds.demux(sounds.streams.audio[0]):
+                if packet.size:
+                    packet.stream = audio
+                    yield cast(int, packet.dts) * packet.time_base, 1, packet
+
+        for _, _, packet in heapq.merge(pictures(), samples(), key=itemgetter(0, 1)):
             target.mux(packet)
 
 
 def _frame_number(packet: "Packet[Any]") -> int:
     return round(cast(int, packet.pts) * packet.time_base * RATE)
-
-
-def _video_packets(films: Sequence[_Film], delay: int, stream: Stream) -> "Iterator[_Timed]":
-    for film in films:
-        with open_media(film.path) as source:
-            packets: Iterator[Packet[Any]] = (each for each in source.demux(source.streams.video[0]) if each.size)
-            for order, packet in enumerate(packets, film.start):
-                pts = film.start + _frame_number(packet)
-                packet.time_base = TICK
-                packet.pts, packet.dts, packet.duration = pts, order - delay, 1
-                packet.stream = stream
-                yield packet.dts * TICK, 0, packet
-
-
-def _audio_packets(source: InputContainer, stream: Stream) -> "Iterator[_Timed]":
-    packets: Iterator[Packet[Any]] = source.demux(source.streams.audio[0])
-    for packet in packets:
-        if packet.size:
-            time = cast(int, packet.dts) * packet.time_base
-            packet.stream = stream
-            yield time, 1, packet
 
 
 def crossfaded_sound(parts: Sequence[bytes], overlap: int) -> bytes:

@@ -12,14 +12,15 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av.logging
 from av.error import FFmpegError
 
-from adreel.cut.plan import assembly_plan, segment_plan, to_json
+from adreel.cut.plan import AssemblyPlan, Measures, SegmentPlan, assembly_plan, segment_plan, to_json
 from adreel.cut.render.assembly import assemble
 from adreel.cut.render.checks import measure_file
 from adreel.cut.render.description import describe_file
@@ -27,6 +28,8 @@ from adreel.cut.render.logo import read_logo
 from adreel.cut.render.segments import render_segment
 from adreel.cut.render.sources import file_samples, inspect_clip, reason
 from adreel.errors import AdreelError, CutFailed, InputError
+
+Result = TypeVar("Result")
 
 MAX_MEMORY = 4 * 1024**3
 MAX_FILE_BYTES = 4 * 1024**3
@@ -61,41 +64,35 @@ def main(parent: int) -> None:
         resource.setrlimit(limit, (least, least))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        actions = {"inspect": _inspected, "render": _rendered, "measure": _measured, "describe": _described}
-        _write({"result": actions[request["action"]](request)})
+        _write({"result": carry_out(request)})
     except AdreelError as error:
         _write({"error": str(error), "is_input": isinstance(error, InputError)})
     except (FFmpegError, OSError, MemoryError, ValueError, ArithmeticError) as error:
         _write({"error": f"rendering failed: {reason(error)}", "is_input": False})
 
 
-def _inspected(request: dict[str, Any]) -> list[dict[str, Any]]:
-    for path in request["sounds"]:
-        with _named(path):
-            file_samples(path, 1)
-    for path in request["logos"]:
-        with _named(path):
-            read_logo(path)
-    facts = []
-    for path in request["clips"]:
-        with _named(path):
-            facts.append(to_json(inspect_clip(path)))
-    return facts
+def carry_out(request: dict[str, Any]) -> Any:
+    """Return the result of a request as JSON values."""
+    match request["action"]:
+        case "inspect":
+            _read_each(request["sounds"], lambda path: file_samples(path, 1))
+            _read_each(request["logos"], read_logo)
+            return list(map(to_json, _read_each(request["clips"], inspect_clip)))
+        case "measure":
+            return list(map(to_json, _read_each(request["files"], measure_file)))
+        case "describe":
+            return list(map(to_json, _read_each(request["files"], describe_file)))
+        case _:
+            segments = {Path(out): segment_plan(plan) for out, plan in request["segments"].items()}
+            files = {Path(out): assembly_plan(plan) for out, plan in request["files"].items()}
+            return {str(out): to_json(measures) for out, measures in render(segments, files).items()}
 
 
-def _measured(request: dict[str, Any]) -> list[dict[str, Any]]:
+def _read_each(paths: Iterable[str], read: Callable[[Path], Result]) -> list[Result]:
     found = []
-    for path in request["files"]:
+    for path in paths:
         with _named(path):
-            found.append(to_json(measure_file(Path(path))))
-    return found
-
-
-def _described(request: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for path in request["files"]:
-        with _named(path):
-            found.append(to_json(describe_file(Path(path))))
+            found.append(read(Path(path)))
     return found
 
 
@@ -115,9 +112,8 @@ class _named:  # noqa: N801 - reads as a verb
             raise CutFailed(f"{self._name}: {reason(error)}") from error
 
 
-def _rendered(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    segments = {Path(out): segment_plan(plan) for out, plan in request["segments"].items()}
-    files = {Path(out): assembly_plan(plan) for out, plan in request["files"].items()}
+def render(segments: Mapping[Path, SegmentPlan], files: Mapping[Path, AssemblyPlan]) -> dict[Path, Measures]:
+    """Render segments and then finished files, each to its path, and return the measures of the files."""
     reporter = _Reporter()
     share = {out: float(plan.frames) for out, plan in segments.items()}
     lengths = sum(share.values()) or 1.0
@@ -138,10 +134,9 @@ def _rendered(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
         before, size = done, share[out]
         step = f"{film.width}x{film.height}"
         part, poster = _part(out), _part(out.with_suffix(".jpg"))
-        measures = assemble(film, part, poster, lambda part: reporter.tell((before + part * size) / total, step))  # noqa: B023
+        found[out] = assemble(film, part, poster, lambda part: reporter.tell((before + part * size) / total, step))  # noqa: B023
         poster.replace(out.with_suffix(".jpg"))
         part.replace(out)
-        found[str(out)] = to_json(measures)
         done += size
     return found
 

@@ -9,7 +9,7 @@ from av.error import InvalidDataError
 from av.video.stream import VideoStream
 
 from adreel.cut.plan import LONGEST_MEASURED, SAMPLE_RATE, FileFacts
-from adreel.cut.render.samples import Loudness, measure
+from adreel.cut.render.samples import measure
 from adreel.cut.render.sources import display_of, file_samples, open_media, picture_stream, sound_stream
 
 HEADER, EXTENDED = 8, 1
@@ -27,7 +27,9 @@ def describe_file(file: Path) -> FileFacts:
         starts, duration, audio_bytes, audio_duration = _read_packets(source, video, sound)
         steps = [after - before for before, after in pairwise(starts)]
         size = file.stat().st_size
-        loudness = _loudness(file) if sound and audio_duration <= LONGEST_MEASURED else None
+        loudness = None
+        if sound and audio_duration <= LONGEST_MEASURED:
+            loudness = measure(file_samples(file, LONGEST_MEASURED * SAMPLE_RATE))
         return FileFacts(
             container=source.format.name,
             size=size,
@@ -73,10 +75,6 @@ def _read_packets(
         raise InvalidDataError(0, "it has no picture in it")
     starts.sort()
     return starts, float((until - starts[0]) * video.time_base), audio_bytes, audio_until - audio_from
-
-
-def _loudness(file: Path) -> Loudness:
-    return measure(file_samples(file, LONGEST_MEASURED * SAMPLE_RATE))
 
 
 def _index_first(file: Path) -> bool:

@@ -35,21 +35,23 @@ def length_of(text: str, weight: int) -> float:
 def clean(text: str) -> str:
     """Return text in one line, composed, without characters that are not seen."""
     composed = unicodedata.normalize("NFC", text)
-    seen = (" " if unicodedata.category(each) == "Cc" else each for each in composed)
-    return " ".join("".join(each for each in seen if not _is_invisible(each)).split())
-
-
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F
+    seen = ""
+    for character in composed:
+        category = unicodedata.category(character)
+        if category == "Cc":
+            seen += " "
+        elif category != "Cf" and not 0xFE00 <= ord(character) <= 0xFE0F:
+            seen += character
+    return " ".join(seen.split())
 
 
 def check_glyphs(text: str) -> None:
     """Raise InputError naming the scripts and characters that the font can't draw."""
     missing: dict[str, list[str]] = {}
     for character in clean(text):
-        named = missing.setdefault(_script(character), []) if ord(character) not in _characters() else None
-        if named is not None and character not in named:
-            named.append(character)
+        if ord(character) not in _characters():
+            named = missing.setdefault(_script(character), [])
+            named += [character] if character not in named else []
     if missing:
         kinds = "; ".join(f"{script}: {', '.join(found[:MOST_NAMED])}" for script, found in missing.items())
         raise InputError(f"the font has Latin, Greek and Cyrillic letters, and no glyphs for {kinds}")

@@ -110,7 +110,9 @@ async def _ask(request: dict[str, Any], report: Callable[[Progress], None], dead
     except TimeoutError:
         raise CutFailed(f"rendering takes longer than {deadline:g} s") from None
     finally:
-        await asyncio.shield(_end(process))
+        with suppress(ProcessLookupError):
+            process.kill()
+        await asyncio.shield(process.wait())
 
 
 async def _answer(process: Process, request: dict[str, Any], report: Callable[[Progress], None]) -> Any:
@@ -130,12 +132,6 @@ async def _answer(process: Process, request: dict[str, Any], report: Callable[[P
     status = await process.wait()
     name = signal.Signals(-status).name if status < 0 else f"status {status}"
     raise CutFailed(f"the render process ended with {name} instead of a result")
-
-
-async def _end(process: Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
 
 
 def _root(package: str) -> str:

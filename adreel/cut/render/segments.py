@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 import av
-from av.container import OutputContainer
 from av.filter import Graph
 from av.filter.context import FilterContext
 from av.video.format import VideoFormat
@@ -57,7 +56,12 @@ def write_segment(frames: Iterator[VideoFrame], samples: bytes, width: int, heig
     """Encode pictures and the samples that belong to them."""
     # Matroska would get a random number: equal plans make equal files.
     with av.open(str(out), "w", format="matroska", options={"fflags": "+bitexact"}) as target:
-        video = _add_encoder(target, width, height)
+        video = target.add_stream("libx264", rate=RATE, options=ENCODER)
+        video.width, video.height, video.pix_fmt = width, height, FORMAT
+        context = video.codec_context
+        context.time_base, context.thread_count = TICK, ENCODER_THREADS
+        context.color_primaries = context.color_trc = context.colorspace = BT709
+        context.color_range = ColorRange.MPEG
         sound = target.add_stream("pcm_f32le", rate=SAMPLE_RATE, layout="stereo")
         for number, frame in enumerate(frames):
             # Decoded pictures remember their type, and would force key pictures.
@@ -69,17 +73,6 @@ def write_segment(frames: Iterator[VideoFrame], samples: bytes, width: int, heig
             target.mux(sound.encode(sound_frame(block, start)))
         target.mux(video.encode(None))
         target.mux(sound.encode(None))
-
-
-def _add_encoder(target: OutputContainer, width: int, height: int) -> VideoStream:
-    stream = target.add_stream("libx264", rate=RATE, options=ENCODER)
-    stream.width, stream.height, stream.pix_fmt = width, height, FORMAT
-    context = stream.codec_context
-    context.time_base = TICK
-    context.thread_count = ENCODER_THREADS
-    context.color_primaries = context.color_trc = context.colorspace = BT709
-    context.color_range = ColorRange.MPEG
-    return stream
 
 
 def segment_samples(segment: Path | str) -> bytes:
@@ -126,11 +119,13 @@ class _Composer:
         """Return a picture as the frame of this number."""
         # Once only: a picture whose side data was read lives until the garbage collector comes.
         self._display = self._display or display_of(self._stream, picture)
+        # Players take untagged pictures of this size as HD.
+        untagged = "bt709" if picture.width >= 1280 or picture.height > 576 else "smpte170m"
         look = _Look(
             picture.width,
             picture.height,
             picture.format.name,
-            _matrix(picture),
+            MATRICES.get(picture.colorspace, untagged),
             picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj"),
             self._display,
             tuple(each for each in self._overlays if each.start <= number < each.end),
@@ -145,13 +140,6 @@ class _Composer:
             self._source.push(picture)
             self._last = (picture, cast(VideoFrame, self._graph.pull()))
         return self._last[1]
-
-
-def _matrix(picture: VideoFrame) -> str:
-    # Players take untagged pictures of this size as HD.
-    return MATRICES.get(picture.colorspace) or (
-        "bt709" if picture.width >= 1280 or picture.height > 576 else "smpte170m"
-    )
 
 
 def _describe(graph: Graph, look: _Look, plan: SegmentPlan) -> FilterContext:

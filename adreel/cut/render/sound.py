@@ -59,7 +59,12 @@ def mix(clips: bytes, voice: bytes | None, music: bytes | None, below_voice: flo
     spoken = clips
     layers = [clips]
     if voice is not None:
-        spoken = _ended(voice[:length], is_cut=len(voice) > length).ljust(length, b"\0")
+        spoken = voice[:length].ljust(length, b"\0")
+        if len(voice) > length:
+            # A voice that is cut off would click.
+            seconds = length / SAMPLE_BYTES / SAMPLE_RATE
+            fade = min(0.2, seconds / 4)
+            spoken = filtered(spoken, ("afade", f"type=out:start_time={seconds - fade:.6f}:duration={fade:.6f}"))
         layers = [ducked(clips, spoken, CLIPS_BELOW_VOICE, lift=CLIPS_BELOW_VOICE, may_raise=False), spoken]
     if music is not None:
         bed = looped(music, length)
@@ -90,15 +95,6 @@ def looped(music: bytes, length: int) -> bytes:
         repeated,
         ("afade", f"type=in:duration={min(FADE_IN, fade):.3f}"),
         ("afade", f"type=out:start_time={seconds - fade:.6f}:duration={fade:.6f}"),
-    )
-
-
-def _ended(sound: bytes, *, is_cut: bool) -> bytes:
-    # A sound that is cut off would click.
-    seconds = len(sound) / SAMPLE_BYTES / SAMPLE_RATE
-    fade = min(0.2, seconds / 4)
-    return (
-        filtered(sound, ("afade", f"type=out:start_time={seconds - fade:.6f}:duration={fade:.6f}")) if is_cut else sound
     )
 
 

@@ -78,7 +78,10 @@ def display_of(stream: VideoStream, frame: VideoFrame) -> Display:
         aspect = Fraction(1)
     turn: list[tuple[str, str]] = []
     quarters = 0
-    if (matrix := _display_matrix(frame)) is not None:
+    # The stubs describe only other keys, and the mapping can't be iterated.
+    data = cast(Mapping[SideDataType, Buffer], frame.side_data).get(SideDataType.DISPLAYMATRIX)
+    if data is not None:
+        matrix = memoryview(bytes(data)).cast("i")
         # The same decisions as those of the ffmpeg command.
         quarters = round(-frame.rotation / 90) % 4
         if quarters == 1:
@@ -90,12 +93,6 @@ def display_of(stream: VideoStream, frame: VideoFrame) -> Display:
         elif matrix[4] < 0:
             turn.append(("vflip", ""))
     return Display(aspect, tuple(turn), bool(quarters % 2))
-
-
-def _display_matrix(frame: VideoFrame) -> memoryview | None:
-    # The stubs describe only other keys, and the mapping can't be iterated.
-    data = cast(Mapping[SideDataType, Buffer], frame.side_data).get(SideDataType.DISPLAYMATRIX)
-    return None if data is None else memoryview(bytes(data)).cast("i")
 
 
 @dataclass(frozen=True)
