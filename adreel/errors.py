@@ -13,6 +13,7 @@ AdreelError
 ├── AccountError             the key, the credits or the settings: a person has to act
 │   ├── BadKey
 │   └── NoCredits
+├── OverBudget               a budget has too little money left: raise it, or buy less
 ├── JobCancelled             a person has cancelled the job; its open clips can still be downloaded
 ├── SceneRefused             the provider refuses the scene as described: change it
 ├── ProviderError            a temporary failure of the provider: retry
@@ -34,7 +35,7 @@ AdreelError
     └── BadRecord            a record is truncated, foreign or too new
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -134,6 +135,27 @@ class NoCredits(AccountError):
     """The account has no credits or quota left."""
 
     code = "noCredits"
+
+
+class OverBudget(AdreelError):
+    """A purchase that a budget has no money for. Nothing was sent; `needed` and `left` are micro-dollars.
+
+    `needed` is None if the price is unknown. `next` are the commands that would go through.
+    """
+
+    code = "overBudget"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        needed: int | None = None,
+        left: int = 0,
+        budget: str = "",
+        commands: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.needed, self.left, self.budget, self.next = needed, left, budget, tuple(commands)
 
 
 class JobCancelled(AdreelError):

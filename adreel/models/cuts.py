@@ -6,8 +6,8 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from adreel.models.api import ClipWarning
 from adreel.models.cut_settings import CutOptions, CutSettings, Format
+from adreel.models.record import Record
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import Record
 
 CUT_FAILED = "CutFailed"
 """Name of the final state of a run whose clips are stored, but whose finished ad could not be made."""

@@ -15,10 +15,11 @@ from pydantic import AwareDatetime, BaseModel, Field
 from adreel.errors import AdreelError, NoCredits, RenderFailed, UnknownFailure
 from adreel.models.api import ClipWarning, State
 from adreel.models.ids import derived_uuid
-from adreel.models.migrations import SCHEMA_VERSION
+from adreel.models.record import Record
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Identifier, ImageInputs, SceneChanges, SceneDescription
+from adreel.models.spend import Price
 from adreel.text import clean_text
 
 MAX_PROBLEM_LENGTH = 4000
@@ -35,12 +36,6 @@ class AttemptState(StrEnum):
     FAILED = "failed"
     RENDERED = "rendered"
     STORED = "stored"
-
-
-class Record(BaseModel, extra="allow"):
-    """Base of all stored records; unknown fields survive a rewrite."""
-
-    schema_version: int = SCHEMA_VERSION
 
 
 class Problem(BaseModel, extra="allow"):
@@ -112,6 +107,7 @@ class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
     created_at: AwareDatetime
     accepted_at: AwareDatetime | None = Field(None, description="When Runware was known to have the task")
     slot: UUID | None = Field(None, description="The slot of its last run; a resumed run takes it over")
+    hold: str | None = Field(None, description="Mark of the hold under which it was sent; null without budgets")
     url: str | None = None
     cost: float | None = None
     seed: int | None = None
@@ -151,6 +147,8 @@ class Take(Record):
     updated_at: AwareDatetime
     scene: SceneDescription
     request: ClipRequest
+    price: Price | None = Field(None, description="Estimate for each attempt, of the time when it was planned")
+    released: list[str] = Field(default_factory=list, description="Marks under which no attempt may be sent any more")
     attempts: list[Attempt] = Field(default_factory=list)
     progress: int = Field(0, ge=0, le=100)
     problem: Problem | None = Field(None, description="Why its job gave up, finally or until a resume")
@@ -253,6 +251,9 @@ class Job(Record):
     ended_at: AwareDatetime | None = None
     cancelled_at: AwareDatetime | None = Field(None, description="When a person cancelled it")
     runner: Runner | None = Field(None, description="The run that works on it, if known")
+    campaign: str | None = Field(None, description="The campaign that it belongs to")
+    max_cost: int | None = Field(None, ge=0, description="Maximum spend in micro-dollars, retries included")
+    hold: str | None = Field(None, exclude=True, description="Mark of its runner's holds, not stored")
 
     @property
     def run_id(self) -> str:

@@ -13,8 +13,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from pydantic import AwareDatetime, ValidationError
 
 from adreel.errors import AccountError, AdreelError
+from adreel.models.record import Record
 from adreel.models.sessions import INPUT_PATTERN
-from adreel.models.takes import ClipRequest, Record, utc_now
+from adreel.models.takes import ClipRequest, utc_now
 from adreel.records.inputs import image_data, upload_path
 from adreel.runware import RunwareClient
 from adreel.storage import Storage

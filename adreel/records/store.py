@@ -1,4 +1,4 @@
-"""The records in storage: sessions, jobs, takes, choices and cuts, one JSON file each.
+"""The records in storage: sessions, jobs, takes, choices, cuts and budgets, one JSON file each.
 
 They are the source of truth; Prefect only shows and drives. Every change is one conditional update: `change` gets the
 stored record and returns the new one. On a storage with conditional updates, no change of another process is lost. An
@@ -17,9 +17,11 @@ from pydantic_core import from_json
 from adreel.errors import BadRecord, NotFound, StorageError
 from adreel.models.cuts import Cut
 from adreel.models.migrations import NewerRecord, migrate
+from adreel.models.record import Record
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
-from adreel.models.takes import Choices, Job, Record, Take, utc_now
+from adreel.models.spend import BudgetRecord
+from adreel.models.takes import Choices, Job, Take, utc_now
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.storage.backend import RECORD_BYTES
@@ -57,6 +59,7 @@ _JOB = _Kind("job", Job, "jobs/{job_id}.json")
 _TAKE = _Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
 _CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
 _CUT = _Kind("cut", Cut, "sessions/{session_id}/cuts/{cut_id}.json")
+_BUDGETS = _Kind("budgets", BudgetRecord, "budgets.json")
 
 
 class Records:
@@ -236,6 +239,14 @@ class Records:
     def remove_cut(self, cut: Cut) -> None:
         """Remove the record of a finished ad, but not its files."""
         self.storage.remove(_CUT.path({"session_id": cut.session_id, "cut_id": cut.cut_id}))
+
+    def budgets(self) -> BudgetRecord:
+        """Return all budgets and open holds; none at first."""
+        return self._read(_BUDGETS) or BudgetRecord()
+
+    def update_budgets(self, change: Callable[[BudgetRecord], BudgetRecord | None]) -> None:
+        """Change the budgets; `change` may be called again, and returns None to change nothing."""
+        self._change(_BUDGETS, lambda budgets: change(budgets or BudgetRecord()))
 
     def _ids(self, folder: str) -> list[str]:
         names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))
