@@ -107,6 +107,7 @@ def store_for_generation(
     scenarios: list[Scenario] | None,
     *,
     override_hint: str | None,
+    campaign: str | None = None,
 ) -> dict[Scenario, ClipRequest]:
     """Store a complete session whose scenes are to be bought, in place of an earlier version.
 
@@ -127,7 +128,8 @@ def store_for_generation(
             f" {session.session_id}): resume what is open with `adreel resume {session.session_id}`, buy one scene"
             f" again with `adreel regenerate {session.session_id} {taken[0]}`, or all of them with {override_hint}"
         )
-    records.save_session(copy_files_of_cut(records.storage, copy_inputs(records.storage, session, requests)))
+    stored = copy_files_of_cut(records.storage, copy_inputs(records.storage, session, requests))
+    records.save_session(stored, campaign)
     return requests
 
 

@@ -108,7 +108,7 @@ class Campaign:
         found = records.job(job_id)
         if found is None:
             override_hint = None if self.again else "a campaign that buys again: `adreel campaign --again`"
-            store_for_generation(records, settings, session, scenarios, override_hint=override_hint)
+            store_for_generation(records, settings, session, scenarios, override_hint=override_hint, campaign=self.name)
         else:
             view = job_view(records, job_id)
             if view.overall_status == State.COMPLETED:

@@ -136,6 +136,7 @@ class TestByTheCommandLine:
             job_status(records, campaign_job_id("spring", session_id)).overall_status for session_id in IDS
         )
         assert states == {State.COMPLETED: 2, State.PARTIAL: 1}
+        assert {job.campaign for job in records.jobs()} == {"spring"}
 
         second = ran(ads)
         assert (second["state"], second["totals"]["ads completed"]) == ("Completed", 3)

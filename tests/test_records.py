@@ -14,6 +14,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges
 from adreel.models.takes import AttemptState, Choices, Job
 from adreel.records import Records
+from adreel.records.views import session_view
 from adreel.storage import Storage
 from tests.factories import NOW, make_session, make_take, save_choices, save_job
 
@@ -144,6 +145,15 @@ def test_unknown_fields_of_a_session_survive_the_session_being_given_anew(record
     records.save_session(make_session(product_name="Torch"))
     stored = json.loads(records.storage.read(SESSION))
     assert (stored["from_the_future"], stored["product_name"]) == (1, "Torch")
+
+
+def test_an_ad_stays_in_its_campaign_until_another_stores_it(records: Records) -> None:
+    records.save_session(make_session(), "spring")
+    records.save_session(make_session(product_name="Torch"))
+    records.update_session("ad", lambda session: session.model_copy(update={"product_name": "Lantern"}))
+    assert records.session("ad").campaign == session_view(records, "ad").campaign == "spring"
+    records.save_session(make_session(), "autumn")
+    assert records.session("ad").campaign == "autumn"
 
 
 @PATHS

@@ -11,6 +11,7 @@ from adreel.errors import InputError, NotFound
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Choices, Job, Take
+from adreel.purchase.jobs import start_job
 from adreel.records import Records
 from adreel.records.views import (
     choose_take,
@@ -23,6 +24,7 @@ from adreel.records.views import (
     session_view,
     total_cost,
 )
+from adreel.settings import Settings
 from tests.factories import NOW, make_session, make_take, save_job
 
 GENERATING, COMPLETED, FAILED, PARTIAL = State
@@ -220,6 +222,14 @@ def test_a_job_view_sums_up_what_its_scenes_are_and_cost(records: Records) -> No
     assert hook.location == records.storage.location(f"ad_hook_{take.short_id}.mp4")
     assert (hook.duration, hook.cost, hook.seed, hook.take) == (5, 0.25, 42, take.short_id)
     assert (cta.location, cta.duration, cta.cost, cta.seed, cta.take) == (None, None, None, None, "")
+
+
+def test_jobs_and_takes_of_an_ad_belong_to_its_campaign(records: Records) -> None:
+    records.save_session(make_session(), "spring")
+    start_job(records, Settings(), "job-2", "ad")
+    take = records.take("ad", HOOK, "job-2")
+    assert take is not None
+    assert take.campaign == job_view(records, "job-2").campaign == "spring"
 
 
 @pytest.mark.parametrize(

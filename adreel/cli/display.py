@@ -35,7 +35,8 @@ def show_job(view: JobView) -> None:
     ]
     print_table(("scene", "state", "length", "cost", "clip"), rows)
     show_warnings((scene.scenario, scene.warnings) for scene in view.scenes)
-    print_line(f"job {view.job_id}: {view.overall_status}, cost {money(view.cost)}")
+    campaign = f" of campaign {view.campaign}" if view.campaign else ""
+    print_line(f"job {view.job_id}{campaign}: {view.overall_status}, cost {money(view.cost)}")
 
 
 def show_next_steps(view: JobView | SessionSummary, *, only_failed: bool = False) -> None:

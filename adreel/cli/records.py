@@ -47,7 +47,8 @@ def show_status(name: str, *, as_json: bool) -> None:
             rows.append((video.scenario, video.status, money(video.cost), video.take, clip))
         print_table(("scene", "state", "cost", "take of job", "clip"), rows)
         show_warnings((video.scenario, video.warnings) for video in view.scene_videos)
-        print_line(f"session {name}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
+        campaign = f" of campaign {view.campaign}" if view.campaign else ""
+        print_line(f"session {name}{campaign}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
         for cut in in_process.cuts(name)[:1]:
             stale = f" (a clip or a setting has changed: adreel cut {name})" if cut.state == "stale" else ""
             print_line(f"cut {cut.cut_id}: {cut.state}{stale}")

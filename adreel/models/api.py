@@ -284,6 +284,7 @@ class SessionSummary(BaseModel):
 
     session_id: str
     product_name: str
+    campaign: str | None = Field(None, description="Name of the campaign that it belongs to")
     state: State | None
     cost: float | None = Field(description="USD over all takes; null is unknown")
     updated_at: datetime | None
@@ -301,6 +302,7 @@ class SessionPage(BaseModel):
 class SessionDetails(Session, extra="ignore"):
     """A session with the current clips of its scenes."""
 
+    campaign: str | None = Field(None, description="Name of the campaign that it belongs to")
     state: State | None
     cost: float | None = Field(description="USD over all takes; null is unknown")
     updated_at: datetime | None

@@ -143,6 +143,7 @@ class Take(Record):
     scenario: Scenario
     job_id: str
     number: int = Field(0, ge=0, description="Position among the takes of its scene; 0 in records of earlier versions")
+    campaign: str | None = Field(None, description="Name of the campaign that its job belongs to")
     created_at: AwareDatetime
     updated_at: AwareDatetime
     scene: SceneDescription
@@ -247,6 +248,7 @@ class Job(Record):
     scenarios: list[Scenario] = Field(min_length=1)
     changes: SceneChanges | None = Field(None, description="Overrides of the session's scene for its takes")
     created_at: AwareDatetime
+    campaign: str | None = Field(None, description="Name of the campaign that its ad belongs to")
     rounds: int = Field(1, ge=1, description="Number of starts, resumes included; each may buy again")
     ended_at: AwareDatetime | None = None
     cancelled_at: AwareDatetime | None = Field(None, description="When a person cancelled it")

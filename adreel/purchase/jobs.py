@@ -57,7 +57,13 @@ def start_job(
         session = records.session(session_id)
         chosen = session.choose(scenarios)
         found = Job(
-            job_id=job_id, session_id=session_id, scenarios=chosen, changes=changes, created_at=utc_now(), runner=runner
+            job_id=job_id,
+            session_id=session_id,
+            scenarios=chosen,
+            changes=changes,
+            created_at=utc_now(),
+            campaign=session.campaign,
+            runner=runner,
         )
     new, planned = _with_inputs(records, found, _missing_takes(records, settings, found))
 
@@ -256,6 +262,7 @@ def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]
             session_id=job.session_id,
             scenario=scene.scenario,
             job_id=job.job_id,
+            campaign=job.campaign,
             created_at=now,
             updated_at=now,
             scene=scene,

@@ -33,6 +33,9 @@ Change = Callable[[AnyRecord | None], AnyRecord | None]
 class StoredSession(Session, Record):
     """A session as it is stored."""
 
+    campaign: str | None = None
+    """Name of the last campaign that stored it. Later takes of its scenes belong to it as well."""
+
 
 @dataclass(frozen=True)
 class _Kind(Generic[AnyRecord]):
@@ -95,16 +98,17 @@ class Records:
 
         return self._put(_SESSION, apply, session_id=session_id)
 
-    def save_session(self, session: Session) -> None:
-        """Store a complete session in place of an earlier version, whose unknown fields stay."""
+    def save_session(self, session: Session, campaign: str | None = None) -> None:
+        """Store a complete session in place of an earlier version, whose unknown fields and campaign stay."""
 
-        def keep_unknown(earlier: StoredSession | None) -> StoredSession:
-            unknown = (earlier.model_extra or {}) if earlier else {}
-            return StoredSession(**{**unknown, **session.model_dump()})
+        def replace(earlier: StoredSession | None) -> StoredSession:
+            kept = {**(earlier.model_extra or {}), "campaign": earlier.campaign} if earlier else {}
+            named = {"campaign": campaign} if campaign else {}
+            return StoredSession(**{**kept, **session.model_dump(), **named})
 
-        self._put(_SESSION, keep_unknown, session_id=session.session_id)
+        self._put(_SESSION, replace, session_id=session.session_id)
 
-    def session(self, session_id: str) -> Session:
+    def session(self, session_id: str) -> StoredSession:
         """Return a stored session, or raise NotFound."""
         stored = self._read(_SESSION, session_id=session_id)
         if stored is None:

@@ -47,6 +47,7 @@ class JobView:
     overall_status: State
     cost: float | None
     scenes: list[SceneView]
+    campaign: str | None = None
 
 
 def warning_lines(named: Iterable[tuple[str, Iterable[ClipWarning]]]) -> list[str]:
@@ -96,6 +97,7 @@ def job_view(records: Records, job_id: str) -> JobView:
         overall_status=combine(view.status for view in views),
         cost=total_cost(take for _, take, _ in found if take),
         scenes=views,
+        campaign=found[0][0].campaign,
     )
 
 
@@ -142,6 +144,7 @@ def session_view(records: Records, session_id: str) -> SessionSummary:
     return SessionSummary(
         session_id=session_id,
         product_name=session.product_name,
+        campaign=session.campaign,
         state=combine(states) if every else None,
         cost=total_cost(every),
         updated_at=max((take.updated_at for take in every), default=None),
