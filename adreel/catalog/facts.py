@@ -23,8 +23,10 @@ DOCUMENTED = frozenset(
 """Kinds of evidence that allow a refusal: pages, schemas and types that Runware has published."""
 
 _RESOLUTION = re.compile(r"\d+p|\dk", re.IGNORECASE)
-_SECONDS = re.compile(r"(\d+) s\b")
-_SPECIAL = re.compile(r"draft|speed|uploaded|video input|reference|beyond|of audio", re.IGNORECASE)
+_SECONDS = re.compile(r"(up to )?(\d+) s\b")
+_SPECIAL = re.compile(r"draft|speed|uploaded|(?<!no )video input|beyond|of audio", re.IGNORECASE)
+_INPUTS = re.compile(r"\b(text|image|reference)\b")
+_FREE_IMAGES = re.compile(r"beyond the first (\d+)")
 
 
 Position = Literal["first", "last"]
@@ -93,16 +95,37 @@ class Rate(Fact):
             return None
         return not re.search(r"\b(no|without) audio", self.label)
 
-    def per_second(self, seconds: float) -> float | None:
-        """Return the USD per second of a clip of this length; None if the rate is for something else."""
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The kinds of input that it is for: text, image (a frame) or reference; empty for all."""
+        return frozenset(_INPUTS.findall(self.label))
+
+    def per_clip(self, seconds: float | None) -> float | None:
+        """Return the USD of a clip of this length; None if the rate is for something else, or the length is unknown."""
         if _SPECIAL.search(self.label):
             return None
         if self.per == "second":
-            return self.amount
+            return self.amount * seconds if seconds is not None else None
         length = _SECONDS.search(self.label)
-        if self.per == "output" and (length is None or int(length[1]) == seconds or "up to" in self.label):
-            return self.amount / seconds
+        if self.per != "output" or (length and seconds is None):
+            return None
+        if length is None or seconds == int(length[2]) or (length[1] and seconds < int(length[2])):  # type: ignore[operator]
+            return self.amount
         return None
+
+    def per_second(self, seconds: float) -> float | None:
+        """Return the USD per second of a clip of this length; None if the rate is for something else."""
+        price = None if self.inputs == {"reference"} else self.per_clip(seconds)
+        if price is None or self.per == "second":
+            return price and self.amount
+        return price / seconds
+
+    def for_images(self, count: int) -> float:
+        """Return the USD of so many input images; 0 if the rate is for something else."""
+        if self.per != "input image":
+            return 0
+        free = _FREE_IMAGES.search(self.label)
+        return self.amount * max(0, count - int(free[1] if free else 0))
 
 
 class VideoModel(Fact):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from adreel.emulator.clips import Clip, scenario_of, seconds_of
+from adreel.emulator.clips import DEFAULT_RESOLUTION, Clip, scenario_of, seconds_of
 from adreel.emulator.facts import Facts
 from adreel.emulator.faults import Faults, Point
 from adreel.emulator.images import InputImages, shorten
@@ -18,6 +18,7 @@ from adreel.emulator.ledger import SUCCESS, Entry, Ledger, Upload
 from adreel.emulator.prices import price_of
 from adreel.emulator.replies import FAILURES, Item, Reply, apply_fault, error, join
 from adreel.emulator.requests import Validator
+from adreel.emulator.rules import is_sound_known
 
 CONFLICT = "A task with this taskUUID exists already."
 NEVER_ENDS = "neverEnds"
@@ -144,7 +145,10 @@ class TaskHandler:
         seconds = seconds_of(request, model)
         if self._settings.price is not None:
             return round(self._settings.price * seconds, 6)
-        return price_of(clip, model, seconds=seconds, resolution=request.get("resolution"))
+        # The size of an image decides the shape of a clip, not its price.
+        resolution = request.get("resolution") or (None if "width" in request else DEFAULT_RESOLUTION)
+        known = is_sound_known(request, model)
+        return price_of(clip, model, seconds=seconds, resolution=resolution, is_sound_known=known)
 
     def _upload(self, task: Item) -> Reply:
         if invalid := self._validator.upload_error(task):

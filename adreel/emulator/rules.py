@@ -242,6 +242,16 @@ def has_sound(task: Item, model: Model | None) -> bool:
     return True in switches or (default and False not in switches)
 
 
+def is_sound_known(task: Item, model: Model | None) -> bool:
+    """Whether the request or a published default says if the clip has sound."""
+    facts = _sound_facts(model or {})
+    if not facts:
+        return (model or {}).get("sound") == "absent"
+    switch = facts.get("parameter")
+    said = switch is not None and _value_at(task, switch, default=None) is not None
+    return said or (facts.get("default") is not None and is_published(model or {}, "sound"))
+
+
 def _sound_facts(model: Model) -> Item:
     sound = model.get("sound")
     return sound if isinstance(sound, dict) else {}

@@ -1,0 +1,1 @@
+"""Money: what clips cost before they are bought."""
