@@ -61,9 +61,18 @@ class OpenHold(BaseModel, extra="allow"):
     amount: int = Field(ge=0)
     budgets: dict[str, str] = Field(default_factory=dict, description="Budgets it counts for, with the period of each")
     session: str
+    campaign: str | None = None
     job: str = Field("", description="Empty for the hold of a request")
     scene: str = ""
+    key: str = Field("", description="For the hold of a request: the idempotency key of its run")
     at: AwareDatetime
+
+
+class Holds(BaseModel, frozen=True):
+    """The tasks that one runner of a job may send under its mark."""
+
+    mark: str
+    tasks: frozenset[str]
 
 
 class BudgetRecord(Record):

@@ -19,7 +19,7 @@ from adreel.models.record import Record
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Identifier, ImageInputs, SceneChanges, SceneDescription
-from adreel.models.spend import Price
+from adreel.models.spend import Holds, Price
 from adreel.text import clean_text
 
 MAX_PROBLEM_LENGTH = 4000
@@ -127,6 +127,11 @@ class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
         return self.state in {AttemptState.PLANNED, AttemptState.SUBMITTED, AttemptState.ACCEPTED}
 
     @property
+    def is_final(self) -> bool:
+        """Whether its cost, if any, is known as far as it ever will be."""
+        return self.state in {AttemptState.FAILED, AttemptState.RENDERED, AttemptState.STORED}
+
+    @property
     def knowledge(self) -> float:
         """How much is known of the task. A refusal ranks below an acceptance."""
         if self.state == AttemptState.FAILED and self.aside is not None:
@@ -177,7 +182,11 @@ class Take(Record):
     def cost(self) -> float | None:
         """USD over all sent attempts, 0 for a refused one; None if the cost of an accepted one is unknown."""
         sent = [attempt for attempt in self.attempts if attempt.state != AttemptState.PLANNED]
-        return sum_costs([0.0 if self._was_refused(attempt) else attempt.cost for attempt in sent])
+        return sum_costs([self.cost_of(attempt) for attempt in sent])
+
+    def cost_of(self, attempt: Attempt) -> float | None:
+        """USD of a sent attempt, 0 for a refused one; None if the cost of an accepted one is unknown."""
+        return 0.0 if self._was_refused(attempt) else attempt.cost
 
     def _was_refused(self, attempt: Attempt) -> bool:
         """Whether Runware refused the attempt's task instead of accepting it."""
@@ -224,6 +233,15 @@ class Take(Record):
         problem = self.attempts[-1].problem
         return problem is not None and problem.retryable and len(self.attempts) < attempts_allowed
 
+    def unsent_task(self, attempts_allowed: int) -> UUID | None:
+        """The task that a run would send next without another failure; None if it would send none."""
+        last = self.attempts[-1] if self.attempts else None
+        if last is None or last.state == AttemptState.PLANNED:
+            return task_uuid(self.job_id, self.scenario, max(1, len(self.attempts)))
+        if last.state == AttemptState.FAILED and self.can_continue(attempts_allowed):
+            return task_uuid(self.job_id, self.scenario, len(self.attempts) + 1)
+        return None
+
     def plan_attempt(self, now: datetime) -> Attempt:
         """Add the next attempt. Its UUID is the same for every run of the job."""
         uuid = task_uuid(self.job_id, self.scenario, len(self.attempts) + 1)
@@ -253,9 +271,8 @@ class Job(Record):
     ended_at: AwareDatetime | None = None
     cancelled_at: AwareDatetime | None = Field(None, description="When a person cancelled it")
     runner: Runner | None = Field(None, description="The run that works on it, if known")
-    campaign: str | None = Field(None, description="The campaign that it belongs to")
     max_cost: int | None = Field(None, ge=0, description="Maximum spend in micro-dollars, retries included")
-    hold: str | None = Field(None, exclude=True, description="Mark of its runner's holds, not stored")
+    holds: Holds | None = Field(None, exclude=True, description="Held tasks of its runner in memory, not stored")
 
     @property
     def run_id(self) -> str:

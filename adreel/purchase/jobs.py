@@ -18,12 +18,15 @@ from adreel.models.sessions import (
 )
 from adreel.models.takes import Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
+from adreel.purchase.holds import hold_attempt, hold_job
 from adreel.purchase.request import clip_request
 from adreel.purchase.shared_client import shared_client
 from adreel.purchase.state_machine import AcquireSlot, Purchase, ReportProgress
 from adreel.records import Records
 from adreel.records.inputs import InputImage, copy_input, display_name, has_input, read_images
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets
+from adreel.spend.prices import price
 
 ALL = "all"
 READERS = 16
@@ -43,10 +46,15 @@ def start_job(
     scenarios: list[Scenario] | None = None,
     changes: SceneChanges | None = None,
     runner: Runner | None = None,
+    max_cost: int | None = None,
+    request: str | None = None,
 ) -> Job:
     """Record a job, its planned takes and its runner; a recorded job resumes as planned.
 
-    `changes` apply to the session's description of each scene. Raises InputError before anything is written.
+    `changes` apply to the session's description of each scene. `max_cost` limits the spend of a new job, in
+    micro-dollars. `request` is the idempotency key under which money is held for it already.
+
+    Raises InputError or OverBudget before the job is recorded.
     """
     found = records.job(job_id)
     if found is None:
@@ -63,22 +71,26 @@ def start_job(
             changes=changes,
             created_at=utc_now(),
             campaign=session.campaign,
+            max_cost=max_cost,
             runner=runner,
         )
-    new, planned = _with_inputs(records, found, _missing_takes(records, settings, found))
+    recorded = _recorded_takes(records, found)
+    new, planned = _with_inputs(records, found, _missing_takes(records, settings, found, recorded))
+    # An ended job is started again: failed scenes may be bought anew, with the attempts of another round.
+    rounds = new.rounds + (new.ended_at is not None)
+    holds = hold_job(records, new, [*recorded, *planned], settings.attempts * rounds, request)
 
     def start(latest: Job | None) -> Job | None:
         if latest is None:
             return new
         if latest.ended_at is None:
             return None if latest.runner == runner else latest.model_copy(update={"runner": runner})
-        # An ended job is started again: failed scenes may be bought anew, with the attempts of another round.
         again = {"rounds": latest.rounds + 1, "changes": new.changes}
         return latest.model_copy(update={**again, "ended_at": None, "cancelled_at": None, "runner": runner})
 
     job = records.update_job(job_id, start) or new
     _save_planned(records, job, planned)
-    return job
+    return job.model_copy(update={"holds": holds})
 
 
 def open_scenes(
@@ -106,7 +118,8 @@ def open_scenes(
         with collect_errors(broken):
             takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
             if None in takes.values():
-                _missing_takes(records, settings, job)  # Raises if resume_job could not plan them.
+                recorded = [take for take in takes.values() if take is not None]
+                _missing_takes(records, settings, job, recorded)  # Raises if resume_job could not plan them.
             allowed = settings.attempts * job.rounds
             scenes = [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
             if scenes:
@@ -115,8 +128,13 @@ def open_scenes(
 
 
 def resume_job(records: Records, settings: Settings, job: Job, runner: Runner | None = None) -> Job:
-    """Reopen a job in the same round, so no more may be spent than before."""
-    named, planned = _with_inputs(records, job, _missing_takes(records, settings, job))
+    """Reopen a job in the same round, so no more may be spent than before.
+
+    Raises OverBudget if its unsent scenes cost too much and none of its clips is open.
+    """
+    recorded = _recorded_takes(records, job)
+    named, planned = _with_inputs(records, job, _missing_takes(records, settings, job, recorded))
+    holds = hold_job(records, named, [*recorded, *planned], settings.attempts * job.rounds)
 
     def reopen(latest: Job | None) -> Job | None:
         reopened = {"ended_at": None, "cancelled_at": None, "changes": named.changes, "runner": runner}
@@ -128,11 +146,11 @@ def resume_job(records: Records, settings: Settings, job: Job, runner: Runner | 
     if resumed is None:
         raise NotFound(f"job {job.job_id!r} was removed meanwhile: see `adreel status {job.session_id}`")
     _save_planned(records, resumed, planned)
-    return resumed
+    return resumed.model_copy(update={"holds": holds})
 
 
 def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
-    """Record the end of a job, unless another run has started it meanwhile.
+    """Account for its costs and record the end of a job, unless another run has started it meanwhile.
 
     A run that still works on a `cancelled` job sends no more tasks for it, and ends soon.
     """
@@ -144,6 +162,7 @@ def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
         return latest.model_copy(update={"ended_at": utc_now(), "cancelled_at": cancelled_at, "runner": None})
 
     records.update_job(job.job_id, end)
+    Budgets(records).settle(job)
 
 
 def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
@@ -185,6 +204,7 @@ async def buy_scene(
             attempts_allowed=settings.attempts * job.rounds,
             report=report,
             check_wanted=partial(_check_wanted, records, job),
+            hold=partial(hold_attempt, records, job),
         )
         async with _while_wanted(records, job):
             return await purchase.run()
@@ -242,8 +262,14 @@ def record_failure(records: Records, job: Job, scenario: Scenario, error: BaseEx
         records.update_take(take, lambda latest: latest != found)
 
 
-def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]:
-    missing = [scenario for scenario in job.scenarios if records.take(job.session_id, scenario, job.job_id) is None]
+def _recorded_takes(records: Records, job: Job) -> list[Take]:
+    return [
+        take for scenario in job.scenarios if (take := records.take(job.session_id, scenario, job.job_id)) is not None
+    ]
+
+
+def _missing_takes(records: Records, settings: Settings, job: Job, recorded: list[Take]) -> list[Take]:
+    missing = [scenario for scenario in job.scenarios if scenario not in {take.scenario for take in recorded}]
     if not missing:
         return []
     session, changes = records.session(job.session_id), job.changes or SceneChanges()
@@ -257,6 +283,7 @@ def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]
                     f"scene {scene.scenario}: the image {display_name(image)!r} is not in the folder of session"
                     f" {job.session_id!r}: name its file or https URL again"
                 )
+    requests = [clip_request(session, scene, settings, catalog) for scene in scenes]
     return [
         Take(
             session_id=job.session_id,
@@ -266,9 +293,10 @@ def _missing_takes(records: Records, settings: Settings, job: Job) -> list[Take]
             created_at=now,
             updated_at=now,
             scene=scene,
-            request=clip_request(session, scene, settings, catalog),
+            request=request,
+            price=price(request, records.storage, is_local=settings.is_local),
         )
-        for scene in scenes
+        for scene, request in zip(scenes, requests, strict=True)
     ]
 
 

@@ -31,6 +31,7 @@ from adreel.errors import (
     TakeFailed,
     UnknownFailure,
 )
+from adreel.models.spend import UNMARKED
 from adreel.models.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules, Interrupted, download_clip, download_limit, publish, publish_aside
 from adreel.purchase.uploads import InputImages, SentImages
@@ -51,6 +52,10 @@ _ABOUT_MEDIA = re.compile(r"image|frame|reference|media|upload", re.IGNORECASE)
 _INCONCLUSIVE = (AccountError, ProviderBusy, ProviderUnreachable, StillRendering, StorageError)
 
 
+class _HoldReleased(Exception):
+    """Ends a write that would send a task whose hold has been released."""
+
+
 @dataclass
 class Purchase:
     """The purchase of one take."""
@@ -66,6 +71,8 @@ class Purchase:
     report: ReportProgress
     check_wanted: Callable[[], None]
     """Called in a thread before a task is sent; its error prevents the sending."""
+    hold: Callable[[Take], str | None]
+    """Called in a thread before a task is sent: holds its price and returns the hold's mark, or raises OverBudget."""
 
     def __post_init__(self) -> None:
         self._is_resumed = self.take.is_open
@@ -145,7 +152,12 @@ class Purchase:
         await asyncio.gather(self.client.connect(), asyncio.to_thread(self.check_wanted))
         async with self._recording_failure():
             self._images = await self._read_images()
-        await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
+        while self._attempt.state == AttemptState.PLANNED:
+            self._attempt.hold = await asyncio.to_thread(self.hold, self.take)
+            try:
+                await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
+            except _HoldReleased:
+                self._attempt.state = AttemptState.PLANNED
 
     async def _submit(self) -> None:
         if not await self._look_up_resumed():
@@ -331,12 +343,19 @@ class Purchase:
             crash_point(f"before the record: {self.take.progress}")
             # A record that was removed meanwhile is not recreated for a task that was never sent.
             unsent = self._attempt.state in {AttemptState.PLANNED, AttemptState.SUBMITTED} and not self._is_resumed
-            latest = self.records.update_take(self.take, self._yields_to, must_exist=unsent)
+            latest = self.records.update_take(self.take, self._is_overtaken, must_exist=unsent)
             if latest is not self.take:
                 self._adopt(latest)
                 return
             crash_point(f"after the record: {self.take.progress}")
             self._recorded_position = self.take.position
+
+    def _is_overtaken(self, latest: Take) -> bool:
+        is_overtaken = self._yields_to(latest)
+        is_send = self._attempt.state == AttemptState.SUBMITTED and latest.position < self.take.position
+        if is_send and not is_overtaken and (self._attempt.hold or UNMARKED) in latest.released:
+            raise _HoldReleased
+        return is_overtaken
 
     def _yields_to(self, latest: Take) -> bool:
         """Whether another runner of the same job has moved the record at least as far as this one."""

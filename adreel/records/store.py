@@ -6,7 +6,7 @@ unreadable record is never replaced.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
@@ -62,7 +62,7 @@ _JOB = _Kind("job", Job, "jobs/{job_id}.json")
 _TAKE = _Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
 _CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
 _CUT = _Kind("cut", Cut, "sessions/{session_id}/cuts/{cut_id}.json")
-_BUDGETS = _Kind("budgets", BudgetRecord, "budgets.json")
+_BUDGETS = _Kind("budgets", BudgetRecord, "budgets/budgets.json")
 
 
 class Records:
@@ -162,6 +162,9 @@ class Records:
         def choose(latest: Take | None) -> Take | None:
             if latest is None and must_exist:
                 raise NotFound(f"the record of take {take.short_id} was removed meanwhile, so nothing is bought for it")
+            if latest is not None and latest.released:
+                # Another process ended these holds. A runner that does not know it must not undo it.
+                take.released = list(dict.fromkeys([*latest.released, *take.released]))
             return None if latest is not None and yields_to(latest) else take
 
         return self._put(_TAKE, choose, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
@@ -186,6 +189,17 @@ class Records:
                 take = self.take(session_id, scenario, job_id)
                 highest = max(highest, take.number if take else 0)
         return highest + 1
+
+    def release_take(self, take: Take, marks: Collection[str]) -> Take | None:
+        """Forbid to send the next task of an unsent take under some marks; returns the stored take."""
+
+        def release(latest: Take | None) -> Take | None:
+            if latest is None or len(latest.attempts) != len(take.attempts) or latest.is_open or latest.is_stored:
+                return None
+            released = list(dict.fromkeys([*latest.released, *marks]))
+            return None if released == latest.released else latest.model_copy(update={"released": released})
+
+        return self._change(_TAKE, release, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
 
     def mark_pruned(self, take: Take) -> bool:
         """Mark a take for removal, so no runner plans another attempt; False if it has changed."""
@@ -250,6 +264,9 @@ class Records:
 
     def update_budgets(self, change: Callable[[BudgetRecord], BudgetRecord | None]) -> None:
         """Change the budgets; `change` may be called again, and returns None to change nothing."""
+        folder = _BUDGETS.template.partition("/")[0]
+        if self.storage.is_local and not self.storage.exists(folder) and change(BudgetRecord()) is None:
+            return  # On a disk, an update makes the folder even if it writes nothing.
         self._change(_BUDGETS, lambda budgets: change(budgets or BudgetRecord()))
 
     def _ids(self, folder: str) -> list[str]:

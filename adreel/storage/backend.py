@@ -36,6 +36,8 @@ class StorageBackend:
 
     conditional: ClassVar[bool] = False
     """Whether an update is a conditional put, which the server must support."""
+    atomic: ClassVar[bool] = False
+    """Whether concurrent updates of a file lose none of their changes."""
     part_size: ClassVar[int] = 0
     """Bytes above which a clip is a multipart upload; 0 for never."""
     open_options: dict[str, Any] = {"block_size": READ_AHEAD, "cache_type": "readahead"}  # noqa: RUF012 - constant

@@ -30,6 +30,8 @@ NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EBADF, errno.EINVAL
 class LocalDisk(StorageBackend):
     """Writes are durable when they return. Processes that share the disk publish and update atomically."""
 
+    atomic = True
+
     def read(self, path: str, most: int | None = None) -> bytes:
         with self.open(path) as stream:
             if most is not None and os.fstat(stream.fileno()).st_size > most:

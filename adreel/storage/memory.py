@@ -13,6 +13,8 @@ _LOCK = RLock()
 class Memory(StorageBackend):
     """fsspec's memory file system, with atomic updates."""
 
+    atomic = True
+
     def update(self, path: str, change: Change) -> bytes | None:
         with _LOCK:
             return super().update(path, change)

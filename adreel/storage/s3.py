@@ -45,6 +45,7 @@ class S3(StorageBackend):
     """A bucket of a server that supports If-Match and If-None-Match on puts."""
 
     conditional = True
+    atomic = True
     part_size = PART_BYTES
 
     def read(self, path: str, most: int | None = None) -> bytes:

@@ -1,0 +1,58 @@
+"""The money of a job: held before anything is sent, and again before each further attempt."""
+
+from uuid import UUID, uuid4
+
+from adreel.errors import OverBudget
+from adreel.models.spend import UNMARKED, Holds, request_hold
+from adreel.models.takes import Job, Take
+from adreel.records import Records
+from adreel.spend.accounts import Order, PricedTask
+from adreel.spend.budgets import Budgets, settlements_of
+
+
+def hold_job(
+    records: Records, job: Job, takes: list[Take], attempts_allowed: int, request: str | None = None
+) -> Holds | None:
+    """Hold the money of each scene that a run would send next; None if no budget counts them.
+
+    Raises OverBudget if it is not enough for all of them. A job with open clips still goes on to download these: each
+    of its unsent scenes asks again. `request` is the idempotency key under which the money may be held already.
+    """
+    tasks = [(take, task) for take in takes if (task := take.unsent_task(attempts_allowed))]
+    try:
+        return Budgets(records).reserve(_order(job, takes, tasks, request)).holds
+    except OverBudget:
+        if not any(take.is_open for take in takes):
+            raise
+        return Holds(mark=uuid4().hex[:8], tasks=frozenset())
+
+
+def hold_attempt(records: Records, job: Job, take: Take) -> str | None:
+    """Return the mark under which the planned attempt of a take may be sent. Holds its money if it is not held yet."""
+    task = take.attempts[-1].uuid
+    if job.holds is None and len(take.attempts) == 1 and UNMARKED not in take.released:
+        return None  # No budget counted this task when the job was started.
+    if job.holds is not None and str(task) in job.holds.tasks and job.holds.mark not in take.released:
+        return job.holds.mark
+    takes = [take]
+    if job.max_cost is not None:
+        others = [scenario for scenario in job.scenarios if scenario != take.scenario]
+        takes += [other for each in others if (other := records.take(job.session_id, each, job.job_id))]
+    holds = Budgets(records).reserve(_order(job, takes, [(take, task)])).holds
+    # Without budgets a released task needs a new mark too.
+    return holds.mark if holds else uuid4().hex[:8] if UNMARKED in take.released else None
+
+
+def _order(job: Job, takes: list[Take], tasks: list[tuple[Take, UUID]], request: str | None = None) -> Order:
+    settled = [each for take in takes for each in settlements_of(take)] if job.max_cost is not None else []
+    return Order(
+        session=job.session_id,
+        job=job.job_id,
+        tasks=tuple(
+            PricedTask(str(task), take.scenario, take.price.amount if take.price else None) for take, task in tasks
+        ),
+        campaign=job.campaign,
+        request=request_hold(request) if request else None,
+        max_cost=job.max_cost,
+        spent={each.uuid: each.estimate if each.cost is None else each.cost for each in settled},
+    )

@@ -1,0 +1,273 @@
+"""Budgets: admit purchases before anything is sent, and account for them once their cost is known.
+
+    reserve     one conditional update holds the money of all scenes of an ad, or refuses them all
+    send        the record of the attempt names the mark of its hold, and is durable before the request is sent
+    settle      when the job ends: the hold becomes the cost that was reported; an unsent task's hold is released
+    reconcile   the same for all open holds, from the records alone: any process may do it, at any time
+
+Each runner has a mark of its own. So a task that two runners hold is counted once, by the mark that it was sent under.
+A hold is released only after its mark was forbidden in the take's record: a runner that wakes up later can't send.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+from adreel.errors import AdreelError, InputError, NotFound, collect_errors
+from adreel.models.scenarios import Scenario
+from adreel.models.spend import (
+    UNMARKED,
+    Account,
+    BudgetMode,
+    OpenHold,
+    is_budget_name,
+    period_of,
+    request_hold,
+    to_micros,
+)
+from adreel.models.takes import Job, Take, utc_now
+from adreel.records import Records
+from adreel.spend.accounts import Accounts, Admission, Order, Release, Settlement
+from adreel.spend.group_commit import GroupCommit
+
+READERS = 16
+UNRECORDED = timedelta(hours=1)
+"""Age of a hold after which it is released if its job was never recorded: a start takes seconds."""
+UNLIMITED = 10**6
+_commits: dict[str, GroupCommit] = {}
+
+
+@dataclass(frozen=True)
+class BudgetView:
+    """A budget in its present period. Sums are micro-dollars."""
+
+    name: str
+    mode: BudgetMode
+    period: str
+    cap: int
+    spent: int
+    held: int
+    left: int
+    over: int
+    """By how much spent and held exceed the cap: bills above their estimates, or a budget that refuses nothing."""
+    settled: int
+    unknown: int
+    is_counting: bool
+    """Whether it does not refuse purchases yet, because it still counts what was spent before it was set."""
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """Numbers of holds that became a cost, that were released, and that stay open."""
+
+    settled: int
+    released: int
+    open: int
+
+
+class Budgets:
+    """The budgets of a storage."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._commit = _commits.setdefault(records.storage.location(""), GroupCommit())
+
+    def reserve(self, order: Order) -> Admission:
+        """Hold the money of all tasks of an order under a new mark, or raise OverBudget."""
+        mark = uuid4().hex[:8]
+        return self._commit.run(self._records, lambda accounts: accounts.admit(order, mark, utc_now()))
+
+    def release_request(self, key: str) -> None:
+        """Release the hold of a request whose run was not started."""
+        name = request_hold(key)
+
+        def release(accounts: Accounts) -> int:
+            hold = accounts.record.open.get(name)
+            return accounts.release([Release(name, frozenset(hold.holds))] if hold else [])
+
+        self._commit.run(self._records, release)
+
+    def settle(self, job: Job) -> None:
+        """Account for the finished tasks of a job at its end, and release what its runner has not sent."""
+        if job.holds is None:
+            return
+        settlements: list[Settlement] = []
+        releases: list[Release] = []
+        for scenario in job.scenarios:
+            take = self._records.take(job.session_id, scenario, job.job_id)
+            if take is None:
+                continue
+            settlements += settlements_of(take)
+            task = str(take.unsent_task(UNLIMITED))
+            if task in job.holds.tasks and self._forbid(take, [job.holds.mark]):
+                releases.append(Release(task, frozenset([job.holds.mark])))
+        self._apply(settlements, releases)
+
+    def reconcile(
+        self, request_is_over: Callable[[str], bool] | None = None, broken: list[AdreelError] | None = None
+    ) -> Reconciled:
+        """Settle and release every open hold whose take or job has ended.
+
+        `request_is_over` tells by its idempotency key whether the run of a request is over or unknown to Prefect.
+        Unreadable records are added to `broken`, and their holds stay. Without a list, they raise.
+        """
+        record = self._records.budgets()
+        settlements: list[Settlement] = []
+        releases: list[Release] = []
+        for uuid, hold in record.open.items():
+            with collect_errors(broken):
+                found = self._examine(uuid, hold, request_is_over)
+                if isinstance(found, Settlement):
+                    settlements.append(found)
+                elif found is not None:
+                    releases.append(found)
+        for name, budget in record.budgets.items():
+            for period, account in budget.accounts.items():
+                if account.counting is not None:
+                    self._count_earlier(name, period, broken)
+        settled, released = self._apply(settlements, releases)
+        return Reconciled(settled, released, len(record.open) - settled - released)
+
+    def set(self, name: str, cap: int, mode: BudgetMode = BudgetMode.CAP) -> None:
+        """Add or change a budget. A new one counts what its scope has spent in this period, and what is open of it."""
+        if not is_budget_name(name):
+            raise InputError(f"no budget is named {name!r}: use day, month, all, campaign:NAME or session:ID")
+        storage = self._records.storage
+        if mode == BudgetMode.CAP and not storage.is_atomic:
+            raise InputError(
+                f"budget {name}: mode cap needs conditional updates, and {storage.url} has none: use --mode warn, or a"
+                " storage on a local disk, S3, Google Cloud Storage or Azure"
+            )
+        now = utc_now()
+        if self._commit.run(self._records, lambda accounts: accounts.set_budget(name, cap, mode, now)):
+            self._count_earlier(name, period_of(name, now))
+
+    def remove(self, name: str) -> None:
+        """Remove a budget, or raise NotFound."""
+        if not self._commit.run(self._records, lambda accounts: accounts.remove_budget(name)):
+            raise NotFound(f"no budget {name!r}: see `adreel budget`")
+
+    def views(self) -> list[BudgetView]:
+        """Return all budgets in their present periods, by name."""
+        record, now = self._records.budgets(), utc_now()
+        accounts = Accounts(record)
+        views = []
+        for name, budget in sorted(record.budgets.items()):
+            period = period_of(name, now)
+            account, held = budget.accounts.get(period, Account()), accounts.held(name, period)
+            left = budget.cap - account.spent - held
+            views.append(
+                BudgetView(
+                    name,
+                    budget.mode,
+                    period,
+                    budget.cap,
+                    account.spent,
+                    held,
+                    max(0, left),
+                    max(0, -left),
+                    account.settled,
+                    account.unknown,
+                    account.counting is not None,
+                )
+            )
+        return views
+
+    def _apply(self, settlements: list[Settlement], releases: list[Release]) -> tuple[int, int]:
+        if not settlements and not releases:
+            return 0, 0
+        return self._commit.run(
+            self._records, lambda accounts: (accounts.settle(settlements), accounts.release(releases))
+        )
+
+    def _examine(
+        self, uuid: str, hold: OpenHold, request_is_over: Callable[[str], bool] | None
+    ) -> Settlement | Release | None:
+        """Return what became of a held task; None if it may still be sent or billed."""
+        job = self._records.job(hold.job) if hold.job else None
+        if job is not None:
+            return self._examine_task(uuid, hold, job)
+        is_over = hold.job or (request_is_over is not None and request_is_over(hold.key))
+        return Release(uuid, frozenset(hold.holds)) if is_over and utc_now() - hold.at > UNRECORDED else None
+
+    def _examine_task(self, uuid: str, hold: OpenHold, job: Job) -> Settlement | Release | None:
+        scenario, release = Scenario(hold.scene), Release(uuid, frozenset(hold.holds))
+        take = self._records.take(hold.session, scenario, hold.job)
+        if take is None:
+            if scenario not in job.scenarios:
+                return Settlement(uuid, None, hold.holds[0])  # Its take was pruned after it had ended.
+            return release if job.ended_at is not None and utc_now() - hold.at > UNRECORDED else None
+        if found := next((each for each in settlements_of(take) if each.uuid == uuid), None):
+            return found
+        is_sent = any(str(attempt.uuid) == uuid for attempt in take.attempts if attempt.is_open)
+        if is_sent or (job.ended_at is None and not take.is_stored):
+            return None
+        return release if self._forbid(take, hold.holds) else None
+
+    def _forbid(self, take: Take, marks: Iterable[str]) -> bool:
+        """Forbid in the take's record to send its next task under some marks; whether that is certain."""
+        wanted = set(marks)
+        stored = self._records.release_take(take, sorted(wanted))
+        return stored is None or stored.is_stored or wanted <= set(stored.released)
+
+    def _count_earlier(self, name: str, period: str, broken: list[AdreelError] | None = None) -> None:
+        kind, _, value = name.partition(":")
+        session_ids = [value] if kind == "session" else self._records.session_ids()
+
+        def read(session_id: str) -> list[Take]:
+            with collect_errors(broken):
+                return [take for scenario in Scenario for take in self._records.takes(session_id, scenario)]
+            return []
+
+        settled: list[Settlement] = []
+        sent: dict[str, OpenHold] = {}
+        with ThreadPoolExecutor(READERS) as threads:
+            for takes in threads.map(read, session_ids):
+                for take in takes:
+                    if kind == "campaign" and take.campaign != value:
+                        continue
+                    settled += settlements_of(take, name, period)
+                    sent |= self._open_tasks(take)
+        self._commit.run(self._records, lambda accounts: accounts.count_earlier(name, period, settled, sent))
+
+    def _open_tasks(self, take: Take) -> Iterator[tuple[str, OpenHold]]:
+        """Yield what a take may still be billed for, and may still send under the order of a running job."""
+        marks = {str(attempt.uuid): attempt.hold or UNMARKED for attempt in take.attempts[-1:] if attempt.is_open}
+        unsent = take.unsent_task(1)
+        if unsent is not None:
+            job = self._records.job(take.job_id)
+            if job is not None and job.ended_at is None:
+                marks[str(unsent)] = UNMARKED
+        for uuid, mark in marks.items():
+            yield (
+                uuid,
+                OpenHold(
+                    holds=[mark],
+                    amount=_estimate(take),
+                    session=take.session_id,
+                    campaign=take.campaign,
+                    job=take.job_id,
+                    scene=take.scenario,
+                    at=take.created_at,
+                ),
+            )
+
+
+def settlements_of(take: Take, budget: str = "all", period: str = "all") -> list[Settlement]:
+    """Return the costs of a take's finished tasks that a budget counts in a period."""
+    return [
+        Settlement(
+            str(attempt.uuid),
+            None if (cost := take.cost_of(attempt)) is None else to_micros(cost),
+            attempt.hold or UNMARKED,
+            _estimate(take),
+        )
+        for attempt in take.attempts
+        if attempt.is_final and period_of(budget, attempt.created_at) == period
+    ]
+
+
+def _estimate(take: Take) -> int:
+    return (take.price.amount if take.price else None) or 0

@@ -1,0 +1,167 @@
+"""Jobs under a budget, by the provider's ledger: nothing is sent without a hold, and all of it is accounted for."""
+
+import pytest
+
+from adreel.errors import OverBudget, RenderFailed
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, task_uuid
+from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
+from adreel.spend.budgets import Budgets
+from tests.studio import JOB, Studio, studio
+
+HOOK, PROBLEM = Scenario.HOOK, Scenario.PROBLEM
+
+
+def estimate(it: Studio) -> int:
+    """Return the price of a scene, by a job without a budget."""
+    start_job(it.records, it.settings, "probe", "ad", scenarios=[HOOK])
+    take = it.records.take("ad", HOOK, "probe")
+    assert take is not None
+    it.records.remove_take(take)
+    it.records.remove_job("probe")
+    assert take.price
+    assert take.price.amount
+    return take.price.amount
+
+
+def numbers(it: Studio) -> tuple[int, int]:
+    [view] = Budgets(it.records).views()
+    return view.spent, view.held
+
+
+async def test_a_bought_scene_is_spent_and_nothing_stays_held() -> None:
+    async with studio() as it:
+        price = estimate(it)
+        Budgets(it.records).set("all", 10 * price)
+        job = it.start(HOOK)
+        assert numbers(it) == (0, price)
+        take = await it.produce(job=job)
+        assert take.attempts[0].hold
+        end_job(it.records, job)
+        assert numbers(it) == (round((take.cost or 0) * 1e6), 0)
+
+
+async def test_a_refused_job_records_and_sends_nothing() -> None:
+    async with studio() as it:
+        Budgets(it.records).set("all", 3 * estimate(it))
+        with pytest.raises(OverBudget, match="adreel budget set all"):
+            it.start()
+        assert it.records.job(JOB) is None
+        assert it.records.takes("ad", HOOK) == []
+        assert numbers(it) == (0, 0)
+
+
+async def test_without_a_budget_no_hold_is_recorded() -> None:
+    async with studio() as it:
+        take = await it.produce()
+        assert take.attempts[0].hold is None
+        assert not it.records.storage.exists("budgets")
+
+
+async def test_a_second_attempt_needs_a_hold_of_its_own() -> None:
+    async with studio("providerTimeoutx1") as it:
+        price = estimate(it)
+        Budgets(it.records).set("all", 2 * price)
+        job = it.start(HOOK)
+        with pytest.raises(RenderFailed):
+            await it.produce(job=job)
+        take = await it.produce(job=job)
+        assert [attempt.hold is not None for attempt in take.attempts] == [True, True]
+        assert take.attempts[0].hold != take.attempts[1].hold
+        end_job(it.records, job)
+        Budgets(it.records).reconcile()
+        assert numbers(it)[1] == 0
+
+
+async def test_a_second_attempt_beyond_the_cap_is_not_sent() -> None:
+    async with studio("providerTimeoutx1") as it:
+        Budgets(it.records).set("all", estimate(it))
+        job = it.start(HOOK)
+        with pytest.raises(RenderFailed):
+            await it.produce(job=job)
+        with pytest.raises(OverBudget, match="scene hook: "):
+            await it.produce(job=job)
+        assert len(it.bought) == 1
+        take = it.take()
+        assert take.attempts[-1].state == AttemptState.FAILED
+        end_job(it.records, job)
+        assert [(job.job_id, scenes) for job, scenes in open_scenes(it.records, it.settings, JOB)] == [(JOB, [HOOK])]
+
+
+async def test_the_limit_of_a_job_holds_for_its_retries() -> None:
+    async with studio("providerTimeoutx1") as it:
+        price = estimate(it)
+        job = start_job(it.records, it.settings, JOB, "ad", scenarios=[HOOK], max_cost=price)
+        with pytest.raises(RenderFailed):
+            await it.produce(job=job)
+        with pytest.raises(OverBudget, match="--max-cost"):
+            await it.produce(job=job)
+        assert len(it.bought) == 1
+
+
+async def test_a_job_above_its_own_limit_is_refused() -> None:
+    async with studio() as it:
+        price = estimate(it)
+        with pytest.raises(OverBudget) as refused:
+            start_job(it.records, it.settings, JOB, "ad", max_cost=3 * price)
+        assert refused.value.budget == "max_cost"
+        assert it.records.job(JOB) is None
+
+
+async def test_a_resume_over_budget_downloads_what_is_paid_and_buys_nothing() -> None:
+    async with studio() as it:
+        price = estimate(it)
+        Budgets(it.records).set("all", 2 * price)
+        job = it.start(HOOK, PROBLEM)
+        take = it.take()
+        take.plan_attempt(take.created_at)
+        take.attempts[0].hold = job.holds.mark if job.holds else None
+        take.advance(AttemptState.SUBMITTED)
+        it.records.save_take(take)
+        end_job(it.records, job)
+        assert numbers(it) == (0, price)
+        Budgets(it.records).set("all", price)
+        resumed = resume_job(it.records, it.settings, job)
+        assert (await it.produce(HOOK, job=resumed)).is_stored
+        with pytest.raises(OverBudget):
+            await it.produce(PROBLEM, job=resumed)
+        assert it.bought == [str(task_uuid(JOB, HOOK, 1))]
+
+
+async def test_a_resume_that_can_buy_nothing_is_refused() -> None:
+    async with studio() as it:
+        Budgets(it.records).set("all", estimate(it))
+        job = it.start(HOOK)
+        end_job(it.records, job)
+        Budgets(it.records).set("all", 0)
+        with pytest.raises(OverBudget):
+            resume_job(it.records, it.settings, job)
+
+
+async def test_a_runner_whose_hold_was_released_holds_again_before_it_sends() -> None:
+    async with studio() as it:
+        price = estimate(it)
+        Budgets(it.records).set("all", price)
+        slow, quick = it.start(HOOK), it.start(HOOK)
+        end_job(it.records, quick)
+        assert numbers(it) == (0, price)
+        Budgets(it.records).reconcile()
+        assert numbers(it) == (0, 0)
+        take = await it.produce(job=slow)
+        assert slow.holds
+        assert take.attempts[0].hold not in {None, slow.holds.mark}
+        end_job(it.records, slow)
+        assert numbers(it)[1] == 0
+
+
+async def test_a_released_runner_sends_nothing_if_the_money_is_gone() -> None:
+    async with studio() as it:
+        price = estimate(it)
+        Budgets(it.records).set("all", price)
+        slow = it.start(HOOK)
+        end_job(it.records, it.start(HOOK))
+        Budgets(it.records).reconcile()
+        it.start_another(HOOK)
+        with pytest.raises(OverBudget):
+            await it.produce(job=slow)
+        assert it.bought == []
