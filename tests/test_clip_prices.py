@@ -11,6 +11,7 @@ import pytest
 
 from adreel.catalog import packaged
 from adreel.catalog.facts import Duration, VideoModel
+from adreel.cli.display import cost_beside_estimate
 from adreel.emulator.faults import Faults
 from adreel.emulator.handler import RenderSettings, TaskHandler
 from adreel.emulator.ledger import Ledger
@@ -21,7 +22,7 @@ from adreel.purchase.request import clip_request
 from adreel.runware.connection import inference
 from adreel.settings import Settings
 from adreel.spend.bills import bills_path, learn_bill
-from adreel.spend.prices import listed_price, price
+from adreel.spend.prices import listed_price, of_emulator, price
 from adreel.storage import Storage
 from tests.factories import make_session, make_take, scene_data
 
@@ -109,7 +110,6 @@ def billed_take(cost: float | None, storage: Storage, **changes: Any) -> Take:
 def test_listed_price_names_its_source_and_day(storage: Storage) -> None:
     request = make_take().request
     assert price(request, storage) == Price(amount=31450, source="listed", as_of=PRICED[request.model].priced_on)
-    assert price(request, storage, is_local=True).source == "emulator"
 
 
 def test_price_without_a_rate_is_unknown_or_given(storage: Storage) -> None:
@@ -126,13 +126,20 @@ def test_highest_bill_of_such_clips_comes_before_the_list(storage: Storage) -> N
     others = {"duration": 6}, {"sound": True}, {"width": 128}, {"parameters": {"fps": 12}}, {"references": ("a",)}
     for other in others:
         assert price(take.request.model_copy(update=other), storage).source == "listed", other
-    assert price(take.request, storage, is_local=True).amount == 31450
 
 
 def test_bill_as_expected_writes_nothing(storage: Storage) -> None:
     for cost in (0.03145, None):
         take = billed_take(cost, storage)
         assert not storage.exists(bills_path(take.request.model))
+
+
+def test_bill_of_the_emulator_is_no_price(storage: Storage) -> None:
+    take = make_take()
+    take.price = of_emulator(price(take.request, storage))
+    learn_bill(storage, take)
+    assert take.price.amount == 31450
+    assert price(take.request, storage).source == "listed"
 
 
 def test_unreadable_bills_count_as_none_and_are_written_anew(storage: Storage) -> None:
@@ -142,3 +149,17 @@ def test_unreadable_bills_count_as_none_and_are_written_anew(storage: Storage) -
     assert price(take.request, storage).source == "listed"
     learn_bill(storage, take)
     assert price(take.request, storage).amount == 110_000
+
+
+@pytest.mark.parametrize(
+    ("cost", "estimate", "text"),
+    [
+        (0.42, 0.42, "$0.42"),
+        (0.63, 0.42, "$0.63 (expected $0.42)"),
+        (0.0315, 0.0314, "$0.0315 (expected $0.0314)"),
+        (0.42, None, "$0.42"),
+        (None, 0.42, "unknown"),
+    ],
+)
+def test_a_bill_is_shown_beside_an_estimate_that_differs(cost: float | None, estimate: float | None, text: str) -> None:
+    assert cost_beside_estimate(cost, estimate) == text

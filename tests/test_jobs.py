@@ -297,3 +297,19 @@ async def test_a_change_of_a_field_that_no_scene_has_is_refused_before_anything_
         with pytest.raises(InputError, match="lightning"):
             start_job(it.records, it.settings, JOB, "ad", scenarios=[Scenario.HOOK], changes=changes)
         assert it.records.job(JOB) is None
+
+
+async def test_a_bill_beside_its_estimate_prices_the_next_clip() -> None:
+    async with studio(runware_api_key="key-of-a-test") as it:
+        first = await it.produce()
+        assert (first.estimate, first.cost) == (0.01258, 0.1)
+        second = await it.produce(job=it.start_another(Scenario.HOOK))
+        assert second.estimate == 0.1
+
+
+async def test_a_local_render_is_marked_as_no_money_and_is_no_bill() -> None:
+    async with studio() as it:
+        take = await it.produce()
+        assert take.price is not None
+        assert (take.price.source, take.estimate, take.cost) == ("emulator", 0.01258, 0.1)
+        assert "prices" not in it.records.storage.names("")

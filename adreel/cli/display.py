@@ -28,7 +28,7 @@ def show_job(view: JobView) -> None:
             scene.scenario,
             scene.status if scene.status != "generating" else f"generating, {scene.progress} %",
             f"{scene.duration:.1f} s" if scene.duration else "",
-            money(scene.cost),
+            cost_beside_estimate(scene.cost, scene.estimate),
             scene.location or scene.error or "",
         )
         for scene in view.scenes
@@ -126,6 +126,14 @@ def print_table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Non
 def print_line(text: str, *, err: bool = False) -> None:
     """Print a line with its control characters escaped."""
     Console(stderr=err, highlight=False, soft_wrap=True, markup=False, emoji=False).print(printable(text))
+
+
+def cost_beside_estimate(cost: float | None, estimate: float | None) -> str:
+    """Return a cost for people, with the estimate if the bill was another."""
+    if cost is None or estimate is None or round(cost - estimate, 6) == 0:
+        return money(cost)
+    digits = 4 if money(cost) == money(estimate) else 2
+    return f"${cost:.{digits}f} (expected ${estimate:.{digits}f})"
 
 
 def money(cost: float | None) -> str:

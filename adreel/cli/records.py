@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adreel.cli.display import (
+    cost_beside_estimate,
     money,
     print_json,
     print_line,
@@ -44,7 +45,9 @@ def show_status(name: str, *, as_json: bool) -> None:
                 with suppress(AdreelError):
                     job, take = records.job(video.take), records.take(name, video.scenario, video.take)
                     clip = (scene_status(job, take, video.scenario).error if job else None) or ""
-            rows.append((video.scenario, video.status, money(video.cost), video.take, clip))
+            rows.append(
+                (video.scenario, video.status, cost_beside_estimate(video.cost, video.estimate), video.take, clip)
+            )
         print_table(("scene", "state", "cost", "take of job", "clip"), rows)
         show_warnings((video.scenario, video.warnings) for video in view.scene_videos)
         campaign = f" of campaign {view.campaign}" if view.campaign else ""
@@ -91,7 +94,7 @@ def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> 
             take.short_id,
             take.state,
             take.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-            money(take.cost),
+            cost_beside_estimate(take.cost, take.estimate),
             str(take.attempts[-1].seed or "") if take.attempts else "",
             take.problem.message if take.problem else take.scene.visual_description[:60],
         )

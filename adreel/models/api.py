@@ -58,6 +58,7 @@ class SceneVideo(BaseModel):
     status: State
     created_at: datetime
     cost: float | None = Field(None, description="USD as reported by the provider; null is unknown")
+    estimate: float | None = Field(None, description="USD as expected before it was bought; null is unknown")
     seed: int | None = None
     poster_url: str | None = None
     take: str = Field(description="Id of the job that bought it")
@@ -324,6 +325,7 @@ class TakeView(BaseModel):
     poster_url: str | None
     duration: float | None
     cost: float | None
+    estimate: float | None = None
     seed: int | None
     error: str | None
     warnings: list[ClipWarning] = Field(

@@ -294,7 +294,7 @@ def _missing_takes(records: Records, settings: Settings, job: Job, recorded: lis
             updated_at=now,
             scene=scene,
             request=request,
-            price=price(request, records.storage, is_local=settings.is_local),
+            price=price(request, records.storage),
         )
         for scene, request in zip(scenes, requests, strict=True)
     ]

@@ -39,6 +39,8 @@ from adreel.records import Records
 from adreel.records.inputs import display_name
 from adreel.runware import InProgress, Rendered, RunwareClient
 from adreel.settings import Settings
+from adreel.spend.bills import learn_bill
+from adreel.spend.prices import of_emulator
 from adreel.storage.crash_points import crash_point
 
 AcquireSlot = Callable[[UUID | None], AbstractAsyncContextManager[UUID | None]]
@@ -152,6 +154,9 @@ class Purchase:
         await asyncio.gather(self.client.connect(), asyncio.to_thread(self.check_wanted))
         async with self._recording_failure():
             self._images = await self._read_images()
+        if self.settings.is_local:
+            # Only here it is certain who renders: a worker can have a key that others have not.
+            self.take.price = of_emulator(self.take.price)
         while self._attempt.state == AttemptState.PLANNED:
             self._attempt.hold = await asyncio.to_thread(self.hold, self.take)
             try:
@@ -232,6 +237,7 @@ class Purchase:
         attempt = self._attempt
         attempt.url, attempt.cost, attempt.seed = found.url, found.cost, found.seed
         await self._move(AttemptState.RENDERED, "rendered")
+        await asyncio.to_thread(learn_bill, self.records.storage, self.take)
 
     @asynccontextmanager
     async def _recording_failure(self) -> AsyncIterator[None]:

@@ -23,7 +23,10 @@ from adreel.records import Records
 
 @dataclass(frozen=True)
 class SceneView:
-    """The status of a scene with its clip and cost; `location` is the clip's place in storage, `take` its short id."""
+    """The status of a scene with its clip, cost and estimate in USD.
+
+    `location` is the clip's place in storage, `take` its short id.
+    """
 
     scenario: Scenario
     status: State
@@ -36,6 +39,7 @@ class SceneView:
     take: str
     error: str | None
     warnings: list[ClipWarning] = field(default_factory=list)
+    estimate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def job_view(records: Records, job_id: str) -> JobView:
             cost=take.cost if take else None,
             seed=take.attempts[-1].seed if take and take.attempts else None,
             take=take.short_id if take else "",
+            estimate=take.estimate if take else None,
         )
         views.append(view)
     return JobView(
@@ -237,6 +242,7 @@ def scene_video(take: Take, status: State | None = None) -> SceneVideo:
         status=status or take.state,
         created_at=take.created_at,
         cost=take.cost,
+        estimate=take.estimate,
         seed=take.attempts[-1].seed if take.attempts else None,
         poster_url=f"/outputs/{take.clip.poster}" if take.is_stored and take.clip and take.clip.poster else None,
         take=take.job_id,

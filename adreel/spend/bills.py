@@ -74,11 +74,12 @@ def load_bills(storage: Storage, model: str) -> Bills:
 def learn_bill(storage: Storage, take: Take) -> None:
     """Keep the bill of the current attempt if it differs from the take's estimate; the highest one counts.
 
-    A failure is logged: the bill is in the take's record too, and a purchase must not stop for it.
+    Bills of the emulator are not kept. A failure is logged, because the take's record has the bill too.
     """
     attempt, request, estimate = take.attempts[-1], take.request, take.price
-    if attempt.cost is None or (amount := to_micros(attempt.cost)) < 0:
+    if attempt.cost is None or (estimate and estimate.source == "emulator"):
         return
+    amount = to_micros(attempt.cost)
     if estimate and (amount == estimate.amount or (estimate.source == "billed" and amount < (estimate.amount or 0))):
         return
     bill = Bill(clip=_priced_by(request), amount=amount, billed_on=datetime.now(UTC).date())

@@ -14,21 +14,23 @@ from adreel.spend.bills import load_bills
 from adreel.storage import Storage
 
 
-def price(request: ClipRequest, storage: Storage, *, is_local: bool = False, given: int | None = None) -> Price:
-    """Return the price of one clip, in micro-dollars.
-
-    `is_local` is a render of the emulator: it has a price, but costs no money. `given` is used for an unknown price.
-    """
-    if not is_local and (bill := load_bills(storage, request.model).find(request)):
+def price(request: ClipRequest, storage: Storage, *, given: int | None = None) -> Price:
+    """Return the price of one clip, in micro-dollars. `given` is used if it is unknown."""
+    if bill := load_bills(storage, request.model).find(request):
         return Price(amount=bill.amount, source="billed", as_of=bill.billed_on)
     catalog = load_catalog(storage)
     model = catalog.models.get(request.model)
     amount = listed_price(request, model) if model else None
     if model and amount is not None:
-        return Price(amount=amount, source="emulator" if is_local else "listed", as_of=model.priced_on or catalog.as_of)
+        return Price(amount=amount, source="listed", as_of=model.priced_on or catalog.as_of)
     if given is not None:
         return Price(amount=given, source="given")
     return Price(amount=None, source="unknown")
+
+
+def of_emulator(found: Price | None) -> Price:
+    """Mark a price as that of a local render, which costs no money."""
+    return Price(amount=None, source="emulator") if found is None else found.model_copy(update={"source": "emulator"})
 
 
 def listed_price(request: ClipRequest, model: VideoModel) -> int | None:

@@ -251,8 +251,9 @@ def _in_world(world: World) -> Iterator[None]:
             ("adreel.purchase.jobs.utc_now", now),
             ("adreel.purchase.uploads.utc_now", now),
             ("adreel.runware.client.uuid4", lambda: UUID(int=world.dice.getrandbits(128), version=4)),
-            # The catalogue that an earlier run has read would save this one a read.
+            # The catalogue and the bills that an earlier run has read would save this one a read.
             ("adreel.catalog.stored._read", {}),
+            ("adreel.spend.bills._read", {}),
             ("tempfile.tempdir", MEMORY),
         ):
             stack.enter_context(patch(target, stand_in))
