@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adreel.errors import InputError as InputError
     from adreel.errors import JobCancelled as JobCancelled
     from adreel.errors import NotFound as NotFound
+    from adreel.errors import OverBudget as OverBudget
     from adreel.errors import PrefectUnreachable as PrefectUnreachable
     from adreel.errors import ProviderError as ProviderError
     from adreel.errors import SceneRefused as SceneRefused
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from adreel.flows.in_process import make_cut as make_cut
     from adreel.flows.in_process import open_records as open_records
     from adreel.flows.in_process import plan as plan
+    from adreel.flows.in_process import price as price
     from adreel.flows.in_process import regenerate as regenerate
     from adreel.flows.in_process import resume as resume
     from adreel.flows.in_process import status as status
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from adreel.models.sessions import read_session as read_session
     from adreel.models.takes import Take as Take
     from adreel.purchase.planning import PlannedScene as PlannedScene
+    from adreel.purchase.planning import ScenePrice as ScenePrice
     from adreel.records import Records as Records
     from adreel.records.views import JobView as JobView
     from adreel.records.views import SceneView as SceneView
@@ -50,17 +53,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
-    "errors": "AccountError AdreelError CatalogUnreadable CutFailed InputError JobCancelled NotFound PrefectUnreachable"
-    " ProviderError SceneRefused StorageError",
-    "flows.in_process": "Observer Resumed choose_take cuts deliver generate make_cut open_records plan regenerate"
-    " resume status takes",
+    "errors": "AccountError AdreelError CatalogUnreadable CutFailed InputError JobCancelled NotFound OverBudget"
+    " PrefectUnreachable ProviderError SceneRefused StorageError",
+    "flows.in_process": "Observer Resumed choose_take cuts deliver generate make_cut open_records plan price"
+    " regenerate resume status takes",
     "models.api": "SessionSummary State",
     "models.cuts": "CutView",
     "models.deliveries": "Manifest",
     "models.scenarios": "Scenario",
     "models.sessions": "SceneChanges SceneDescription Session read_session",
     "models.takes": "Take",
-    "purchase.planning": "PlannedScene",
+    "purchase.planning": "PlannedScene ScenePrice",
     "records": "Records",
     "records.views": "JobView SceneView",
     "settings": "Settings",

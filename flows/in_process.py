@@ -33,7 +33,7 @@ from adreel.models.sessions import Session, describe, parse_changes, parse_sessi
 from adreel.models.takes import ClipRequest, Job, Take
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import ALL, open_scenes
-from adreel.purchase.planning import PlannedScene, plan_requests, planned_scene
+from adreel.purchase.planning import PlannedScene, ScenePrice, plan_requests, planned_scene, price_scenes
 from adreel.purchase.request import clip_request
 from adreel.records import Records
 from adreel.records.cut_inputs import check_files_of_cut, copy_files_of_cut
@@ -88,6 +88,25 @@ def plan(session: Session | str, scenarios: Iterable[Scenario | str] | None = No
     requests = plan_requests(session, chosen, settings, records.storage)
     catalog = load_catalog(records.storage)
     return [planned_scene(scenario, request, catalog) for scenario, request in requests.items()]
+
+
+def price(
+    session: Session | str,
+    scenarios: Iterable[Scenario | str] | None = None,
+    *,
+    clip_price: float | None = None,
+) -> list[ScenePrice]:
+    """Return what `generate` would cost for each scene, by default for all described ones, in USD.
+
+    A price is the highest bill of such clips, else that of the catalogue, else `clip_price`, else None for unknown.
+    Nothing is bought or written. Raises InputError if a scene can't be bought as described.
+    """
+    settings = Settings.load()
+    records = open_records(settings)
+    session = _session(session, records)
+    chosen = session.choose([_scenario(scenario) for scenario in scenarios]) if scenarios else session.scenarios
+    requests = plan_requests(session, chosen, settings, records.storage)
+    return price_scenes(requests, settings, records.storage, clip_price)
 
 
 def generate(

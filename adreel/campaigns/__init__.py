@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from adreel.campaigns.variants import each_ad
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.api import State
-from adreel.models.documents import MAX_BYTES, read_document, read_lines
+from adreel.models.documents import MAX_BYTES, read_document, read_file, read_lines
 from adreel.models.ids import derived_uuid
 from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
 from adreel.purchase.planning import plan_requests
@@ -48,6 +48,17 @@ def campaign_name(source: str, name: str = "") -> str:
 def campaign_job_id(campaign: str, session_id: str) -> str:
     """Return the job id of an ad of a campaign."""
     return str(derived_uuid(campaign, session_id))
+
+
+def is_campaign(source: str) -> bool:
+    """Whether a source is one of many sessions: by its kind, else by the products of its document."""
+    path = local_path(source)
+    if path is None or source.lower().endswith(LINES) or Path(path).is_dir():
+        return True
+    if not source.lower().endswith(SUFFIXES):
+        return False
+    document = read_document(read_file(Path(path), "session file"), source)
+    return isinstance(document, dict) and "products" in document
 
 
 def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> Iterator[Session]:

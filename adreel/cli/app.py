@@ -11,6 +11,7 @@ import typer
 from adreel import __version__
 from adreel.cli.catalog import models_app
 from adreel.cli.finished_ads import cut, deliver
+from adreel.cli.money import price
 from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
 from adreel.cli.output import make_output_durable, output_error, printable
 from adreel.errors import AdreelError, InputError, SceneMissing
@@ -69,6 +70,9 @@ def prompt(
 
     use_catalog(is_unchecked=unchecked)
     show_prompts(source, scenes, as_json=as_json)
+
+
+app.command()(price)
 
 
 @app.command()

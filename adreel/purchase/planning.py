@@ -1,7 +1,8 @@
 """Requests of a session's scenes, before anything is written or bought."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,11 +12,13 @@ from adreel.catalog.stored import load_catalog
 from adreel.models.api import ClipWarning
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, is_local_file
+from adreel.models.spend import MICROS, to_micros
 from adreel.models.takes import ClipRequest
 from adreel.purchase.request import clip_request
 from adreel.records.inputs import display_name
 from adreel.runware.connection import inference
 from adreel.settings import Settings
+from adreel.spend.prices import of_emulator, price
 from adreel.storage import Storage
 
 
@@ -35,6 +38,33 @@ class PlannedScene:
     def warnings(self) -> tuple[ClipWarning, ...]:
         """Differences between the description and the request."""
         return self.request.warnings
+
+
+@dataclass(frozen=True)
+class ScenePrice:
+    """The price of a scene's clip in USD, None if it is unknown; `source` is that of a Price."""
+
+    scenario: Scenario
+    model: str
+    seconds: float | None
+    usd: float | None
+    source: str
+    as_of: date | None
+
+
+def price_scenes(
+    requests: Mapping[Scenario, ClipRequest], settings: Settings, storage: Storage, clip_price: float | None = None
+) -> list[ScenePrice]:
+    """Return the price of each scene's clip. `clip_price` is the USD of a clip whose price is unknown."""
+    given = None if clip_price is None else to_micros(clip_price)
+    found = []
+    for scenario, request in requests.items():
+        each = price(request, storage, given=given)
+        if settings.is_local:
+            each = of_emulator(each)
+        usd = None if each.amount is None else each.amount / MICROS
+        found.append(ScenePrice(scenario, request.model, request.duration, usd, each.source, each.as_of))
+    return found
 
 
 def plan_requests(

@@ -1,0 +1,54 @@
+"""What a campaign would cost: its clips in groups, so that the table stays small with any number of ads."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+
+from adreel.campaigns import MAX_LISTED, check_sessions, read_sessions
+from adreel.models.spend import MICROS, to_micros
+from adreel.purchase.planning import plan_requests, price_scenes
+from adreel.settings import Settings
+from adreel.storage import Storage
+
+
+@dataclass(frozen=True)
+class ClipGroup:
+    """Clips of a campaign with the same price; `usd` is that of one clip, `total` that of all, None if unknown."""
+
+    clips: int
+    model: str
+    seconds: float | None
+    usd: float | None
+    total: float | None
+    source: str
+    as_of: date | None
+
+
+def price_campaign(settings: Settings, source: str, clip_price: float | None = None) -> tuple[int, list[ClipGroup]]:
+    """Return the number of ads and the groups of their clips: unknown prices first, then the dearest.
+
+    After MAX_LISTED groups, the others are summed up. InputError lists what is wrong in the source.
+    """
+    ads = check_sessions(settings, source)
+    storage = Storage.from_settings(settings)
+    counts = Counter[tuple[str, float | None, float | None, str, date | None]]()
+    for session in read_sessions(settings, source):
+        requests = plan_requests(session, session.scenarios, settings, storage)
+        prices = price_scenes(requests, settings, storage, clip_price)
+        counts.update((each.model, each.seconds, each.usd, each.source, each.as_of) for each in prices)
+    groups = [
+        ClipGroup(clips, model, seconds, usd, _sum([usd] * clips), source, as_of)
+        for (model, seconds, usd, source, as_of), clips in counts.items()
+    ]
+    groups.sort(key=lambda group: (group.total is not None, -(group.total or 0), group.model))
+    shown, rest = groups[:MAX_LISTED], groups[MAX_LISTED:]
+    for others in ([each for each in rest if each.total is None], [each for each in rest if each.total is not None]):
+        if others:
+            clips = sum(each.clips for each in others)
+            shown.append(ClipGroup(clips, "others", None, None, _sum([each.total for each in others]), "", None))
+    return ads, shown
+
+
+def _sum(amounts: list[float | None]) -> float | None:
+    known = [to_micros(amount) for amount in amounts if amount is not None]
+    return sum(known) / MICROS if len(known) == len(amounts) else None

@@ -1,0 +1,31 @@
+"""The options of the commands about money."""
+
+from typing import Annotated
+
+import typer
+
+from adreel.cli.options import Json, Scenes, Unchecked
+
+ClipPrice = Annotated[
+    float | None, typer.Option("--price", min=0, help="USD of each clip whose price is unknown; unknown is never free")
+]
+
+
+def price(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|CAMPAIGN|SESSION_ID", help="Session file, source of a campaign, or stored session"
+        ),
+    ],
+    scenes: Scenes = None,
+    clip_price: ClipPrice = None,
+    unchecked: Unchecked = False,
+    as_json: Json = False,
+) -> None:
+    """Show what clips would cost, and where each price is from. Nothing is sent, bought or written."""
+    from adreel.cli.jobs import use_catalog
+    from adreel.cli.prices import show_prices
+
+    use_catalog(is_unchecked=unchecked)
+    show_prices(source, scenes, clip_price, as_json=as_json)

@@ -1,0 +1,104 @@
+"""The command that shows what clips would cost."""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from adreel.campaigns import is_campaign
+from adreel.campaigns.prices import price_campaign
+from adreel.cli.display import print_json, print_line, print_table
+from adreel.errors import InputError, NotFound
+from adreel.flows import in_process
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import ID_PATTERN, Session, read_session
+from adreel.models.spend import MICROS, to_micros
+from adreel.records import Records
+from adreel.settings import Settings
+
+
+def show_prices(source: str, scenes: list[Scenario] | None, clip_price: float | None, *, as_json: bool) -> None:
+    """Print the price of each scene of a session, or of the clips of a campaign in groups, and the total."""
+    settings = Settings.load()
+    session = _stored_session(Records.of(settings), source)
+    if session is None and is_campaign(source):
+        if scenes:
+            raise InputError("--scene is for one session: a campaign buys all scenes of its ads")
+        _show_campaign(settings, source, clip_price, as_json=as_json)
+        return
+    prices = in_process.price(session or read_session(Path(source)), scenes or None, clip_price=clip_price)
+    total = _total([each.usd for each in prices])
+    if as_json:
+        print_json({"scenes": prices, "total": total, "is_local": settings.is_local})
+        return
+    rows = [
+        (each.scenario.value, each.model, _seconds(each.seconds), _usd(each.usd), _origin(each.source, each.as_of))
+        for each in prices
+    ]
+    print_table(("scene", "model", "seconds", "USD", "source"), rows)
+    _show_total(settings, total, "1 scene" if len(prices) == 1 else f"{len(prices)} scenes")
+
+
+def _show_campaign(settings: Settings, source: str, clip_price: float | None, *, as_json: bool) -> None:
+    ads, groups = price_campaign(settings, source, clip_price)
+    total = _total([group.total for group in groups])
+    if as_json:
+        print_json({"ads": ads, "clips": groups, "total": total, "is_local": settings.is_local})
+        return
+    rows = [
+        (
+            str(group.clips),
+            group.model,
+            _seconds(group.seconds),
+            _usd(group.usd),
+            _usd(group.total),
+            _origin(group.source, group.as_of),
+        )
+        for group in groups
+    ]
+    print_table(("clips", "model", "seconds", "USD each", "USD", "source"), rows)
+    _show_total(settings, total, f"{ads} ads")
+
+
+def _stored_session(records: Records, source: str) -> Session | None:
+    """Return the stored session of a name; None for a source that is no name or has a file."""
+    if not re.fullmatch(ID_PATTERN, source) or Path(source).is_file():
+        return None
+    try:
+        return records.session(source)
+    except NotFound:
+        if Path(source).exists():
+            return None
+        raise InputError(
+            f"{source!r} is neither a session file, nor a campaign, nor a session in {records.place}"
+        ) from None
+
+
+def _show_total(settings: Settings, total: float | None, what: str) -> None:
+    if total is None:
+        print_line(f"total of {what}: unknown. --price USD sets the price of a clip whose price is unknown.")
+    else:
+        print_line(f"total of {what}: USD {_usd(total)}, without retries of failed clips")
+    if settings.is_local:
+        print_line("No RUNWARE_API_KEY: the emulator renders, and no money is spent.")
+
+
+def _total(amounts: Sequence[float | None]) -> float | None:
+    known = [to_micros(amount) for amount in amounts if amount is not None]
+    return sum(known) / MICROS if len(known) == len(amounts) else None
+
+
+def _usd(amount: float | None) -> str:
+    """Return USD with cents, and with more digits if there are some."""
+    if amount is None:
+        return "unknown"
+    whole, _, digits = f"{amount:.6f}".partition(".")
+    return f"{whole}.{digits.rstrip('0'):<02}"
+
+
+def _origin(source: str, as_of: date | None) -> str:
+    return f"{source} {as_of}" if as_of else source
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:g}"
