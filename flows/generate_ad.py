@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from adreel.errors import InputError
-from adreel.flows.forms import LeftEmpty, MayBeEmpty, unpack_json
+from adreel.flows.forms import ClipPrice, LeftEmpty, MaxCost, MayBeEmpty, unpack_json
 from adreel.flows.jobs import Outcome, job_run
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.cuts import CUT_FAILED
@@ -29,11 +29,13 @@ def _run_name() -> str:
 
 
 @flow(name="generate-ad", flow_run_name=_run_name, **FLOW_OPTIONS)
-def generate_ad(
+def generate_ad(  # noqa: PLR0917 - its parameters are a form
     session_id: str = "",
     session: MayBeEmpty[dict[str, Any]] = None,
     scenarios: Annotated[list[Scenario] | None, LeftEmpty()] = ALL_FOUR,
     cut: bool = True,
+    max_cost: MaxCost = None,
+    clip_price: ClipPrice = None,
 ) -> Outcome:
     """Generate the clips of an ad, and make the finished ad of them.
 
@@ -42,13 +44,17 @@ def generate_ad(
         session: A new session as JSON, in place of {}. The command "adreel schema" explains its fields.
         scenarios: The scenes to generate. All four if none is chosen.
         cut: Make the finished ad once all four scenes have a clip.
+        max_cost: Most USD to spend on the clips, retries included. Empty is no limit.
+        clip_price: USD of each clip whose price is unknown. Such a clip is refused under a limit without it.
     """
     session_id, given = session_id.strip(), unpack_json(session, "session")
     if bool(session_id) == bool(given):
         raise InputError("give either session_id (a stored session) or session (a new one as JSON), not both")
     new = parse_session(_with_id(given)) if given else None
     with job_run() as run:
-        job = run.start_job(new.session_id if new else session_id, scenarios or None, new=new)
+        job = run.start_job(
+            new.session_id if new else session_id, scenarios or None, new=new, max_cost=max_cost, clip_price=clip_price
+        )
         with run.scenes_in_flight():
             # `wait` returns when all scenes have ended. `result` would raise at the first failure.
             wait(generate_scene.map(unmapped(job), job.scenarios))

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from adreel.campaigns import Tally, campaign_name, check_sessions, ignored_files, read_sessions
 from adreel.errors import AdreelError
+from adreel.flows.forms import ClipPrice
 from adreel.flows.jobs import open_records
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.api import State as AdState
@@ -55,6 +56,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     part: Annotated[int, Field(ge=1)] = 1,
     parts: Annotated[int, Field(ge=1)] = 1,
     cut: bool = True,
+    clip_price: ClipPrice = None,
 ) -> dict[str, Any] | State[Any]:
     """Generate the ads of many sessions. The same campaign continues where it stopped when it is started again.
 
@@ -67,6 +69,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         part: Which slice of the sessions this run makes, from 1.
         parts: Into how many slices they are cut.
         cut: Make the finished ad of each ad whose four scenes have clips.
+        clip_price: USD of each clip whose price is unknown. Such a clip is refused under a budget without it.
     """
     _, records = open_records()
     settings = asyncio.run(load_settings())
@@ -77,7 +80,16 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     if others := ignored_files(settings, source):
         get_run_logger().warning("skipped, because they are not session files: %s", others)
     run_id = str(flow_run.id)
-    shared = Campaign(campaign_name(source, campaign), settings, records, tally, again, Runner.here(run_id), cut)
+    shared = Campaign(
+        campaign_name(source, campaign),
+        settings,
+        records,
+        tally,
+        again,
+        Runner.here(run_id),
+        cut,
+        clip_price=clip_price,
+    )
     ensure_limit(settings.concurrency)
     ensure_limit(CUTS_AT_ONCE, CUTS_LIMIT)
     with registered_run(run_id), crash_reporter(run_id, flow_run.run_count):

@@ -33,6 +33,7 @@ from adreel.models.sessions import Session, describe, parse_changes, parse_sessi
 from adreel.models.takes import ClipRequest, Job, Take
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import ALL, open_scenes
+from adreel.purchase.max_cost import check_max_cost
 from adreel.purchase.planning import PlannedScene, ScenePrice, plan_requests, planned_scene, price_scenes
 from adreel.purchase.request import clip_request
 from adreel.records import Records
@@ -115,6 +116,8 @@ def generate(
     *,
     again: bool = False,
     cut: bool = True,
+    max_cost: float | None = None,
+    clip_price: float | None = None,
     observer: Observer | None = None,
 ) -> JobView:
     """Buy one clip for each scene of a session, and return the job once it has ended.
@@ -124,7 +127,11 @@ def generate(
     A Session is stored first, in place of an earlier version; a string is the id of a stored session. `scenarios`
     selects some of its scenes. A failed scene raises nothing: its `status` is failed and its `error` has the reason.
 
+    `max_cost` is the most USD that the job may spend, retries included. `clip_price` is the USD of a clip whose price
+    is unknown.
+
     Raises InputError, before anything is bought, if a scene is invalid, or has takes already without `again`.
+    Raises OverBudget, before anything is sent, if the clips would cost more than `max_cost` or a budget has left.
     Raises PrefectUnreachable or StorageError if the job can't be recorded.
     """
     settings = Settings.load()
@@ -133,21 +140,32 @@ def generate(
     session = _session(session, records)
     if cut and settings.cut:
         find_signer(settings)  # A wrong certificate is told before anything is bought.
+    scenes = [session.scene(scenario) for scenario in session.choose(chosen)]
+    limits = _usd_limits(max_cost, clip_price)
+    check_max_cost(session, scenes, settings, records.storage, **limits)
     override_hint = None if again else "--again (again=True in Python)"
     requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
     _tell_warnings(observer, requests)
-    parameters = {"session_id": session.session_id, "scenarios": list(requests), "cut": cut}
+    parameters = {"session_id": session.session_id, "scenarios": list(requests), "cut": cut, **limits}
     return _run_job("generate_ad", parameters, settings, records, observer)
 
 
 def regenerate(
-    session_id: str, scenario: Scenario | str, *, observer: Observer | None = None, **changes: Any
+    session_id: str,
+    scenario: Scenario | str,
+    *,
+    max_cost: float | None = None,
+    clip_price: float | None = None,
+    observer: Observer | None = None,
+    **changes: Any,
 ) -> JobView:
     """Buy a new take of one scene, and return the job once it has ended. Earlier takes are kept.
 
     `changes` are fields of SceneChanges, for this take only. Relative paths of images start at the current folder.
+    `max_cost` and `clip_price` are as for `generate`.
 
     Raises InputError, before anything is bought, if the session, the scene or a change is invalid.
+    Raises OverBudget, before anything is sent, if the clip would cost more than `max_cost` or a budget has left.
     Raises PrefectUnreachable or StorageError if the job can't be recorded.
     """
     settings = Settings.load()
@@ -156,12 +174,14 @@ def regenerate(
     wanted = parse_changes(changes)
     scene = wanted.applied_to(session.scene(scenario))
     request = clip_request(session, scene, settings, load_catalog(records.storage))
+    limits = _usd_limits(max_cost, clip_price)
+    check_max_cost(session, [scene], settings, records.storage, **limits)
     # Parameters of a run can come from elsewhere, so they must not name local files.
     images = read_images(wanted.named_images())
     copies = {file: copy_input(records.storage, session_id, image) for file, image in images.items()}
     wanted = wanted.with_images(copies)
     _tell_warnings(observer, {scenario: request})
-    parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted}
+    parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted, **limits}
     return _run_job("regenerate_scene", parameters, settings, records, observer)
 
 
@@ -280,22 +300,29 @@ def cuts(session_id: str) -> list[CutView]:
     return cut_views(open_records(), session_id)
 
 
-def resume(target: str = ALL, *, observer: Observer | None = None) -> Resumed:
+def resume(
+    target: str = ALL,
+    *,
+    max_cost: float | None = None,
+    clip_price: float | None = None,
+    observer: Observer | None = None,
+) -> Resumed:
     """Resume one job, the open jobs of a session, or all: download the accepted clips, buy the others.
 
-    Jobs of a live run are left to it.
+    Jobs of a live run are left to it. `max_cost` replaces the limit of each job, `clip_price` is as for `generate`.
 
     Raises NotFound if there is neither a job nor a session of that name, and PrefectUnreachable or StorageError if
     the run fails as a whole.
     """
     settings = Settings.load()
     records = open_records(settings)
+    limits = _usd_limits(max_cost, clip_price)
     unreadable: list[AdreelError] = []
     found = [job for job, _ in open_scenes(records, settings, target, unreadable)]
     busy = {job.job_id: job for job in jobs_with_live_run(records, found)}
     resumed = [job.job_id for job in found if job.job_id not in busy]
     if resumed:
-        _, state = run_flow("resume", {"target": target}, settings, observer, resumed)
+        _, state = run_flow("resume", {"target": target, **limits}, settings, observer, resumed)
         if isinstance(state.data, AdreelError):
             raise state.data
         # Another run may have started to work on them before this one did.
@@ -390,6 +417,17 @@ def _run_job(
     if records.job(job_id) is None:
         raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
     return job_view(records, job_id)
+
+
+def _usd_limits(max_cost: float | None, clip_price: float | None) -> dict[str, float]:
+    """Return the parameters of a run that limit its spend."""
+    given = {"max_cost": max_cost, "clip_price": clip_price}
+    for name, usd in given.items():
+        if usd is not None and not 0 <= usd < float("inf"):
+            raise InputError(f"{name} is {usd}: it is an amount of USD from 0 on")
+    if max_cost == 0:
+        raise InputError("max_cost is 0: leave it out for no limit")
+    return {name: usd for name, usd in given.items() if usd is not None}
 
 
 def _tell_warnings(observer: Observer | None, requests: dict[Scenario, ClipRequest]) -> None:

@@ -22,6 +22,7 @@ from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
+from adreel.models.spend import to_micros
 from adreel.models.takes import Job
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
@@ -73,6 +74,10 @@ def survive_broken_output() -> None:
                 handler.console.on_broken_pipe = partial(mute, handler.console)  # type: ignore[method-assign]
 
 
+def _micros(usd: float | None) -> int | None:
+    return None if usd is None else to_micros(usd)
+
+
 @contextmanager
 def job_run() -> Iterator["JobRun"]:
     """Register the current flow run as the runner of its jobs."""
@@ -96,19 +101,41 @@ class JobRun:
         changes: SceneChanges | None = None,
         *,
         new: Session | None = None,
+        max_cost: float | None = None,
+        clip_price: float | None = None,
     ) -> Job:
-        """Start the job with the id of the run, or return it if an earlier try started it. Stores a `new` session."""
+        """Start the job with the id of the run, or return it if an earlier try started it. Stores a `new` session.
+
+        `max_cost` and `clip_price` are in USD.
+        """
         records, settings, runner, job_id = self.records, self.settings, self.runner, self.runner.run_id
 
         def start() -> Job:
             # A retried run already has its job, and people may have changed the session since then.
             if new is not None and records.job(job_id) is None:
                 store_for_generation(records, settings, new, scenarios, override_hint="a run with its session_id alone")
-            return start_job(records, settings, job_id, session_id, scenarios=scenarios, changes=changes, runner=runner)
+            return start_job(
+                records,
+                settings,
+                job_id,
+                session_id,
+                scenarios=scenarios,
+                changes=changes,
+                runner=runner,
+                max_cost=_micros(max_cost),
+                clip_price=_micros(clip_price),
+            )
 
         return retry_unavailable(start, iter(RETRY_DELAYS))
 
-    def resume_jobs(self, target: str, broken: list[AdreelError]) -> Work:
+    def resume_jobs(
+        self,
+        target: str,
+        broken: list[AdreelError],
+        *,
+        max_cost: float | None = None,
+        clip_price: float | None = None,
+    ) -> Work:
         """Resume the open scenes of a job, a session, or `all` jobs, except jobs of another live run."""
         records, settings, delays = self.records, self.settings, iter(RETRY_DELAYS)
         found = retry_unavailable(lambda: open_scenes(records, settings, target, broken), delays)
@@ -119,7 +146,9 @@ class JobRun:
         for job, scenes in found:
             if job not in busy:
                 with collect_errors(broken):
-                    resumed = retry_unavailable(partial(resume_job, records, settings, job, self.runner), delays)
+                    resume = partial(resume_job, records, settings, job, self.runner)
+                    resume = partial(resume, max_cost=_micros(max_cost), clip_price=_micros(clip_price))
+                    resumed = retry_unavailable(resume, delays)
                     work.append((resumed, scenes))
         return work
 

@@ -3,7 +3,7 @@
 from prefect import flow, unmapped
 from prefect.futures import wait
 
-from adreel.flows.forms import MayBeEmpty, unpack_json
+from adreel.flows.forms import ClipPrice, MaxCost, MayBeEmpty, unpack_json
 from adreel.flows.jobs import Outcome, job_run
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.scenarios import Scenario
@@ -12,20 +12,28 @@ from adreel.tasks.generate_scene import generate_scene
 
 
 @flow(name="regenerate-scene", flow_run_name="ad-{session_id}-{scenario}", **FLOW_OPTIONS)
-def regenerate_scene(session_id: str, scenario: Scenario, changes: MayBeEmpty[SceneChanges] = None) -> Outcome:
+def regenerate_scene(
+    session_id: str,
+    scenario: Scenario,
+    changes: MayBeEmpty[SceneChanges] = None,
+    max_cost: MaxCost = None,
+    clip_price: ClipPrice = None,
+) -> Outcome:
     """Buy a new take of one scene.
 
     Args:
         session_id: The id of a stored session.
         scenario: The scene to buy again.
         changes: Overrides for the new take. Empty fields keep the session's values, and the session does not change.
+        max_cost: Most USD to spend on the clip, retries included. Empty is no limit.
+        clip_price: USD of the clip if its price is unknown. Such a clip is refused under a limit without it.
     """
     if changes is not None:
         if changes.settings is not None:
             changes.settings = unpack_json(changes.settings, "settings") or None
         refuse_local_files(changes, f"scene {scenario}")
     with job_run() as run:
-        job = run.start_job(session_id, [scenario], changes)
+        job = run.start_job(session_id, [scenario], changes, max_cost=max_cost, clip_price=clip_price)
         with run.scenes_in_flight():
             wait(generate_scene.map(unmapped(job), job.scenarios))
         return run.finish([(job, job.scenarios)])

@@ -18,6 +18,7 @@ from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
+from adreel.models.spend import to_micros
 from adreel.models.takes import Job
 from adreel.purchase.jobs import buy_scene, end_job, record_failure, start_job
 from adreel.records import Records
@@ -50,6 +51,8 @@ class Campaign:
     runner: Runner
     cuts: bool = True
     """Whether the finished ad is made of each completed ad."""
+    clip_price: float | None = None
+    """USD of each clip whose price is unknown."""
     started: set[str] = field(default_factory=set)
     """The jobs that this run started. A job that was cancelled since then is not started again."""
 
@@ -118,7 +121,15 @@ class Campaign:
                     f"job {job_id} was cancelled: the same campaign continues it when it is started again"
                 )
         self.started.add(job_id)
-        return start_job(records, settings, job_id, session.session_id, scenarios=scenarios, runner=self.runner)
+        return start_job(
+            records,
+            settings,
+            job_id,
+            session.session_id,
+            scenarios=scenarios,
+            runner=self.runner,
+            clip_price=None if self.clip_price is None else to_micros(self.clip_price),
+        )
 
 
 class Batch:

@@ -119,7 +119,7 @@ def test_a_command_does_not_advise_to_buy_what_another_run_has_taken_up_meanwhil
         return "", Completed()
 
     monkeypatch.setattr(in_process, "run_flow", taken_up)
-    assert jobs.resume(ALL, as_json=False, verbose=False) == 0
+    assert jobs.resume(ALL, limits={}, as_json=False, verbose=False) == 0
     said = capsys.readouterr()
     assert "job left is left to run a-run, which works on it" in said.err
     assert "adreel resume" not in said.out

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from adreel.campaigns import MAX_LISTED, check_sessions, read_sessions
-from adreel.models.spend import MICROS, to_micros
+from adreel.errors import OverBudget
+from adreel.models.spend import MICROS, show_usd, to_micros
+from adreel.purchase.max_cost import MAX_COST, refuse_unknown, upper_cents
 from adreel.purchase.planning import plan_requests, price_scenes
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -47,6 +49,23 @@ def price_campaign(settings: Settings, source: str, clip_price: float | None = N
             clips = sum(each.clips for each in others)
             shown.append(ClipGroup(clips, "others", None, None, _sum([each.total for each in others]), "", None))
     return ads, shown
+
+
+def check_campaign_cost(settings: Settings, source: str, max_cost: float, clip_price: float | None = None) -> None:
+    """Raise OverBudget if the clips of a campaign would cost more than `max_cost` USD."""
+    ads, groups = price_campaign(settings, source, clip_price)
+    limit, total = to_micros(max_cost), _sum([group.total for group in groups])
+    refuse_unknown([f"{group.clips} clips ({group.model})" for group in groups if group.total is None], left=limit)
+    needed = to_micros(total or 0)
+    if needed > limit:
+        raise OverBudget(
+            f"the clips of {ads} ads would cost {show_usd(needed)}, and --max-cost is {show_usd(limit)}: nothing was"
+            " sent",
+            needed=needed,
+            left=limit,
+            budget=MAX_COST,
+            commands=[f"--max-cost {upper_cents(needed)}"],
+        )
 
 
 def _sum(amounts: list[float | None]) -> float | None:

@@ -4,17 +4,17 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from adreel import __version__
 from adreel.cli.catalog import models_app
 from adreel.cli.finished_ads import cut, deliver
-from adreel.cli.money import price
+from adreel.cli.money import ClipPrice, MaxCost, price
 from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
 from adreel.cli.output import make_output_durable, output_error, printable
-from adreel.errors import AdreelError, InputError, SceneMissing
+from adreel.errors import AdreelError, InputError, OverBudget, SceneMissing
 from adreel.models.scenarios import Scenario
 
 PURCHASES = {"generate", "campaign", "regenerate", "resume"}
@@ -43,6 +43,8 @@ def generate(
     again: Annotated[bool, typer.Option("--again", help="Buy new takes of scenes that have takes already")] = False,
     unchecked: Unchecked = False,
     no_cut: NoCut = False,
+    max_cost: MaxCost = None,
+    clip_price: ClipPrice = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -50,7 +52,10 @@ def generate(
     from adreel.cli import jobs
 
     jobs.use_catalog(is_unchecked=unchecked)
-    raise typer.Exit(jobs.generate(file, scenes, again=again, cut=not no_cut, as_json=as_json, verbose=verbose))
+    limits = {"max_cost": max_cost, "clip_price": clip_price}
+    raise typer.Exit(
+        jobs.generate(file, scenes, again=again, cut=not no_cut, limits=limits, as_json=as_json, verbose=verbose)
+    )
 
 
 app.command()(cut)
@@ -90,6 +95,10 @@ def campaign(
     parts: Annotated[
         int | None, typer.Option(min=1, help="Start this many runs on the server at PREFECT_API_URL")
     ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", min=0, help="Refuse the campaign if its clips would cost more USD")
+    ] = None,
+    clip_price: ClipPrice = None,
     unchecked: Unchecked = False,
     no_cut: NoCut = False,
     as_json: Json = False,
@@ -101,11 +110,23 @@ def campaign(
     if parts and unchecked:
         raise InputError("--parts starts runs of workers: set ADREEL_CATALOG=unchecked for them, not --unchecked")
     jobs.use_catalog(is_unchecked=unchecked)
+    limits = {"max_cost": max_cost, "clip_price": clip_price}
     if parts:
-        jobs.start_campaign(source, name, window=window, again=again, cut=not no_cut, parts=parts, as_json=as_json)
+        jobs.start_campaign(
+            source, name, window=window, again=again, cut=not no_cut, parts=parts, limits=limits, as_json=as_json
+        )
     else:
         raise typer.Exit(
-            jobs.campaign(source, name, window=window, again=again, cut=not no_cut, as_json=as_json, verbose=verbose)
+            jobs.campaign(
+                source,
+                name,
+                window=window,
+                again=again,
+                cut=not no_cut,
+                limits=limits,
+                as_json=as_json,
+                verbose=verbose,
+            )
         )
 
 
@@ -127,6 +148,8 @@ def regenerate(
     ] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What must not be seen")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed")] = None,
+    max_cost: MaxCost = None,
+    clip_price: ClipPrice = None,
     unchecked: Unchecked = False,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -150,13 +173,16 @@ def regenerate(
     }
     changes = {name: value for name, value in options.items() if value is not None and value != []}
     jobs.use_catalog(is_unchecked=unchecked)
-    raise typer.Exit(jobs.regenerate(session_id, scenario, changes, as_json=as_json, verbose=verbose))
+    limits = {"max_cost": max_cost, "clip_price": clip_price}
+    raise typer.Exit(jobs.regenerate(session_id, scenario, changes, limits=limits, as_json=as_json, verbose=verbose))
 
 
 @app.command()
 def resume(
     target: Annotated[str | None, typer.Argument(metavar="[SESSION_ID|JOB_ID]")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Resume all jobs in the storage")] = False,
+    max_cost: MaxCost = None,
+    clip_price: ClipPrice = None,
     unchecked: Unchecked = False,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -167,7 +193,8 @@ def resume(
     if everything == (target is not None):
         raise InputError("name a session or a job to resume, or --all")
     jobs.use_catalog(is_unchecked=unchecked)
-    raise typer.Exit(jobs.resume(target or "all", as_json=as_json, verbose=verbose))
+    limits = {"max_cost": max_cost, "clip_price": clip_price}
+    raise typer.Exit(jobs.resume(target or "all", limits=limits, as_json=as_json, verbose=verbose))
 
 
 @app.command()
@@ -368,7 +395,7 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line. An error becomes one line and an exit code: 2 for bad input, else 1."""
+    """Run the command line. An error becomes one line and an exit code: 2 for bad input, 3 over budget, else 1."""
     make_output_durable()
     code = 0
     try:
@@ -380,9 +407,11 @@ def main() -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
     except AdreelError as error:
-        _print_error(error.code, str(error))
+        _print_error(error)
         # A scene without a clip is no mistake in the command.
         code = 2 if isinstance(error, InputError) and not isinstance(error, SceneMissing) else 1
+        if isinstance(error, OverBudget):
+            code = 3
     except KeyboardInterrupt:
         typer.echo(
             "interrupted: Runware keeps rendering the accepted clips, and `adreel resume` downloads them", err=True
@@ -393,7 +422,8 @@ def main() -> None:
             raise
         reason = "".join(traceback.format_exception_only(error)).strip()
         _print_error(
-            "unexpected", f"this is a bug: {reason}; please report it with the traceback that ADREEL_DEBUG=1 prints"
+            AdreelError(f"this is a bug: {reason}; please report it with the traceback that ADREEL_DEBUG=1 prints"),
+            "unexpected",
         )
         code = 1
     sys.stdout.flush()
@@ -415,9 +445,17 @@ def _use_environment() -> None:
     use_auth(os.environ)
 
 
-def _print_error(code: str, message: str) -> None:
+def _print_error(error: AdreelError, code: str = "") -> None:
+    details: dict[str, Any] = {"code": code or error.code, "message": str(error)}
+    lines = [f"adreel: {printable(str(error))}"]
+    if isinstance(error, OverBudget):
+        from adreel.cli.refusals import commands_of, refusal_of
+
+        details |= refusal_of(error)
+        if commands := commands_of(error):
+            lines += ["These would go through:", *(f"  {printable(command)}" for command in commands)]
     if "--json" in sys.argv:
         import json
 
-        typer.echo(json.dumps({"error": {"code": code, "message": message}}))
-    typer.echo(f"adreel: {printable(message)}", err=True)
+        typer.echo(json.dumps({"error": details}))
+    typer.echo("\n".join(lines), err=True)

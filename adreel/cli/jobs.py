@@ -3,10 +3,12 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from adreel.campaigns import campaign_name, check_sessions, ignored_files
+from adreel.campaigns.prices import check_campaign_cost
 from adreel.cli.display import print_json, print_line, show_cut, show_errors, show_job, show_next_steps
 from adreel.cli.progress import CampaignProgress, CutProgress, JobProgress
 from adreel.errors import AdreelError
@@ -27,10 +29,19 @@ def use_catalog(*, is_unchecked: bool) -> None:
         os.environ["ADREEL_CATALOG"] = "unchecked"
 
 
-def generate(file: Path, scenes: list[Scenario] | None, *, again: bool, cut: bool, as_json: bool, verbose: bool) -> int:
+def generate(
+    file: Path,
+    scenes: list[Scenario] | None,
+    *,
+    again: bool,
+    cut: bool,
+    limits: Mapping[str, float | None],
+    as_json: bool,
+    verbose: bool,
+) -> int:
     """Store the session of a file, generate its scenes and make the finished ad; returns the exit code."""
     observer = make_observer(JobProgress, as_json=as_json, verbose=verbose)
-    view = in_process.generate(read_session(file), scenes or None, again=again, cut=cut, observer=observer)
+    view = in_process.generate(read_session(file), scenes or None, again=again, cut=cut, observer=observer, **limits)
     # Without a cut, the newest one is that of earlier clips.
     made = next((each for each in in_process.cuts(view.session_id)[:1] if cut and each.state == "current"), None)
     if as_json:
@@ -66,15 +77,24 @@ def cut(
         show_cut(view)
 
 
-def regenerate(session_id: str, scenario: Scenario, changes: dict[str, Any], *, as_json: bool, verbose: bool) -> int:
+def regenerate(
+    session_id: str,
+    scenario: Scenario,
+    changes: dict[str, Any],
+    *,
+    limits: Mapping[str, float | None],
+    as_json: bool,
+    verbose: bool,
+) -> int:
     """Buy a new take of one scene; returns the exit code."""
     observer = make_observer(JobProgress, as_json=as_json, verbose=verbose)
-    return _show(in_process.regenerate(session_id, scenario, observer=observer, **changes), as_json)
+    return _show(in_process.regenerate(session_id, scenario, observer=observer, **limits, **changes), as_json)
 
 
-def resume(target: str, *, as_json: bool, verbose: bool) -> int:
+def resume(target: str, *, limits: Mapping[str, float | None], as_json: bool, verbose: bool) -> int:
     """Resume open jobs; returns the exit code."""
-    resumed = in_process.resume(target, observer=make_observer(JobProgress, as_json=as_json, verbose=verbose))
+    observer = make_observer(JobProgress, as_json=as_json, verbose=verbose)
+    resumed = in_process.resume(target, observer=observer, **limits)
     for job in resumed.busy:
         print_line(f"job {job.job_id} is left to run {job.run_id}, which works on it", err=True)
     if as_json:
@@ -107,11 +127,23 @@ def _show(view: JobView, as_json: bool) -> int:
     return 0 if is_completed else 1
 
 
-def campaign(source: str, name: str, *, window: int, again: bool, cut: bool, as_json: bool, verbose: bool) -> int:
+def campaign(
+    source: str,
+    name: str,
+    *,
+    window: int,
+    again: bool,
+    cut: bool,
+    limits: Mapping[str, float | None],
+    as_json: bool,
+    verbose: bool,
+) -> int:
     """Generate the ads of a campaign in this process; returns the exit code."""
-    settings, _ = _read_campaign(source)
+    settings, _ = _read_campaign(source, limits)
     parameters = {"source": source, "campaign": campaign_name(source, name), "window": window, "again": again}
     parameters |= {"cut": cut}
+    if (clip_price := limits["clip_price"]) is not None:
+        parameters["clip_price"] = clip_price
     observer = make_observer(CampaignProgress, as_json=as_json, verbose=verbose)
     _, state = in_process.run_flow("generate_campaign", parameters, settings, observer)
     if isinstance(state.data, AdreelError):
@@ -124,17 +156,29 @@ def campaign(source: str, name: str, *, window: int, again: bool, cut: bool, as_
     return 0 if state.is_completed() else 1
 
 
-def start_campaign(source: str, name: str, *, window: int, again: bool, cut: bool, parts: int, as_json: bool) -> None:
+def start_campaign(
+    source: str,
+    name: str,
+    *,
+    window: int,
+    again: bool,
+    cut: bool,
+    parts: int,
+    limits: Mapping[str, float | None],
+    as_json: bool,
+) -> None:
     """Start a run for each part of a campaign that has no active run, for the workers of a Prefect server."""
     from adreel.orchestration.errors import prefect_errors
 
-    _, ads = _read_campaign(source)
+    _, ads = _read_campaign(source, limits)
     with prefect_errors():
         from adreel.orchestration.runs import start_slices
     path = local_path(source)
     place = source if path is None else str(Path(path).absolute())
     parameters = {"source": place, "campaign": campaign_name(source, name), "window": window, "again": again}
     parameters |= {"cut": cut}
+    if (clip_price := limits["clip_price"]) is not None:
+        parameters["clip_price"] = clip_price
     slices = start_slices(parameters, parts)
     if as_json:
         print_json(slices)
@@ -144,9 +188,11 @@ def start_campaign(source: str, name: str, *, window: int, again: bool, cut: boo
     print_line(f"{ads} ads. The same command again starts the parts that have ended. They continue where they stopped.")
 
 
-def _read_campaign(source: str) -> tuple[Settings, int]:
+def _read_campaign(source: str, limits: Mapping[str, float | None]) -> tuple[Settings, int]:
     unify_proxies()
     settings = Settings.load()
+    if (max_cost := limits["max_cost"]) is not None:
+        check_campaign_cost(settings, source, max_cost, limits["clip_price"])
     warnings = Counter[str]()
     ads = check_sessions(settings, source, warnings=warnings)
     for message, scenes in warnings.items():

@@ -9,6 +9,10 @@ from adreel.cli.options import Json, Scenes, Unchecked
 ClipPrice = Annotated[
     float | None, typer.Option("--price", min=0, help="USD of each clip whose price is unknown; unknown is never free")
 ]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", min=0, help="Most USD to spend, retries included. More is refused before it is sent"),
+]
 
 
 def price(

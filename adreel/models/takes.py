@@ -277,6 +277,7 @@ class Job(Record):
     cancelled_at: AwareDatetime | None = Field(None, description="When a person cancelled it")
     runner: Runner | None = Field(None, description="The run that works on it, if known")
     max_cost: int | None = Field(None, ge=0, description="Maximum spend in micro-dollars, retries included")
+    clip_price: int | None = Field(None, ge=0, description="Micro-dollars of each clip whose price is unknown")
     holds: Holds | None = Field(None, exclude=True, description="Held tasks of its runner in memory, not stored")
 
     @property

@@ -3,7 +3,7 @@
 from uuid import UUID, uuid4
 
 from adreel.errors import OverBudget
-from adreel.models.spend import UNMARKED, Holds, request_hold
+from adreel.models.spend import UNMARKED, Holds, request_hold, to_micros
 from adreel.models.takes import Job, Take
 from adreel.records import Records
 from adreel.spend.accounts import Order, PricedTask
@@ -49,7 +49,8 @@ def _order(job: Job, takes: list[Take], tasks: list[tuple[Take, UUID]], request:
         session=job.session_id,
         job=job.job_id,
         tasks=tuple(
-            PricedTask(str(task), take.scenario, take.price.amount if take.price else None) for take, task in tasks
+            PricedTask(str(task), take.scenario, job.clip_price if take.estimate is None else to_micros(take.estimate))
+            for take, task in tasks
         ),
         campaign=job.campaign,
         request=request_hold(request) if request else None,

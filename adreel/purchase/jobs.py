@@ -47,12 +47,14 @@ def start_job(
     changes: SceneChanges | None = None,
     runner: Runner | None = None,
     max_cost: int | None = None,
+    clip_price: int | None = None,
     request: str | None = None,
 ) -> Job:
     """Record a job, its planned takes and its runner; a recorded job resumes as planned.
 
-    `changes` apply to the session's description of each scene. `max_cost` limits the spend of a new job, in
-    micro-dollars. `request` is the idempotency key under which money is held for it already.
+    `changes` apply to the session's description of each scene. `max_cost` limits the spend of a new job, `clip_price`
+    is the price of its clips if nothing else tells it, both in micro-dollars. `request` is the idempotency key under
+    which money is held for it already.
 
     Raises InputError or OverBudget before the job is recorded.
     """
@@ -72,6 +74,7 @@ def start_job(
             created_at=utc_now(),
             campaign=session.campaign,
             max_cost=max_cost,
+            clip_price=clip_price,
             runner=runner,
         )
     recorded = _recorded_takes(records, found)
@@ -127,17 +130,37 @@ def open_scenes(
     return found
 
 
-def resume_job(records: Records, settings: Settings, job: Job, runner: Runner | None = None) -> Job:
+def resume_job(
+    records: Records,
+    settings: Settings,
+    job: Job,
+    runner: Runner | None = None,
+    *,
+    max_cost: int | None = None,
+    clip_price: int | None = None,
+) -> Job:
     """Reopen a job in the same round, so no more may be spent than before.
+
+    `max_cost` and `clip_price` replace those of the job, unless they are None.
 
     Raises OverBudget if its unsent scenes cost too much and none of its clips is open.
     """
+    max_cost = job.max_cost if max_cost is None else max_cost
+    clip_price = job.clip_price if clip_price is None else clip_price
+    job = job.model_copy(update={"max_cost": max_cost, "clip_price": clip_price})
     recorded = _recorded_takes(records, job)
     named, planned = _with_inputs(records, job, _missing_takes(records, settings, job, recorded))
     holds = hold_job(records, named, [*recorded, *planned], settings.attempts * job.rounds)
 
     def reopen(latest: Job | None) -> Job | None:
-        reopened = {"ended_at": None, "cancelled_at": None, "changes": named.changes, "runner": runner}
+        reopened = {
+            "ended_at": None,
+            "cancelled_at": None,
+            "changes": named.changes,
+            "runner": runner,
+            "max_cost": max_cost,
+            "clip_price": clip_price,
+        }
         if latest is None or all(getattr(latest, name) == value for name, value in reopened.items()):
             return None
         return latest.model_copy(update=reopened)
@@ -294,7 +317,7 @@ def _missing_takes(records: Records, settings: Settings, job: Job, recorded: lis
             updated_at=now,
             scene=scene,
             request=request,
-            price=price(request, records.storage),
+            price=price(request, records.storage, given=job.clip_price),
         )
         for scene, request in zip(scenes, requests, strict=True)
     ]

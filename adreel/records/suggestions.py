@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adreel.errors import ClipKeptAside, NoCredits, SceneRefused
+from adreel.errors import ClipKeptAside, NoCredits, OverBudget, SceneRefused
 from adreel.models.takes import AttemptState, Take
 
 
@@ -55,6 +55,8 @@ def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
             Effect.BUYS,
             "The account had no credits for the order: this repeats the order and buys the clip.",
         )
+    if take.problem and take.problem.code == OverBudget.code and effect == Effect.BUYS:
+        text = "It was too dear for --max-cost or a budget: give a higher --max-cost, or raise the budget, first."
     if attempt.state == AttemptState.ACCEPTED and len(take.attempts) < attempts_allowed:
         text = "The clip is already ordered: this downloads it, and buys another only if its render fails."
     return SuggestedAction(True, effect, text)

@@ -1,0 +1,109 @@
+"""The limit that a person sets for one purchase: what is over it is refused, with the options that would go through."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from adreel.catalog.stored import load_catalog
+from adreel.errors import InputError, OverBudget
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneDescription, Session
+from adreel.models.spend import MICROS, show_usd, to_micros
+from adreel.models.takes import ClipRequest
+from adreel.purchase.request import clip_request
+from adreel.settings import Settings
+from adreel.spend.prices import listed_price, price
+from adreel.storage import Storage
+
+MAX_COST = "max_cost"
+CENT = MICROS // 100
+
+
+def check_max_cost(
+    session: Session,
+    scenes: Sequence[SceneDescription],
+    settings: Settings,
+    storage: Storage,
+    *,
+    max_cost: float | None = None,
+    clip_price: float | None = None,
+) -> None:
+    """Raise OverBudget if the clips of these scenes would cost more than `max_cost` USD.
+
+    `clip_price` is the USD of a clip whose price is unknown. The `next` commands of the error begin with an option or a
+    variable, for the command that was refused. Raises InputError if a scene can't be bought as described.
+    """
+    if max_cost is None:
+        return
+    limit, given = to_micros(max_cost), None if clip_price is None else to_micros(clip_price)
+    catalog = load_catalog(storage)
+    requests = {scene.scenario: clip_request(session, scene, settings, catalog) for scene in scenes}
+    costs: dict[Scenario, int] = {}
+    unknown: list[str] = []
+    for scenario, request in requests.items():
+        amount = price(request, storage, given=given).amount
+        if amount is None:
+            unknown.append(f"{scenario} ({request.model})")
+        else:
+            costs[scenario] = amount
+    refuse_unknown(unknown, left=limit)
+    needed = sum(costs.values())
+    if needed <= limit:
+        return
+    commands = [f"--max-cost {upper_cents(needed)}"]
+    fewer: list[Scenario] = []
+    for scenario in requests:
+        if sum(costs[each] for each in [*fewer, scenario]) <= limit:
+            fewer.append(scenario)
+    if fewer:
+        commands.append(" ".join(f"--scene {scenario}" for scenario in fewer))
+    advice = ""
+    if model := _cheaper_model(session, scenes, settings, storage, limit):
+        name, cost = model
+        if not any(each.model for each in (session, *scenes)):
+            commands.append(f"ADREEL_MODEL={name}")
+        advice = f" The model {name} would cost {show_usd(cost)}."
+    raise OverBudget(
+        f"the clips would cost {show_usd(needed)}, and --max-cost is {show_usd(limit)}: nothing was sent.{advice}",
+        needed=needed,
+        left=limit,
+        budget=MAX_COST,
+        commands=commands,
+    )
+
+
+def refuse_unknown(clips: Sequence[str], *, left: int) -> None:
+    """Raise OverBudget if there are clips whose price is unknown: unknown is never free."""
+    if clips:
+        raise OverBudget(
+            f"the price of {', '.join(clips)} is unknown, and --max-cost needs one: nothing was sent. --price sets"
+            " the USD of each clip whose price is unknown",
+            left=left,
+            budget=MAX_COST,
+            commands=["--price USD"],
+        )
+
+
+def upper_cents(amount: int) -> str:
+    """Return micro-dollars as USD, rounded up to cents."""
+    return f"{-(-amount // CENT) * CENT / MICROS:.2f}"
+
+
+def _cheaper_model(
+    session: Session, scenes: Sequence[SceneDescription], settings: Settings, storage: Storage, most: int
+) -> tuple[str, int] | None:
+    """Return the dearest model that takes all scenes as described for at most that much, and its cost."""
+    catalog = load_catalog(storage)
+    offers: list[tuple[int, str, list[ClipRequest]]] = []
+    for model in catalog.usable():
+        with suppress(InputError):
+            others = [scene.model_copy(update={"model": model.air}) for scene in scenes]
+            requests = [clip_request(session, scene, settings, catalog, checks_files=False) for scene in others]
+            amounts = [listed_price(request, model) for request in requests]
+            known = [amount for amount in amounts if amount is not None]
+            if len(known) == len(requests) and not any(request.warnings for request in requests):
+                offers.append((sum(known), model.air, requests))
+    for listed, air, requests in sorted(offers, key=lambda offer: offer[:2], reverse=True):
+        # Reading the bills of all models would take too long.
+        if listed <= most and (cost := sum(price(request, storage).amount or 0 for request in requests)) <= most:
+            return air, cost
+    return None
