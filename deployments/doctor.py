@@ -67,18 +67,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
             known += "; only this process sees it: a worker needs an absolute path"
         yield Finding("storage", f"{storage.url} can be read and written; {known}")
 
-    async def connect() -> str:
-        async with shared_client(settings) as client:
-            await client.connect()
-            return client.url
-
     if settings.is_local and not settings.runware_url:
         yield Finding("Runware", "no RUNWARE_API_KEY: the emulator renders, nothing is spent")
     else:
-        try:
-            yield Finding("Runware", f"{asyncio.run(connect())} accepts the key")
-        except AdreelError as error:
-            yield Finding("Runware", str(error), "check RUNWARE_API_KEY and RUNWARE_URL")
+        yield from asyncio.run(_examine_account(settings))
 
     url = PREFECT_API_URL.value()
     if not url:
@@ -93,6 +85,22 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield from _examine_server_settings(client)
     except PrefectUnreachable as error:
         yield Finding("Prefect", error.reason, error.advice or "look into the server's log")
+
+
+async def _examine_account(settings: Settings) -> list[Finding]:
+    async with shared_client(settings) as client:
+        try:
+            await client.connect()
+        except AdreelError as error:
+            return [Finding("Runware", str(error), "check RUNWARE_API_KEY and RUNWARE_URL")]
+        accepted = Finding("Runware", f"{client.url} accepts the key")
+        try:
+            balance = await client.balance()
+        except AdreelError as error:
+            # A key may be allowed to render and not to read the account.
+            return [accepted, Finding("balance", f"it can't be read: {error}")]
+    advice = "" if balance > 0 else "add credits to the Runware account: nothing can be bought until then"
+    return [accepted, Finding("balance", f"USD {balance:,.2f} on the account", advice)]
 
 
 def _examine_access(client: SyncPrefectClient, url: str) -> Iterator[Finding]:

@@ -115,6 +115,16 @@ def test_a_wrong_key_is_found_without_buying(runware: LocalRunware, monkeypatch:
     assert runware.ledger.entries == []
 
 
+@pytest.mark.parametrize(("credits_left", "is_well"), [(12.5, True), (0.0, False)])
+def test_the_balance_at_runware_is_told(credits_left: float, is_well: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with in_thread(credits=credits_left) as server:
+        monkeypatch.setenv("RUNWARE_URL", server.url)
+        monkeypatch.setenv("RUNWARE_API_KEY", "a-key-of-a-test")
+        balance = without_server()["balance"]
+    assert balance.found == f"USD {credits_left:.2f} on the account"
+    assert balance.is_well == is_well
+
+
 def test_a_server_that_is_away_is_named() -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
         found = findings()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adreel.runware.failures import error_from
-from adreel.runware.replies import Failure, InProgress, Rendered, Reply, parse_replies
+from adreel.runware.replies import Balance, Failure, InProgress, Rendered, Reply, parse_replies
 from adreel.text import clean_text, is_clean
 
 TEXT = "8f14e45f-ceea-467f-a9b2-3c0d5f6e7a81"
@@ -33,12 +33,13 @@ items = st.fixed_dictionaries(
     {},
     optional={
         "taskUUID": st.just(TEXT) | values,
-        "taskType": st.sampled_from(["videoInference", "authentication", "ping"]) | values,
+        "taskType": st.sampled_from(["videoInference", "authentication", "ping", "accountManagement"]) | values,
         "status": st.sampled_from(["success", "processing", "error", "paused"]) | values,
         "videoURL": st.just(URL) | values,
         "progress": st.integers(-10, 110) | values,
         "cost": st.floats() | st.integers() | values,
         "seed": values,
+        "balance": st.floats() | st.integers() | values,
         "code": st.just("taskFailed") | values,
         "message": values,
         "parameter": values,
@@ -82,6 +83,8 @@ def test_any_json_becomes_a_list_of_values_that_keep_their_promises(message: Any
                 # `0 <= cost` is false for NaN, and a record of an infinite cost could not be read back.
                 assert reply.cost is None or 0 <= reply.cost < float("inf")
                 assert reply.seed is None or type(reply.seed) is int
+            case Balance():
+                assert abs(reply.amount) < float("inf")
             case Failure():
                 assert reply.code
                 assert reply.message
@@ -120,6 +123,16 @@ def test_a_clip_is_rendered_if_and_only_if_a_good_item_of_its_task_has_an_addres
 @pytest.mark.parametrize("kind", [[], {}], ids=["list", "object"])
 def test_a_task_type_that_is_no_word_is_no_exception(kind: Any) -> None:
     assert parse_replies(task(taskType=kind, status="processing")) == [InProgress(TASK)]
+
+
+@pytest.mark.parametrize(
+    ("balance", "amount"),
+    [(2450.75, 2450.75), (0, 0), ({"amount": 12.5, "currency": "USD"}, 12.5), ("12", None), ({"a": 1, "b": 2}, None)],
+)
+def test_a_balance_is_a_number_or_an_object_with_one(balance: Any, amount: float | None) -> None:
+    replies = parse_replies(task(taskType="accountManagement", balance=balance, team=[{"email": "ada@example.com"}]))
+    assert [reply.amount for reply in replies if isinstance(reply, Balance)] == ([] if amount is None else [amount])
+    assert "ada" not in repr(replies)
 
 
 @given(st.lists(items, max_size=5))

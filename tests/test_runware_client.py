@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from adreel.emulator import LocalRunware
+from adreel.emulator.replies import error
 from adreel.errors import (
     BadKey,
     NoCredits,
@@ -64,6 +65,26 @@ async def test_a_clip_is_submitted_and_followed_to_its_url_cost_and_seed() -> No
         assert (str(rendered.uuid), rendered.cost) == (entry.uuid, entry.billed)
         assert rendered.url.endswith(".mp4")
         assert rendered.seed is not None
+
+
+async def test_the_balance_of_the_account_is_read_and_nothing_else_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with studio(price=0.5, credits=3) as (_, client):
+        assert await client.balance() == 3
+        await buy(client)
+        assert await client.balance() == 2.5
+    assert "ada@example.com" not in caplog.text
+
+
+async def test_a_key_that_may_not_read_the_account_renders_all_the_same() -> None:
+    async with studio(render_seconds=1) as (server, client):
+        server._handler._account = lambda task: error("forbidden", "Not with this key.", uuid=task["taskUUID"])  # type: ignore[method-assign]
+        rendering = asyncio.create_task(buy(client))
+        await asyncio.sleep(0.1)
+        with pytest.raises(BadKey, match="forbidden"):
+            await client.balance()
+        await rendering
+        assert server.ledger.counters.connections == 1
 
 
 async def test_forty_tasks_share_one_socket_and_one_poll_message_a_tick() -> None:

@@ -290,6 +290,9 @@ def local_runware(
     price: Annotated[
         float | None, typer.Option(help="USD per second of video; without it, as the catalogue says")
     ] = None,
+    credits: Annotated[  # noqa: A002 - Runware's word
+        float | None, typer.Option(help="USD on the account; without it, an account without end")
+    ] = None,
     one_film: Annotated[
         bool, typer.Option("--one-film", help="Render one clip per size and length, and reuse it")
     ] = False,
@@ -304,6 +307,7 @@ def local_runware(
         port=port,
         render_seconds=render_seconds,
         price=price,
+        credits=credits,
         one_film=one_film,
         faults=fault or [],
         fault_seed=fault_seed,

@@ -22,19 +22,22 @@ from adreel.emulator.rules import is_sound_known
 
 CONFLICT = "A task with this taskUUID exists already."
 NEVER_ENDS = "neverEnds"
+ENDLESS_CREDITS = 1_000_000.0
 
 
 @dataclass(frozen=True)
 class RenderSettings:
     """Duration of a render in seconds, its price in USD per second of video, and whether polls report progress.
 
-    Without a price, that of the catalogue counts.
+    Without a price, that of the catalogue counts. `credits` are the USD on the account. A submit that costs more than
+    is left is refused. None is an account without end.
     """
 
     render_seconds: float = 6.0
     render_jitter: float = 0.0
     price: float | None = None
     progress: bool = True
+    credits: float | None = None
 
 
 class TaskHandler:
@@ -56,6 +59,7 @@ class TaskHandler:
         self._ledger, self._faults, self._settings = ledger, faults, settings
         self._clock, self._clip_url, self._upload_url, self._on_accept = clock, clip_url, upload_url, on_accept
         self._facts, self._images = facts or Facts(), images or InputImages()
+        self._credits = ENDLESS_CREDITS if settings.credits is None else settings.credits
         self._validator = Validator(self._facts, self._images, ledger.find_upload)
 
     def answer(self, message: Any, *, dry_run: bool = False) -> Reply:
@@ -82,6 +86,10 @@ class TaskHandler:
                 billed = entry.price if fault is None else None
                 self._ledger.end(entry.uuid, at=entry.due_at or 0, outcome=fault or SUCCESS, billed=billed)
 
+    def add_credits(self, amount: float) -> None:
+        """Add USD to the account."""
+        self._credits += amount
+
     def _answer_task(self, task: Item, *, dry_run: bool) -> Reply:
         match task.get("taskType"):
             case "videoInference":
@@ -92,6 +100,8 @@ class TaskHandler:
                 answer = self._poll
             case "getTaskDetails":
                 answer = self._task_details
+            case "accountManagement":
+                answer = self._account
             case "ping":
                 return Reply(data=({"taskType": "ping", "pong": True},))
             case other:
@@ -112,13 +122,16 @@ class TaskHandler:
         # The length of a render is derived from its UUID, so that a seeded run can be repeated.
         jitter = random.Random(uuid.lower()).uniform(0, self._settings.render_jitter)  # noqa: S311
         request, clip = self._order(task)
+        price = self._price(request, clip)
+        if price > self._balance():
+            return apply_fault(Reply(), "insufficientCredits", uuid)
         entry = Entry(
             uuid=uuid.lower(),
             scenario=scenario,
             model=task["model"],
             request=request,
             clip=clip,
-            price=self._price(request, clip),
+            price=price,
             accepted_at=now,
             due_at=now + self._settings.render_seconds + jitter,
         )
@@ -178,6 +191,17 @@ class TaskHandler:
         response = {"errors": list(state.errors)} if state.errors else {"data": list(state.data)}
         item = {"taskType": "getTaskDetails", "taskUUID": entry.request["taskUUID"]}
         return Reply(data=({**item, "request": [entry.request], "response": response},))
+
+    def _account(self, task: Item) -> Reply:
+        if task.get("operation") != "getDetails":
+            return error("unsupportedOperation", "Only getDetails is offered here.", uuid=task.get("taskUUID"))
+        # Runware's answer also has what nobody else may read.
+        team = [{"name": "Ada", "email": "ada@example.com"}]
+        item: Item = {name: task[name] for name in ("taskType", "taskUUID", "operation") if name in task}
+        return Reply(data=({**item, "balance": self._balance(), "team": team, "apiKeys": [{"name": "production"}]},))
+
+    def _balance(self) -> float:
+        return round(self._credits - self._ledger.charged, 6)
 
     def _state(self, entry: Entry) -> Reply:
         """Return the reply that reports a task's state."""

@@ -74,6 +74,8 @@ class Ledger:
         self._uploads: list[Upload] = []
         self._uploaded: dict[str, str] = {}
         self._submits: Counter[str] = Counter()
+        self.charged = 0.0
+        """USD of the tasks that run or have succeeded. A failed task is not billed."""
         self._due: list[tuple[float, str]] = []
         self._file: IO[str] | None = None
         if file is not None:
@@ -214,6 +216,7 @@ class Ledger:
                 clip = Clip(**{**known, "references": tuple(known["references"])}) if known else None
                 entry = Entry(**{**fields, "clip": clip or Clip.ordered(fields["request"])})
                 self._entries[uuid] = entry
+                self.charged += entry.price
                 if entry.due_at is not None:
                     heappush(self._due, (entry.due_at, uuid))
             case "clip":
@@ -226,3 +229,5 @@ class Ledger:
             case "ended":
                 ended = {"ended_at": fields["at"], "outcome": fields["outcome"], "billed": fields["billed"]}
                 self._entries[uuid] = replace(self._entries[uuid], **ended)
+                if fields["outcome"] != SUCCESS:
+                    self.charged -= self._entries[uuid].price

@@ -36,11 +36,11 @@ class LocalRunware:
     """The emulator, served on the running event loop while the context lasts.
 
     A render takes `render_seconds` plus up to `render_jitter`. `price` is USD per second of video; without one, clips
-    cost what the catalogue says. `keys` are the accepted API keys (None: any key that is not empty). Port 0 takes a
-    free one. With `one_film`, all tasks of the same size and length get the same bytes, so that encoding is no part of
-    a measurement. With `ledger_file`, tasks survive a restart, and the images of their requests are kept in a folder
-    beside it. `fault_seed` determines when faults with a rate strike. `facts` are the models that it plays, by default
-    those of the catalogue; each server has its own.
+    cost what the catalogue says. `credits` are the USD on the account, by default without end. `keys` are the accepted
+    API keys (None: any key that is not empty). Port 0 takes a free one. With `one_film`, all tasks of the same size and
+    length get the same bytes, so that encoding is no part of a measurement. With `ledger_file`, tasks survive a restart
+    and the images of their requests are kept in a folder beside it. `fault_seed` determines when faults with a rate
+    strike. `facts` are the models that it plays, by default those of the catalogue; each server has its own.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class LocalRunware:
         render_jitter: float = 0.0,
         price: float | None = None,
         progress: bool = True,
+        credits: float | None = None,  # noqa: A002 - Runware's word
         one_film: bool = False,
         faults: Iterable[Fault | str] = (),
         fault_seed: int = 0,
@@ -62,7 +63,7 @@ class LocalRunware:
         clock: Callable[[], float] = time.time,
         facts: Facts | None = None,
     ) -> None:
-        self._settings = RenderSettings(render_seconds, render_jitter, price, progress)
+        self._settings = RenderSettings(render_seconds, render_jitter, price, progress, credits)
         self._faults = Faults(faults, seed=fault_seed)
         self._one_film = one_film
         self._ledger_file, self._host, self._port = ledger_file, host, port
@@ -101,6 +102,10 @@ class LocalRunware:
     def retire_model(self, air: str) -> None:
         """Withdraw a model. Any thread may call this."""
         self.facts.retire(air)
+
+    def add_credits(self, amount: float) -> None:
+        """Add USD to the account. Any thread may call this."""
+        self._handler.add_credits(amount)
 
     def drop_connections(self, clean: bool = True) -> None:
         """End every open WebSocket: closed with code 1000, or reset. Any thread may call this."""

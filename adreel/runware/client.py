@@ -14,7 +14,7 @@ from adreel.runware.connection import Connection
 from adreel.runware.failures import CONFLICT, error_from
 from adreel.runware.lookups import Lookups, task_object
 from adreel.runware.polls import Polls
-from adreel.runware.replies import Failure, InProgress, Rendered, Reply, Uploaded
+from adreel.runware.replies import Balance, Failure, InProgress, Rendered, Reply, Uploaded
 
 UPLOADS = 4
 """Maximum number of uploads at once. Each may have megabytes, and all share the socket."""
@@ -149,6 +149,18 @@ class RunwareClient:
         except TimeoutError:
             raise ProviderUnreachable(f"Runware did not answer an upload in {self._timing.upload:g} s") from None
 
+    async def balance(self) -> float:
+        """Return the credits of the account in USD.
+
+        Raises the error of a refusal, or ProviderUnreachable without an answer.
+        """
+        limit = self._timing.acknowledge
+        try:
+            async with asyncio.timeout(limit):
+                return await (await self.connect()).balance(uuid4())
+        except TimeoutError:
+            raise ProviderUnreachable(f"Runware did not tell the account's balance within {limit:g} s") from None
+
     async def look_up(self, uuid: UUID) -> InProgress | Rendered | None:
         """Return the state of a task from a poll or the archive; None if Runware does not know the task.
 
@@ -238,7 +250,7 @@ class RunwareClient:
             if isinstance(reply, Failure):
                 self._on_failure(reply)
                 continue
-            if isinstance(reply, Uploaded):
+            if isinstance(reply, Uploaded | Balance):
                 continue
             self._lookups.hear(reply)
             for watch in self._watching(reply.uuid):

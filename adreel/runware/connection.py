@@ -15,7 +15,7 @@ from uuid import UUID
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderUnreachable
 from adreel.models.takes import ClipRequest
 from adreel.runware.failures import CONFLICT, error_class, error_from
-from adreel.runware.replies import Failure, Reply, Uploaded, has_pong, parse_failure, parse_replies
+from adreel.runware.replies import Balance, Failure, Reply, Uploaded, has_pong, parse_failure, parse_replies
 from adreel.runware.sdk import bounded_sdk
 from adreel.text import clean_line
 
@@ -32,7 +32,7 @@ class Connection:
         self._on_replies = on_replies
         self._refusal: Failure | None = None
         self._submitting = 0
-        self._uploads: dict[UUID, asyncio.Future[str]] = {}
+        self._requests: dict[UUID, asyncio.Future[Uploaded | Balance]] = {}
         self._interruption: asyncio.Future[AdreelError] = asyncio.get_running_loop().create_future()
         self.heard_at = asyncio.get_running_loop().time()
         self.polled_at: float | None = None
@@ -131,22 +131,32 @@ class Connection:
 
     async def upload(self, uuid: UUID, data_uri: str) -> str:
         """Upload an image and return the UUID under which requests name it; raises the error of a refusal."""
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._uploads[uuid] = answer
+        uploaded = await self._request(uuid, {"taskType": "mediaStorage", "operation": "upload", "media": data_uri})
+        assert isinstance(uploaded, Uploaded)  # noqa: S101 - the reply to this task type
+        return uploaded.media
+
+    async def balance(self, uuid: UUID) -> float:
+        """Return the credits of the account in USD; raises the error of a refusal."""
+        balance = await self._request(uuid, {"taskType": "accountManagement", "operation": "getDetails"})
+        assert isinstance(balance, Balance)  # noqa: S101 - the reply to this task type
+        return balance.amount
+
+    async def _request(self, uuid: UUID, task: dict[str, Any]) -> Uploaded | Balance:
+        answer: asyncio.Future[Uploaded | Balance] = asyncio.get_running_loop().create_future()
+        self._requests[uuid] = answer
         self._submitting += 1
         try:
-            task = {"taskType": "mediaStorage", "taskUUID": str(uuid), "operation": "upload", "media": data_uri}
-            await self.send([task])
+            await self.send([{**task, "taskUUID": str(uuid)}])
             while not answer.done() and self.is_alive:
                 await asyncio.wait({answer}, timeout=CHECK_SECONDS)
             if answer.done():
                 return answer.result()
             if self._interruption.done():
                 raise self._interruption.result()
-            raise ProviderUnreachable("the connection to Runware broke during an upload")
+            raise ProviderUnreachable(f"the connection to Runware broke during a request of {task['taskType']}")
         finally:
             self._submitting -= 1
-            del self._uploads[uuid]
+            del self._requests[uuid]
 
     def interrupt(self, error: AdreelError) -> None:
         """Abandon the connection; its pending submits raise `error`."""
@@ -167,17 +177,18 @@ class Connection:
     def _hear(self, message: Any) -> None:
         self.heard_at = asyncio.get_running_loop().time()
         self._pongs += has_pong(message)
-        replies = parse_replies(message)
-        for reply in replies:
+        others: list[Reply] = []
+        for reply in parse_replies(message):
             if isinstance(reply, Failure) and reply.authenticating:
                 self._refusal = reply
-            answer = self._uploads.get(reply.uuid) if reply.uuid else None
-            if answer is not None and not answer.done():
-                if isinstance(reply, Uploaded):
-                    answer.set_result(reply.media)
-                elif isinstance(reply, Failure):
-                    answer.set_exception(error_from(reply))
-        self._on_replies(replies)
+            request = self._requests.get(reply.uuid) if reply.uuid else None
+            if request is None:
+                others.append(reply)
+            elif isinstance(reply, Uploaded | Balance) and not request.done():
+                request.set_result(reply)
+            elif isinstance(reply, Failure) and not request.done():
+                request.set_exception(error_from(reply))
+        self._on_replies(others)
 
 
 @contextmanager

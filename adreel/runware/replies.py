@@ -53,6 +53,14 @@ class Uploaded:
 
 
 @dataclass(frozen=True)
+class Balance:
+    """The credits of the account in USD."""
+
+    uuid: UUID
+    amount: float
+
+
+@dataclass(frozen=True)
 class Failure:
     """An error of a task, or of the connection if it has no UUID."""
 
@@ -64,7 +72,7 @@ class Failure:
     authenticating: bool = False
 
 
-Reply = InProgress | Rendered | Uploaded | Failure
+Reply = InProgress | Rendered | Uploaded | Balance | Failure
 
 
 def parse_replies(message: object) -> list[Reply]:
@@ -75,6 +83,8 @@ def parse_replies(message: object) -> list[Reply]:
             replies.append(_archived(item))
         elif item.get("taskType") == "mediaStorage" and (uploaded := _uploaded(item)):
             replies.append(uploaded)
+        elif item.get("taskType") == "accountManagement" and (balance := _balance(item)):
+            replies.append(balance)
         elif item.get("error") or item.get("status") == "error":
             replies.append(parse_failure(item))
         else:
@@ -123,6 +133,19 @@ def _progress(item: dict[str, Any]) -> InProgress | Rendered | None:
 def _uploaded(item: dict[str, Any]) -> Uploaded | None:
     uuid, media = _uuid(item.get("taskUUID")), item.get("mediaUUID")
     return Uploaded(uuid, _text(media, LONGEST_CODE)) if uuid and media and isinstance(media, str) else None
+
+
+def _balance(item: dict[str, Any]) -> Balance | None:
+    """Parse the account's details: only the balance is read, because the reply holds names, addresses and keys."""
+    uuid, balance = _uuid(item.get("taskUUID")), item.get("balance")
+    # One SDK types it as an object. Its currency or its account is no number.
+    values = list(balance.values()) if isinstance(balance, dict) else [balance]
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    try:
+        amount = float(numbers[0]) if len(numbers) == 1 else math.nan
+    except OverflowError:
+        return None
+    return Balance(uuid, amount) if uuid and math.isfinite(amount) else None
 
 
 def _archived(item: dict[str, Any]) -> InProgress | Rendered | None:

@@ -43,3 +43,23 @@ def test_failures_strike_in_the_order_in_which_tasks_end() -> None:
     clock.now += 60
     handler.settle()
     assert [entry.outcome for entry in ledger.entries] == ["success", "providerTimeout", "success"]
+
+
+def test_an_account_with_credits_refuses_what_it_can_not_pay() -> None:
+    clock, ledger = Clock(), Ledger()
+    handler = new_handler(clock, ledger, "providerTimeout@1x1", price=2, credits=5)
+    tasks = [submit(), submit(), submit()]
+    assert [item["code"] for item in handler.answer(tasks).errors] == ["insufficientCredits"]
+    assert balance(handler) == 1
+    clock.now += 20
+    handler.settle()
+    # The first render has failed, and a failed render is not billed.
+    assert balance(handler) == 3
+    handler.answer([tasks[2]])
+    handler.add_credits(10)
+    assert (len(ledger.entries), balance(handler)) == (3, 11)
+
+
+def balance(handler: TaskHandler) -> float:
+    [item] = handler.answer([{"taskType": "accountManagement", "taskUUID": "1", "operation": "getDetails"}]).data
+    return float(item["balance"])
