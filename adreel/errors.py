@@ -12,7 +12,8 @@ AdreelError
 │   └── KeyReused            the idempotency key was used for another request
 ├── AccountError             the key, the credits or the settings: a person has to act
 │   ├── BadKey
-│   └── NoCredits
+│   ├── NoCredits
+│   └── BuyingStopped        not sent, because the account can't buy at present
 ├── OverBudget               a budget has too little money left: raise it, or buy less
 ├── JobCancelled             a person has cancelled the job; its open clips can still be downloaded
 ├── SceneRefused             the provider refuses the scene as described: change it
@@ -156,6 +157,15 @@ class OverBudget(AdreelError):
     ) -> None:
         super().__init__(message)
         self.needed, self.left, self.budget, self.next = needed, left, budget, tuple(commands)
+
+
+class BuyingStopped(AccountError):
+    """The task was not sent, because the account could not buy another one; a resume sends it."""
+
+    code = "buyingStopped"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or "not sent, because the account can't buy at present: resume once that is fixed")
 
 
 class JobCancelled(AdreelError):

@@ -27,7 +27,7 @@ from adreel.models.takes import Job
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
-from adreel.records.views import SceneView, current_takes, job_view
+from adreel.records.views import SceneView, current_takes, failure_lines, job_view
 from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.tasks.artifacts import show_job_summary
@@ -189,7 +189,7 @@ class JobRun:
         message = []
         if failed:
             message.append(f"{len(failed)} of {len(scenes)} scenes have no clip:")
-            message += [scene.error or f"scene {scene.scenario}: no reason was recorded" for scene in failed]
+            message += failure_lines(failed)
         if broken:
             message += [f"{len(broken)} jobs can't be resumed:", *map(str, broken)]
         name = "Partial" if len(failed) < len(scenes) else "Failed"

@@ -12,7 +12,7 @@ from functools import partial
 from prefect import task
 
 from adreel.campaigns import Tally, campaign_job_id
-from adreel.errors import JobCancelled, clean_error
+from adreel.errors import AccountError, BuyingStopped, JobCancelled, clean_error
 from adreel.models.api import State
 from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner
@@ -57,7 +57,10 @@ class Campaign:
     """The jobs that this run started. A job that was cancelled since then is not started again."""
 
     async def make(self, session: Session) -> Exception | None:
-        """Buy and store the scenes of an ad and count it; return a final error, raise a retryable one."""
+        """Buy and store the scenes of an ad and count it; return a final error, raise a retryable one.
+
+        Account trouble stops the campaign: the next ads would be refused as well.
+        """
         try:
             started = await asyncio.to_thread(self._start, session)
         except Exception as error:
@@ -85,12 +88,16 @@ class Campaign:
             return job_view(self.records, job.job_id)
 
         await asyncio.gather(*map(produce, job.scenarios))
+        refused = {scenario: error for scenario, error in failed.items() if isinstance(error, AccountError)}
+        for refusal in refused.values():
+            if not isinstance(refusal, BuyingStopped):
+                self.tally.stop(f"{session.session_id}: {refusal}")
         # A retry helps if it helps any scene.
         failure = min(failed.values(), key=lambda error: not is_retryable(error), default=None)
-        if failure and not is_last_try(failure):
+        if failure and not refused and not is_last_try(failure):
             raise failure
         view = await asyncio.to_thread(finish)
-        self.tally.add(view)
+        self.tally.add(view, untold=refused)
         job_finished(view)
         return failure
 
@@ -147,6 +154,9 @@ class Batch:
         """Make the open ads. Raises the first error, retryable errors before final ones."""
 
         async def make_one(session: Session) -> None:
+            if self._campaign.tally.stopped:
+                self._close(session)
+                return
             # A counted ad is done, well or badly. A retry for the others must not buy it again.
             failure = await self._campaign.make(session)
             # A render takes no place in the window, which bounds what Runware renders.

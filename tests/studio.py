@@ -22,10 +22,12 @@ QUICK = Timing(acknowledge=1, doubt=0.1, look=0.2, poll_least=0.02, poll_most=0.
 
 
 @asynccontextmanager
-async def studio(*faults: str, render_seconds: float = 0.1, **settings: object) -> AsyncIterator["Studio"]:
+async def studio(
+    *faults: str, render_seconds: float = 0.1, account: float | None = None, **settings: object
+) -> AsyncIterator["Studio"]:
     """Open a studio whose client waits no longer than a test needs."""
     quick = partial(RunwareClient, timing=QUICK)
-    server = LocalRunware(render_seconds=render_seconds, price=0.05, faults=faults)
+    server = LocalRunware(render_seconds=render_seconds, price=0.05, credits=account, faults=faults)
     with patch.object(shared_client, "RunwareClient", quick):
         async with server:
             options = {"runware_url": server.url, "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72", **settings}

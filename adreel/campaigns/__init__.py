@@ -7,7 +7,7 @@ run of the campaign asks for the same clips. The same command continues an inter
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -18,6 +18,7 @@ from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.api import State
 from adreel.models.documents import MAX_BYTES, read_document, read_file, read_lines
 from adreel.models.ids import derived_uuid
+from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
 from adreel.purchase.planning import plan_requests
 from adreel.records.cut_inputs import check_files_of_cut
@@ -197,25 +198,32 @@ class Tally:
     cost: float = 0.0
     all_costs_known: bool = True
     failures: list[str] = field(default_factory=list)
+    stopped: str = ""
+    """Why no further ad is started; empty while ads are."""
 
     @property
     def done(self) -> int:
         """Number of ads that have ended."""
         return self.states.total()
 
-    def add(self, view: JobView) -> None:
-        """Count an ad that has ended."""
+    def add(self, view: JobView, *, untold: Collection[Scenario] = ()) -> None:
+        """Count an ad that has ended. The reasons of `untold` scenes are not noted."""
         self.states[view.overall_status] += 1
         self.scenes.update(scene.status for scene in view.scenes)
         self.cost += sum(scene.cost or 0 for scene in view.scenes)
         # A job without a sent order costs 0, which is not an unknown cost.
         self.all_costs_known &= view.cost is not None or not any(scene.progress for scene in view.scenes)
-        self.note(*(f"{view.session_id}: {scene.error}" for scene in view.scenes if scene.error))
+        told = [scene for scene in view.scenes if scene.error and scene.scenario not in untold]
+        self.note(*(f"{view.session_id}: {scene.error}" for scene in told))
 
     def add_failure(self, session_id: str, reason: str) -> None:
         """Count an ad that could not be started."""
         self.states[State.FAILED] += 1
         self.note(f"{session_id}: {reason}")
+
+    def stop(self, reason: str) -> None:
+        """Start no further ad. The first reason counts."""
+        self.stopped = self.stopped or reason
 
     def note(self, *failures: str) -> None:
         """Keep the reasons of failures, up to a number."""
@@ -228,4 +236,5 @@ class Tally:
 
     def __str__(self) -> str:
         ads = [f"{self.states[state]} {state}" for state in State if self.states[state]]
-        return f"{self.done} of {self.ads} ads ({', '.join(ads) or 'none yet'}), {self.money}"
+        stopped = f"; stopped: {self.stopped}" if self.stopped else ""
+        return f"{self.done} of {self.ads} ads ({', '.join(ads) or 'none yet'}), {self.money}{stopped}"

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from adreel.errors import AdreelError, NoCredits, RenderFailed, UnknownFailure
+from adreel.errors import AdreelError, BuyingStopped, NoCredits, RenderFailed, UnknownFailure
 from adreel.models.api import ClipWarning, State
 from adreel.models.ids import derived_uuid
 from adreel.models.record import Record
@@ -199,7 +199,7 @@ class Take(Record):
             return False
         if attempt.state == AttemptState.SUBMITTED:
             # The take waits for credits. The client has checked whether an earlier submit was accepted.
-            return self.problem is not None and self.problem.code == NoCredits.code
+            return self.problem is not None and self.problem.code in {NoCredits.code, BuyingStopped.code}
         if attempt.state != AttemptState.FAILED:
             return False
         # The report of a failed render can overtake the news of its acceptance.

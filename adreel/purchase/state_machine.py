@@ -150,6 +150,7 @@ class Purchase:
                 raise
 
     async def _prepare(self) -> None:
+        self.client.check_account()
         # A bad key, an unreachable host or a missing image fails here, before the record says that a task was sent.
         await asyncio.gather(self.client.connect(), asyncio.to_thread(self.check_wanted))
         async with self._recording_failure():

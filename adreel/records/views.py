@@ -63,6 +63,20 @@ def warning_lines(named: Iterable[tuple[str, Iterable[ClipWarning]]]) -> list[st
     return [f"{', '.join(concerned)}: {message}" for message, concerned in names.items()]
 
 
+def failure_lines(scenes: Iterable[SceneView]) -> list[str]:
+    """Return each reason of scenes without a clip once, as a line that begins with the names of these scenes."""
+    names: dict[str, list[str]] = {}
+    for scene in scenes:
+        reason = (scene.error or "no reason was recorded").removeprefix(f"scene {scene.scenario}: ")
+        names.setdefault(reason, []).append(scene.scenario.value)
+    lines = []
+    for reason, failed in names.items():
+        is_of_one_ad = len(set(failed)) == len(failed)
+        concerned = f"scene{'s' if failed[1:] else ''} {', '.join(failed)}" if is_of_one_ad else f"{len(failed)} scenes"
+        lines.append(f"{concerned}: {reason}")
+    return lines
+
+
 def combine(states: Iterable[State | None]) -> State:
     """Derive the state of a job or session from those of its scenes; None is a scene without takes."""
     all_states = list(states)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from uuid import UUID, uuid4
 
-from adreel.errors import AccountError, AdreelError, BadKey, ProviderBusy, ProviderUnreachable
+from adreel.errors import AccountError, AdreelError, BadKey, BuyingStopped, ProviderBusy, ProviderUnreachable
 from adreel.models.takes import ClipRequest
 from adreel.runware.connection import Connection
 from adreel.runware.failures import CONFLICT, error_from
@@ -76,6 +76,8 @@ class RunwareClient:
         self._polls = Polls()
         self._poller: asyncio.Task[None] | None = None
         self._failures = 0
+        self.account_error: AccountError | None = None
+        """Why the account can't buy. This client sends nothing more: each further task would be refused as well."""
         self.last_error: AdreelError | None = None
         """Error of the last poll; None after a successful one."""
 
@@ -97,7 +99,11 @@ class RunwareClient:
         return await self._connect()
 
     async def _connect(self) -> Connection:
+        known = self.account_error
         async with self._connecting:
+            if self.account_error and self.account_error is not known:
+                # The key was refused while this call waited, so it would be refused again.
+                raise type(self.account_error)(str(self.account_error))
             if self._connection is None or not self._connection.is_alive:
                 if self._connection is not None and self._connection.has_overflowed:
                     # The next polls are smaller. A task fails only if its answer alone is too large.
@@ -109,29 +115,43 @@ class RunwareClient:
                             )
                         )
                 await self._drop()
-                self._connection = await Connection.open(
-                    self.url, self._key, self._on_replies, limit=self._timing.connect
-                )
+                try:
+                    self._connection = await Connection.open(
+                        self.url, self._key, self._on_replies, limit=self._timing.connect
+                    )
+                except AccountError as error:
+                    self.account_error = error
+                    raise
             return self._connection
+
+    def check_account(self) -> None:
+        """Raise BuyingStopped if Runware has refused a task of this client, or its key, because of the account."""
+        if self.account_error is not None:
+            raise BuyingStopped
 
     async def submit(self, uuid: UUID, request: ClipRequest, images: Mapping[str, str] | None = None) -> None:
         """Send a task until Runware acknowledges it, always under the same UUID.
 
-        Raises the error of a refusal. ProviderBusy or ProviderUnreachable after the time limit: then the task may have
-        been accepted, and only the same UUID may be sent again.
+        Raises the error of a refusal, or BuyingStopped if the account refused another task before. ProviderBusy or
+        ProviderUnreachable after the time limit: then the task may have been accepted, and only the same UUID may be
+        sent again.
         """
         last_error: AdreelError = ProviderUnreachable(f"Runware did not acknowledge {uuid}")
         with suppress(TimeoutError):
             async with self._submitting, asyncio.timeout(self._timing.submit):
                 for attempt in count():
                     try:
+                        self.check_account()
                         return await self._submit_once(uuid, request, images or {})
                     except (ProviderUnreachable, ProviderBusy) as error:
                         last_error = error
                         await asyncio.sleep(self._back_off(attempt))
-                    except BadKey:
+                    except BadKey as error:
+                        self.account_error = error
                         raise
-                    except AdreelError:
+                    except AdreelError as error:
+                        if isinstance(error, AccountError) and not isinstance(error, BuyingStopped):
+                            self.account_error = error
                         # An earlier submit, or another runner's, may have been accepted before this one was refused.
                         if await self.look_up(uuid):
                             return None
