@@ -14,6 +14,7 @@ from adreel.cli.finished_ads import cut, deliver
 from adreel.cli.money import ClipPrice, MaxCost, price
 from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
 from adreel.cli.output import make_output_durable, output_error, printable
+from adreel.cli.spend import spend
 from adreel.errors import AdreelError, InputError, OverBudget, SceneMissing
 from adreel.models.scenarios import Scenario
 
@@ -60,6 +61,7 @@ def generate(
 
 app.command()(cut)
 app.command()(deliver)
+app.command()(spend)
 
 
 @app.command()

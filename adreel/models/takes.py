@@ -181,8 +181,13 @@ class Take(Record):
     @property
     def cost(self) -> float | None:
         """USD over all sent attempts, 0 for a refused one; None if the cost of an accepted one is unknown."""
+        return sum_costs(self.attempt_costs)
+
+    @property
+    def attempt_costs(self) -> list[float | None]:
+        """USD of each sent attempt, 0 for a refused one; None if the cost of an accepted one is unknown."""
         sent = [attempt for attempt in self.attempts if attempt.state != AttemptState.PLANNED]
-        return sum_costs([self.cost_of(attempt) for attempt in sent])
+        return [self.cost_of(attempt) for attempt in sent]
 
     def cost_of(self, attempt: Attempt) -> float | None:
         """USD of a sent attempt, 0 for a refused one; None if the cost of an accepted one is unknown."""

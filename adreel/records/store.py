@@ -14,7 +14,7 @@ from typing import Generic, Self, TypeVar
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from adreel.errors import BadRecord, NotFound, StorageError
+from adreel.errors import AdreelError, BadRecord, NotFound, StorageError, collect_errors
 from adreel.models.cuts import Cut
 from adreel.models.migrations import NewerRecord, migrate
 from adreel.models.record import Record
@@ -173,10 +173,13 @@ class Records:
         """Return the take of a job for a scene, or None if it has not begun."""
         return self._read(_TAKE, session_id=session_id, scenario=scenario, job_id=job_id)
 
-    def takes(self, session_id: str, scenario: Scenario) -> list[Take]:
-        """Return all takes of a scene, the oldest first."""
-        job_ids = self._ids(_take_folder(session_id, scenario))
-        takes = [take for job_id in job_ids if (take := self.take(session_id, scenario, job_id))]
+    def takes(self, session_id: str, scenario: Scenario, unreadable: list[AdreelError] | None = None) -> list[Take]:
+        """Return all takes of a scene, the oldest first. With a list, the errors of unreadable ones are added to it."""
+        takes = []
+        for job_id in self._ids(_take_folder(session_id, scenario)):
+            with collect_errors(unreadable):
+                if take := self.take(session_id, scenario, job_id):
+                    takes.append(take)
         # Clocks of machines differ, so takes are ordered by the takes that existed when each was planned.
         return sorted(takes, key=lambda take: (take.number, take.created_at, take.job_id))
 

@@ -1,0 +1,115 @@
+"""The command `spend`: what was estimated and billed, from the records of takes."""
+
+import csv
+import sys
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adreel.cli.options import Json
+from adreel.errors import InputError
+from adreel.models.spend_groups import Group
+
+if TYPE_CHECKING:
+    from adreel.spend.reports import Line, Lines, Report
+
+EMULATOR = "emulator, no money"
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day, such as 2026-11-01")]
+
+
+def spend(
+    by: Annotated[Group, typer.Option(help="What each line sums up")] = Group.CAMPAIGN,
+    since: Day = None,
+    until: Day = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with sums in USD")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what was spent: estimated and billed, unknown bills, takes that no ad uses, and the cost per finished ad.
+
+    Exits 1 if a record is unreadable. It is named and left out.
+    """
+    from adreel.cli.display import print_json, show_errors
+    from adreel.flows.in_process import open_records
+    from adreel.spend.reports import build_report
+
+    if as_csv and as_json:
+        raise InputError("give --csv or --json, not both")
+    first, last = since.date() if since else None, until.date() if until else None
+    if first and last and first > last:
+        raise InputError(f"--since {first} is after --until {last}: exchange them")
+    report = build_report(open_records(), by, first, last)
+    if as_json:
+        print_json(_document(report, first, last))
+    elif as_csv:
+        _print_csv(report)
+    else:
+        _print_tables(report)
+    raise typer.Exit(show_errors(report.unreadable))
+
+
+def _document(report: "Report", since: date | None, until: date | None) -> dict[str, Any]:
+    def part(lines: "Lines") -> dict[str, Any]:
+        rows = [{report.by.value: name, **_values(line)} for name, line in sorted(lines.by_name.items())]
+        return {"rows": rows, "total": _values(lines.total)}
+
+    return {"by": report.by, "since": since, "until": until, **part(report.money), "emulator": part(report.emulator)}
+
+
+def _values(line: "Line") -> dict[str, int | float | None]:
+    return {
+        "ads": line.ads,
+        "finished": line.finished,
+        "takes": line.takes,
+        "clips": line.clips,
+        "estimated": _usd(line.estimated),
+        "without_estimate": line.without_estimate,
+        "billed": _usd(line.billed),
+        "unknown": line.unknown,
+        "unused": line.unused,
+        "unused_billed": _usd(line.unused_billed),
+        "per_finished": None if line.per_finished is None else _usd(line.per_finished),
+    }
+
+
+def _usd(amount: int) -> float:
+    return amount / 1_000_000
+
+
+def _print_csv(report: "Report") -> None:
+    from adreel.spend.reports import Line
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([report.by.value, *_values(Line()), "currency"])
+    for lines, currency in ((report.money, "USD"), (report.emulator, EMULATOR)):
+        for name, line in sorted(lines.by_name.items()):
+            writer.writerow([name, *_values(line).values(), currency])
+
+
+def _print_tables(report: "Report") -> None:
+    from adreel.cli.display import print_line, print_table
+
+    if not report.money.by_name:
+        print_line("nothing was spent" if report.emulator.by_name else "nothing was ordered")
+    for lines in (report.money, report.emulator):
+        if not lines.by_name:
+            continue
+        title = report.by.value if lines is report.money else f"{report.by.value} ({EMULATOR})"
+        headings = (title, "ads", "finished", "clips", "estimated", "billed", "unknown", "unused", "per finished ad")
+        rows = [_cells(name, line) for name, line in sorted(lines.by_name.items())]
+        print_table(headings, [*rows, _cells("total", lines.total)])
+        if lines.total.without_estimate:
+            print_line(
+                f"{lines.total.without_estimate} takes have no estimate: their price was unknown or not recorded"
+            )
+
+
+def _cells(name: str, line: "Line") -> tuple[str, ...]:
+    unused = f"{line.unused} ({_money(line.unused_billed)})" if line.unused else ""
+    per_finished = "" if line.per_finished is None else _money(line.per_finished)
+    counts = (name, str(line.ads), str(line.finished), str(line.clips))
+    return (*counts, _money(line.estimated), _money(line.billed), str(line.unknown or ""), unused, per_finished)
+
+
+def _money(amount: int) -> str:
+    return f"${amount / 1_000_000:.2f}"
