@@ -8,14 +8,16 @@ import pytest
 from typer.testing import CliRunner
 
 from adreel.cli.app import app
-from adreel.errors import AdreelError, InputError
+from adreel.errors import AdreelError, BadRecord, InputError
 from adreel.models.scenarios import Scenario
+from adreel.models.spend_groups import Group
 from adreel.models.takes import AttemptState, Choices, Job
 from adreel.purchase.jobs import end_job, open_scenes
 from adreel.records import Records
 from adreel.records.pruning import parse_age, prunable, prune
 from adreel.records.verification import verify
 from adreel.settings import Settings
+from adreel.spend.reports import PRUNED, build_report
 from adreel.storage import Storage
 from tests.factories import NOW, make_session, make_take, save_choices, save_job, store_take
 
@@ -84,7 +86,7 @@ def test_everything_can_go_and_leaves_neither_job_nor_choice(records: Records) -
     assert records.choices("ad").takes == {}
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(8))
 def test_a_cut_leaves_orphans_and_never_a_record_without_its_clip(
     records: Records, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +97,33 @@ def test_a_cut_leaves_orphans_and_never_a_record_without_its_clip(
     monkeypatch.undo()
     assert {finding.kind for finding in verify(records)} <= {"orphan"}
     assert open_scenes(records, Settings(), "all") == []
+    # The take counts once, whether its record is still there or not.
+    assert build_report(records, Group.DAY).money.total.billed == 330_000
+    for again in prunable(records, LATER):
+        prune(records, again)
+    assert build_report(records, Group.DAY).money.total.billed == 330_000
+
+
+def test_the_cost_of_pruned_takes_stays_in_the_reports(records: Records) -> None:
+    for take in list(prunable(records, LATER, keep_current=False)):
+        prune(records, take, keep_current=False)
+        # Another machine had listed the same takes before.
+        prune(records, take, keep_current=False)
+    pruned = records.pruned_spend()
+    assert (pruned.count, pruned.removing, len(pruned.totals)) == (3, {}, 2)
+    by_session = build_report(records, Group.SESSION).money
+    assert {name: line.billed for name, line in by_session.by_name.items()} == {PRUNED: 330_000}
+    assert build_report(records, Group.SCENE).money.by_name["hook"].unused == 2
+
+
+def test_an_unreadable_record_of_pruned_takes_stops_the_prune(records: Records) -> None:
+    records.storage.write("spend/pruned.json", b"{")
+    with pytest.raises(BadRecord, match=r"pruned\.json"):
+        prune(records, next(prunable(records, LATER)))
+    assert len(records.takes("ad", Scenario.HOOK)) == 2
+    assert [finding.path for finding in verify(records)] == ["spend/pruned.json"]
+    [error] = build_report(records, Group.DAY).unreadable
+    assert "pruned.json" in str(error)
 
 
 def test_a_job_that_ends_after_a_prune_does_not_bring_its_scene_back(records: Records) -> None:

@@ -13,13 +13,15 @@ from adreel.cli.app import app
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import MICROS, Price
 from adreel.models.spend_groups import Group
-from adreel.models.takes import AttemptState, Take
+from adreel.models.takes import AttemptState, Job, Take
 from adreel.records import Records
+from adreel.records.pruning import prunable, prune
 from adreel.records.spend import spend_of
 from adreel.settings import Settings
 from adreel.spend.reports import build_report
 from adreel.storage import Storage
-from tests.factories import NOW, make_session, make_take
+from adreel.web.metrics import RecordsCollector, metric_families
+from tests.factories import NOW, make_session, make_take, save_job
 from tests.storage.servers import S3Server
 
 HOOK, PROBLEM, SOLUTION, CTA = Scenario
@@ -45,10 +47,25 @@ def records(request: pytest.FixtureRequest, records: Records, monkeypatch: pytes
         keep(records, make_take(scenario=scenario, session_id="lamp", cost=0.25), 0.2, "spring")
     keep(records, make_take(session_id="lamp", job_id="job-0", minute=-5, cost=0.5), 0.2, "spring")
     records.save_session(make_session(session_id="torch"))
-    keep(records, make_take(session_id="torch", cost=0.1))
-    keep(records, make_take(AttemptState.ACCEPTED, session_id="torch", scenario=CTA, minute=24 * 60), 0.3)
-    keep(records, make_take(AttemptState.PLANNED, session_id="torch", scenario=PROBLEM), 0.3)
+    keep(records, make_take(session_id="torch", job_id="job-2", cost=0.1))
+    keep(records, make_take(AttemptState.ACCEPTED, session_id="torch", job_id="job-2", scenario=CTA, minute=1440), 0.3)
+    keep(records, make_take(AttemptState.PLANNED, session_id="torch", job_id="job-2", scenario=PROBLEM), 0.3)
+    for job_id, session_id, scenarios in (
+        ("job-0", "lamp", [HOOK]),
+        ("job-1", "lamp", list(Scenario)),
+        ("job-2", "torch", [HOOK, PROBLEM, CTA]),
+    ):
+        save_job(records, Job(job_id=job_id, session_id=session_id, scenarios=scenarios, created_at=NOW))
     return records
+
+
+def scraped(collector: RecordsCollector) -> dict[tuple[str, str], float]:
+    """Return the metric of what was spent, by model and campaign."""
+    while not collector.read_some():
+        pass
+    families = metric_families(list(collector._samples.values()), collector._billed())
+    [spend] = [family for family in families if family.name == "adreel_spend_usd"]
+    return {(sample.labels["model"], sample.labels["campaign"]): sample.value for sample in spend.samples}
 
 
 def report(*words: str) -> Any:
@@ -95,6 +112,30 @@ class TestOverTheTakes:
             assert round(sum(row["billed"] for row in rows) * MICROS) == sum(spend.billed for spend in spent)
             assert sum(row["clips"] for row in rows) == sum(take.is_stored for take in takes)
             assert sum(row["unknown"] for row in rows) == 1
+
+    def test_the_metric_is_the_report_before_and_after_a_prune(self, records: Records) -> None:
+        collector = RecordsCollector(records)
+        spent = scraped(collector)
+        assert spent == {("bytedance:2@2", "spring"): 1.5, ("bytedance:2@2", ""): 0.1}
+        [unused] = list(prunable(records, NOW + timedelta(days=9)))
+        prune(records, unused)
+        # The collector keeps what it knows of completed jobs.
+        assert scraped(collector) == scraped(RecordsCollector(records)) == spent
+        assert report()["total"]["billed"] == 1.6
+        for take in list(prunable(records, NOW + timedelta(days=9), keep_current=False)):
+            prune(records, take, keep_current=False)
+        assert scraped(collector) == scraped(RecordsCollector(records)) == spent
+        assert report()["total"]["billed"] == 1.6
+
+    def test_a_large_prune_between_two_scrapes_counts_once(
+        self, records: Records, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("adreel.models.spend_totals.RECENT", 1)
+        collector = RecordsCollector(records)
+        spent = scraped(collector)
+        for take in list(prunable(records, NOW + timedelta(days=9), keep_current=False)):
+            prune(records, take, keep_current=False)
+        assert scraped(collector) == spent
 
     def test_a_period_is_of_the_utc_days_of_the_orders(self) -> None:
         assert report("--by", "day")["rows"][1]["day"] == f"{DAY + timedelta(days=1)}"

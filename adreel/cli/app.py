@@ -269,7 +269,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the takes without removing them")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove unused takes with their clips and costs, and unused segments. Exits 1 if a record is unreadable."""
+    """Remove unused takes with their clips, and unused segments. Exits 1 if a record is unreadable."""
     from adreel.cli.records import prune_takes
 
     raise typer.Exit(prune_takes(older_than, keep_current=keep_current, cuts=cuts, dry_run=dry_run, as_json=as_json))

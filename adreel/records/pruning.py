@@ -1,9 +1,9 @@
 """Removes unused takes and cuts on request, in an order in which a crash loses nothing.
 
-The take is marked first, so that no runner continues it. Then the scene is removed from its job, otherwise a resume
-would buy it again. Then the take's record is removed, then its files. A crash leaves a marked take, which the next
-prune removes, or files without a record, which `adreel verify` reports as orphans. It never leaves a record without its
-clip.
+The take is marked first, so that no runner continues it. Then its cost is kept for reports. Then the scene is removed
+from its job, otherwise a resume would buy it again. Then the take's record is removed, then its files. A crash leaves a
+marked take, which the next prune removes, or files without a record, which `adreel verify` reports as orphans. It never
+leaves a record without its clip, and the cost counts once.
 """
 
 import re
@@ -14,6 +14,7 @@ from adreel.errors import AdreelError, ClipUnavailable, InputError, collect_erro
 from adreel.models.cuts import Cut, segment_path
 from adreel.models.takes import AttemptState, Choices, Job, Take
 from adreel.records import Records
+from adreel.records.spend import spend_of, take_key
 from adreel.records.views import current_take
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -72,12 +73,20 @@ def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
         return job.model_copy(update={"scenarios": rest})
 
     records.update_choices(take.session_id, forget_choice)
-    if (is_chosen and keep_current) or not records.mark_pruned(take):
+    if is_chosen and keep_current:
         return False
+    marked = records.mark_pruned(take)
+    if marked is not None and marked.pruned_at is None:
+        return False
+    key, spend = take_key(take), spend_of(take)
+    if marked is not None and spend is not None:
+        records.update_pruned_spend(lambda pruned: pruned.with_removing(key, spend))
     records.update_job(take.job_id, forget_scene)
     if is_only_scene:
         records.remove_job(take.job_id)
     records.remove_take(take)
+    if spend is not None:
+        records.update_pruned_spend(lambda pruned: pruned.with_removed(key))
     asides = [attempt.aside.file for attempt in take.attempts if attempt.aside]
     clip = [take.clip.file, take.clip.poster] if take.clip else []
     for file in (*clip, *asides):

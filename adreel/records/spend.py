@@ -32,6 +32,11 @@ def spend_of(take: Take) -> Spend | None:
     )
 
 
+def take_key(take: Take) -> str:
+    """Return what identifies a take among those that are pruned."""
+    return f"{take.session_id}/{take.scenario.value}/{take.job_id}"
+
+
 def is_local(take: Take) -> bool:
     """Whether the emulator rendered a take, so that its cost is no money."""
     if take.price is not None:

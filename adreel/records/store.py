@@ -21,6 +21,7 @@ from adreel.models.record import Record
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.models.spend import BudgetRecord
+from adreel.models.spend_totals import PrunedSpend
 from adreel.models.takes import Choices, Job, Take, utc_now
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -62,6 +63,7 @@ _JOB = _Kind("job", Job, "jobs/{job_id}.json")
 _TAKE = _Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
 _CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
 _CUT = _Kind("cut", Cut, "sessions/{session_id}/cuts/{cut_id}.json")
+_PRUNED = _Kind("pruned", PrunedSpend, "spend/pruned.json")
 _BUDGETS = _Kind("budgets", BudgetRecord, "budgets/budgets.json")
 
 
@@ -204,16 +206,18 @@ class Records:
 
         return self._change(_TAKE, release, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
 
-    def mark_pruned(self, take: Take) -> bool:
-        """Mark a take for removal, so no runner plans another attempt; False if it has changed."""
+    def mark_pruned(self, take: Take) -> Take | None:
+        """Mark a take for removal, so no runner plans another attempt, and return the stored take; None if it is gone.
+
+        A take that has changed is not marked.
+        """
 
         def mark(latest: Take | None) -> Take | None:
             if latest is None or latest.model_copy(update={"pruned_at": take.pruned_at}) != take:
                 return None
             return take.model_copy(update={"pruned_at": utc_now()})
 
-        marked = self._change(_TAKE, mark, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
-        return marked is None or marked.pruned_at is not None
+        return self._change(_TAKE, mark, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
 
     def remove_take(self, take: Take) -> None:
         """Remove the record of a take, but not its files."""
@@ -260,6 +264,14 @@ class Records:
     def remove_cut(self, cut: Cut) -> None:
         """Remove the record of a finished ad, but not its files."""
         self.storage.remove(_CUT.path({"session_id": cut.session_id, "cut_id": cut.cut_id}))
+
+    def pruned_spend(self) -> PrunedSpend:
+        """Return what pruned takes had cost."""
+        return self._read(_PRUNED) or PrunedSpend()
+
+    def update_pruned_spend(self, change: Callable[[PrunedSpend], PrunedSpend | None]) -> None:
+        """Change what pruned takes had cost; `change` may be called again, and returns None to change nothing."""
+        self._change(_PRUNED, lambda pruned: change(pruned or PrunedSpend()))
 
     def budgets(self) -> BudgetRecord:
         """Return all budgets and open holds; none at first."""

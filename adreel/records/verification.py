@@ -104,6 +104,8 @@ def _read_all(records: Records) -> tuple[dict[str, Take], dict[str, Cut], list[F
                     with reading(f"{folder}/{name}"):
                         if cut := records.cut(session_id, name.removesuffix(".json")):
                             cuts[f"{folder}/{name}"] = cut
+    with reading("spend/pruned.json"):
+        records.pruned_spend()
     stored = {(take.session_id, take.scenario, take.job_id) for take in takes.values() if take.is_stored}
     for session_id in session_ids:
         path = f"sessions/{session_id}/current.json"

@@ -1,5 +1,6 @@
 """Reports of spend from the records of takes: what was estimated, billed, unknown and unused, by group."""
 
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -8,10 +9,10 @@ from functools import partial
 from adreel.errors import AdreelError, StorageUnavailable, collect_errors
 from adreel.models.scenarios import Scenario
 from adreel.models.spend_groups import Group
-from adreel.models.spend_totals import Spend
+from adreel.models.spend_totals import PrunedSpend, Spend
 from adreel.models.takes import Choices
 from adreel.records import Records
-from adreel.records.spend import spend_of
+from adreel.records.spend import spend_of, take_key
 from adreel.records.views import current_take
 
 READERS = 16
@@ -64,10 +65,6 @@ class Lines:
     by_name: dict[str, Line] = field(default_factory=dict)
     total: Line = field(default_factory=Line)
 
-    def touched(self, name: str) -> list[Line]:
-        """Return the lines that a take counts in."""
-        return [self.by_name.setdefault(name, Line()), self.total]
-
 
 @dataclass
 class Report:
@@ -77,6 +74,11 @@ class Report:
     money: Lines = field(default_factory=Lines)
     emulator: Lines = field(default_factory=Lines)
     unreadable: list[AdreelError] = field(default_factory=list)
+
+    def lines_of(self, spend: Spend, session_id: str) -> tuple[Line, Line]:
+        """Return the line that the spend of a session counts in, and the total."""
+        lines = self.emulator if spend.is_local else self.money
+        return lines.by_name.setdefault(_name(self.by, spend, session_id), Line()), lines.total
 
 
 @dataclass
@@ -95,11 +97,18 @@ def build_report(records: Records, by: Group, since: date | None = None, until: 
     The sessions are read a few hundred at a time. Unreadable records are named and left out.
     """
     report = Report(by)
+    pruned = PrunedSpend()
+    with collect_errors(report.unreadable):
+        pruned = records.pruned_spend()
+    for spend in pruned.every:
+        if _is_in_period(spend, since, until):
+            for line in report.lines_of(spend, PRUNED):
+                line.add(spend, is_used=False)
     session_ids = records.session_ids()
     with ThreadPoolExecutor(READERS) as threads:
         for first in range(0, len(session_ids), SESSIONS_AT_ONCE):
             some = session_ids[first : first + SESSIONS_AT_ONCE]
-            for session in threads.map(partial(_read_session, records), some):
+            for session in threads.map(partial(_read_session, records, pruned.removing), some):
                 report.unreadable += session.unreadable
                 _add_session(report, session, since, until)
     return report
@@ -108,15 +117,17 @@ def build_report(records: Records, by: Group, since: date | None = None, until: 
 def _add_session(report: Report, session: _SessionSpend, since: date | None, until: date | None) -> None:
     touched: dict[int, Line] = {}
     for spend, is_used in session.takes:
-        if (since and spend.day < since) or (until and spend.day > until):
-            continue
-        lines = report.emulator if spend.is_local else report.money
-        for line in lines.touched(_name(report.by, spend, session.session_id)):
-            line.add(spend, is_used=is_used)
-            touched[id(line)] = line
+        if _is_in_period(spend, since, until):
+            for line in report.lines_of(spend, session.session_id):
+                line.add(spend, is_used=is_used)
+                touched[id(line)] = line
     for line in touched.values():
         line.ads += 1
         line.finished += session.is_finished
+
+
+def _is_in_period(spend: Spend, since: date | None, until: date | None) -> bool:
+    return (since is None or spend.day >= since) and (until is None or spend.day <= until)
 
 
 def _name(by: Group, spend: Spend, session_id: str) -> str:
@@ -133,7 +144,7 @@ def _name(by: Group, spend: Spend, session_id: str) -> str:
             return spend.scene
 
 
-def _read_session(records: Records, session_id: str) -> _SessionSpend:
+def _read_session(records: Records, removing: Container[str], session_id: str) -> _SessionSpend:
     unreadable: list[AdreelError] = []
     scenarios, choices = list(Scenario), Choices(takes={})
     with collect_errors(unreadable):
@@ -148,7 +159,7 @@ def _read_session(records: Records, session_id: str) -> _SessionSpend:
             current = current_take(takes, choices)
             finished += current is not None and scenario in scenarios
             for take in takes:
-                if spend := spend_of(take):
+                if (spend := spend_of(take)) and take_key(take) not in removing:
                     found.append((spend, take is current or take.is_open))
     for error in unreadable:
         if isinstance(error, StorageUnavailable):

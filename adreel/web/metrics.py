@@ -1,6 +1,7 @@
 """Prometheus metrics: jobs, scenes, seconds, cost and lag from the records; requests from this process."""
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter as Tally
@@ -15,8 +16,11 @@ from prometheus_client.registry import Collector
 from adreel.errors import StorageError, StorageUnavailable
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
+from adreel.models.spend import MICROS
+from adreel.models.spend_totals import PrunedSpend, Spend
 from adreel.models.takes import utc_now
 from adreel.records import Records
+from adreel.records.spend import spend_of, take_key
 from adreel.records.views import combine, scene_status
 
 FRESH_SECONDS = 10.0
@@ -44,14 +48,19 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-@dataclass(frozen=True)
+Labels = tuple[str, str, bool]
+"""Model and campaign of a take, and whether the emulator rendered it."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobSample:
     """Contribution of one job to the metrics."""
 
     state: State
     scenes: list[tuple[Scenario, State]]
     seconds: list[float]
-    cost: float
+    billed: dict[str, tuple[Labels, int]]
+    """What the spend of each take counts for, and its micro-dollars."""
     unknown_costs: int
     silent_since: datetime | None
 
@@ -73,9 +82,10 @@ class RecordsCollector(Collector):
         self._records, self._clock = records, clock
         self._samples: dict[str, JobSample | None] = {}
         """By job; None for a job that can't be read."""
+        self._pruned = PrunedSpend()
         self._unread: list[str] = []
         self._reading = threading.Lock()
-        self._complete: list[JobSample | None] | None = None
+        self._complete: tuple[list[JobSample | None], Tally[Labels]] | None = None
         self._read_at: float | None = None
 
     def describe(self) -> list[Metric]:
@@ -88,13 +98,13 @@ class RecordsCollector(Collector):
         if (age is None or age > FRESH_SECONDS) and self._reading.acquire(blocking=False):
             threading.Thread(target=self._read, name="adreel-metrics", daemon=True).start()
         if self._complete is not None and age is not None:
-            yield from metric_families(self._complete)
+            yield from metric_families(*self._complete)
             yield GaugeMetricFamily("adreel_records_age_seconds", "Since the records were last read", value=age)
 
     def _read(self) -> None:
         try:
             if self.read_some():
-                self._complete, self._read_at = list(self._samples.values()), self._clock()
+                self._complete, self._read_at = (list(self._samples.values()), self._billed()), self._clock()
         except StorageError as error:
             log.warning("the metrics of the records are not up to date: %s", error)
         finally:
@@ -104,6 +114,7 @@ class RecordsCollector(Collector):
         """Read jobs for READ_SECONDS; returns whether all are read."""
         end = self._clock() + READ_SECONDS
         if not self._unread:
+            self._read_pruned()
             self._unread = self._records.job_ids()
             self._samples = {job_id: self._samples[job_id] for job_id in self._unread if job_id in self._samples}
         while self._unread and self._clock() < end:
@@ -116,7 +127,31 @@ class RecordsCollector(Collector):
                     raise
                 except StorageError:
                     self._samples[job_id] = None
-        return not self._unread
+        if self._unread:
+            return False
+        return self._read_pruned()
+
+    def _read_pruned(self) -> bool:
+        """Read what pruned takes had cost; returns False if the samples are dropped, because too much was pruned.
+
+        A take that is pruned after its job was read would count twice. Only the last ones are known one by one.
+        """
+        earlier, self._pruned = self._pruned, self._records.pruned_spend()
+        is_known = self._pruned.count - earlier.count <= len(self._pruned.recent)
+        if not is_known:
+            self._samples = {}
+        return is_known
+
+    def _billed(self) -> Tally[Labels]:
+        """Sum up the bills of all takes, each once, so that no sum falls when takes are pruned."""
+        billed, pruned = Tally[Labels](), {*self._pruned.removing, *self._pruned.recent}
+        for sample in self._samples.values():
+            for key, (labels, amount) in sample.billed.items() if sample else ():
+                if key not in pruned:
+                    billed[labels] += amount
+        for spend in self._pruned.every:
+            billed[_labels(spend)] += spend.billed
+        return billed
 
     def _sample(self, job_id: str) -> JobSample:
         job = self._records.job(job_id)
@@ -130,14 +165,19 @@ class RecordsCollector(Collector):
             state=combine(states.values()),
             scenes=list(states.items()),
             seconds=[(take.updated_at - take.created_at).total_seconds() for take in bought if take.is_stored],
-            cost=sum(take.cost or 0 for take in bought),
+            billed={take_key(take): (_labels(spend), spend.billed) for take in bought if (spend := spend_of(take))},
             unknown_costs=sum(take.cost is None for take in bought),
             silent_since=min((take.updated_at for take in open_takes), default=None),
         )
 
 
-def metric_families(samples: list[JobSample | None]) -> Iterator[Metric]:
-    """Sum up all jobs; None stands for a job that can't be read."""
+def _labels(spend: Spend) -> Labels:
+    # Few models and campaigns are in many takes.
+    return sys.intern(spend.model), sys.intern(spend.campaign or ""), spend.is_local
+
+
+def metric_families(samples: list[JobSample | None], billed: Tally[Labels]) -> Iterator[Metric]:
+    """Sum up all jobs; None stands for a job that can't be read. `billed` is in micro-dollars."""
     readable = [sample for sample in samples if sample]
     states = Tally(sample.state for sample in readable)
     jobs = GaugeMetricFamily("adreel_jobs", "Jobs in the storage", labels=["state"])
@@ -158,8 +198,14 @@ def metric_families(samples: list[JobSample | None]) -> Iterator[Metric]:
         buckets=[*buckets, ("+Inf", len(seconds))],
         sum_value=sum(seconds),
     )
-    cost = sum(sample.cost for sample in readable)
-    yield CounterMetricFamily("adreel_cost_usd", "Cost as reported by the provider", value=cost)
+    yield CounterMetricFamily(
+        "adreel_cost_usd", "Cost as reported by the provider or the emulator", value=billed.total() / MICROS
+    )
+    spend = CounterMetricFamily("adreel_spend_usd", "Money spent, as billed", labels=["model", "campaign"])
+    for (model, campaign, is_local), amount in sorted(billed.items()):
+        if not is_local:
+            spend.add_metric([model, campaign], amount / MICROS)
+    yield spend
     unknown_costs = sum(sample.unknown_costs for sample in readable)
     yield GaugeMetricFamily("adreel_unknown_costs", "Takes whose cost is not known", value=unknown_costs)
     silent_since = min((sample.silent_since for sample in readable if sample.silent_since), default=None)

@@ -220,7 +220,9 @@ def test_a_runner_does_not_write_a_pruned_take_anew(open_records: OpenRecords) -
     records = open_records()
     failed = make_take(AttemptState.FAILED)
     records.save_take(failed)
-    assert records.mark_pruned(failed)
+    marked = records.mark_pruned(failed)
+    assert marked is not None
+    assert marked.pruned_at is not None
     marked = records.take("ad", HOOK, "job-1")
     assert marked is not None
     assert not marked.can_continue(9)
