@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,9 +19,10 @@ from adreel.records import Records
 from adreel.records.pruning import prunable, prune
 from adreel.records.spend import spend_of
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets
 from adreel.spend.reports import build_report
 from adreel.storage import Storage
-from adreel.web.metrics import RecordsCollector, metric_families
+from adreel.web.metrics import Metrics, RecordsCollector, metric_families
 from tests.factories import NOW, make_session, make_take, save_job
 from tests.storage.servers import S3Server
 
@@ -136,6 +138,15 @@ class TestOverTheTakes:
         for take in list(prunable(records, NOW + timedelta(days=9), keep_current=False)):
             prune(records, take, keep_current=False)
         assert scraped(collector) == spent
+
+    def test_what_a_budget_has_left_is_a_metric(self, records: Records) -> None:
+        Budgets(records).set("all", 3_000_000)
+        metrics = Metrics(records)
+        while b"adreel_budget_left_usd{" not in (text := metrics.text()):
+            time.sleep(0.01)
+        [left] = [line for line in text.decode().splitlines() if line.startswith("adreel_budget_left_usd{")]
+        # 1.60 are billed. Of two clips for 0.30 one still renders, and the other is still to be sent.
+        assert left == 'adreel_budget_left_usd{budget="all"} 0.8'
 
     def test_a_period_is_of_the_utc_days_of_the_orders(self) -> None:
         assert report("--by", "day")["rows"][1]["day"] == f"{DAY + timedelta(days=1)}"

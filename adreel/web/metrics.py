@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from adreel.errors import StorageError, StorageUnavailable
+from adreel.errors import BadRecord, StorageError, StorageUnavailable
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import MICROS
@@ -22,6 +22,7 @@ from adreel.models.takes import utc_now
 from adreel.records import Records
 from adreel.records.spend import spend_of, take_key
 from adreel.records.views import combine, scene_status
+from adreel.spend.budgets import Budgets, BudgetView
 
 FRESH_SECONDS = 10.0
 READ_SECONDS = 30.0
@@ -85,7 +86,7 @@ class RecordsCollector(Collector):
         self._pruned = PrunedSpend()
         self._unread: list[str] = []
         self._reading = threading.Lock()
-        self._complete: tuple[list[JobSample | None], Tally[Labels]] | None = None
+        self._complete: tuple[list[JobSample | None], Tally[Labels], list[BudgetView]] | None = None
         self._read_at: float | None = None
 
     def describe(self) -> list[Metric]:
@@ -104,7 +105,8 @@ class RecordsCollector(Collector):
     def _read(self) -> None:
         try:
             if self.read_some():
-                self._complete, self._read_at = (list(self._samples.values()), self._billed()), self._clock()
+                self._complete = list(self._samples.values()), self._billed(), self._budgets()
+                self._read_at = self._clock()
         except StorageError as error:
             log.warning("the metrics of the records are not up to date: %s", error)
         finally:
@@ -153,6 +155,13 @@ class RecordsCollector(Collector):
             billed[_labels(spend)] += spend.billed
         return billed
 
+    def _budgets(self) -> list[BudgetView]:
+        try:
+            return Budgets(self._records).views()
+        except BadRecord as error:
+            log.warning("no metrics of budgets: %s", error)
+            return []
+
     def _sample(self, job_id: str) -> JobSample:
         job = self._records.job(job_id)
         if job is None:
@@ -176,7 +185,9 @@ def _labels(spend: Spend) -> Labels:
     return sys.intern(spend.model), sys.intern(spend.campaign or ""), spend.is_local
 
 
-def metric_families(samples: list[JobSample | None], billed: Tally[Labels]) -> Iterator[Metric]:
+def metric_families(
+    samples: list[JobSample | None], billed: Tally[Labels], budgets: Iterable[BudgetView] = ()
+) -> Iterator[Metric]:
     """Sum up all jobs; None stands for a job that can't be read. `billed` is in micro-dollars."""
     readable = [sample for sample in samples if sample]
     states = Tally(sample.state for sample in readable)
@@ -206,6 +217,10 @@ def metric_families(samples: list[JobSample | None], billed: Tally[Labels]) -> I
         if not is_local:
             spend.add_metric([model, campaign], amount / MICROS)
     yield spend
+    left = GaugeMetricFamily("adreel_budget_left_usd", "Left of a budget in its present period", labels=["budget"])
+    for budget in budgets:
+        left.add_metric([budget.name], budget.left / MICROS)
+    yield left
     unknown_costs = sum(sample.unknown_costs for sample in readable)
     yield GaugeMetricFamily("adreel_unknown_costs", "Takes whose cost is not known", value=unknown_costs)
     silent_since = min((sample.silent_since for sample in readable if sample.silent_since), default=None)
