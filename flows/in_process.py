@@ -32,6 +32,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, describe, parse_changes, parse_session
 from adreel.models.takes import ClipRequest, Job, Take
 from adreel.orchestration.liveness import jobs_with_live_run
+from adreel.purchase.balance import sum_prices, warn_of_balance
 from adreel.purchase.jobs import ALL, open_scenes
 from adreel.purchase.max_cost import check_max_cost
 from adreel.purchase.planning import PlannedScene, ScenePrice, plan_requests, planned_scene, price_scenes
@@ -145,7 +146,7 @@ def generate(
     check_max_cost(session, scenes, settings, records.storage, **limits)
     override_hint = None if again else "--again (again=True in Python)"
     requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
-    _tell_warnings(observer, requests)
+    _tell_warnings(observer, requests, settings, records)
     parameters = {"session_id": session.session_id, "scenarios": list(requests), "cut": cut, **limits}
     return _run_job("generate_ad", parameters, settings, records, observer)
 
@@ -180,7 +181,7 @@ def regenerate(
     images = read_images(wanted.named_images())
     copies = {file: copy_input(records.storage, session_id, image) for file, image in images.items()}
     wanted = wanted.with_images(copies)
-    _tell_warnings(observer, {scenario: request})
+    _tell_warnings(observer, {scenario: request}, settings, records)
     parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted, **limits}
     return _run_job("regenerate_scene", parameters, settings, records, observer)
 
@@ -430,9 +431,15 @@ def _usd_limits(max_cost: float | None, clip_price: float | None) -> dict[str, f
     return {name: usd for name, usd in given.items() if usd is not None}
 
 
-def _tell_warnings(observer: Observer | None, requests: dict[Scenario, ClipRequest]) -> None:
-    for line in warning_lines((scenario, request.warnings) for scenario, request in requests.items()):
+def _tell_warnings(
+    observer: Observer | None, requests: dict[Scenario, ClipRequest], settings: Settings, records: Records
+) -> None:
+    def tell(line: str) -> None:
         (observer or Observer()).message(f"warning: {line}")
+
+    for line in warning_lines((scenario, request.warnings) for scenario, request in requests.items()):
+        tell(line)
+    warn_of_balance(settings, lambda: sum_prices(requests.values(), records.storage), tell)
 
 
 def _session(session: Session | str, records: Records) -> Session:

@@ -1,5 +1,6 @@
 """The jobs of a flow run: started or resumed before their scenes are mapped, ended and summed up after them."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from adreel.models.sessions import SceneChanges, Session
 from adreel.models.spend import to_micros
 from adreel.models.takes import Job
 from adreel.orchestration.liveness import jobs_with_live_run
+from adreel.purchase.balance import expected_cost, warn_of_balance
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import SceneView, current_takes, failure_lines, job_view
@@ -32,6 +34,7 @@ from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.tasks.artifacts import show_job_summary
 from adreel.tasks.crash_reporter import crash_reporter
+from adreel.tasks.credentials import load_settings
 from adreel.tasks.cut_ad import cut_ad
 from adreel.tasks.events import job_finished
 from adreel.tasks.retries import RETRY_DELAYS, retry_unavailable
@@ -126,7 +129,22 @@ class JobRun:
                 clip_price=_micros(clip_price),
             )
 
-        return retry_unavailable(start, iter(RETRY_DELAYS))
+        job = retry_unavailable(start, iter(RETRY_DELAYS))
+        self._warn_of_balance([job])
+        return job
+
+    def _warn_of_balance(self, jobs: list[Job]) -> None:
+        """Log a warning if the account will not suffice. A command in this process prints it instead."""
+        context = FlowRunContext.get()
+        if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+            return
+        try:
+            settings = asyncio.run(load_settings())
+        except Exception as error:
+            # A task that needs the key retries, and reports it.
+            get_run_logger().warning("the balance at Runware is not checked: %s", error)
+            return
+        warn_of_balance(settings, partial(expected_cost, self.records, settings, jobs), get_run_logger().warning)
 
     def resume_jobs(
         self,
@@ -150,6 +168,7 @@ class JobRun:
                     resume = partial(resume, max_cost=_micros(max_cost), clip_price=_micros(clip_price))
                     resumed = retry_unavailable(resume, delays)
                     work.append((resumed, scenes))
+        self._warn_of_balance([job for job, _ in work])
         return work
 
     @contextmanager

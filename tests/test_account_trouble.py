@@ -2,22 +2,25 @@
 
 import asyncio
 import json
+import threading
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from adreel.emulator import LocalRunware
+from adreel.emulator import LocalRunware, in_thread
 from adreel.errors import BadKey, BuyingStopped, NoCredits
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.generate_campaign import generate_campaign
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import task_uuid
-from adreel.purchase.jobs import open_scenes, record_failure
+from adreel.models.takes import AttemptState, task_uuid, utc_now
+from adreel.purchase.balance import expected_cost, warn_of_balance
+from adreel.purchase.jobs import open_scenes, record_failure, start_job
 from adreel.purchase.shared_client import shared_client
 from adreel.records import Records
 from adreel.records.views import job_view
 from adreel.runware import RunwareClient
+from adreel.settings import Settings
 from tests.factories import make_session, session_data
 from tests.runs import retry, run
 from tests.studio import JOB, studio
@@ -89,6 +92,45 @@ async def test_a_refused_key_is_sent_once_for_all_scenes() -> None:
         await client.close()
         assert Counter(map(type, errors)) == {BadKey: 4}
         assert server.ledger.counters.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("credits_left", "key", "warnings"),
+    [
+        (0.30, "key-of-a-test", ["USD 0.30, and USD 0.40 is expected"]),
+        (0.40, "key-of-a-test", []),
+        (0.30, "", []),
+    ],
+    ids=["too little", "enough", "no key"],
+)
+def test_a_balance_that_will_not_suffice_is_told_before_the_bill(
+    credits_left: float, key: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    with in_thread(credits=credits_left) as server:
+        monkeypatch.setenv("RUNWARE_URL", server.url)
+        monkeypatch.setenv("RUNWARE_API_KEY", key)
+        warn_of_balance(Settings.load(), lambda: 400_000, told.append)
+        for thread in threading.enumerate():
+            if thread.name == "adreel-balance":
+                thread.join(20)
+        assert server.ledger.counters.connections == (1 if key else 0)
+    assert len(told) == len(warnings)
+    assert all(warning in line for warning, line in zip(warnings, told, strict=True))
+
+
+def test_what_a_job_is_expected_to_cost_leaves_out_what_is_sent(records: Records) -> None:
+    records.save_session(make_session())
+    settings = Settings()
+    job = start_job(records, settings, "job-1", "ad")
+    takes = [take for scenario in Scenario if (take := records.take("ad", scenario, "job-1"))]
+    each = takes[0].price.amount if takes[0].price else None
+    assert each
+    assert expected_cost(records, settings, [job]) == 4 * each
+    takes[0].plan_attempt(utc_now())
+    takes[0].advance(AttemptState.ACCEPTED)
+    records.save_take(takes[0])
+    assert expected_cost(records, settings, [job]) == 3 * each
 
 
 @pytest.mark.usefixtures("prefect")
