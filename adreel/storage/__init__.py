@@ -110,6 +110,7 @@ class Storage:
 
         def guarded(content: bytes | None) -> bytes | None:
             nonlocal failure, sent
+            failure = None
             if unconfirmed is not None and content == unconfirmed:
                 return None
             if content is None:
@@ -138,6 +139,17 @@ class Storage:
             if failure is not None:
                 raise failure from failure.__cause__
             raise
+
+    def assume_missing(self, path: str) -> None:
+        """Let the next update create a file without a read before it. If the file exists, the update reads it."""
+        self._files.assume_missing(self._full(path))
+
+    def own_version(self, path: str) -> bytes | None:
+        """Return the content that this process last wrote by an update, without a request; None if it is not known.
+
+        Another process may have changed the file since then.
+        """
+        return self._files.own_version(self._full(path))
 
     def publish(self, source: Path, path: str) -> bool:
         """Upload a local file; False if the path exists, whose content stays.

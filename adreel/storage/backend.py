@@ -96,6 +96,13 @@ class StorageBackend:
         """Remove a file; FileNotFoundError if it is missing."""
         self.fs.rm_file(path)
 
+    def assume_missing(self, path: str) -> None:
+        """Let the next update create the file without a read, where its condition detects that it exists."""
+
+    def own_version(self, _path: str) -> bytes | None:
+        """Return the content that this process last wrote by an update, if it is known."""
+        return None
+
     def sign(self, path: str, seconds: int) -> str | None:
         """Return a URL by which anybody can read the file for so many seconds; None if that is not supported."""
         try:

@@ -21,6 +21,7 @@ from uuid import uuid4
 from fsspec.asyn import sync
 
 from adreel.storage.backend import RECORD_BYTES, Change, StorageBackend, check_unchanged, too_large
+from adreel.storage.versions import Version, versions_of
 
 PART_BYTES = 5 * 1024 * 1024
 """Size of a part of a clip: the minimum of S3, which takes at most 10,000 parts."""
@@ -48,11 +49,28 @@ class S3(StorageBackend):
     atomic = True
     part_size = PART_BYTES
 
+    def __init__(self, fs: Any) -> None:
+        super().__init__(fs)
+        self._versions = versions_of(fs)
+
     def read(self, path: str, most: int | None = None) -> bytes:
-        return self._get(path, most)[0]
+        if most is None:
+            return self._get(path, most)[0]
+        content = self._read_version(path, most)[0].content
+        if content is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return content
 
     def write(self, path: str, content: bytes) -> None:
+        self._versions.forget(path)
         self._put(path, RECORD_TIMEOUT, Body=content)
+
+    def assume_missing(self, path: str) -> None:
+        self._versions.keep(path, Version(None))
+
+    def own_version(self, path: str) -> bytes | None:
+        version = self._versions.get(path)
+        return version.content if version and version.is_own else None
 
     def exists(self, path: str) -> bool:
         try:
@@ -67,36 +85,83 @@ class S3(StorageBackend):
 
     def remove(self, path: str) -> None:
         """Remove an object. S3 does not report a missing one."""
+        self._versions.forget(path)
         self._call("delete_object", path, seconds=RECORD_TIMEOUT)
 
     def update(self, path: str, change: Change) -> bytes | None:
         """Read, change and put conditionally; start again if another writer has put in the meantime.
 
-        The client repeats a put whose response was lost, and the condition refuses the repeated put. The write ID
-        distinguishes this from another writer's put.
+        The read is left out if this process has seen the record. The client repeats a put whose response was lost, and
+        the condition refuses the repeated put. The write ID distinguishes this from another writer's put.
         """
         write_id, new = uuid4().hex, None
+        seen = self._versions.get(path)
+        if seen and not self._honours_conditions(path):
+            seen = None
         for pause in _pauses():
-            try:
-                old, etag, last_write_id = self._get(path, RECORD_BYTES)
-                condition = {"IfMatch": etag}
-            except FileNotFoundError:
-                old, last_write_id, condition = None, "", {"IfNoneMatch": "*"}
+            is_read, last_write_id = seen is None, ""
+            if seen is None:
+                seen, last_write_id = self._read_version(path, RECORD_BYTES)
             if new is not None and last_write_id == write_id:
-                return old
-            new = change(old)
-            if new is None:
-                return old
+                return seen.content
             try:
-                self._put(path, RECORD_TIMEOUT, Body=new, Metadata={WRITE_ID: write_id}, **condition)
-            except OSError as error:
-                was_removed = old is not None and isinstance(error, FileNotFoundError)
-                if _error_code(error) not in REFUSALS and not was_removed:
+                new = change(seen.content)
+            except Exception:
+                if is_read:
                     raise
-                time.sleep(pause)
-            else:
+                new = None
+            if new is None and is_read:
+                return seen.content
+            if new is not None and self._put_version(path, seen, new, write_id):
                 return new
+            if is_read:
+                time.sleep(pause)
+            seen = None
         raise BlockingIOError("other writers kept changing it")
+
+    def _read_version(self, path: str, most: int) -> tuple[Version, str]:
+        """Return the present version of a record, and the ID of its last write."""
+        self._versions.forget(path)
+        try:
+            content, etag, write_id = self._get(path, most)
+            version = Version(content, etag)
+        except FileNotFoundError:
+            version, write_id = Version(None), ""
+        self._versions.keep(path, version)
+        return version, write_id
+
+    def _put_version(self, path: str, old: Version, new: bytes, write_id: str) -> bool:
+        """Put a record in place of a version; False if another writer was faster."""
+        condition = {"IfNoneMatch": "*"} if old.content is None else {"IfMatch": old.etag}
+        self._versions.forget(path)
+        try:
+            etag = self._put(path, RECORD_TIMEOUT, Body=new, Metadata={WRITE_ID: write_id}, **condition)
+        except OSError as error:
+            was_removed = old.content is not None and isinstance(error, FileNotFoundError)
+            if _error_code(error) not in REFUSALS and not was_removed:
+                raise
+            return False
+        self._versions.keep(path, Version(new, etag, is_own=True))
+        return True
+
+    def _honours_conditions(self, path: str) -> bool:
+        """Whether the server refuses a put whose condition fails, by one put per process.
+
+        On a server that ignores conditions, a put without a read could replace a record of another process.
+        """
+        bucket, _, _ = self.fs.split_path(path)
+        known = self._versions.honours_conditions
+        with self._versions.probing:
+            if bucket not in known:
+                probe = f"{path.rpartition('/')[0]}/.probe-{uuid4().hex}"
+                try:
+                    self._put(probe, RECORD_TIMEOUT, Body=b"", IfMatch='"0"')
+                except OSError as error:
+                    known[bucket] = isinstance(error, FileNotFoundError) or _error_code(error) in REFUSALS
+                else:
+                    known[bucket] = False
+                    self.remove(probe)
+        return known[bucket]
 
     def publish(self, source: Path, path: str) -> bool:
         for pause in _pauses():
@@ -176,8 +241,9 @@ class S3(StorageBackend):
             raise OSError("the response is not a listing: it does not come from an S3 server")
         return page
 
-    def _put(self, path: str, seconds: float, **parameters: Any) -> None:
-        _etag(self._call("put_object", path, seconds=seconds, **parameters))
+    def _put(self, path: str, seconds: float, **parameters: Any) -> str:
+        """Put an object and return its ETag."""
+        return _etag(self._call("put_object", path, seconds=seconds, **parameters))
 
     def _upload(self, stream: BinaryIO, path: str, size: int) -> None:
         upload = self._call("create_multipart_upload", path)["UploadId"]

@@ -28,6 +28,7 @@ from adreel.records import Records
 from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
 from adreel.storage.crash_points import visit_crash_points
+from adreel.storage.versions import versions_of
 from tests.factories import make_session, write_image
 from tests.rigs.invariants import IDLE_INVARIANTS, Violation, check_idle_storage, check_kept
 from tests.rigs.tally import NO_FAULT, Tally
@@ -104,6 +105,7 @@ class Life:
     async def live(self, crash_at: int | None = None) -> tuple[list[str], AdreelError | None]:
         """Buy the scene with the task's retries. Returns the crash points reached and the final error."""
         reached: list[str] = []
+        self._forget()
 
         def visit(name: str) -> None:
             reached.append(name)
@@ -130,8 +132,13 @@ class Life:
                 return None
         return ended
 
+    def _forget(self) -> None:
+        # A new process knows no version of a record.
+        versions_of(self.records.storage.fs).clear()
+
     async def resume(self) -> None:
         """Resume the open takes."""
+        self._forget()
         for job, scenarios in open_scenes(self.records, self.settings, "all"):
             resumed = resume_job(self.records, self.settings, job)
             for scenario in scenarios:

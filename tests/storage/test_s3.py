@@ -14,6 +14,7 @@ from adreel.storage import Storage
 from adreel.storage import s3 as s3_module
 from adreel.storage.s3 import PART_BYTES
 from tests.storage.contract import finished
+from tests.storage.counting import counted
 from tests.storage.servers import KEY, Environment, S3Server
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
@@ -179,3 +180,80 @@ def test_a_server_that_is_away_is_named_without_a_secret(unused_tcp_port: int) -
     with pytest.raises(StorageError, match=r"can't write s3://bucket/a\.json") as caught:
         storage.write("a.json", b"")
     assert KEY["secret"] not in str(caught.value)
+
+
+def add_one(old: bytes | None) -> bytes:
+    return str(int(old or b"0") + 1).encode()
+
+
+def test_an_update_of_a_known_record_is_one_put(storage: Storage, s3: S3Server) -> None:
+    storage.update("a.json", add_one)
+    storage.update("a.json", add_one)  # Also asks once whether the server honours conditions.
+    with counted(s3) as requests:
+        storage.update("a.json", add_one)
+        Storage(storage.url, s3.options).update("a.json", lambda old: b"theirs " + (old or b""))
+    assert dict(requests) == {"put": 2, "get": 1}
+    assert storage.update("a.json", lambda old: (old or b"") + b" ours") == b"theirs 3 ours"
+
+
+def test_a_new_record_is_one_put_unless_it_exists(storage: Storage, s3: S3Server) -> None:
+    storage.update("a.json", add_one)
+    storage.update("a.json", add_one)
+    storage.assume_missing("b.json")
+    with counted(s3) as requests:
+        storage.update("b.json", add_one)
+    assert dict(requests) == {"put": 1}
+    storage.assume_missing("b.json")
+    assert storage.update("b.json", add_one) == b"2"
+
+
+def test_a_change_is_refused_only_for_the_present_record(storage: Storage, s3: S3Server) -> None:
+    other = Storage(storage.url, s3.options)
+    storage.update("a.json", add_one)
+    other.write("a.json", b"7")
+
+    def unless_small(old: bytes | None) -> bytes | None:
+        if int(old or b"0") < 7:
+            raise ValueError(old)
+        return None if old == b"8" else b"8"
+
+    assert storage.update("a.json", unless_small) == b"8"
+    other.write("a.json", b"9")
+    assert storage.update("a.json", unless_small) == b"8"
+    other.write("a.json", b"1")
+    with pytest.raises(ValueError, match="1"):
+        storage.update("a.json", unless_small)
+
+
+def test_a_removed_record_is_made_anew(storage: Storage, s3: S3Server) -> None:
+    storage.update("a.json", add_one)
+    storage.update("a.json", add_one)
+    Storage(storage.url, s3.options).remove("a.json")
+    assert storage.update("a.json", add_one) == b"1"
+
+
+def test_a_lost_response_to_a_put_without_a_read_is_no_other_writer(storage: Storage, s3: S3Server) -> None:
+    storage.fs.retries = 5
+    storage.update("a.json", add_one)
+    storage.update("a.json", add_one)
+    puts = []
+
+    def lose(request: str, _environment: Environment) -> bool:
+        puts.append(request.startswith("PUT"))
+        return request.startswith("PUT") and sum(puts) == 1
+
+    s3.loses = lose
+    assert storage.update("a.json", add_one) == b"3"
+    assert sum(puts) == 2
+
+
+def test_a_server_that_ignores_conditions_is_read_before_each_put(storage: Storage, s3: S3Server) -> None:
+    def ignore(_request: str, environment: Environment) -> None:
+        environment.pop("HTTP_IF_MATCH", None)
+
+    s3.answers = ignore
+    storage.update("a.json", add_one)
+    Storage(storage.url, s3.options).write("a.json", b"10")
+    assert storage.update("a.json", add_one) == b"11"
+    assert storage.names("") == ["a.json"]
+    assert storage.fs.find(storage.root) == [f"{storage.root}/a.json"]
