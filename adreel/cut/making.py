@@ -12,8 +12,8 @@ from pathlib import Path
 
 from adreel.cut.plan import AssemblyPlan, Caption, Measures, Progress
 from adreel.cut.planning import Planned
-from adreel.cut.render import inspect, measure, render
-from adreel.cut.timing import cues_of_ad, spread_narration
+from adreel.cut.render import find_speech, inspect, measure, render
+from adreel.cut.timing import cues_of_ad, spread_narration, within_scene
 from adreel.errors import AdreelError, CutFailed, StorageError
 from adreel.models.api import ClipWarning
 from adreel.models.cut_settings import Format
@@ -118,7 +118,7 @@ class _Maker:
         )
 
     async def time_captions(self) -> None:
-        """Place the captions of each scene, by the sound of its clip or of a stored segment."""
+        """Place the captions of each scene, by the speech in the voice file, or by the sound of the scene."""
         settings, narrations = self._recipe.settings, self._recipe.narrations
         films = {segment.number: segment.path for segment in self._segments}
         for segment in self._segments:
@@ -129,14 +129,17 @@ class _Maker:
             sounds=[path for field, path in self._inputs.items() if field != "cut.logo.file"],
             logos=[path for field, path in self._inputs.items() if field == "cut.logo.file"],
         )
+        ad_frames = self._planned.starts[-1] + self._planned.frames[-1]
+        voice = self._inputs.get("cut.voice") if any(narrations) else None
+        speech = await find_speech(voice, ad_frames) if voice else []
         for number, found in enumerate(facts):
             self._warn(f"scene {self._recipe.takes[number].scenario}: {warning}" for warning in found.warnings)
             if settings.captions is None:
                 self._captions.append(())
             elif narration := narrations[number]:
-                # A voice of its own is not timed by the sound of the clips.
-                spoken = () if settings.voice else found.spoken
-                self._captions.append(spread_narration(narration, self._planned.frames[number], spoken))
+                start, frames = self._planned.starts[number], self._planned.caption_frames(number)
+                spoken = within_scene(speech, start, frames) if voice else found.spoken
+                self._captions.append(spread_narration(narration, frames, spoken))
             else:
                 self._captions.append(self._planned.scene_cues(number))
 

@@ -7,7 +7,7 @@ RATE = 30
 """Frames per second of every cut."""
 SAMPLE_RATE = 48000
 SAMPLES_PER_FRAME = SAMPLE_RATE // RATE
-RENDERER = "1"
+RENDERER = "2"
 """Version of the renderer. A change of its output needs a new one: cuts and segments are identified by it."""
 
 
@@ -37,7 +37,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Box:
-    """An area in pixels that captions must not leave."""
+    """An area in pixels that captions and the logo must not leave."""
 
     left: int
     top: int
@@ -58,7 +58,8 @@ class SegmentPlan:
     frames: int
     captions: tuple[Caption, ...] = ()
     caption_style: Literal["plain", "pill", "word"] = "pill"
-    caption_box: Box | None = None
+    safe_area: Box | None = None
+    """Where captions and the logo are drawn."""
     logo: str | None = None
     logo_corner: str = "top-right"
 
@@ -164,8 +165,8 @@ def segment_plan(values: dict[str, Any]) -> SegmentPlan:
         Caption(**{**each, "words": tuple((word, start, end) for word, start, end in each["words"])})
         for each in values["captions"]
     )
-    box = values["caption_box"] and Box(**values["caption_box"])
-    return SegmentPlan(**{**values, "captions": captions, "caption_box": box})
+    area = values["safe_area"] and Box(**values["safe_area"])
+    return SegmentPlan(**{**values, "captions": captions, "safe_area": area})
 
 
 def assembly_plan(values: dict[str, Any]) -> AssemblyPlan:

@@ -1,5 +1,6 @@
 """What a cut needs, checked before any work: clips, files, captions, fades."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -73,21 +74,30 @@ class Planned:
             with suppress(ValueError):
                 ImageColor.getrgb(color)
                 colors.append(color)
-        return CardPlan(max(1, round(card.seconds * RATE)), card.text, card.url, tuple(colors))
+        # People read and type addresses without the scheme.
+        address = re.sub(r"^https?://", "", card.url, flags=re.IGNORECASE).rstrip("/")
+        return CardPlan(max(1, round(card.seconds * RATE)), card.text, address, tuple(colors))
+
+    def caption_frames(self, number: int) -> int:
+        """Return the length of a scene's captions: they end before the fade to the next scene."""
+        is_last = number + 1 == len(self.frames) and self.card is None
+        return self.frames[number] - (0 if is_last else self.fade_frames)
 
     def scene_cues(self, number: int) -> tuple[Caption, ...]:
         """Return the captions of an SRT file that are seen in a scene."""
-        own = self.frames[number] - (self.fade_frames if number + 1 < len(self.frames) else 0)
-        return captions_of_scene(self.cues, self.starts[number], own)
+        return captions_of_scene(self.cues, self.starts[number], self.caption_frames(number))
 
     def segment_name(self, number: int, shape: Format) -> str:
         """Return the name of a scene's segment, which identifies everything that decides how it looks and sounds."""
         settings, (width, height) = self.recipe.settings, self.recipe.size(shape)
-        captions: object = None
+        captions: dict[str, object] | None = None
         if settings.captions:
             cues = [[cue.text, cue.start, cue.end] for cue in self.scene_cues(number)]
-            words = self.recipe.narrations[number] or cues
-            captions = [words, settings.captions.style, box_of(self.recipe, shape)] if words else None
+            if words := self.recipe.narrations[number] or cues:
+                captions = {"words": words, "style": settings.captions.style, "frames": self.caption_frames(number)}
+            if captions and settings.voice:
+                # The voice is heard from the start of the ad, and decides when the words are shown.
+                captions |= {"voice": settings.voice.partition("#")[0], "from": self.starts[number]}
         logo = [settings.logo.file.partition("#")[0], settings.logo.corner] if settings.logo else None
         facts = {
             "clip": self.recipe.clips[number].sha256,
@@ -96,6 +106,7 @@ class Planned:
             "frames": self.frames[number],
             "captions": captions,
             "logo": logo,
+            "safe_area": safe_area(self.recipe, shape) if captions or logo else None,
             "renderer": RENDERER,
         }
         return f"{canonical_digest(facts)[:DIGEST_LENGTH]}.mkv"
@@ -112,11 +123,11 @@ class Planned:
             height=height,
             fit=settings.fit,
             frames=self.frames[number],
+            safe_area=Box(*safe_area(self.recipe, shape)),
             logo=logo,
         )
-        if settings.captions and captions:
-            style, box = settings.captions.style, Box(*box_of(self.recipe, shape))
-            plan = replace(plan, captions=captions, caption_style=style, caption_box=box)
+        if settings.captions:
+            plan = replace(plan, captions=captions, caption_style=settings.captions.style)
         if settings.logo:
             plan = replace(plan, logo_corner=settings.logo.corner)
         return plan
@@ -158,8 +169,8 @@ def plan_cut(
     return planned
 
 
-def box_of(recipe: Recipe, shape: Format) -> tuple[int, int, int, int]:
-    """Return the area of captions in pixels: left, top, right, bottom."""
+def safe_area(recipe: Recipe, shape: Format) -> tuple[int, int, int, int]:
+    """Return the area of captions and the logo in pixels: left, top, right, bottom."""
     width, height = recipe.size(shape)
     left, top, right, bottom = free_edges(shape, recipe.options.preset)
     return round(width * left), round(height * top), round(width * (1 - right)), round(height * (1 - bottom))
@@ -183,17 +194,19 @@ def _check_texts(planned: Planned) -> None:
     # They load Pillow and the decoder.
     from adreel.cut.render.captions import layout  # noqa: PLC0415
     from adreel.cut.render.card import layout_card  # noqa: PLC0415
+    from adreel.cut.render.logo import area_above  # noqa: PLC0415
 
     recipe, place = planned.recipe, ""
     for shape in recipe.formats:
         try:
             if captions := recipe.settings.captions:
-                box = Box(*box_of(recipe, shape))
+                area, logo = Box(*safe_area(recipe, shape)), recipe.settings.logo
+                area = area_above(area, logo.corner if logo else "", recipe.size(shape)[1])
                 for number, take in enumerate(recipe.takes):
                     place = f"scene {take.scenario}"
                     texts = [" ".join(phrase) for phrase in phrases(recipe.narrations[number])]
                     for text in texts + [cue.text for cue in planned.scene_cues(number)]:
-                        layout(text, box, captions.style)
+                        layout(text, area, captions.style)
             if card := planned.card:
                 place = "cut.end_card"
                 layout_card(card, *recipe.size(shape))

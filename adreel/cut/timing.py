@@ -1,7 +1,7 @@
 """When captions are shown: words spread over the stretch that is spoken, or the times of an SRT file."""
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, groupby, islice, pairwise
 
 from adreel.cut.plan import RATE, Caption
 from adreel.models.srt import Cue
@@ -9,6 +9,8 @@ from adreel.models.srt import Cue
 PHRASE_LENGTH = 42
 """Maximum letters of a caption, which is what viewers read in two seconds."""
 SENTENCE_ENDS = (".", "!", "?", "…", ":", ";")
+FASTEST_WORD = 4
+"""Fewest frames of a spoken word."""
 LINGER_FRAMES = 8
 """Frames that a caption stays behind its last word."""
 
@@ -22,17 +24,16 @@ def phrases(text: str) -> list[list[str]]:
             sentences.append([])
     found: list[list[str]] = []
     for sentence in filter(None, sentences):
-        # Lines of about the same length are read faster than a full one and a rest.
-        count = -(-len(" ".join(sentence)) // PHRASE_LENGTH)
-        aim = len(" ".join(sentence)) / count
-        phrase: list[str] = []
-        for word in sentence:
-            length = len(" ".join([*phrase, word]))
-            if phrase and (length > PHRASE_LENGTH or length - len(word) / 2 > aim):
-                found.append(phrase)
-                phrase = []
-            phrase.append(word)
-        found.append(phrase)
+        centers = [end - len(word) / 2 for word, end in zip(sentence, accumulate(map(len, sentence)), strict=True)]
+        parts: list[list[str]] = []
+        # Phrases of about the same length are read faster than full ones and a rest.
+        for count in range(1, len(sentence) + 1):
+            share = sum(map(len, sentence)) / count
+            numbered = groupby(zip(sentence, centers, strict=True), key=lambda each: int(each[1] / share))
+            parts = [[word for word, _ in group] for _, group in numbered]
+            if max(len(" ".join(part)) for part in parts) <= PHRASE_LENGTH:
+                break
+        found += parts
     return found
 
 
@@ -50,7 +51,8 @@ def spread_narration(text: str, frames: int, spoken: Sequence[tuple[int, int]]) 
     end = min(max((end for _, end in spoken), default=frames), frames)
     parts = phrases(text)
     words = [word for phrase in parts for word in phrase]
-    if end - start < len(words):
+    if end - start < len(words) * FASTEST_WORD:
+        # Nobody speaks so fast: the sound is another one.
         start, end = 0, frames
     times = iter(spread_words(words, start, end))
     captions: list[Caption] = []
@@ -61,6 +63,12 @@ def spread_narration(text: str, frames: int, spoken: Sequence[tuple[int, int]]) 
             until = min(until + LINGER_FRAMES, frames)
         captions.append(Caption(" ".join(phrase), begin, max(until, begin + 1), spans))
     return tuple(captions)
+
+
+def within_scene(stretches: Iterable[tuple[int, int]], starts: int, frames: int) -> list[tuple[int, int]]:
+    """Return the parts of stretches of the ad that are in a scene, in frames of the scene."""
+    shifted = ((max(begin - starts, 0), min(end - starts, frames)) for begin, end in stretches)
+    return [(begin, end) for begin, end in shifted if begin < end]
 
 
 def captions_of_scene(cues: Iterable[Cue], starts: int, frames: int) -> tuple[Caption, ...]:

@@ -75,7 +75,7 @@ class Recipe:
                 "inputs": [clip.sha256 for clip in self.clips],
                 "settings": _by_content(self.settings),
                 "narrations": self.narrations,
-                "free": self._free if self.settings.captions else (),
+                "free": self._free if self.settings.captions or self.settings.logo else (),
                 "title": self.title,
                 "colors": self.colors if self.settings.end_card else (),
                 "renderer": self.renderer,

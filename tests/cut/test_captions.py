@@ -1,5 +1,6 @@
 """Captions, the logo and the end card: inside their boxes, in three styles, or refused with a reason."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from PIL import Image, ImageChops
 
 from adreel.cut.plan import Box, Caption, CardPlan, SegmentPlan
 from adreel.cut.render.captions import DARK, SPOKEN, WHITE, drawn_captions, layout
-from adreel.cut.render.card import layout_card
+from adreel.cut.render.card import card_picture, contrast, layout_card
 from adreel.cut.render.fonts import check_glyphs, clean
 from adreel.cut.render.segments import render_segment
 from adreel.errors import InputError
@@ -53,7 +54,7 @@ def changed(before: bytes, after: bytes) -> tuple[int, int, int, int] | None:
 def test_captions_stay_in_their_box(clip: Path, tmp_path: Path, text: str, style: Style) -> None:
     bare = segment(clip, tmp_path / "bare.mkv")
     captions = (spoken_words(text),)
-    drawn = segment(clip, tmp_path / "drawn.mkv", captions=captions, caption_style=style, caption_box=TIKTOK)
+    drawn = segment(clip, tmp_path / "drawn.mkv", captions=captions, caption_style=style, safe_area=TIKTOK)
     for before, after in zip(bare, drawn, strict=True):
         box = changed(before, after)
         assert box is not None
@@ -66,7 +67,7 @@ def test_captions_stay_in_their_box(clip: Path, tmp_path: Path, text: str, style
 def test_a_caption_is_seen_in_its_frames_only(clip: Path, tmp_path: Path) -> None:
     bare = segment(clip, tmp_path / "bare.mkv")
     caption = Caption(SHORT, 4, 8)
-    drawn = segment(clip, tmp_path / "drawn.mkv", captions=(caption,), caption_box=TIKTOK)
+    drawn = segment(clip, tmp_path / "drawn.mkv", captions=(caption,), safe_area=TIKTOK)
     seen = [changed(before, after) is not None for before, after in zip(bare, drawn, strict=True)]
     assert seen == [4 <= number < 8 for number in range(12)]
 
@@ -158,19 +159,50 @@ def test_unseen_characters_are_left_out() -> None:
     assert clean("so\u00adft\u200b \n\t hy\ufe0fphen\u200d") == "soft hyphen"
 
 
-@pytest.mark.parametrize("corner", ["top-left", "top-right", "bottom-left", "bottom-right"])
-def test_a_logo_is_in_its_corner(clip: Path, tmp_path: Path, corner: str) -> None:
+def write_logo(path: Path) -> str:
     logo = Image.new("RGBA", (64, 40), (0, 0, 0, 0))
     logo.paste((255, 255, 255, 255), (8, 8, 56, 32))
-    logo.save(tmp_path / "logo.png")
+    logo.save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize("corner", ["top-left", "top-right", "bottom-left", "bottom-right"])
+def test_a_logo_is_in_its_corner(clip: Path, tmp_path: Path, corner: str) -> None:
     bare = segment(clip, tmp_path / "bare.mkv")
-    drawn = segment(clip, tmp_path / "drawn.mkv", logo=str(tmp_path / "logo.png"), logo_corner=corner)
+    logo = {"logo": write_logo(tmp_path / "logo.png"), "logo_corner": corner, "safe_area": TIKTOK}
+    drawn = segment(clip, tmp_path / "drawn.mkv", **logo)
     box = changed(bare[5], drawn[5])
     assert box is not None
     left, top, right, bottom = box
-    assert (right < WIDTH / 2) == corner.endswith("left")
-    assert (bottom < HEIGHT / 2) == corner.startswith("top")
-    assert min(left, WIDTH - right, top, HEIGHT - bottom) == pytest.approx(12, abs=2)
+    horizontal = left - TIKTOK.left if corner.endswith("left") else TIKTOK.right - right
+    vertical = top - TIKTOK.top if corner.startswith("top") else TIKTOK.bottom - bottom
+    assert 0 <= horizontal <= 2
+    assert 0 <= vertical <= 2
+
+
+@pytest.mark.parametrize("corner", ["bottom-left", "bottom-right"])
+def test_captions_stand_above_a_logo_in_a_lower_corner(clip: Path, tmp_path: Path, corner: str) -> None:
+    logo = {"logo": write_logo(tmp_path / "logo.png"), "logo_corner": corner, "safe_area": TIKTOK}
+    bare = segment(clip, tmp_path / "bare.mkv", **logo)
+    drawn = segment(clip, tmp_path / "drawn.mkv", captions=(spoken_words(LONG),), **logo)
+    box = changed(bare[5], drawn[5])
+    assert box is not None
+    # The logo is as wide as a fifth of the picture, and half as high.
+    assert TIKTOK.top <= box[1] < box[3] <= TIKTOK.bottom - WIDTH // 10
+
+
+@pytest.mark.parametrize(
+    "colors", [(), ("#f4b860", "#2b2d42"), ("#808080",), ("#777777", "#888888"), ("#ffffff",), ("#000080", "#ffd700")]
+)
+def test_the_text_of_a_card_can_be_read(colors: tuple[str, ...]) -> None:
+    frame = card_picture(CardPlan(30, "Read", "glowcap.example", colors), 160, 90)
+    card: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+    content = card.tobytes()
+    pixels = [tuple(content[start : start + 3]) for start in range(0, len(content), 3)]
+    background = set(pixels[::160])
+    # The most frequent other colour is that of the text and of the field behind the address.
+    [(ink, _)] = Counter(pixel for pixel in pixels if pixel not in background).most_common(1)
+    assert min(contrast(ink, shade) for shade in background) > 4
 
 
 def test_a_card_is_checked_before_any_work() -> None:

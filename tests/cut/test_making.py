@@ -161,6 +161,35 @@ async def test_captions_of_the_narration_stand_in_the_srt_file(records: Records,
     assert (without.cut_id != cut.cut_id, without.files[0].captions) == (True, None)
 
 
+async def test_captions_follow_the_speech_of_a_voice_file(records: Records, tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "voice.wav"), "wb") as sound:
+        sound.setparams((1, 1, 8000, 0, "NONE", ""))
+        sound.writeframes(b"\x80" * 16000 + bytes(range(0, 256, 16)) * 150 + b"\x80" * 8000)
+    store_ad(records, tmp_path)
+    store_clip(records, tmp_path, Scenario.CTA, job_id="job-2", narration="Read on.", minute=1)
+    await make(records)
+    store_ad(records, tmp_path, scenarios=[], cut={"voice": "voice.wav"})
+    records.save_session(copy_files_of_cut(records.storage, records.session("ad")))
+    cut = await make(records)
+    [cue] = parse_srt(records.storage.read(cut.files[0].captions or ""), "the file")
+    # The scene lasts from 1.8 to 2.6 s, and the voice speaks from 2.0 to 2.3 s.
+    assert cue.text == "Read on."
+    assert cue.start == pytest.approx(2.0, abs=0.04)
+    assert cue.end == pytest.approx(2.3 + 8 / 30, abs=0.04)
+    # The scene with the caption is another segment than that without the voice.
+    assert len(segments(records)) == 5
+
+
+async def test_captions_end_before_the_fade_to_the_next_scene(records: Records, tmp_path: Path) -> None:
+    fade = {"transition": {"kind": "fade", "seconds": 0.2}}
+    store_ad(records, tmp_path, cut={**fade, "end_card": {"seconds": 0.5}})
+    for scenario in (HOOK, Scenario.PROBLEM, Scenario.CTA):
+        store_clip(records, tmp_path, scenario, job_id="job-2", narration=f"The {scenario}.", minute=1)
+    cut = await make(records)
+    cues = parse_srt(records.storage.read(cut.files[0].captions or ""), "the file")
+    assert [(round(cue.start, 1), round(cue.end, 1)) for cue in cues] == [(0, 0.3), (0.3, 0.7), (1.2, 1.8)]
+
+
 async def test_an_srt_file_decides_the_captions(records: Records, tmp_path: Path) -> None:
     srt = "1\n00:00:00,200 --> 00:00:00,900\nTwo scenes\n\n2\n00:00:09,000 --> 00:00:10,000\nToo late\n"
     (tmp_path / "words.srt").write_text(srt)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adreel.cut.timing import PHRASE_LENGTH, captions_of_scene, cues_of_ad, phrases, spread_narration
+from adreel.cut.timing import PHRASE_LENGTH, captions_of_scene, cues_of_ad, phrases, spread_narration, within_scene
 from adreel.errors import InputError
 from adreel.models.srt import Cue, format_srt, parse_srt
 
@@ -16,6 +16,17 @@ def test_phrases_keep_every_word_and_are_short_enough(text: str) -> None:
     found = phrases(text)
     assert [word for phrase in found for word in phrase] == text.split()
     assert all(len(" ".join(phrase)) <= PHRASE_LENGTH for phrase in found)
+
+
+def test_phrases_of_a_sentence_are_about_as_long() -> None:
+    for words in range(2, 40):
+        lengths = [len(" ".join(phrase)) for phrase in phrases(" ".join(LONG.split()[:words]))]
+        assert min(lengths) >= max(lengths) * 0.6
+
+
+def test_more_words_than_can_be_spoken_are_spread_over_the_scene() -> None:
+    captions = spread_narration(LONG, 170, [(30, 80)])
+    assert (captions[0].start, captions[-1].end) == (0, 170)
 
 
 def test_words_are_spread_over_the_spoken_stretch() -> None:
@@ -35,6 +46,12 @@ def test_forty_words_fit_into_any_scene_without_gaps_or_overlaps(frames: int) ->
         assert times == sorted(times)
         assert times[-1] <= frames
     assert all(caption.end > caption.start for caption in captions)
+
+
+def test_stretches_of_the_ad_are_cut_at_the_ends_of_a_scene() -> None:
+    stretches = [(0, 20), (50, 110), (130, 140), (200, 220)]
+    assert within_scene(stretches, 60, 90) == [(0, 50), (70, 80)]
+    assert within_scene(stretches, 150, 30) == []
 
 
 def test_a_silent_scene_spreads_its_words_over_all_of_it() -> None:

@@ -102,7 +102,7 @@ def _letter(mask: Image.Image, place: tuple[float, float], word: str, lines: Typ
     )
 
 
-def painted(picture: Image.Image, mask: Image.Image, color: tuple[int, int, int], alpha: int = 255) -> Image.Image:
+def painted(picture: Image.Image, mask: Image.Image, color: tuple[int, ...], alpha: int = 255) -> Image.Image:
     """Return a picture with a colour over it where the mask is."""
     layer = Image.new("RGBA", picture.size, color)
     layer.putalpha(mask.point(lambda level: level * alpha // 255))

@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 import av.logging
 from av.error import FFmpegError
 
-from adreel.cut.plan import AssemblyPlan, Measures, SegmentPlan, assembly_plan, segment_plan, to_json
+from adreel.cut.plan import SAMPLES_PER_FRAME, AssemblyPlan, Measures, SegmentPlan, assembly_plan, segment_plan, to_json
 from adreel.cut.render.assembly import assemble
 from adreel.cut.render.checks import measure_file
 from adreel.cut.render.description import describe_file
 from adreel.cut.render.logo import read_logo
 from adreel.cut.render.segments import render_segment
-from adreel.cut.render.sources import file_samples, inspect_clip, reason
+from adreel.cut.render.sources import active_frames, file_samples, inspect_clip, reason
 from adreel.errors import AdreelError, CutFailed, InputError
 
 Result = TypeVar("Result")
@@ -78,6 +78,10 @@ def carry_out(request: dict[str, Any]) -> Any:
             _read_each(request["sounds"], lambda path: file_samples(path, 1))
             _read_each(request["logos"], read_logo)
             return list(map(to_json, _read_each(request["clips"], inspect_clip)))
+        case "find_speech":
+            frames = request["frames"]
+            [samples] = _read_each([request["sound"]], lambda path: file_samples(path, frames * SAMPLES_PER_FRAME))
+            return active_frames(samples, frames)
         case "measure":
             return list(map(to_json, _read_each(request["files"], measure_file)))
         case "describe":

@@ -10,7 +10,7 @@ from PIL import Image
 
 from adreel.cut.plan import RATE, SegmentPlan
 from adreel.cut.render.captions import drawn_captions
-from adreel.cut.render.logo import placed_logo
+from adreel.cut.render.logo import area_above, placed_logo
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,15 @@ class Overlay:
 
 def overlays_of(plan: SegmentPlan) -> list[Overlay]:
     """Return what is drawn on the frames of a segment."""
-    found = []
+    found: list[Overlay] = []
+    if (area := plan.safe_area) is None:
+        return found
     if plan.logo is not None:
-        logo, left, top = placed_logo(plan.logo, plan.logo_corner, plan.width, plan.height)
+        logo, left, top = placed_logo(plan.logo, plan.logo_corner, plan.width, plan.height, area)
         found.append(Overlay(video_picture(logo), left, top, 0, plan.frames))
-    if plan.captions and plan.caption_box is not None:
-        for drawn in drawn_captions(plan.captions, plan.caption_box, plan.caption_style):
-            found.append(Overlay(video_picture(drawn.picture), drawn.left, drawn.top, drawn.start, drawn.end))
+        area = area_above(area, plan.logo_corner, plan.height, top)
+    for drawn in drawn_captions(plan.captions, area, plan.caption_style):
+        found.append(Overlay(video_picture(drawn.picture), drawn.left, drawn.top, drawn.start, drawn.end))
     return found
 
 

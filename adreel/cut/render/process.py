@@ -79,6 +79,16 @@ async def measure(files: Sequence[Path], *, deadline: float = INSPECTION_DEADLIN
     return list(map(measures, await _ask(request, lambda _: None, deadline)))
 
 
+async def find_speech(sound: Path, frames: int, *, deadline: float = INSPECTION_DEADLINE) -> list[tuple[int, int]]:
+    """Return the stretches of a sound file between its pauses, each as its first frame and the first frame behind it.
+
+    Only its part of the length of so many frames is read. InputError if that is impossible.
+    """
+    place = str(sound.absolute())  # noqa: ASYNC240 - it only asks for the current folder
+    request = {"action": "find_speech", "sound": place, "frames": frames}
+    return [(start, end) for start, end in await _ask(request, lambda _: None, deadline)]
+
+
 async def describe(files: Sequence[Path], *, deadline: float = INSPECTION_DEADLINE) -> list[FileFacts]:
     """Return the facts of films of any origin; CutFailed naming the first one that can't be read."""
     request = {"action": "describe", "files": [str(file.absolute()) for file in files]}

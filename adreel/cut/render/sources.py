@@ -242,6 +242,14 @@ def _to_stereo(sound: AudioStream, frame: av.AudioFrame, first: int) -> Graph:
     return graph
 
 
+def active_frames(samples: bytes, frames: int) -> list[tuple[int, int]]:
+    """Return the stretches between pauses, each as its first frame and the first frame behind it."""
+    return [
+        (start // SAMPLES_PER_FRAME, min(frames, -(-end // SAMPLES_PER_FRAME)))
+        for start, end in active_stretches(samples)
+    ]
+
+
 def inspect_clip(path: Path | str) -> ClipFacts:
     """Measure a clip by its packets, its first picture and its sound; InputError if it can't be read."""
     try:
@@ -257,16 +265,12 @@ def inspect_clip(path: Path | str) -> ClipFacts:
         # FFmpeg's wheels can't convert it, and as SDR it looks grey.
         raise InputError(f"the clip is HDR ({transfer}): convert it to SDR, or generate the scene again")
     warnings = []
-    has_sound, spoken = False, []
+    spoken: list[tuple[int, int]] = []
     with open_media(path) as source:
         has_sound = sound_stream(source) is not None
     if has_sound:
         try:
-            samples = clip_samples(path, span.frames)
-            spoken = [
-                (start // SAMPLES_PER_FRAME, min(span.frames, -(-end // SAMPLES_PER_FRAME)))
-                for start, end in active_stretches(samples)
-            ]
+            spoken = active_frames(clip_samples(path, span.frames), span.frames)
         except (FFmpegError, ValueError) as error:
             has_sound = False
             warnings.append(f"its sound can't be decoded and is left out: {reason(error)}")
