@@ -205,12 +205,20 @@ def make_cut(
     """
     settings = Settings.load()
     records = open_records(settings)
-    session_id = session if isinstance(session, str) else _store_cut_settings(records, session)
     try:
         options = CutOptions(formats=tuple(formats), preset=preset, captions=captions, allow_missing=allow_missing)
     except ValidationError as error:
         raise InputError(describe(error)) from None
-    planned = plan_cut(records, session_id, options, find_signer(settings))
+    if isinstance(session, Session):
+        stored = records.session(session.session_id)
+        check_files_of_cut(session.cut)
+        session = stored.model_copy(update={"cut": copy_files_of_cut(records.storage, session).cut})
+        planned = plan_cut(records, session, options, find_signer(settings))
+        if session.cut != stored.cut:
+            changed = {"cut": session.cut}
+            records.update_session(session.session_id, lambda stored: stored.model_copy(update=changed))
+    else:
+        planned = plan_cut(records, session, options, find_signer(settings))
     if preset and (reason := judge_length(find_placement(preset), planned.seconds)):
         (observer or Observer()).message(f"warning: {reason}")
     if planned.made:
@@ -282,15 +290,6 @@ def _make_planned(records: Records, planned: Planned, settings: Settings, observ
     if made is None:
         raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
     return made
-
-
-def _store_cut_settings(records: Records, session: Session) -> str:
-    stored = records.session(session.session_id)
-    check_files_of_cut(session.cut)
-    copied = copy_files_of_cut(records.storage, session)
-    if stored.cut != copied.cut:
-        records.update_session(session.session_id, lambda stored: stored.model_copy(update={"cut": copied.cut}))
-    return session.session_id
 
 
 def cuts(session_id: str) -> list[CutView]:

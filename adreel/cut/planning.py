@@ -16,7 +16,7 @@ from adreel.models.cut_settings import CutOptions, Format
 from adreel.models.cuts import Cut
 from adreel.models.placements import free_edges
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import INPUT_PATTERN
+from adreel.models.sessions import INPUT_PATTERN, Session
 from adreel.models.srt import Cue, parse_srt
 from adreel.models.takes import Take
 from adreel.records import Records
@@ -134,12 +134,16 @@ class Planned:
 
 
 def plan_cut(
-    records: Records, session_id: str, options: CutOptions | None = None, signer: Signer | None = None
+    records: Records, session: Session | str, options: CutOptions | None = None, signer: Signer | None = None
 ) -> Planned:
-    """Check what a cut needs; InputError in one sentence before any work. A cut that is made already is `made`."""
+    """Check what a cut needs; InputError in one sentence before any work. A cut that is made already is `made`.
+
+    `session` is the id of a stored session, or such a session with another `cut` block that is not stored yet.
+    """
     # A signed file is another cut than the unsigned one.
     renderer = f"{RENDERER}+{signer.name}" if signer else RENDERER
-    session = records.session(session_id)
+    session = records.session(session) if isinstance(session, str) else session
+    session_id = session.session_id
     takes: Mapping[Scenario, Take] = current_takes(records, session_id)
     planned = Planned(make_recipe(session, takes, options or CutOptions(), renderer), signer=signer)
     if found := records.cut(session_id, planned.recipe.cut_id):

@@ -91,6 +91,25 @@ def test_bad_input_is_named_before_any_work(
     assert {path: value for path, value in contents(tmp_path).items() if not path.startswith("state")} == before
 
 
+@pytest.mark.parametrize(
+    ("block", "says"),
+    [
+        ({"end_card": {"text": "灯"}}, "cut.end_card, 1:1: the font has"),
+        ({"transition": {"kind": "fade", "seconds": 0.3}}, "does not fit scene hook"),
+        ({"captions": {"from": "file"}}, "`from: file` needs the file"),
+    ],
+)
+def test_a_cut_block_that_is_refused_does_not_replace_the_stored_one(
+    records: Records, tmp_path: Path, block: dict[str, object], says: str
+) -> None:
+    store_ad(records, tmp_path)
+    (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(cut=block)))
+    before = contents(tmp_path / "outputs")
+    ran = adreel("cut", "ad.yaml")
+    assert (ran.returncode, says in ran.stderr) == (2, True), ran.stderr
+    assert contents(tmp_path / "outputs") == before
+
+
 def test_the_schema_of_a_session_explains_the_cut() -> None:
     properties = json.loads(adreel("schema").stdout)["$defs"]["CutSettings"]["properties"]
     assert {"formats", "captions", "music", "logo", "end_card", "fit", "loudness"} <= set(properties)
