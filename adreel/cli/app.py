@@ -253,7 +253,7 @@ def fetch(
     to: Annotated[Path | None, typer.Option(help="Folder for the clips, by default named after the session")] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy the current clips of a session and its newest cut to this machine. Exits 1 if a scene has no clip yet."""
+    """Copy the current clips of a session and its current cut to this machine. Exits 1 if a scene has no clip yet."""
     from adreel.cli.records import fetch_clips
 
     raise typer.Exit(fetch_clips(session_id, to or Path(session_id), as_json=as_json))
@@ -264,7 +264,7 @@ def prune(
     older_than: Annotated[str, typer.Option(help="Minimum age of the takes: 12h, 30d, 8w")],
     keep_current: Annotated[bool, typer.Option(help="Keep the current take of each scene at any age")] = True,
     cuts: Annotated[
-        bool, typer.Option("--cuts", help="Also remove finished ads but the newest of each session")
+        bool, typer.Option("--cuts", help="Also remove finished ads but the newest and the current one of each session")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the takes without removing them")] = False,
     as_json: Json = False,

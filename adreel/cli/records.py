@@ -52,7 +52,9 @@ def show_status(name: str, *, as_json: bool) -> None:
         show_warnings((video.scenario, video.warnings) for video in view.scene_videos)
         campaign = f" of campaign {view.campaign}" if view.campaign else ""
         print_line(f"session {name}{campaign}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
-        for cut in in_process.cuts(name)[:1]:
+        cuts = in_process.cuts(name)
+        # After `adreel use`, an earlier cut may be the right one again.
+        for cut in [cut for cut in cuts if cut.state == "current"][:1] or cuts[:1]:
             stale = f" (a clip or a setting has changed: adreel cut {name})" if cut.state == "stale" else ""
             print_line(f"cut {cut.cut_id}: {cut.state}{stale}")
             show_cut(cut)

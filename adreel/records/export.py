@@ -1,4 +1,4 @@
-"""Copies the current clips of a session, and its newest finished ad, from any storage to a local folder."""
+"""Copies the current clips and the current finished ad of a session from any storage to a local folder."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from uuid import uuid4
 from adreel.errors import StorageError
 from adreel.models.scenarios import Scenario
 from adreel.records import Records
-from adreel.records.views import current_take
+from adreel.records.views import current_cut, current_take
 from adreel.storage.media import CHUNK_BYTES, sha256_of
 
 
@@ -24,7 +24,7 @@ class FetchedClip:
 
 
 def fetch(records: Records, session_id: str, folder: Path) -> Iterator[FetchedClip]:
-    """Copy the current clip of each scene and the newest cut, checked against their records.
+    """Copy the current clip of each scene and the current cut, checked against their records.
 
     Files that are there already stay unchanged.
 
@@ -38,7 +38,7 @@ def fetch(records: Records, session_id: str, folder: Path) -> Iterator[FetchedCl
         else:
             target = folder / take.clip.file
             yield FetchedClip(scenario, target, was_there=_fetch_file(records, take.clip.sha256, target))
-    for cut in records.cuts(session_id)[-1:]:
+    if cut := current_cut(records, session_id):
         for video in cut.files:
             target = folder / video.file
             yield FetchedClip("cut", target, was_there=_fetch_file(records, video.sha256, target))

@@ -15,7 +15,7 @@ from adreel.models.cuts import Cut, segment_path
 from adreel.models.takes import AttemptState, Choices, Job, Take
 from adreel.records import Records
 from adreel.records.spend import spend_of, take_key
-from adreel.records.views import current_take
+from adreel.records.views import current_cut, current_take
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _OVER = {AttemptState.STORED, AttemptState.FAILED}
@@ -96,11 +96,13 @@ def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
 
 
 def prunable_cuts(records: Records, before: datetime, broken: list[AdreelError] | None = None) -> Iterator[Cut]:
-    """Find the cuts that were made before a moment and are not the newest of their session."""
+    """Find the cuts that were made before a moment, but neither the newest nor the current one of their session."""
     for session_id in records.session_ids():
         with collect_errors(broken):
-            for cut in records.cuts(session_id)[:-1]:
-                if cut.created_at < before:
+            old = [cut for cut in records.cuts(session_id)[:-1] if cut.created_at < before]
+            current = current_cut(records, session_id) if old else None
+            for cut in old:
+                if cut != current:
                     yield cut
 
 

@@ -216,6 +216,15 @@ def cut_views(records: Records, session_id: str) -> list[CutView]:
     return [cut_view(cut, is_stale=is_stale(session, takes, cut)) for cut in reversed(cuts)]
 
 
+def current_cut(records: Records, session_id: str) -> Cut | None:
+    """Return the newest cut that is not stale, else the newest."""
+    cuts = records.cuts(session_id)[::-1]
+    if not cuts:
+        return None
+    session, takes = records.session(session_id), current_takes(records, session_id)
+    return next((cut for cut in cuts if not is_stale(session, takes, cut)), cuts[0])
+
+
 def cut_view(cut: Cut, *, is_stale: bool) -> CutView:
     """Return a cut with the addresses of its files."""
     files = [

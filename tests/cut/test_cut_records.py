@@ -19,9 +19,10 @@ from adreel.records.cut_inputs import copy_files_of_cut
 from adreel.records.export import fetch
 from adreel.records.pruning import prunable_cuts, prune_cut, unused_segments
 from adreel.records.verification import verify
-from adreel.records.views import current_takes, cut_views
+from adreel.records.views import choose_take, current_cut, current_takes, cut_views
 from tests.cut.stored_ads import store_ad, store_clip
 from tests.factories import NOW, save_choices, session_data, write_image
+from tests.test_cli import adreel
 
 
 def save_cut(records: Records, *, minute: int = 0, options: CutOptions | None = None, segment: str = "a.mkv") -> Cut:
@@ -163,6 +164,20 @@ def test_fetch_copies_the_newest_cut(records: Records, tmp_path: Path) -> None:
     assert (tmp_path / "here" / cut.files[0].file).read_bytes() == records.storage.read(cut.files[0].file)
     *_, last = fetch(records, "ad", tmp_path / "here")
     assert last.was_there
+
+
+def test_an_earlier_cut_is_the_current_one_after_its_take_is_chosen(records: Records, tmp_path: Path) -> None:
+    store_ad(records, tmp_path)
+    earlier = save_cut(records)
+    store_clip(records, tmp_path, Scenario.HOOK, job_id="job-2", minute=1, seconds=1)
+    later = save_cut(records, minute=5)
+    assert current_cut(records, "ad") == later
+    choose_take(records, "ad", Scenario.HOOK, "job-1")
+    assert current_cut(records, "ad") == earlier
+    *_, last = fetch(records, "ad", tmp_path / "here")
+    assert last.file == tmp_path / "here" / earlier.files[0].file
+    assert list(prunable_cuts(records, NOW + timedelta(days=1))) == []
+    assert f"cut {earlier.cut_id}: current" in adreel("status", "ad").stdout
 
 
 def test_an_input_is_named_by_its_content_and_only_in_a_session_file(records: Records, tmp_path: Path) -> None:
