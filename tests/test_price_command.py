@@ -10,6 +10,7 @@ import yaml
 from adreel.campaigns.prices import price_campaign
 from adreel.records import Records
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets
 from tests.factories import make_session, scene_data, session_data
 from tests.test_cli import adreel, answer
 
@@ -61,7 +62,13 @@ def test_a_campaign_is_shown_in_groups_of_clips() -> None:
 def test_a_stored_session_has_a_price_and_an_unknown_name_is_refused(tmp_path: Path) -> None:
     place = str(tmp_path / "clips")
     Records.of(Settings(ADREEL_STORAGE=place)).save_session(make_session())
-    assert answer("price", "ad", ADREEL_STORAGE=place)["total"] == 2.52
+    budgets = Budgets(Records.of(Settings(ADREEL_STORAGE=place)))
+    for name in ("day", "session:ad", "session:other"):
+        budgets.set(name, 3_000_000)
+    found = answer("price", "ad", ADREEL_STORAGE=place)
+    assert (found["total"], [budget["name"] for budget in found["budgets"]]) == (2.52, ["day", "session:ad"])
+    shown = adreel("price", "ad", ADREEL_STORAGE=place).stdout
+    assert "budget day (cap): USD 3.00 left of 3.00" in shown
     ran = adreel("price", "none")
     assert (ran.returncode, "neither a session file, nor a campaign, nor a session" in ran.stderr) == (2, True)
 

@@ -5,31 +5,36 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from adreel.campaigns import is_campaign
+from adreel.campaigns import campaign_name, is_campaign
 from adreel.campaigns.prices import price_campaign
 from adreel.cli.display import print_json, print_line, print_table
 from adreel.errors import InputError, NotFound
 from adreel.flows import in_process
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import ID_PATTERN, Session, read_session
+from adreel.models.sessions import ID_PATTERN, read_session
 from adreel.models.spend import MICROS, to_micros
 from adreel.records import Records
+from adreel.records.store import StoredSession
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets, BudgetView
 
 
 def show_prices(source: str, scenes: list[Scenario] | None, clip_price: float | None, *, as_json: bool) -> None:
     """Print the price of each scene of a session, or of the clips of a campaign in groups, and the total."""
     settings = Settings.load()
-    session = _stored_session(Records.of(settings), source)
-    if session is None and is_campaign(source):
+    records = Records.of(settings)
+    stored = _stored_session(records, source)
+    if stored is None and is_campaign(source):
         if scenes:
             raise InputError("--scene is for one session: a campaign buys all scenes of its ads")
         _show_campaign(settings, source, clip_price, as_json=as_json)
         return
-    prices = in_process.price(session or read_session(Path(source)), scenes or None, clip_price=clip_price)
+    session = stored or read_session(Path(source))
+    prices = in_process.price(session, scenes or None, clip_price=clip_price)
     total = _total([each.usd for each in prices])
+    budgets = _budgets(records, session.session_id, stored.campaign if stored else None)
     if as_json:
-        print_json({"scenes": prices, "total": total, "is_local": settings.is_local})
+        print_json({"scenes": prices, "total": total, "is_local": settings.is_local, "budgets": _in_usd(budgets)})
         return
     rows = [
         (each.scenario.value, each.model, _seconds(each.seconds), _usd(each.usd), _origin(each.source, each.as_of))
@@ -37,13 +42,16 @@ def show_prices(source: str, scenes: list[Scenario] | None, clip_price: float | 
     ]
     print_table(("scene", "model", "seconds", "USD", "source"), rows)
     _show_total(settings, total, "1 scene" if len(prices) == 1 else f"{len(prices)} scenes")
+    _show_budgets(budgets)
 
 
 def _show_campaign(settings: Settings, source: str, clip_price: float | None, *, as_json: bool) -> None:
     ads, groups = price_campaign(settings, source, clip_price)
     total = _total([group.total for group in groups])
+    budgets = _budgets(Records.of(settings), None, campaign_name(source))
     if as_json:
-        print_json({"ads": ads, "clips": groups, "total": total, "is_local": settings.is_local})
+        document = {"ads": ads, "clips": groups, "total": total, "is_local": settings.is_local}
+        print_json({**document, "budgets": _in_usd(budgets)})
         return
     rows = [
         (
@@ -58,9 +66,10 @@ def _show_campaign(settings: Settings, source: str, clip_price: float | None, *,
     ]
     print_table(("clips", "model", "seconds", "USD each", "USD", "source"), rows)
     _show_total(settings, total, f"{ads} ads")
+    _show_budgets(budgets)
 
 
-def _stored_session(records: Records, source: str) -> Session | None:
+def _stored_session(records: Records, source: str) -> StoredSession | None:
     """Return the stored session of a name; None for a source that is no name or has a file."""
     if not re.fullmatch(ID_PATTERN, source) or Path(source).is_file():
         return None
@@ -72,6 +81,26 @@ def _stored_session(records: Records, source: str) -> Session | None:
         raise InputError(
             f"{source!r} is neither a session file, nor a campaign, nor a session in {records.place}"
         ) from None
+
+
+def _budgets(records: Records, session_id: str | None, campaign: str | None) -> list[BudgetView]:
+    """Return the budgets that count a purchase: those of time, of its session and of its campaign."""
+    names = {"day", "month", "all", f"session:{session_id}", f"campaign:{campaign}"}
+    return [view for view in Budgets(records).views() if view.name in names]
+
+
+def _in_usd(budgets: list[BudgetView]) -> list[dict[str, str | float]]:
+    sums = ("cap", "spent", "held", "left")
+    return [
+        {"name": view.name, "mode": view.mode, **{name: getattr(view, name) / MICROS for name in sums}}
+        for view in budgets
+    ]
+
+
+def _show_budgets(budgets: list[BudgetView]) -> None:
+    for view in budgets:
+        left, cap = _usd(view.left / MICROS), _usd(view.cap / MICROS)
+        print_line(f"budget {view.name} ({view.mode}): USD {left} left of {cap}")
 
 
 def _show_total(settings: Settings, total: float | None, what: str) -> None:
