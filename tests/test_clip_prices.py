@@ -128,6 +128,14 @@ def test_highest_bill_of_such_clips_comes_before_the_list(storage: Storage) -> N
         assert price(take.request.model_copy(update=other), storage).source == "listed", other
 
 
+def test_price_that_was_given_is_learned_even_if_it_was_right(storage: Storage) -> None:
+    take = make_take(cost=0.5)
+    take.request = take.request.model_copy(update={"model": "nobody:none@1"})
+    take.price = price(take.request, storage, given=500_000)
+    learn_bill(storage, take)
+    assert price(take.request, storage).source == "billed"
+
+
 def test_bill_as_expected_writes_nothing(storage: Storage) -> None:
     for cost in (0.03145, None):
         take = billed_take(cost, storage)

@@ -313,3 +313,17 @@ async def test_a_local_render_is_marked_as_no_money_and_is_no_bill() -> None:
         assert take.price is not None
         assert (take.price.source, take.estimate, take.cost) == ("emulator", 0.01258, 0.1)
         assert "prices" not in it.records.storage.names("")
+
+
+async def test_a_take_that_a_local_render_has_left_is_one_of_money_with_a_key() -> None:
+    async with studio("providerTimeoutx1") as it:
+        job = it.start(Scenario.HOOK)
+        with pytest.raises(RenderFailed):
+            await it.produce(job=job)
+        marked = it.take().price
+        it.settings = it.settings.with_key("key-of-a-test", "this test")
+        take = await it.produce(job=job)
+        assert marked is not None
+        assert take.price is not None
+        assert (marked.source, take.price.source) == ("emulator", "listed")
+        assert "prices" in it.records.storage.names("")

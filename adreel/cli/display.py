@@ -13,6 +13,7 @@ from adreel.errors import AdreelError, collect_errors
 from adreel.models.api import ClipWarning, SessionSummary, State
 from adreel.models.cuts import CutFile, CutView
 from adreel.models.deliveries import DeliveredFile
+from adreel.models.takes import sum_costs
 from adreel.records import Records
 from adreel.records.suggestions import suggest_action
 from adreel.records.views import JobView, warning_lines
@@ -36,7 +37,8 @@ def show_job(view: JobView) -> None:
     print_table(("scene", "state", "length", "cost", "clip"), rows)
     show_warnings((scene.scenario, scene.warnings) for scene in view.scenes)
     campaign = f" of campaign {view.campaign}" if view.campaign else ""
-    print_line(f"job {view.job_id}{campaign}: {view.overall_status}, cost {money(view.cost)}")
+    cost = cost_beside_estimate(view.cost, sum_costs([scene.estimate for scene in view.scenes]))
+    print_line(f"job {view.job_id}{campaign}: {view.overall_status}, cost {cost}")
 
 
 def show_next_steps(view: JobView | SessionSummary, *, only_failed: bool = False) -> None:

@@ -40,7 +40,7 @@ from adreel.records.inputs import display_name
 from adreel.runware import InProgress, Rendered, RunwareClient
 from adreel.settings import Settings
 from adreel.spend.bills import learn_bill
-from adreel.spend.prices import of_emulator
+from adreel.spend.prices import of_emulator, price
 from adreel.storage.crash_points import crash_point
 
 AcquireSlot = Callable[[UUID | None], AbstractAsyncContextManager[UUID | None]]
@@ -155,9 +155,11 @@ class Purchase:
         await asyncio.gather(self.client.connect(), asyncio.to_thread(self.check_wanted))
         async with self._recording_failure():
             self._images = await self._read_images()
+        # Only here it is certain who renders: a worker can have a key that others have not.
         if self.settings.is_local:
-            # Only here it is certain who renders: a worker can have a key that others have not.
             self.take.price = of_emulator(self.take.price)
+        elif self.take.price and self.take.price.source == "emulator":
+            self.take.price = await asyncio.to_thread(price, self.take.request, self.records.storage)
         while self._attempt.state == AttemptState.PLANNED:
             self._attempt.hold = await asyncio.to_thread(self.hold, self.take)
             try:

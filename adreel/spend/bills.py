@@ -80,7 +80,10 @@ def learn_bill(storage: Storage, take: Take) -> None:
     if attempt.cost is None or (estimate and estimate.source == "emulator"):
         return
     amount = to_micros(attempt.cost)
-    if estimate and (amount == estimate.amount or (estimate.source == "billed" and amount < (estimate.amount or 0))):
+    if estimate and estimate.source == "billed" and amount <= (estimate.amount or 0):
+        return
+    # A price that a person has given is not known next time, even if it was right.
+    if estimate and estimate.source == "listed" and amount == estimate.amount:
         return
     bill = Bill(clip=_priced_by(request), amount=amount, billed_on=datetime.now(UTC).date())
     path, kept = bills_path(request.model), Bills(model=request.model)
