@@ -78,7 +78,7 @@ def test_an_unknown_price_is_refused_unless_it_is_given() -> None:
     [
         ("generate my.yaml --max-cost 1 -s cta", "--max-cost 2.52", "adreel generate my.yaml -s cta --max-cost 2.52"),
         ("generate my.yaml -s hook --scene=cta", "--scene hook", "adreel generate my.yaml --scene hook"),
-        ("generate my.yaml", "ADREEL_MODEL=a:b@1", "ADREEL_MODEL=a:b@1 adreel generate my.yaml"),
+        ("generate my.yaml", "ADREEL_MODEL=google:3@3", "ADREEL_MODEL=google:3@3 adreel generate my.yaml"),
         ("generate my.yaml", "adreel budget set day 5", "adreel budget set day 5"),
     ],
 )
