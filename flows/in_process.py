@@ -143,7 +143,7 @@ def generate(
         find_signer(settings)  # A wrong certificate is told before anything is bought.
     scenes = [session.scene(scenario) for scenario in session.choose(chosen)]
     limits = _usd_limits(max_cost, clip_price)
-    check_max_cost(session, scenes, settings, records.storage, **limits)
+    check_max_cost(session, scenes, settings, records.storage, max_cost=max_cost, clip_price=clip_price)
     override_hint = None if again else "--again (again=True in Python)"
     requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
     _tell_warnings(observer, requests, settings, records)
@@ -176,7 +176,9 @@ def regenerate(
     scene = wanted.applied_to(session.scene(scenario))
     request = clip_request(session, scene, settings, load_catalog(records.storage))
     limits = _usd_limits(max_cost, clip_price)
-    check_max_cost(session, [scene], settings, records.storage, **limits)
+    check_max_cost(
+        session, [scene], settings, records.storage, max_cost=max_cost, clip_price=clip_price, takes_model=True
+    )
     # Parameters of a run can come from elsewhere, so they must not name local files.
     images = read_images(wanted.named_images())
     copies = {file: copy_input(records.storage, session_id, image) for file, image in images.items()}

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,15 +23,11 @@ from tests.test_price_command import SPRING, UNPRICED
 HOOK = Scenario.HOOK
 
 
-def refusal(
-    session: Session, scenarios: list[Scenario] | None = None, *, max_cost: float, clip_price: float | None = None
-) -> OverBudget | None:
+def refusal(session: Session, scenarios: list[Scenario] | None = None, **limits: Any) -> OverBudget | None:
     """Return why the scenes of a session are refused, if they are."""
     scenes = [session.scene(scenario) for scenario in session.choose(scenarios)]
     try:
-        check_max_cost(
-            session, scenes, Settings(), Storage("memory://max-cost"), max_cost=max_cost, clip_price=clip_price
-        )
+        check_max_cost(session, scenes, Settings(), Storage("memory://max-cost"), **limits)
     except OverBudget as error:
         return error
     return None
@@ -57,10 +54,14 @@ def test_a_cheaper_model_that_is_named_goes_through() -> None:
 
 
 def test_a_model_of_the_session_is_not_replaced_by_a_variable() -> None:
-    error = refusal(make_session(model="klingai:kling-video@3-standard"), max_cost=2)
+    session = make_session(model="klingai:kling-video@3-standard")
+    error = refusal(session, max_cost=2)
     assert error is not None
     assert "The model " in str(error)
     assert not [command for command in error.next if "ADREEL_MODEL" in command]
+    error = refusal(session, [HOOK], max_cost=0.5, takes_model=True)
+    assert error is not None
+    assert [command.split()[0] for command in error.next] == ["--max-cost", "--model"]
 
 
 def test_an_unknown_price_is_refused_unless_it_is_given() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import adreel
-from adreel import InputError, NotFound, Scenario, State
+from adreel import InputError, NotFound, OverBudget, Scenario, State
 from adreel.emulator import LocalRunware
 from adreel.errors import AdreelError
 from tests.factories import make_session, session_data
@@ -102,6 +102,22 @@ def test_a_failed_scene_is_a_result_and_no_error(runware: LocalRunware) -> None:
     job = adreel.generate(make_session(seconds=1), ["hook"])
     assert job.overall_status == State.FAILED
     assert "invalidProviderContent" in (job.scenes[0].error or "")
+
+
+@pytest.mark.xdist_group("prefect")
+@pytest.mark.usefixtures("prefect")
+def test_a_limit_is_kept_by_its_job_and_can_be_raised(runware: LocalRunware) -> None:
+    runware.inject("providerTimeout:hookx1")
+    [scene] = adreel.price(make_session(seconds=1), ["hook"])
+    assert scene.usd is not None
+    with pytest.raises(OverBudget):
+        adreel.generate(make_session(seconds=1), ["hook"], max_cost=scene.usd / 2)
+    assert not runware.ledger.entries
+    job = adreel.generate(make_session(seconds=1), ["hook"], max_cost=scene.usd)
+    assert "--max-cost" in (job.scenes[0].error or "")
+    assert len(runware.ledger.entries) == 1
+    [resumed] = adreel.resume(job.job_id, max_cost=2 * scene.usd).jobs
+    assert (resumed.overall_status, len(runware.ledger.entries)) == (State.COMPLETED, 2)
 
 
 @pytest.mark.xdist_group("prefect")

@@ -26,11 +26,13 @@ def check_max_cost(
     *,
     max_cost: float | None = None,
     clip_price: float | None = None,
+    takes_model: bool = False,
 ) -> None:
     """Raise OverBudget if the clips of these scenes would cost more than `max_cost` USD.
 
     `clip_price` is the USD of a clip whose price is unknown. The `next` commands of the error begin with an option or a
-    variable, for the command that was refused. Raises InputError if a scene can't be bought as described.
+    variable, for the command that was refused; `takes_model` says whether it has the option --model. Raises InputError
+    if a scene can't be bought as described.
     """
     if max_cost is None:
         return
@@ -59,7 +61,9 @@ def check_max_cost(
     advice = ""
     if model := _cheaper_model(session, scenes, settings, storage, limit):
         name, cost = model
-        if not any(each.model for each in (session, *scenes)):
+        if takes_model:
+            commands.append(f"--model {name}")
+        elif not any(each.model for each in (session, *scenes)):
             commands.append(f"ADREEL_MODEL={name}")
         advice = f" The model {name} would cost {show_usd(cost)}."
     raise OverBudget(
