@@ -6,13 +6,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from adreel.web.problems import MEDIA_TYPE, ProblemDetails
+from adreel.web.problems import MEDIA_TYPE, BudgetProblemDetails, ProblemDetails
 
-COSTS = (409, 503)
+COSTS = (402, 409, 503)
+"""Answers of the routes that buy."""
 ALWAYS = (400, 401, 403, 413, 421, 422, 429)
 MEANINGS = {
     400: "The body is incomplete: the request was not processed",
     401: "The key is missing or wrong",
+    402: "A budget has too little money left; `next` names the commands that would go through",
     403: "A forged request: another site made a browser send it",
     404: "Not found",
     409: "A conflict with the present state: in flight, ended or taken",
@@ -39,14 +41,17 @@ EXAMPLE = {
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the problem responses of a route: the given statuses, and those that every route has."""
-    schema = {"$ref": "#/components/schemas/ProblemDetails"}
-    return {
-        status: {
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({*ALWAYS, *statuses}):
+        details = BudgetProblemDetails if status == 402 else ProblemDetails
+        content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{details.__name__}"}}
+        if status == 404:
+            content["example"] = EXAMPLE
+        found[status] = {
             "description": MEANINGS.get(status, HTTPStatus(status).phrase),
-            "content": {MEDIA_TYPE: {"schema": schema, "example": EXAMPLE} if status == 404 else {"schema": schema}},
+            "content": {MEDIA_TYPE: content},
         }
-        for status in sorted({*ALWAYS, *statuses})
-    }
+    return found
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -61,8 +66,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
             servers=app.servers,
         )
         parts = document.setdefault("components", {})
-        problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-        parts.setdefault("schemas", {}).update(problem.pop("$defs"), ProblemDetails=problem)
+        for details in (ProblemDetails, BudgetProblemDetails):
+            problem = details.model_json_schema(ref_template="#/components/schemas/{model}")
+            parts.setdefault("schemas", {}).update({**problem.pop("$defs"), details.__name__: problem})
         parts["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "A key of ADREEL_API_KEYS"},
             "cookie": {"type": "apiKey", "in": "cookie", "name": "adreel", "description": "Set by the sign-in form"},

@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem details that name the fields."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +11,17 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from adreel.errors import AdreelError, Conflict, InputError, NotFound, PrefectUnreachable, RequestInFlight, StorageError
+from adreel.errors import (
+    AdreelError,
+    Conflict,
+    InputError,
+    NotFound,
+    OverBudget,
+    PrefectUnreachable,
+    RequestInFlight,
+    StorageError,
+)
+from adreel.models.spend import MICROS
 from adreel.service import IDEMPOTENCY_KEY
 from adreel.web.request_ids import request_id
 
@@ -22,6 +32,7 @@ STATUSES: dict[type[AdreelError], int] = {
     NotFound: 404,
     Conflict: 409,
     InputError: 422,
+    OverBudget: 402,
     PrefectUnreachable: 503,
     StorageError: 503,
     AdreelError: 500,
@@ -50,8 +61,17 @@ class ProblemDetails(BaseModel):
     errors: list[FieldProblem] = Field(default_factory=list)
 
 
+class BudgetProblemDetails(ProblemDetails):
+    """Why a purchase was refused: a budget has too little money left. Nothing was sent or started."""
+
+    needed: float | None = Field(description="Price of the order in USD; null is unknown", examples=[1.4])
+    left: float = Field(description="What the budget has left in USD", examples=[0.85])
+    budget: str = Field(description="Name of the budget", examples=["day"])
+    next: list[str] = Field(description="Commands that would go through", examples=[["adreel budget set day 6"]])
+
+
 class HTTPProblem(Exception):
-    """Ends a request with problem details."""
+    """Ends a request with problem details, and with further `members` of them."""
 
     def __init__(
         self,
@@ -61,10 +81,11 @@ class HTTPProblem(Exception):
         *,
         errors: Sequence[FieldProblem] = (),
         headers: dict[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
-        self.errors, self.headers = list(errors), headers or {}
+        self.errors, self.headers, self.members = list(errors), headers or {}, members or {}
 
     def response(self, path: str) -> Response:
         """Return the response to a request for a path."""
@@ -77,7 +98,7 @@ class HTTPProblem(Exception):
             request_id=request_id(),
             errors=self.errors,
         )
-        return JSONResponse(details.model_dump(), self.status, self.headers, MEDIA_TYPE)
+        return JSONResponse({**details.model_dump(), **self.members}, self.status, self.headers, MEDIA_TYPE)
 
 
 def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
@@ -102,11 +123,14 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
         case _:
             detail = "internal error: the server's log has the details under this request_id"
             return HTTPProblem(500, "unexpected", detail)
-    code, detail, headers = error.code, str(error), {}
+    code, detail, headers, members = error.code, str(error), {}, {}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(error, RequestInFlight):
         headers["Retry-After"] = "1"
+    if isinstance(error, OverBudget):
+        needed = None if error.needed is None else error.needed / MICROS
+        members = {"needed": needed, "left": error.left / MICROS, "budget": error.budget, "next": error.next}
     if isinstance(error, PrefectUnreachable):
         code, detail = PrefectUnreachable.code, "Prefect returned no usable response: see the server's log"
     elif isinstance(error, StorageError):
@@ -120,7 +144,7 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
         )
         for name, reason in (error.fields if isinstance(error, InputError) else {}).items()
     ]
-    return HTTPProblem(status, code, detail, errors=errors, headers=headers)
+    return HTTPProblem(status, code, detail, errors=errors, headers=headers, members=members)
 
 
 def _field_problem(item: Any) -> FieldProblem:

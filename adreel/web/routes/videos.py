@@ -30,7 +30,8 @@ router = APIRouter(prefix="/api/videos", tags=["videos"])
 async def generate_scenes(body: VideoGenerationRequest, service: ServiceDep, key: ScopedKey) -> VideoGenerationResponse:
     """Start a job for a stored session: one clip for each scene.
 
-    Without an Idempotency-Key every call buys. After a 503 it is unknown whether the job was started: repeat the
+    Without an Idempotency-Key every call buys. An ad that a budget has no money for is refused as a
+    whole with 402, and nothing is started. After a 503 it is unknown whether the job was started: repeat the
     request with the same key.
     """
     run = await service.generate(body, key=key)
@@ -75,7 +76,7 @@ async def regenerate_scene(
     return VideoRegenerateResponse(success=is_stored, message=message, job_id=run.run_id, video_url=scene.video_url)
 
 
-@router.post("/cut", status_code=202, responses={200: {"model": VideoCutResponse}, **answers(404, *COSTS)})
+@router.post("/cut", status_code=202, responses={200: {"model": VideoCutResponse}, **answers(404, 409, 503)})
 async def cut(body: VideoCutRequest, service: ServiceDep, key: ScopedKey, response: Response) -> VideoCutResponse:
     """Make the finished ad of a session's current clips. It buys nothing.
 
