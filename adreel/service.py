@@ -55,6 +55,7 @@ from adreel.models.sessions import (
     refuse_files_of_cut,
     replacing,
 )
+from adreel.models.spend import Price
 from adreel.models.takes import ClipRequest
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
@@ -83,6 +84,7 @@ from adreel.records.views import (
     take_view,
 )
 from adreel.settings import Settings
+from adreel.spend.prices import price
 
 if TYPE_CHECKING:
     # Prefect takes seconds to import, and most commands do without it.
@@ -354,6 +356,10 @@ class Service:
         """Return the request that a scene would be bought with, or raise InputError."""
         catalog = load_catalog(self.records.storage)
         return clip_request(session, session.scene(scenario), self.settings, catalog, checks_files=False)
+
+    def price(self, request: ClipRequest) -> Price:
+        """Return what a clip is expected to cost."""
+        return price(request, self.records.storage, is_local=self.settings.is_local)
 
     async def resume(self, job_id: str, *, key: str | None = None) -> "Run":
         """Start a resume of a job. Raises NothingOpen if all its scenes are settled."""

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 @dataclass
 class Form:
-    """A form with what it would send; buttons by their words, with what pressing one adds."""
+    """A form with what it would send; buttons by their words without a price, with what pressing one adds."""
 
     action: str
     fields: dict[str, str] = field(default_factory=dict)
@@ -24,6 +24,7 @@ class PageReader(HTMLParser):
         self._words: list[str] = []
         self._open = self._selected = ""
         self._text: list[str] = []
+        self._price = 0
         self._pressed: dict[str, str] = {}
         self.feed(html)
 
@@ -62,7 +63,9 @@ class PageReader(HTMLParser):
         elif tag == "option" and "selected" in attributes:
             self.forms[-1].fields[self._selected] = attributes["value"]
         elif tag in {"textarea", "button"}:
-            self._open, self._text, self._pressed = tag, [], attributes
+            self._open, self._text, self._pressed, self._price = tag, [], attributes, 0
+        elif tag == "span" and attributes.get("class") == "price":
+            self._price = len(self._text)
 
     def handle_endtag(self, tag: str) -> None:
         if tag != self._open:
@@ -72,7 +75,8 @@ class PageReader(HTMLParser):
             self.forms[-1].fields[self._pressed["name"]] = text.removeprefix("\n")
         else:
             adds = {self._pressed["name"]: self._pressed["value"]} if "name" in self._pressed else {}
-            self.forms[-1].buttons[" ".join(text.split())] = adds
+            words = "".join(self._text[: self._price or None])
+            self.forms[-1].buttons[" ".join(words.split())] = adds
 
     def handle_data(self, data: str) -> None:
         self._words.append(data)

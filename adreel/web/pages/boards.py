@@ -11,6 +11,7 @@ from adreel.errors import AdreelError, InputError, NotFound, PrefectUnreachable
 from adreel.models.api import ClipWarning, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session
+from adreel.models.spend import Price
 from adreel.models.takes import AttemptState, ClipRequest, Job, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import open_scenes
@@ -34,6 +35,8 @@ class SceneAction:
     token_parts: tuple[str, ...]
     also: dict[str, list[Scenario]] = field(default_factory=dict)
     """Effects of a resume on the other scenes of the job: effect -> scenes."""
+    prices: list[Price] = field(default_factory=list)
+    """Prices of the clips that it may buy."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class SceneBoard:
     """Order of the next take."""
     obstacle: str
     """Why no take can be ordered."""
+    price: Price | None
+    """Price of the next take, if one can be ordered."""
     action: SceneAction | None
 
     @property
@@ -131,6 +136,16 @@ class Board:
     def missing(self) -> list[Scenario]:
         """The scenes without a take; none while a job runs, as it may be about to record them."""
         return [] if self.running else [scene.scenario for scene in self.scenes if not scene.takes]
+
+    @property
+    def missing_prices(self) -> list[Price]:
+        """The prices of the clips of these scenes."""
+        return [scene.price for scene in self.scenes if scene.scenario in self.missing and scene.price]
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the emulator renders the next clips."""
+        return any(scene.price and scene.price.source == "emulator" for scene in self.scenes)
 
     @property
     def shape(self) -> str:
@@ -207,6 +222,7 @@ def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> 
             request = service.preview(session, scenario)
         except InputError as error:
             obstacle = str(error)
+        price = service.price(request) if request else None
         has_failed = status is not None and status.status == State.FAILED
         scenes.append(
             SceneBoard(
@@ -218,7 +234,8 @@ def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> 
                 size=_size(session, description, current, request),
                 request=request,
                 obstacle=obstacle,
-                action=_action(service, read_job, scenario, takes) if has_failed else None,
+                price=price,
+                action=_action(service, read_job, scenario, takes, price) if has_failed else None,
             )
         )
     return Board(session, view, scenes, followed)
@@ -239,23 +256,33 @@ def _size(
 
 
 def _action(
-    service: Service, read_job: Callable[[str], Job | None], scenario: Scenario, takes: list[Take]
+    service: Service,
+    read_job: Callable[[str], Job | None],
+    scenario: Scenario,
+    takes: list[Take],
+    next_price: Price | None,
 ) -> SceneAction:
+    prices = [next_price] if next_price else []
     if not takes:
         nothing_bought = SuggestedAction(False, Effect.BUYS, "Nothing was bought. This buys a clip.")
-        return SceneAction(nothing_bought, "", ("retry", scenario))
+        return SceneAction(nothing_bought, "", ("retry", scenario), prices=prices)
     newest = takes[-1]
     job = read_job(newest.job_id)
     attempts_allowed = service.settings.attempts * (job.rounds if job else 1)
     action = suggest_action(newest, attempts_allowed)
     if not action.resumes:
-        return SceneAction(action, newest.job_id, ("retry", newest.job_id))
+        return SceneAction(action, newest.job_id, ("retry", newest.job_id), prices=prices)
     try:
         resumed = open_scenes(service.records, service.settings, newest.job_id)
     except AdreelError:
         resumed = []
     also: dict[str, list[Scenario]] = {}
+    prices = [] if action.effect == Effect.DOWNLOADS else [service.price(newest.request)]
     for other in [other for _, scenes in resumed for other in scenes if other != scenario]:
         take = service.records.take(newest.session_id, other, newest.job_id)
-        also.setdefault(suggest_action(take, attempts_allowed).effect, []).append(other)
-    return SceneAction(action, newest.job_id, ("resume", newest.job_id, newest.updated_at.isoformat()), also)
+        effect = suggest_action(take, attempts_allowed).effect
+        also.setdefault(effect, []).append(other)
+        if effect != Effect.DOWNLOADS:
+            prices.append(service.price(take.request) if take else Price(amount=None, source="unknown"))
+    token_parts = ("resume", newest.job_id, newest.updated_at.isoformat())
+    return SceneAction(action, newest.job_id, token_parts, also, prices)

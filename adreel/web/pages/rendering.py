@@ -1,7 +1,7 @@
 """Renders templates, and errors as pages."""
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from adreel.models.scenarios import Scenario
+from adreel.models.spend import MICROS, Price
 from adreel.web.pages.models import model_label
 from adreel.web.pages.static_files import static_url
 from adreel.web.problems import problem_of
@@ -32,6 +33,7 @@ STEPS = (
     (0, "Waiting to start"),
 )
 HEADINGS = {
+    402: "Over budget",
     404: "Not found",
     409: "Not possible now",
     413: "Too large",
@@ -54,6 +56,17 @@ def money(cost: float | None) -> str:
     return "unknown" if cost is None else f"${cost:.2f}"
 
 
+def price_label(prices: Iterable[Price]) -> str:
+    """Return what several clips cost together."""
+    found = list(prices)
+    known = [price.amount for price in found if price.amount is not None]
+    if not known:
+        return "price unknown"
+    # Less than a cent is not free.
+    total = money(max(sum(known) / MICROS, 0.01)) if any(known) else money(0)
+    return f"about {total}" if len(known) == len(found) else f"at least {total}, some prices are unknown"
+
+
 def step(progress: int) -> str:
     """Return the name of the step that a scene has reached."""
     return next(name for minimum, name in STEPS if progress >= minimum)
@@ -72,6 +85,7 @@ def listed(scenarios: list[Scenario]) -> str:
 
 templates.globals.update(static=static_url, name_of=NAMES.__getitem__)
 templates.filters.update(money=money, step=step, when=when, listed=listed, model_label=model_label)
+templates.filters["price_label"] = price_label
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:

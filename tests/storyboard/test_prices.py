@@ -1,0 +1,84 @@
+"""Prices on the buttons of a session's page: what each one buys, and nothing on those that buy nothing."""
+
+from datetime import date
+
+import pytest
+
+from adreel.models.scenarios import Scenario
+from adreel.models.spend import MICROS, Price
+from adreel.models.takes import AttemptState
+from adreel.records import Records
+from adreel.service import Service
+from adreel.settings import Settings
+from adreel.spend.prices import price
+from adreel.web.pages.rendering import price_label
+from tests.factories import make_session
+from tests.storyboard.conftest import Orders, Visitor, visiting
+from tests.storyboard.stories import failed, generating, stored, with_job
+
+AD = "/sessions/ad"
+
+
+def usd(records: Records, count: int) -> str:
+    request = Service.preview(_service(records), make_session(), Scenario.HOOK)
+    amount = price(request, records.storage).amount
+    assert amount
+    return f"about ${count * amount / MICROS:.2f}"
+
+
+def _service(records: Records) -> Service:
+    return Service(records, Settings(), None)  # type: ignore[arg-type]
+
+
+def test_each_button_that_buys_names_its_price(visitor: Visitor, records: Records) -> None:
+    page = visitor.read(AD)
+    assert f"Generate the 4 clips , {usd(records, 4)}" in page.text
+    assert "The emulator renders them: this costs no money." in page.text
+    stored(records, Scenario.HOOK)
+    text = visitor.read(AD).text
+    assert f"Generate problem, solution and call to action , {usd(records, 3)}" in text
+    assert f"Regenerate , {usd(records, 1)}" in text
+    assert "Save ," not in text
+
+
+def test_a_resume_names_the_price_of_the_clips_that_it_buys(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    for scenario in Scenario:
+        generating(records, scenario, AttemptState.RENDERED if scenario == Scenario.CTA else AttemptState.SUBMITTED)
+        failed(records, scenario, "no credits left")
+    text = visitor.read(AD).text
+    assert text.count(f"Resume , {usd(records, 3)}") == 4
+
+
+def test_a_resume_that_only_downloads_has_no_price(visitor: Visitor, records: Records) -> None:
+    with_job(records)
+    for scenario in Scenario:
+        generating(records, scenario, AttemptState.RENDERED)
+        failed(records, scenario, "disk full")
+    text = visitor.read(AD).text
+    assert text.count("Resume") == 4
+    assert "Resume ," not in text
+
+
+@pytest.mark.parametrize(
+    ("amounts", "label"),
+    [
+        ([350_000] * 4, "about $1.40"),
+        ([None], "price unknown"),
+        ([350_000, None], "at least $0.35, some prices are unknown"),
+        ([400, 500], "about $0.01"),
+        ([0], "about $0.00"),
+    ],
+)
+def test_an_unknown_price_and_less_than_a_cent_are_not_free(amounts: list[int | None], label: str) -> None:
+    day = date(2026, 11, 25)
+    assert price_label([Price(amount=amount, source="listed", as_of=day) for amount in amounts]) == label
+
+
+def test_a_model_without_a_known_price_says_so(
+    records: Records, orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADREEL_CATALOG", "unchecked")
+    records.save_session(make_session(model="nobody:1@1"))
+    with visiting(orders) as client:
+        assert "Generate the 4 clips , price unknown" in Visitor(client).read(AD).text
