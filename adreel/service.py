@@ -55,14 +55,14 @@ from adreel.models.sessions import (
     refuse_files_of_cut,
     replacing,
 )
-from adreel.models.spend import Price
+from adreel.models.spend import Price, to_micros
 from adreel.models.takes import ClipRequest
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
 from adreel.purchase.offers import list_models
 from adreel.purchase.planning import plan_requests
 from adreel.purchase.request import clip_request
-from adreel.records import Records
+from adreel.records import Records, StoredSession
 from adreel.records.cut_inputs import check_files_of_cut, copy_files_of_cut
 from adreel.records.inputs import (
     InputImage,
@@ -84,7 +84,9 @@ from adreel.records.views import (
     take_view,
 )
 from adreel.settings import Settings
-from adreel.spend.prices import price
+from adreel.spend.budgets import Budgets
+from adreel.spend.prices import of_emulator, price
+from adreel.spend.requests import Quote, hold_quote
 
 if TYPE_CHECKING:
     # Prefect takes seconds to import, and most commands do without it.
@@ -97,6 +99,9 @@ FINGERPRINT = "adreel.request"
 KIND = "adreel.kind"
 """Label of a flow run: whether it makes clips or a finished ad."""
 CLIPS, CUT = "clips", "cut"
+
+HOLD = "adreel.hold"
+"""Label of a flow run: the mark under which the request that started it holds its money."""
 
 MADE_BY = "made_by_request"
 """Field of a stored session: the fingerprint of the request that created it under an idempotency key."""
@@ -207,7 +212,7 @@ class Service:
                 page.unreadable.append(str(error))
         return page
 
-    def session(self, session_id: str) -> Session:
+    def session(self, session_id: str) -> StoredSession:
         """Return a stored session, or raise NotFound."""
         with _errors_of_field("session_id"):
             try:
@@ -326,11 +331,11 @@ class Service:
         """Start a job for a stored session."""
         parameters = request.model_dump(mode="json", exclude_none=True)
 
-        def check() -> None:
+        def check() -> Quote:
             session = self.session(request.session_id)
             try:
-                for scenario in session.choose(request.scenarios):
-                    self._check_scene(session, session.scene(scenario))
+                scenes = [session.scene(scenario) for scenario in session.choose(request.scenarios)]
+                return self._quote(session, scenes, request.max_cost)
             except InputError as error:
                 # The request has no other field: the wrong one is in the stored session.
                 raise InputError(str(error), {"scenarios": str(error)}) from None
@@ -343,12 +348,15 @@ class Service:
         parameters: dict[str, Any] = {"session_id": request.session_id, "scenario": request.scenario.value}
         if given := changes.model_dump(mode="json", exclude_none=True):
             parameters["changes"] = given
+        if request.max_cost is not None:
+            parameters["max_cost"] = request.max_cost
 
-        def check() -> None:
+        def check() -> Quote:
             session = self.session(request.session_id)
             self._check_inputs(request.session_id, changes)
             with _errors_of_field("scenario"):
-                self._check_scene(session, changes.applied_to(session.scene(request.scenario)))
+                scene = changes.applied_to(session.scene(request.scenario))
+                return self._quote(session, [scene], request.max_cost)
 
         return await self._start("regenerate-scene/regenerate-scene", parameters, key, check)
 
@@ -359,16 +367,26 @@ class Service:
 
     def price(self, request: ClipRequest) -> Price:
         """Return what a clip is expected to cost."""
-        return price(request, self.records.storage, is_local=self.settings.is_local)
+        found = price(request, self.records.storage)
+        return of_emulator(found) if self.settings.is_local else found
 
     async def resume(self, job_id: str, *, key: str | None = None) -> "Run":
         """Start a resume of a job. Raises NothingOpen if all its scenes are settled."""
 
-        def check() -> None:
-            if self.records.job(job_id) is None:
+        def check() -> Quote | None:
+            job = self.records.job(job_id)
+            if job is None:
                 raise NotFound(f"no job {job_id!r}")
             if not open_scenes(self.records, self.settings, job_id):
                 raise NothingOpen(f"job {job_id} has no open scenes: regenerate a scene to buy another take")
+            takes = [self.records.take(job.session_id, scenario, job_id) for scenario in job.scenarios]
+            # Open clips are downloaded whatever is left, and the run itself asks for the money of the others.
+            if any(take is None or take.is_open for take in takes):
+                return None
+            allowed = self.settings.attempts * job.rounds
+            unsent = [take for take in takes if take and take.unsent_task(allowed)]
+            prices = {take.scenario: take.price or self.price(take.request) for take in unsent}
+            return Quote(job.session_id, job.campaign, prices)
 
         return await self._start("resume/resume", {"target": job_id}, key, check)
 
@@ -435,12 +453,13 @@ class Service:
         deployment: str,
         parameters: dict[str, Any],
         key: str | None,
-        check: Callable[[], None],
+        check: Callable[[], Quote | None],
         kind: str = CLIPS,
     ) -> "Run":
         """Start a run, or return the run that was started before under the same key.
 
-        `check` raises if the run would fail. It runs in a thread, before anything is started.
+        `check` raises if the run would fail, and returns what it would buy. It runs in a thread, before anything is
+        started. Raises OverBudget if there is too little money for that.
         """
         if key in self._in_flight:
             # On another server the second request goes through: Prefect gives both the same run.
@@ -452,17 +471,56 @@ class Service:
             # A repeated request gets its first answer even if the session has changed since.
             run = await self.runs.find(key) if key is not None else None
             if run is None:
-                await run_in_threadpool(check)
                 # Prefect's client repeats a request whose answer is lost: without a key that would start two runs.
                 run_key = key or f"api-{uuid4()}"
                 labels = {FINGERPRINT: fingerprint, KIND: kind}
-                run = await self.runs.start(deployment, parameters, key=run_key, labels=labels)
+                run = await self._start_held(deployment, parameters, run_key, labels, check)
         finally:
             if key is not None:
                 self._in_flight.discard(key)
         if run.labels.get(FINGERPRINT) != fingerprint:
             raise _key_reused()
         return run
+
+    async def _start_held(
+        self,
+        deployment: str,
+        parameters: dict[str, Any],
+        key: str,
+        labels: dict[str, str],
+        check: Callable[[], Quote | None],
+    ) -> "Run":
+        """Start a run with its money held; the run's job takes the hold over."""
+
+        def admit() -> str | None:
+            quote = check()
+            return hold_quote(self.records, key, quote) if quote else None
+
+        mark = await run_in_threadpool(admit)
+        if mark is None:
+            return await self.runs.start(deployment, parameters, key=key, labels=labels)
+        started = None
+        try:
+            run = await self.runs.start(deployment, parameters, key=key, labels={**labels, HOLD: mark})
+            started = run.labels.get(HOLD)
+        finally:
+            # No run was started, or another request with this key has started it. Should one start after all, it
+            # reserves by itself.
+            if started != mark:
+                await run_in_threadpool(Budgets(self.records).release_request, key, mark)
+        return run
+
+    def _quote(self, session: StoredSession, scenes: list[SceneDescription], max_cost: float | None) -> Quote:
+        """Return the prices of scenes, or raise InputError if one can't be bought as described.
+
+        Local images are not opened: they may be files that only the machine of the worker can read.
+        """
+        catalog = load_catalog(self.records.storage)
+        requests = {
+            scene.scenario: clip_request(session, scene, self.settings, catalog, checks_files=False) for scene in scenes
+        }
+        prices = {scenario: self.price(request) for scenario, request in requests.items()}
+        return Quote(session.session_id, session.campaign, prices, None if max_cost is None else to_micros(max_cost))
 
     def _check_session(self, session: Session) -> None:
         """Raise InputError with the place of each field for which a scene can't be bought."""

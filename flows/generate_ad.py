@@ -7,9 +7,9 @@ from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from adreel.errors import InputError
+from adreel.errors import InputError, OverBudget
 from adreel.flows.forms import ClipPrice, LeftEmpty, MaxCost, MayBeEmpty, unpack_json
-from adreel.flows.jobs import Outcome, job_run
+from adreel.flows.jobs import Outcome, job_run, refused
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.cuts import CUT_FAILED
 from adreel.models.scenarios import Scenario
@@ -52,9 +52,11 @@ def generate_ad(  # noqa: PLR0917 - its parameters are a form
         raise InputError("give either session_id (a stored session) or session (a new one as JSON), not both")
     new = parse_session(_with_id(given)) if given else None
     with job_run() as run:
-        job = run.start_job(
-            new.session_id if new else session_id, scenarios or None, new=new, max_cost=max_cost, clip_price=clip_price
-        )
+        try:
+            named = new.session_id if new else session_id
+            job = run.start_job(named, scenarios or None, new=new, max_cost=max_cost, clip_price=clip_price)
+        except OverBudget as error:
+            return refused(error)
         with run.scenes_in_flight():
             # `wait` returns when all scenes have ended. `result` would raise at the first failure.
             wait(generate_scene.map(unmapped(job), job.scenarios))

@@ -290,7 +290,7 @@ def _make_planned(records: Records, planned: Planned, settings: Settings, observ
     _, state = run_flow("cut_ad", parameters, settings, observer, buys=False)
     made = records.cut(session_id, cut_id)
     if made is None:
-        raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
+        raise error_of(state) or AdreelError(state.message or "the run failed")
     return made
 
 
@@ -325,8 +325,8 @@ def resume(
     resumed = [job.job_id for job in found if job.job_id not in busy]
     if resumed:
         _, state = run_flow("resume", {"target": target, **limits}, settings, observer, resumed)
-        if isinstance(state.data, AdreelError):
-            raise state.data
+        if error := error_of(state):
+            raise error
         # Another run may have started to work on them before this one did.
         latest = [job for job_id in resumed if (job := records.job(job_id))]
         busy |= {job.job_id: job for job in jobs_with_live_run(records, latest)}
@@ -410,6 +410,12 @@ def run_flow(
     return run_ids[0], state
 
 
+def error_of(state: "State[Any]") -> AdreelError | None:
+    """Return the error that ended a run, raised by its flow or kept in the state that it returned."""
+    found = getattr(state.data, "result", state.data)
+    return found if isinstance(found, AdreelError) else None
+
+
 def _run_job(
     flow: str, parameters: dict[str, Any], settings: Settings, records: Records, observer: Observer | None
 ) -> JobView:
@@ -417,7 +423,7 @@ def _run_job(
     if state.name == CUT_FAILED and observer:
         observer.message(state.message or "")
     if records.job(job_id) is None:
-        raise state.data if isinstance(state.data, AdreelError) else AdreelError(state.message or "the run failed")
+        raise error_of(state) or AdreelError(state.message or "the run failed")
     return job_view(records, job_id)
 
 

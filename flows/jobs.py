@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 from rich.console import Console
 
-from adreel.errors import AdreelError, InputError, collect_errors
+from adreel.errors import AdreelError, InputError, OverBudget, collect_errors
 from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
@@ -30,8 +30,9 @@ from adreel.purchase.balance import expected_cost, warn_of_balance
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import SceneView, current_takes, failure_lines, job_view
-from adreel.service import store_for_generation
+from adreel.service import HOLD, store_for_generation
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets
 from adreel.tasks.artifacts import show_job_summary
 from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.credentials import load_settings
@@ -43,6 +44,8 @@ from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, ensure_limit
 Work = list[tuple[Job, list[Scenario]]]
 """Jobs with the scenes to generate."""
 Outcome = list[SceneView] | State[Any]
+OVER_BUDGET = "OverBudget"
+"""Name of the final state of a run that a budget has refused. Nothing was sent."""
 
 
 def open_records() -> tuple[Settings, Records]:
@@ -85,8 +88,11 @@ def _micros(usd: float | None) -> int | None:
 def job_run() -> Iterator["JobRun"]:
     """Register the current flow run as the runner of its jobs."""
     settings, records = open_records()
+    context = FlowRunContext.get()
+    started = context.flow_run if context else None
+    request = started.idempotency_key if started and HOLD in started.labels else None
     with registered_run(str(flow_run.id)) as runner:
-        yield JobRun(settings, records, runner)
+        yield JobRun(settings, records, runner, request)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ class JobRun:
     settings: Settings
     records: Records
     runner: Runner
+    request: str | None = None
+    """Idempotency key under which the server holds the money of the run's job already."""
 
     def start_job(
         self,
@@ -109,7 +117,7 @@ class JobRun:
     ) -> Job:
         """Start the job with the id of the run, or return it if an earlier try started it. Stores a `new` session.
 
-        `max_cost` and `clip_price` are in USD.
+        `max_cost` and `clip_price` are in USD. Raises OverBudget if there is too little money for all scenes.
         """
         records, settings, runner, job_id = self.records, self.settings, self.runner, self.runner.run_id
 
@@ -127,9 +135,11 @@ class JobRun:
                 runner=runner,
                 max_cost=_micros(max_cost),
                 clip_price=_micros(clip_price),
+                request=self.request,
             )
 
-        job = retry_unavailable(start, iter(RETRY_DELAYS))
+        with self._releasing_request():
+            job = retry_unavailable(start, iter(RETRY_DELAYS))
         self._warn_of_balance([job])
         return job
 
@@ -163,13 +173,22 @@ class JobRun:
         work = []
         for job, scenes in found:
             if job not in busy:
-                with collect_errors(broken):
-                    resume = partial(resume_job, records, settings, job, self.runner)
+                with collect_errors(broken), self._releasing_request():
+                    resume = partial(resume_job, records, settings, job, self.runner, self.request)
                     resume = partial(resume, max_cost=_micros(max_cost), clip_price=_micros(clip_price))
-                    resumed = retry_unavailable(resume, delays)
-                    work.append((resumed, scenes))
+                    work.append((retry_unavailable(resume, delays), scenes))
         self._warn_of_balance([job for job, _ in work])
         return work
+
+    @contextmanager
+    def _releasing_request(self) -> Iterator[None]:
+        """Release the hold of the run's request if no job takes it over."""
+        try:
+            yield
+        except Exception:
+            if self.request:
+                Budgets(self.records).release_request(self.request)
+            raise
 
     @contextmanager
     def scenes_in_flight(self) -> Iterator[None]:
@@ -211,5 +230,13 @@ class JobRun:
             message += failure_lines(failed)
         if broken:
             message += [f"{len(broken)} jobs can't be resumed:", *map(str, broken)]
+        if not scenes and broken and all(isinstance(error, OverBudget) for error in broken):
+            [first, *others] = broken
+            return refused(OverBudget("\n".join(message)) if others or not isinstance(first, OverBudget) else first)
         name = "Partial" if len(failed) < len(scenes) else "Failed"
         return Failed(name=name, message=str(AdreelError("\n".join(message))))
+
+
+def refused(error: OverBudget) -> State[Any]:
+    """Return the final state of a run whose job a budget has refused."""
+    return Failed(name=OVER_BUDGET, message=str(error), data=error)

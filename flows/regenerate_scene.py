@@ -3,8 +3,9 @@
 from prefect import flow, unmapped
 from prefect.futures import wait
 
+from adreel.errors import OverBudget
 from adreel.flows.forms import ClipPrice, MaxCost, MayBeEmpty, unpack_json
-from adreel.flows.jobs import Outcome, job_run
+from adreel.flows.jobs import Outcome, job_run, refused
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, refuse_local_files
@@ -33,7 +34,10 @@ def regenerate_scene(
             changes.settings = unpack_json(changes.settings, "settings") or None
         refuse_local_files(changes, f"scene {scenario}")
     with job_run() as run:
-        job = run.start_job(session_id, [scenario], changes, max_cost=max_cost, clip_price=clip_price)
+        try:
+            job = run.start_job(session_id, [scenario], changes, max_cost=max_cost, clip_price=clip_price)
+        except OverBudget as error:
+            return refused(error)
         with run.scenes_in_flight():
             wait(generate_scene.map(unmapped(job), job.scenarios))
         return run.finish([(job, job.scenarios)])

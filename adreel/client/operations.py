@@ -102,6 +102,10 @@ def _key(given: str | None) -> dict[str, str]:
     return {"Idempotency-Key": given or str(uuid4())}
 
 
+def _limit(max_cost: float | None) -> dict[str, float]:
+    return {} if max_cost is None else {"max_cost": max_cost}
+
+
 def _scene(session_id: str, scenario: AnyScenario) -> dict[str, str]:
     return {"session_id": session_id, "scenario": str(scenario)}
 
@@ -111,11 +115,16 @@ class Operations:
 
     @operation("POST /api/videos/generate-scenes")
     def generate(
-        self, session_id: str, scenarios: list[Scenario] | None = None, *, idempotency_key: str | None = None
+        self,
+        session_id: str,
+        scenarios: list[Scenario] | None = None,
+        *,
+        max_cost: float | None = None,
+        idempotency_key: str | None = None,
     ) -> Call[VideoGenerationResponse]:
-        """Start a job for a stored session: all four scenes, or some."""
+        """Start a job for a stored session: all four scenes, or some, for at most `max_cost` USD."""
         chosen = {"scenarios": [str(scenario) for scenario in scenarios]} if scenarios else {}
-        return Call(json={"session_id": session_id, **chosen}, headers=_key(idempotency_key))
+        return Call(json={"session_id": session_id, **chosen, **_limit(max_cost)}, headers=_key(idempotency_key))
 
     @operation("GET /api/videos/status/{job_id}")
     def status(self, job_id: str) -> Call[VideoStatusResponse]:
@@ -142,6 +151,7 @@ class Operations:
         session_id: str,
         scenario: AnyScenario,
         *,
+        max_cost: float | None = None,
         wait: bool = False,
         wait_seconds: float = 600,
         idempotency_key: str | None = None,
@@ -149,7 +159,7 @@ class Operations:
     ) -> Call[VideoRegenerateResponse]:
         """Buy a new take of one scene. `changes` are fields of its description, `wait` returns once it has ended."""
         return Call(
-            json={**_scene(session_id, scenario), **changes},
+            json={**_scene(session_id, scenario), **_limit(max_cost), **changes},
             params={"wait": "true", "wait_seconds": wait_seconds} if wait else {},
             headers=_key(idempotency_key),
             timeout=wait_seconds + 30 if wait else None,

@@ -185,11 +185,18 @@ class ModelList(BaseModel):
     models: list[ModelView]
 
 
-class VideoGenerationRequest(RequestBody, json_schema_extra={"examples": [{"session_id": "abc-123"}]}):
+MaxCost = Annotated[
+    float | None,
+    Field(gt=0, allow_inf_nan=False, description="Most USD that the job may spend, retries included; null is no limit"),
+]
+
+
+class VideoGenerationRequest(RequestBody, json_schema_extra={"examples": [{"session_id": "abc-123", "max_cost": 2}]}):
     """Start a job for a stored session."""
 
     session_id: Identifier
     scenarios: list[Scenario] | None = Field(None, min_length=1, description="A subset; all four if missing")
+    max_cost: MaxCost = None
 
 
 class VideoRegenerateRequest(
@@ -202,11 +209,13 @@ class VideoRegenerateRequest(
 
     session_id: Identifier
     scenario: Scenario
+    max_cost: MaxCost = None
 
     @property
     def changes(self) -> SceneChanges:
         """The changed fields alone."""
-        return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude={"session_id", "scenario"}))
+        others = {"session_id", "scenario", "max_cost"}
+        return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude=others))
 
 
 class VideoCutRequest(

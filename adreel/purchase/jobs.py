@@ -135,6 +135,7 @@ def resume_job(
     settings: Settings,
     job: Job,
     runner: Runner | None = None,
+    request: str | None = None,
     *,
     max_cost: int | None = None,
     clip_price: int | None = None,
@@ -150,7 +151,7 @@ def resume_job(
     job = job.model_copy(update={"max_cost": max_cost, "clip_price": clip_price})
     recorded = _recorded_takes(records, job)
     named, planned = _with_inputs(records, job, _missing_takes(records, settings, job, recorded))
-    holds = hold_job(records, named, [*recorded, *planned], settings.attempts * job.rounds)
+    holds = hold_job(records, named, [*recorded, *planned], settings.attempts * job.rounds, request)
 
     def reopen(latest: Job | None) -> Job | None:
         reopened = {

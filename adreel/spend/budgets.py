@@ -79,13 +79,14 @@ class Budgets:
         mark = uuid4().hex[:8]
         return self._commit.run(self._records, lambda accounts: accounts.admit(order, mark, utc_now()))
 
-    def release_request(self, key: str) -> None:
-        """Release the hold of a request whose run was not started."""
+    def release_request(self, key: str, mark: str | None = None) -> None:
+        """Release the hold of a request that no run's job takes over, by default under all its marks."""
         name = request_hold(key)
 
         def release(accounts: Accounts) -> int:
             hold = accounts.record.open.get(name)
-            return accounts.release([Release(name, frozenset(hold.holds))] if hold else [])
+            marks = frozenset([mark] if mark else hold.holds if hold else [])
+            return accounts.release([Release(name, marks)])
 
         self._commit.run(self._records, release)
 
