@@ -13,17 +13,19 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 from pydantic import Field
 
 from adreel.campaigns import Tally, campaign_name, check_sessions, ignored_files, read_sessions
-from adreel.errors import AdreelError
-from adreel.flows.forms import ClipPrice
-from adreel.flows.jobs import open_records
+from adreel.campaigns.prices import check_campaign_cost, count_affordable
+from adreel.errors import AdreelError, OverBudget
+from adreel.flows.forms import ClipPrice, MaxCost
+from adreel.flows.jobs import open_records, refused
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.api import State as AdState
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
+from adreel.models.spend import OVER_BUDGET
 from adreel.tasks.artifacts import show_table
 from adreel.tasks.campaign_ads import Batch, Campaign, campaign_ads
 from adreel.tasks.crash_reporter import crash_reporter
@@ -57,6 +59,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     parts: Annotated[int, Field(ge=1)] = 1,
     cut: bool = True,
     clip_price: ClipPrice = None,
+    max_cost: MaxCost = None,
 ) -> dict[str, Any] | State[Any]:
     """Generate the ads of many sessions. The same campaign continues where it stopped when it is started again.
 
@@ -70,18 +73,26 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         parts: Into how many slices they are cut.
         cut: Make the finished ad of each ad whose four scenes have clips.
         clip_price: USD of each clip whose price is unknown. Such a clip is refused under a budget without it.
+        max_cost: Most USD that all ads of the source may cost. A dearer campaign is not started. Empty is no limit.
     """
     _, records = open_records()
     settings = asyncio.run(load_settings())
     warnings = Counter[str]()
+    if max_cost is not None:
+        try:
+            check_campaign_cost(settings, source, max_cost, clip_price)
+        except OverBudget as error:
+            return refused(error)
     tally = Tally(check_sessions(settings, source, part, parts, warnings=warnings))
     for message, scenes in warnings.items():
         get_run_logger().warning("%d scenes: %s", scenes, message)
     if others := ignored_files(settings, source):
         get_run_logger().warning("skipped, because they are not session files: %s", others)
-    run_id = str(flow_run.id)
+    run_id, name = str(flow_run.id), campaign_name(source, campaign)
+    if affordable := count_affordable(settings, records, source, name, part=part, parts=parts, clip_price=clip_price):
+        get_run_logger().info("%s", affordable)
     shared = Campaign(
-        campaign_name(source, campaign),
+        name,
         settings,
         records,
         tally,
@@ -158,6 +169,7 @@ def _sum_up(campaign: Campaign) -> dict[str, Any] | State[Any]:
     totals = {
         "ads": tally.ads,
         **{f"ads {state}": tally.states[state] for state in AdState if tally.states[state]},
+        **({"ads not sent": tally.unsent} if tally.unsent else {}),
         **{f"scenes {state}": tally.scenes[state] for state in AdState if tally.scenes[state]},
         "cost": tally.money,
     }
@@ -167,5 +179,8 @@ def _sum_up(campaign: Campaign) -> dict[str, Any] | State[Any]:
     show_table("campaign-summary", description, rows)
     if tally.states[AdState.COMPLETED] == tally.ads:
         return totals
+    if tally.is_over_budget and tally.states[AdState.COMPLETED] == tally.done:
+        message = f"{description}. The same campaign continues with the {tally.unsent} ads that were not sent"
+        return Completed(name=OVER_BUDGET, message=str(AdreelError(message)), data=totals)
     name = "Partial" if tally.scenes[AdState.COMPLETED] else "Failed"
     return Failed(name=name, message=str(AdreelError("\n".join([description, *tally.failures]))))

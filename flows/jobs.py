@@ -23,7 +23,7 @@ from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
-from adreel.models.spend import to_micros
+from adreel.models.spend import OVER_BUDGET, to_micros
 from adreel.models.takes import Job
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import expected_cost, warn_of_balance
@@ -44,8 +44,6 @@ from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, ensure_limit
 Work = list[tuple[Job, list[Scenario]]]
 """Jobs with the scenes to generate."""
 Outcome = list[SceneView] | State[Any]
-OVER_BUDGET = "OverBudget"
-"""Name of the final state of a run that a budget has refused. Nothing was sent."""
 
 
 def open_records() -> tuple[Settings, Records]:

@@ -12,7 +12,7 @@ from functools import partial
 from prefect import task
 
 from adreel.campaigns import Tally, campaign_job_id
-from adreel.errors import AccountError, BuyingStopped, JobCancelled, clean_error
+from adreel.errors import AccountError, BuyingStopped, JobCancelled, OverBudget, clean_error
 from adreel.models.api import State
 from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner
@@ -59,10 +59,17 @@ class Campaign:
     async def make(self, session: Session) -> Exception | None:
         """Buy and store the scenes of an ad and count it; return a final error, raise a retryable one.
 
-        Account trouble stops the campaign: the next ads would be refused as well.
+        Account trouble and a budget without money stop the campaign: the next ads would be refused as well. An ad that
+        a budget refuses is not counted.
         """
         try:
             started = await asyncio.to_thread(self._start, session)
+        except OverBudget as error:
+            if error.budget == f"session:{session.session_id}":
+                self.tally.add_failure(session.session_id, str(error))
+                return error
+            self.tally.stop(str(error), is_over_budget=True)
+            return None
         except Exception as error:
             if not is_last_try(error):
                 raise
@@ -89,6 +96,9 @@ class Campaign:
 
         await asyncio.gather(*map(produce, job.scenarios))
         refused = {scenario: error for scenario, error in failed.items() if isinstance(error, AccountError)}
+        for attempt in failed.values():
+            if isinstance(attempt, OverBudget):
+                self.tally.stop(str(attempt), is_over_budget=True)
         for refusal in refused.values():
             if not isinstance(refusal, BuyingStopped):
                 self.tally.stop(f"{session.session_id}: {refusal}")

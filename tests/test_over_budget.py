@@ -1,24 +1,33 @@
 """Runs that a budget refuses: they end in a state of their own, send nothing, and go on once the cap is raised."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.flows import Flow
 
+from adreel.campaigns import campaign_job_id
+from adreel.campaigns.prices import count_affordable
 from adreel.emulator import LocalRunware, in_thread
 from adreel.errors import OverBudget
 from adreel.flows import in_process
 from adreel.flows.generate_ad import generate_ad
+from adreel.flows.generate_campaign import generate_campaign, tallies
 from adreel.flows.regenerate_scene import regenerate_scene
 from adreel.flows.resume import resume
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import task_uuid
 from adreel.purchase.jobs import end_job, start_job
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
 from adreel.storage import Storage
-from tests.factories import make_session
+from tests.factories import make_session, session_data
 from tests.runs import retry, run
+from tests.test_cli import adreel
 
 pytestmark = pytest.mark.usefixtures("prefect")
 CLIP = 6290
@@ -81,3 +90,76 @@ def test_a_program_gets_the_refusal_with_its_sums(records: Records) -> None:
         in_process.generate("ad")
     assert (refusal.value.needed, refusal.value.left) == (4 * CLIP, 3 * CLIP)
     assert refusal.value.next == ("adreel budget set all 0.03",)
+
+
+@pytest.fixture
+def ads(tmp_path: Path) -> Path:
+    sessions = [{**session_data(seconds=1), "session_id": f"ad-{number}"} for number in range(5)]
+    file = tmp_path / "spring.jsonl"
+    file.write_text("\n".join(map(json.dumps, sessions)))
+    return file
+
+
+def test_a_campaign_stops_at_its_budget_and_continues_once_the_cap_is_raised(
+    ads: Path, records: Records, runware: LocalRunware
+) -> None:
+    Budgets(records).set("campaign:spring", 11 * CLIP)
+    run_id, state = run(generate_campaign, source=str(ads), window=20)
+    assert (state.name, state.is_completed()) == ("OverBudget", True), state.message
+    assert "continues with the 3 ads that were not sent" in (state.message or "")
+    assert "With adreel budget set campaign:spring 0.08 it would go through" in (state.message or "")
+    assert tallies[run_id].unsent == 3
+    assert Counter(len(group) for group in bought(runware).values()) == {4: 2}
+    [view] = Budgets(records).views()
+    assert (view.spent, view.held) == (8 * CLIP, 0)
+
+    Budgets(records).set("campaign:spring", 20 * CLIP)
+    _, state = run(generate_campaign, source=str(ads), window=20)
+    assert state.name == "Completed", state.message
+    assert Counter(len(group) for group in bought(runware).values()) == {4: 5}
+
+
+def bought(runware: LocalRunware) -> dict[str, list[str]]:
+    """Return the scenes that the emulator has accepted, by job."""
+    jobs: dict[str, list[str]] = {}
+    names = {
+        str(task_uuid(campaign_job_id("spring", f"ad-{n}"), s, 1)): (f"ad-{n}", s) for n in range(5) for s in Scenario
+    }
+    for entry in runware.ledger.entries:
+        session_id, scenario = names[entry.uuid.lower()]
+        jobs.setdefault(session_id, []).append(scenario)
+    return jobs
+
+
+def test_a_campaign_says_at_its_start_how_many_ads_its_budget_buys(ads: Path, records: Records) -> None:
+    settings = Settings.load()
+    assert count_affordable(settings, records, str(ads), "spring") is None
+    Budgets(records).set("month", 100 * CLIP)
+    Budgets(records).set("campaign:spring", 11 * CLIP)
+    Budgets(records).set("campaign:other", 0)
+    found = count_affordable(settings, records, str(ads), "spring")
+    assert str(found) == "budget campaign:spring has USD 0.06919 left: enough for 2 of 5 ads that were not started yet"
+
+
+@pytest.mark.slow
+def test_the_command_of_a_campaign_exits_with_3_and_says_what_its_budget_buys(ads: Path, records: Records) -> None:
+    Budgets(records).set("campaign:spring", 11 * CLIP)
+    done = adreel("campaign", ads, "--json")
+    assert (done.returncode, json.loads(done.stdout)["totals"]["ads not sent"]) == (3, 3), done.stderr
+    assert "enough for 2 of 5 ads" in done.stderr
+
+
+def test_the_own_budget_of_one_ad_does_not_stop_its_campaign(
+    ads: Path, records: Records, runware: LocalRunware
+) -> None:
+    Budgets(records).set("session:ad-1", CLIP)
+    _, state = run(generate_campaign, source=str(ads))
+    assert state.name == "Partial"
+    assert set(bought(runware)) == {"ad-0", "ad-2", "ad-3", "ad-4"}
+
+
+def test_a_campaign_that_is_dearer_than_its_limit_is_not_started(
+    ads: Path, records: Records, runware: LocalRunware
+) -> None:
+    _, state = run(generate_campaign, source=str(ads), max_cost=0.12)
+    assert (state.name, state.is_failed(), list(runware.ledger.entries)) == ("OverBudget", True, [])

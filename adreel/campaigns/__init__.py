@@ -200,6 +200,8 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     stopped: str = ""
     """Why no further ad is started; empty while ads are."""
+    is_over_budget: bool = False
+    """Whether a budget is the reason."""
 
     @property
     def done(self) -> int:
@@ -221,9 +223,15 @@ class Tally:
         self.states[State.FAILED] += 1
         self.note(f"{session_id}: {reason}")
 
-    def stop(self, reason: str) -> None:
+    @property
+    def unsent(self) -> int:
+        """Number of ads that were not started because the campaign has stopped."""
+        return self.ads - self.done if self.stopped else 0
+
+    def stop(self, reason: str, *, is_over_budget: bool = False) -> None:
         """Start no further ad. The first reason counts."""
-        self.stopped = self.stopped or reason
+        if not self.stopped:
+            self.stopped, self.is_over_budget = reason, is_over_budget
 
     def note(self, *failures: str) -> None:
         """Keep the reasons of failures, up to a number."""

@@ -4,12 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
-from adreel.campaigns import MAX_LISTED, check_sessions, read_sessions
+from adreel.campaigns import MAX_LISTED, campaign_job_id, check_sessions, read_sessions
 from adreel.errors import OverBudget
-from adreel.models.spend import MICROS, show_usd, to_micros
+from adreel.models.spend import MICROS, BudgetMode, show_usd, to_micros
 from adreel.purchase.max_cost import MAX_COST, refuse_unknown, upper_cents
 from adreel.purchase.planning import plan_requests, price_scenes
+from adreel.records import Records
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets
 from adreel.storage import Storage
 
 
@@ -49,6 +51,51 @@ def price_campaign(settings: Settings, source: str, clip_price: float | None = N
             clips = sum(each.clips for each in others)
             shown.append(ClipGroup(clips, "others", None, None, _sum([each.total for each in others]), "", None))
     return ads, shown
+
+
+@dataclass(frozen=True)
+class Affordable:
+    """How many of the ads that were not started yet the tightest budget pays; `left` in micro-dollars."""
+
+    ads: int
+    unstarted: int
+    budget: str
+    left: int
+
+    def __str__(self) -> str:
+        return (
+            f"budget {self.budget} has {show_usd(self.left)} left: enough for {self.ads} of {self.unstarted} ads that"
+            " were not started yet"
+        )
+
+
+def count_affordable(
+    settings: Settings,
+    records: Records,
+    source: str,
+    campaign: str,
+    *,
+    part: int = 1,
+    parts: int = 1,
+    clip_price: float | None = None,
+) -> Affordable | None:
+    """Count the ads of a part that the budgets of a campaign pay, in their order; None without such a budget."""
+    names = {"day", "month", "all", f"campaign:{campaign}"}
+    caps = [view for view in Budgets(records).views() if view.name in names and view.mode == BudgetMode.CAP]
+    if not caps:
+        return None
+    tightest = min(caps, key=lambda view: view.left)
+    started, ads, unstarted, left = set(records.job_ids()), 0, 0, tightest.left
+    for session in read_sessions(settings, source, part, parts):
+        if campaign_job_id(campaign, session.session_id) in started:
+            continue
+        unstarted += 1
+        requests = plan_requests(session, session.scenarios, settings, records.storage)
+        cost = _sum([each.usd for each in price_scenes(requests, settings, records.storage, clip_price)])
+        # A campaign stops at the first ad that is refused.
+        left = left - to_micros(cost) if cost is not None and left >= 0 else -1
+        ads += left >= 0
+    return Affordable(ads, unstarted, tightest.name, tightest.left)
 
 
 def check_campaign_cost(settings: Settings, source: str, max_cost: float, clip_price: float | None = None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adreel.campaigns import campaign_name, check_sessions, ignored_files
-from adreel.campaigns.prices import check_campaign_cost
+from adreel.campaigns.prices import check_campaign_cost, count_affordable
 from adreel.cli.display import print_json, print_line, show_cut, show_errors, show_job, show_next_steps
 from adreel.cli.progress import CampaignProgress, CutProgress, JobProgress
 from adreel.errors import AdreelError
@@ -17,6 +17,7 @@ from adreel.models.api import State
 from adreel.models.cut_settings import Format
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, read_session
+from adreel.models.spend import OVER_BUDGET
 from adreel.records.views import JobView
 from adreel.settings import Settings
 from adreel.settings.paths import local_path
@@ -139,7 +140,7 @@ def campaign(
     verbose: bool,
 ) -> int:
     """Generate the ads of a campaign in this process; returns the exit code."""
-    settings, _ = _read_campaign(source, limits)
+    settings, _ = _read_campaign(source, name, limits)
     parameters = {"source": source, "campaign": campaign_name(source, name), "window": window, "again": again}
     parameters |= {"cut": cut}
     if (clip_price := limits["clip_price"]) is not None:
@@ -151,9 +152,9 @@ def campaign(
     if as_json:
         totals = state.result(raise_on_failure=False) if state.is_completed() else None
         print_json({"state": state.name, "totals": totals, "message": state.message})
-    elif not state.is_completed():
+    elif not state.is_completed() or state.name == OVER_BUDGET:
         print_line(state.message or "the campaign failed")
-    return 0 if state.is_completed() else 1
+    return 3 if state.name == OVER_BUDGET else 0 if state.is_completed() else 1
 
 
 def start_campaign(
@@ -170,7 +171,7 @@ def start_campaign(
     """Start a run for each part of a campaign that has no active run, for the workers of a Prefect server."""
     from adreel.orchestration.errors import prefect_errors
 
-    _, ads = _read_campaign(source, limits)
+    _, ads = _read_campaign(source, name, limits)
     with prefect_errors():
         from adreel.orchestration.runs import start_slices
     path = local_path(source)
@@ -188,7 +189,7 @@ def start_campaign(
     print_line(f"{ads} ads. The same command again starts the parts that have ended. They continue where they stopped.")
 
 
-def _read_campaign(source: str, limits: Mapping[str, float | None]) -> tuple[Settings, int]:
+def _read_campaign(source: str, name: str, limits: Mapping[str, float | None]) -> tuple[Settings, int]:
     unify_proxies()
     settings = Settings.load()
     if (max_cost := limits["max_cost"]) is not None:
@@ -199,4 +200,7 @@ def _read_campaign(source: str, limits: Mapping[str, float | None]) -> tuple[Set
         print_line(f"warning: {scenes} scenes: {message}", err=True)
     if others := ignored_files(settings, source):
         print_line(f"adreel: skipped, because they are not session files of {source}: {others}", err=True)
+    records, clip_price = in_process.open_records(settings), limits["clip_price"]
+    if affordable := count_affordable(settings, records, source, campaign_name(source, name), clip_price=clip_price):
+        print_line(str(affordable), err=True)
     return settings, ads

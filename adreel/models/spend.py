@@ -17,6 +17,8 @@ from adreel.models.record import Record
 MICROS = 1_000_000
 """Micro-dollars of a dollar."""
 BUDGET_PATTERN = r"day|month|all|campaign:.{1,200}|session:[A-Za-z0-9_-]{1,64}"
+OVER_BUDGET = "OverBudget"
+"""Name of the final state of a run that a budget has refused or stopped."""
 UNMARKED = ""
 """Mark of the tasks that were sent without a hold, before any budget was set."""
 
