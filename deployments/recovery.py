@@ -4,6 +4,8 @@
     Pending for a while                           -> Crashed         the worker that claimed it is gone
     Crashed a moment ago                          -> AwaitingRetry   the same run, for the next worker
 
+It also reconciles the budgets, which the runs of dead workers could not do.
+
 Only runs of deployments with the tag `adreel` are considered. The recovery stores nothing: it may be killed,
 restarted or run twice. docs/decisions/0008-dying-workers.md says why it polls instead of subscribing to events.
 """
@@ -18,13 +20,15 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry, Crashed
 
+from adreel.errors import AdreelError
 from adreel.orchestration.errors import explain
+from adreel.spend.budgets import Budgets
 
 TAG = "adreel"
 HEARTBEAT_SECONDS = 30
@@ -49,6 +53,8 @@ class RecoveryOptions:
     retries: int = 5
     every: float = 10.0
     """Interval between two sweeps."""
+    reconcile: float = 300.0
+    """Interval between two accounts of budgets."""
 
 
 class Recovery:
@@ -65,17 +71,40 @@ class Recovery:
         self._failed_moves: set[UUID] = set()
         self._watching_since = self._last_sweep = float("-inf")
 
-    def watch(self, log: Log) -> None:
-        """Sweep for ever."""
+    def watch(self, log: Log, open_budgets: Callable[[], Budgets] | None = None) -> None:
+        """Sweep for ever, and reconcile the budgets now and then."""
 
         def log_if_possible(text: str) -> None:
             # A closed terminal must not end the recovery.
             with suppress(OSError):
                 log(text)
 
+        reconciled_at = float("-inf")
         while True:
             self.try_sweep(log_if_possible)
+            if open_budgets is not None and self._clock() - reconciled_at > self._options.reconcile:
+                reconciled_at = self._clock()
+                self.reconcile(open_budgets, log_if_possible)
             time.sleep(self._options.every)
+
+    def reconcile(self, open_budgets: Callable[[], Budgets], log: Log) -> None:
+        """Account for the clips of dead runs, and release what is held for tasks that will not be sent."""
+        broken: list[AdreelError] = []
+        try:
+            found = open_budgets().reconcile(self._is_over, broken)
+        except (AdreelError, httpx.HTTPError) as error:
+            log(f"the budgets can't be reconciled: {error}; retrying")
+            return
+        for each in broken:
+            log(f"the money of a clip stays held: {each}")
+        if found.settled or found.released:
+            log(f"budgets: {found.settled} settled, {found.released} released, {found.open} still open")
+
+    def _is_over(self, key: str) -> bool:
+        """Whether the run of a request has ended, or was never started."""
+        of_key = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[key]))
+        runs = self._client.read_flow_runs(flow_run_filter=of_key, limit=1)
+        return all(run.state is not None and run.state.is_final() for run in runs)
 
     def try_sweep(self, log: Log) -> None:
         """Sweep once. An error is logged when it first occurs, and the next sweep tries again."""

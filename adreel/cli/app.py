@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from adreel import __version__
+from adreel.cli.budgets import budget_app
 from adreel.cli.catalog import models_app
 from adreel.cli.finished_ads import cut, deliver
 from adreel.cli.money import ClipPrice, MaxCost, price
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 
 app.add_typer(models_app, name="models")
+app.add_typer(budget_app, name="budget")
 
 
 @app.command()

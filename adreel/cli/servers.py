@@ -113,9 +113,12 @@ def recover_runs(*, silence: float, start: float, retries: int) -> None:
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
     with _server() as client:
         from adreel.deployments.recovery import Recovery, RecoveryOptions
+        from adreel.records import Records
+        from adreel.spend.budgets import Budgets
 
         print_log(f"Watching the runs of {client.api_url}")
-        Recovery(client, RecoveryOptions(silence=silence, start=start, retries=retries)).watch(print_log)
+        recovery = Recovery(client, RecoveryOptions(silence=silence, start=start, retries=retries))
+        recovery.watch(print_log, lambda: Budgets(Records.of(Settings.load())))
 
 
 def print_log(line: str) -> None:

@@ -1,0 +1,103 @@
+"""The commands about budgets: `budget`, `budget set`, `budget remove` and `budget reconcile`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from adreel.cli.options import Json
+
+budget_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+Name = Annotated[str, typer.Argument(help="day, month, all, campaign:NAME or session:ID; days and months are in UTC")]
+
+
+class Mode(StrEnum):
+    """A mode of a budget. The models of budgets take too long to import for the help."""
+
+    OBSERVE = "observe"
+    WARN = "warn"
+    CAP = "cap"
+
+
+@budget_app.callback(invoke_without_command=True)
+def budget(context: typer.Context, as_json: Json = False) -> None:
+    """Show each budget with what is spent, held and left in its present period."""
+    if context.invoked_subcommand:
+        return
+    from adreel.cli.display import print_json, print_line, print_table
+    from adreel.models.spend import show_usd
+    from adreel.records import Records
+    from adreel.settings import Settings
+    from adreel.spend.budgets import Budgets
+
+    views = Budgets(Records.of(Settings.load())).views()
+    if as_json:
+        print_json({"budgets": views})
+        return
+    if not views:
+        print_line("There is no budget: set one with `adreel budget set day 5`")
+        return
+    headings = ("budget", "mode", "period", "cap", "spent", "held", "left", "note")
+    rows = []
+    for view in views:
+        notes = [
+            f"over by {show_usd(view.over)}" if view.over else "",
+            f"{view.unknown} clips of unknown cost count with their estimates" if view.unknown else "",
+            "still counts earlier spend: repeat `adreel budget set`" if view.is_counting else "",
+        ]
+        sums = [show_usd(amount) for amount in (view.cap, view.spent, view.held, view.left)]
+        rows.append((view.name, view.mode.value, view.period, *sums, "; ".join(filter(None, notes))))
+    print_table(headings, rows)
+
+
+@budget_app.command("set")
+def set_budget(
+    name: Name,
+    usd: Annotated[float, typer.Argument(min=0, max=1e9, help="Limit in USD")],
+    mode: Annotated[
+        Mode, typer.Option(help="cap refuses what costs too much, warn says so and buys, observe counts")
+    ] = Mode.CAP,
+) -> None:
+    """Set a budget, or change its limit. A new one counts what its scope has spent in this period."""
+    from adreel.cli.display import print_line
+    from adreel.models.spend import BudgetMode, show_usd, to_micros
+    from adreel.records import Records
+    from adreel.settings import Settings
+    from adreel.spend.budgets import Budgets
+
+    budgets = Budgets(Records.of(Settings.load()))
+    budgets.set(name, to_micros(usd), BudgetMode(mode))
+    [view] = [view for view in budgets.views() if view.name == name]
+    print_line(
+        f"budget {name}: {show_usd(view.left)} left of {show_usd(view.cap)} ({view.mode}), {show_usd(view.spent)}"
+        f" spent, {show_usd(view.held)} held"
+    )
+
+
+@budget_app.command("remove")
+def remove_budget(name: Name) -> None:
+    """Remove a budget. What was spent stays in the records."""
+    from adreel.records import Records
+    from adreel.settings import Settings
+    from adreel.spend.budgets import Budgets
+
+    Budgets(Records.of(Settings.load())).remove(name)
+
+
+@budget_app.command()
+def reconcile(as_json: Json = False) -> None:
+    """Account for clips whose run has died, and release what is held for tasks that will not be sent."""
+    from adreel.cli.display import print_json, print_line, show_errors
+    from adreel.errors import AdreelError
+    from adreel.records import Records
+    from adreel.settings import Settings
+    from adreel.spend.budgets import Budgets
+
+    broken: list[AdreelError] = []
+    found = Budgets(Records.of(Settings.load())).reconcile(broken=broken)
+    if as_json:
+        print_json(found)
+    else:
+        print_line(f"{found.settled} settled, {found.released} released, {found.open} still open")
+    raise typer.Exit(show_errors(broken))
