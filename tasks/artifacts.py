@@ -12,6 +12,8 @@ from prefect import artifacts, get_run_logger
 from adreel.models.cuts import Cut
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Take
+from adreel.purchase.posters import draw_missing_poster
+from adreel.records import Records
 from adreel.records.views import JobView, video_url
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -102,11 +104,18 @@ class CutProgress:
         await self._artifact.close()
 
 
-async def show_poster(settings: Settings, storage: Storage, take: Take) -> None:
+async def show_poster(settings: Settings, records: Records, take: Take) -> None:
     """Show a stored take's poster. The artifact contains the picture, so no server is needed to view it."""
     if take.clip is None or take.clip.poster is None:
         return
-    picture = await asyncio.to_thread(storage.read, take.clip.poster)
+    storage, name = records.storage, take.clip.poster
+    try:
+        picture = await asyncio.to_thread(storage.read, name)
+    except FileNotFoundError:
+        # An earlier run has ended between the clip and its poster.
+        if not await asyncio.to_thread(draw_missing_poster, records, name):
+            return
+        picture = await asyncio.to_thread(storage.read, name)
     url = settings.public_link(video_url(take))
     where = f"[{take.clip.file}]({url})" if url else storage.location(take.clip.file)
     await artifacts.acreate_image_artifact(

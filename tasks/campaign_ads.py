@@ -84,7 +84,8 @@ class Campaign:
         async def produce(scenario: Scenario) -> None:
             slot = partial(runware_slot, block=SLOTS_PER_LEASE)
             try:
-                await buy_scene(self.records, self.settings, job, scenario, slot=slot)
+                # Clips that are ordered together end together: their posters are drawn when they are asked for.
+                await buy_scene(self.records, self.settings, job, scenario, slot=slot, draws_poster=False)
             except Exception as error:
                 failed[scenario] = error
 

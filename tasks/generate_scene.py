@@ -43,7 +43,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
         await progress.close()
     scene_stored(records, take)
     try:
-        await show_poster(settings, records.storage, take)
+        await show_poster(settings, records, take)
     except Exception as error:
         logger.warning("can't show the poster: %s", error)
     return scene_video(take)

@@ -115,6 +115,18 @@ def scrambled(path: Path) -> Path:
     return path
 
 
+def without_its_parameters(path: Path) -> Path:
+    """Have the picture parameters of a film refer to sequence parameters that it does not have."""
+    content = path.read_bytes()
+    start = content.index(b"avcC") + 4
+    length = int.from_bytes(content[start + 6 : start + 8])
+    parameters = start + 8 + length + 3
+    # The picture parameters begin with their own number and that of the sequence parameters: 0 and 0 are two set bits.
+    changed = bytes([content[parameters + 1] & 0x3F])
+    path.write_bytes(content[: parameters + 1] + changed + content[parameters + 2 :])
+    return path
+
+
 def patched(path: Path, box: bytes, offset: int, value: bytes) -> Path:
     """Write a film with other bytes at an offset behind a box's name."""
     content = film(path).read_bytes()

@@ -2,15 +2,19 @@
 
 import struct
 import zlib
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 
 import av
 import pytest
 from PIL import Image
 
-from adreel.purchase.probe.decoding import inspect_clip
+from adreel.purchase.probe import decoding
+from adreel.purchase.probe.decoding import draw_poster, inspect_clip
 from adreel.purchase.probe.findings import Findings
+from adreel.purchase.probe.h264 import coded_size, is_key_picture
 from tests import odd_clips
 from tests.factories import write_film
 
@@ -21,7 +25,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def looked(clip: Path) -> Findings:
-    return inspect_clip(clip, clip.with_suffix(".jpg"))
+    """Measure a clip and draw its poster, which is possible only if the clip has measures."""
+    findings = inspect_clip(clip)
+    reason = draw_poster(clip, clip.with_suffix(".jpg"))
+    assert bool(findings.measures) == (not reason)
+    return findings
 
 
 def measured(clip: Path) -> tuple[float, int, int]:
@@ -166,6 +174,70 @@ def test_an_unknown_coding_is_no_video(tmp_path: Path) -> None:
     assert looked(odd_clips.patched(tmp_path / "clip.mp4", b"stsd", 12, b"zzzz")).measures is None
 
 
+@pytest.mark.parametrize("sound", [False, True])
+@pytest.mark.parametrize("size", [(64, 48), (270, 270), (1280, 720), (720, 1280)])
+def test_the_usual_clip_is_measured_without_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], sound: bool
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    if size == (64, 48):
+        write_film(clip, 2, audio=sound)
+    else:
+        odd_clips.film(clip, 0.5, size=size)
+    by_decoding = measured_by_decoding(clip)
+    monkeypatch.setattr(decoding, "_first_picture", None)
+    assert inspect_clip(clip) == by_decoding
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        odd_clips.with_cover,
+        odd_clips.with_thumbnail_first,
+        odd_clips.with_edit_list,
+        odd_clips.rotated,
+        odd_clips.oblong_pixels,
+        odd_clips.scrambled,
+        lambda path: odd_clips.film(path, codec="mpeg4"),
+        lambda path: odd_clips.film(path, pix_fmt="yuv444p"),
+        lambda path: odd_clips.patched(path, b"avc1\0", 23, struct.pack(">HH", 640, 480)),
+        lambda path: odd_clips.patched(path, b"avcC", 5, b"\xe0"),
+        lambda path: odd_clips.patched(path, b"avcC", 20, bytes(200)),
+        lambda path: odd_clips.patched(path, b"stss", 8, struct.pack(">I", 2)),
+    ],
+    ids=[
+        *("cover", "thumbnail", "edit list", "rotated", "oblong", "noise", "another codec", "another format"),
+        *("another size in the header", "no parameters", "torn parameters", "no key picture"),
+    ],
+)
+def test_any_other_clip_is_measured_as_if_it_were_decoded(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    clip = make(tmp_path / "clip.mp4")
+    assert inspect_clip(clip) == measured_by_decoding(clip)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_bytes_confuse_the_tables(whole: Path, seed: int) -> None:
+    dice = Random(seed)  # noqa: S311 - the same bytes every time
+    content = whole.read_bytes()
+    start = content.index(b"avcC") + 4
+    configuration = content[start : start + 60]
+    sample = content[content.index(b"mdat") + 4 :][:4000]
+    for original in (configuration, sample):
+        damaged = bytearray(original)
+        for _ in range(dice.randint(1, 8)):
+            damaged[dice.randrange(min(60, len(damaged)))] = dice.randrange(256)
+        size = coded_size(bytes(damaged))
+        assert size is None or len(size) == 2
+        assert is_key_picture(configuration, bytes(damaged)) in {True, False}
+        assert not is_key_picture(configuration, dice.randbytes(4000))
+
+
+def measured_by_decoding(clip: Path) -> Findings:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "_is_plain", lambda *_: False)
+        return inspect_clip(clip)
+
+
 def test_only_an_mp4_is_opened(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.mp4").write_bytes(whole.read_bytes())
     (tmp_path / "clip.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
@@ -177,10 +249,11 @@ def test_a_missing_file_is_no_verdict_about_a_clip(tmp_path: Path) -> None:
         inspect_clip(tmp_path / "clip.mp4")
 
 
-def test_a_clip_without_a_poster_is_a_clip(tmp_path: Path) -> None:
-    findings = inspect_clip(odd_clips.film(tmp_path / "clip.mp4"), tmp_path / "no such folder" / "poster.jpg")
-    assert findings.measures
-    assert not findings.measures.has_poster
+def test_a_poster_that_can_t_be_written_is_no_verdict_about_a_clip(tmp_path: Path) -> None:
+    clip = odd_clips.film(tmp_path / "clip.mp4")
+    with pytest.raises(FileNotFoundError):
+        draw_poster(clip, tmp_path / "no such folder" / "poster.jpg")
+    assert inspect_clip(clip).measures
 
 
 @pytest.mark.parametrize(

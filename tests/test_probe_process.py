@@ -35,7 +35,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def looked(prober: Prober, clip: Path) -> Findings:
-    return prober.inspect_clip(clip, clip.with_suffix(".jpg"))
+    return prober.inspect_clip(clip)
 
 
 def pid_of(prober: Prober) -> int:
@@ -53,7 +53,6 @@ def with_child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 def test_one_process_looks_into_all_clips(prober: Prober, clip: Path) -> None:
     first = looked(prober, clip)
     assert first.measures
-    assert first.measures.has_poster
     pid = pid_of(prober)
     with ThreadPoolExecutor(4) as threads:
         assert set(threads.map(lambda _: looked(prober, clip), range(20))) == {first}
@@ -146,7 +145,7 @@ import os, signal
 from pathlib import Path
 from adreel.purchase.probe import process
 clip = Path({str(clip)!r})
-process._prober.inspect_clip(clip, clip.with_suffix(".jpg"))
+process._prober.inspect_clip(clip)
 print(process._prober._child._process.pid, flush=True)
 {end}
 """
@@ -164,7 +163,7 @@ import os
 from pathlib import Path
 from adreel.purchase.probe import process
 clip = Path({str(clip)!r})
-look = lambda: process._prober.inspect_clip(clip, clip.with_suffix(".jpg"))
+look = lambda: process._prober.inspect_clip(clip)
 look()
 mine = process._prober._child._process.pid
 pid = os.fork()
@@ -182,5 +181,19 @@ assert process._prober._child._process.pid == mine
 
 
 async def test_clips_are_looked_into_side_by_side_from_one_loop(clip: Path) -> None:
-    found = await asyncio.gather(*(process.probe(clip, clip.with_name(f"{number}.jpg")) for number in range(10)))
+    found = await asyncio.gather(*(process.probe(clip) for _ in range(10)))
     assert all(each.measures for each in found)
+
+
+def test_a_clip_that_ends_the_process_has_no_poster(
+    prober: Prober, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poster = clip.with_suffix(".jpg")
+    with monkeypatch.context() as patch:
+        with_child(patch, "import os\ndef inspect_clip(*_): pass\ndef die(*_): os._exit(7)\nchild.draw_poster = die")
+        poster.write_bytes(b"half")
+        assert "status 7" in prober.draw_poster(clip, poster)
+    assert not poster.exists()
+    prober.close()
+    assert prober.draw_poster(clip, poster) == ""
+    assert poster.exists()

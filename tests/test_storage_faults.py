@@ -20,7 +20,8 @@ from adreel.errors import StorageError, StorageUnavailable
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState
 from adreel.purchase.jobs import open_scenes
-from adreel.purchase.probe.process import probe
+from adreel.purchase.posters import draw_missing_poster
+from adreel.purchase.probe.process import draw
 from adreel.records import Records
 from adreel.records.verification import verify
 from adreel.storage import Storage
@@ -120,8 +121,8 @@ async def test_a_purchase_that_meets_a_fault_anywhere_is_taken_up_when_it_is_ove
             if not faults.struck:
                 break
             path = faults.struck[0].removeprefix(f"{fault} ")
-            if path == CATALOG:
-                # The facts of the release are used, so an unreadable catalogue stops no purchase.
+            if path == CATALOG or (path.endswith(".jpg") and fault in REASONS):
+                # The facts of the release are used, and a poster is drawn when it is asked for.
                 assert error is None
             elif fault in REASONS:
                 expected = f"{storage.location(path)}: {REASONS[fault]}; check ADREEL_STORAGE"
@@ -196,8 +197,10 @@ def test_an_unknown_storage_fault_is_refused() -> None:
 class Disk:
     """Counts what the storage asks of the local disk, and refuses one of these requests."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, number: int) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, number: int, is_stored: Callable[[], bool]) -> None:
         self.refused = ""
+        self.was_stored = False
+        self._is_stored = is_stored
         self._left = number
         for name, where in (("fsync", os), ("replace", os), ("link", os)):
             patch.setattr(where, name, partial(self._ask, name, getattr(os, name)))
@@ -210,9 +213,14 @@ class Disk:
     def _ask(self, name: str, work: Callable[..., Any], *arguments: Any) -> Any:
         self._left -= 1
         if self._left == 0:
-            self.refused = name
+            self.refused, self.was_stored = name, self._is_stored()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return work(*arguments)
+
+
+def has_stored_take(records: Records) -> bool:
+    take = records.take("ad", Scenario.HOOK, JOB)
+    return take is not None and take.is_stored
 
 
 def temporary_files(folder: Path) -> list[Path]:
@@ -225,32 +233,39 @@ async def test_a_full_local_disk_at_any_request_leaves_no_temporary_file_and_is_
         folder = tmp_path / str(number)
         async with studio(render_seconds=0, ADREEL_STORAGE=str(folder)) as it:
             with pytest.MonkeyPatch.context() as patch:
-                disk = Disk(patch, number)
+                disk = Disk(patch, number, partial(has_stored_take, it.records))
                 error = await failure_of(it)
             assert temporary_files(folder) == []
             if not disk.refused:
                 break
             refused.add(disk.refused)
-            assert isinstance(error, StorageError)
-            assert str(folder) in str(error)
-            assert "No space left" in str(error)
-            assert "check" in str(error)
+            if error is None:
+                # Only the poster is missing. It is drawn when it is asked for.
+                assert disk.was_stored
+            else:
+                assert isinstance(error, StorageError)
+                assert str(folder) in str(error)
+                assert "No space left" in str(error)
+                assert "check" in str(error)
             await check_that_it_ends_well(it)
     assert error is None
     assert refused == {"create", "fsync", "replace", "link"}
 
 
-async def test_a_clip_whose_poster_finds_the_disk_full_is_stored_without_one(
+async def test_a_clip_whose_poster_finds_the_disk_full_is_stored_and_gets_one_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The probe process draws it: only a real device can refuse its bytes.
     full_disk = tmp_path / "poster.jpg"
     full_disk.symlink_to("/dev/full")
-    monkeypatch.setattr("adreel.purchase.download.probe", lambda clip, _poster: probe(clip, full_disk))
+    monkeypatch.setattr("adreel.purchase.posters.draw", lambda clip, _poster: draw(clip, full_disk))
     async with studio(render_seconds=0) as it:
         clip = (await it.produce()).clip
         assert clip is not None
-        assert (clip.poster, [warning.code for warning in clip.warnings]) == (None, ["noPoster"])
+        assert clip.poster
+        assert (it.records.storage.exists(clip.poster), clip.warnings) == (False, [])
+        assert draw_missing_poster(it.records, clip.poster)
+        assert it.records.storage.exists(clip.poster)
         await check_that_it_ends_well(it)
 
 

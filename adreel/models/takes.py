@@ -81,7 +81,7 @@ class Clip(BaseModel, extra="allow", allow_inf_nan=False):
     """A clip as measured before it was stored: size in bytes, duration in seconds."""
 
     file: str
-    poster: str | None = Field(None, description="Null if no poster could be made")
+    poster: str | None = Field(None, description="Drawn when it is first asked for; null if that is impossible")
     sha256: str
     size: int
     duration: float

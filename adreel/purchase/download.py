@@ -99,17 +99,16 @@ def download_limit() -> asyncio.Semaphore:
 
 
 async def download_clip(folder: Path, take: Take, storage: Storage, rules: DownloadRules) -> Clip | AsideFile:
-    """Download the clip of a rendered take into a local folder, measure it and draw its poster.
+    """Download the clip of a rendered take into a local folder, and measure it.
 
     A file that an earlier run has published is copied from the storage, because its address may have expired.
     Raises ClipUnavailable if the file is truncated, or a web page instead of a clip.
     """
     attempt, path = take.attempts[-1], folder / clip_name(take)
-    poster = path.with_name(clip_name(take, ".jpg"))
     if published := await asyncio.to_thread(_copy_published, storage, path):
         # Two runners may have received different bytes. The first published file is the clip.
         known = {take.clip.sha256, *attempt.published_sha256} if take.clip else {published.sha256}
-        found = await probe(path, poster) if published.sha256 in known else Findings()
+        found = await probe(path) if published.sha256 in known else Findings()
         if found.measures is None:
             raise _name_conflict(storage, path.name)
         return _clip(take, path, published, found, found.measures)
@@ -122,7 +121,7 @@ async def download_clip(folder: Path, take: Take, storage: Storage, rules: Downl
         raise ClipUnavailable("the clip's address returns text or a web page instead of the clip")
     found = Findings(reason=f"it is a .{extension} file, not an MP4")
     if extension in {MP4, UNKNOWN}:
-        found = await probe(path, poster)
+        found = await probe(path)
     doubt = found.truncation
     if not (found.measures or downloaded.has_length):
         # Neither the server nor the file tells its length: only a second download can confirm that it is complete.
@@ -166,24 +165,17 @@ async def download(url: str, target: Path, rules: DownloadRules) -> Downloaded:
         ) from error
 
 
-def publish(clip: Clip, folder: Path, storage: Storage) -> None:
-    """Upload a clip after its poster; StorageError if the storage has another file of its name."""
-    if clip.poster:
-        storage.publish(folder / clip.poster, clip.poster)
-        crash_point("poster published")
-    _upload(clip, folder, storage)
+def publish(file: Clip | AsideFile, folder: Path, storage: Storage) -> None:
+    """Upload a downloaded file; StorageError if the storage has another file of its name."""
+    if not storage.publish(folder / file.file, file.file):
+        _check_published(storage, file)
 
 
 def publish_aside(aside: AsideFile, folder: Path, storage: Storage) -> None:
     """Upload a file that is not a playable MP4, unless an earlier run has."""
     if (folder / aside.file).exists():
-        _upload(aside, folder, storage)
+        publish(aside, folder, storage)
     crash_point("kept aside")
-
-
-def _upload(file: Clip | AsideFile, folder: Path, storage: Storage) -> None:
-    if not storage.publish(folder / file.file, file.file):
-        _check_published(storage, file)
 
 
 def clip_warnings(measures: Measures, truncation: str, request: ClipRequest) -> list[ClipWarning]:
@@ -201,8 +193,6 @@ def clip_warnings(measures: Measures, truncation: str, request: ClipRequest) -> 
     if any(wanted and abs(side - wanted) > max(OTHER_PIXELS, wanted * OTHER_SHARE) for side, wanted in sides):
         size, wanted_size = f"{measures.width}x{measures.height}", f"{request.width}x{request.height}"
         warnings.append(ClipWarning(code="otherSize", message=f"it is {size} instead of {wanted_size}"))
-    if not measures.has_poster:
-        warnings.append(ClipWarning(code="noPoster", message="no poster could be made"))
     return warnings
 
 
@@ -246,7 +236,7 @@ def _file_type(path: Path) -> str:
 def _clip(take: Take, path: Path, downloaded: Downloaded, found: Findings, measures: Measures) -> Clip:
     return Clip(
         file=path.name,
-        poster=clip_name(take, ".jpg") if measures.has_poster else None,
+        poster=clip_name(take, ".jpg"),
         sha256=downloaded.sha256,
         size=downloaded.size,
         duration=round(measures.duration, 3),

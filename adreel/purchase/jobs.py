@@ -206,10 +206,12 @@ async def buy_scene(
     *,
     slot: AcquireSlot = nullcontext,
     report: ReportProgress = lambda _take, _text: None,
+    draws_poster: bool = True,
 ) -> Take:
     """Buy and store one scene of a started job; a stored take is returned at once.
 
-    `slot` is held while Runware renders, `report` is called after each step.
+    `slot` is held while Runware renders, `report` is called after each step. Without `draws_poster`, the poster is
+    drawn when it is first asked for.
     """
     take = await asyncio.to_thread(records.take, job.session_id, scenario, job.job_id)
     if take is None:
@@ -227,6 +229,7 @@ async def buy_scene(
             slot=slot,
             attempts_allowed=settings.attempts * job.rounds,
             report=report,
+            draws_poster=draws_poster,
             check_wanted=partial(_check_wanted, records, job),
             hold=partial(hold_attempt, records, job),
         )

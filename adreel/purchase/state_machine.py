@@ -34,6 +34,7 @@ from adreel.errors import (
 from adreel.models.spend import UNMARKED
 from adreel.models.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules, Interrupted, download_clip, download_limit, publish, publish_aside
+from adreel.purchase.posters import store_poster
 from adreel.purchase.uploads import InputImages, SentImages
 from adreel.records import Records
 from adreel.records.inputs import display_name
@@ -71,6 +72,8 @@ class Purchase:
     slot: AcquireSlot
     attempts_allowed: int
     report: ReportProgress
+    draws_poster: bool
+    """Whether the poster is drawn as soon as the clip is stored; otherwise when it is first asked for."""
     check_wanted: Callable[[], None]
     """Called in a thread before a task is sent; its error prevents the sending."""
     hold: Callable[[Take], str | None]
@@ -314,9 +317,11 @@ class Purchase:
                     await asyncio.to_thread(self._write)
                 await asyncio.to_thread(publish, found, folder, storage)
                 crash_point("clip published")
-            self.take.clip = found
-            warnings = "; ".join(warning.message for warning in found.warnings)
-            await self._move(AttemptState.STORED, f"stored with a warning: {warnings}" if warnings else "stored")
+                self.take.clip = found
+                warnings = "; ".join(warning.message for warning in found.warnings)
+                await self._move(AttemptState.STORED, f"stored with a warning: {warnings}" if warnings else "stored")
+                if self.draws_poster:
+                    self.take = await store_poster(self.records, self.take, folder)
 
     def _announce(self, clip: Clip) -> None:
         self.take.clip = clip

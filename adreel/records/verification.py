@@ -43,8 +43,6 @@ def verify(records: Records) -> list[Finding]:
         if take.is_stored and clip is None:
             findings.append(Finding(path, "clipless", "the take says stored, but names no clip"))
         if take.is_stored and clip:
-            if clip.poster and not storage.exists(clip.poster):
-                findings.append(Finding(clip.poster, "missing", f"the poster of {clip.file} is gone"))
             findings += _check_file(records, path, clip.file, clip.sha256)
     for path, cut in cuts.items():
         for video in cut.files:

@@ -116,7 +116,11 @@ class Program:
             self.peak_mb = max(self.peak_mb, sum(_memory(pid) for pid in self._pids()) / MB)
 
     def _pids(self) -> list[int]:
-        return [pid for pid in psutil.pids() if _session(pid) == self._process.pid and _lives(pid)]
+        pids = {pid for pid in psutil.pids() if _session(pid) == self._process.pid}
+        with suppress(psutil.Error):
+            # A child may have a session of its own, as the probe of clips has.
+            pids |= {child.pid for child in psutil.Process(self._process.pid).children(recursive=True)}
+        return [pid for pid in pids if _lives(pid)]
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

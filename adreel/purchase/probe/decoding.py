@@ -1,8 +1,12 @@
-"""Measures and poster of a clip, by decoding one picture of it. Runs only in the probe process."""
+"""Measures and poster of a clip. Runs only in the probe process.
+
+The measures of the usual clip come from its tables: an H.264 track, whose first picture has the structure of one. For
+any other clip one picture is decoded.
+"""
 
 import errno
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,14 +18,19 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from PIL import Image
 
-from adreel.purchase.probe.boxes import find_truncation
+from adreel.purchase.probe.boxes import find_truncation, is_upright
 from adreel.purchase.probe.findings import Findings, Measures
+from adreel.purchase.probe.h264 import coded_size, is_key_picture
 
 # The format is explicit: FFmpeg would guess, and some formats (playlists) make it open other files.
 FORMAT = "mp4"
 MAX_SIDE = 8192
 MAX_PIXELS = 8192 * 4320
 MAX_FRAMES = 1_000_000
+MAX_PICTURE_BYTES = 32 * 1024 * 1024
+PLAIN_TAGS = {"avc1", "avc3"}
+KEY_PICTURE = 1
+"""Flags of an entry of FFmpeg's index: a key picture that is not left out."""
 # By default FFmpeg decodes and drops pictures to learn the values that the header has.
 BY_ITS_HEADER = {"skip_frame": "all", "max_pixels": str(MAX_PIXELS)}
 NO_CLIP = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -39,47 +48,79 @@ OF_THE_FILE = {errno.ENOENT, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EST
 """Errors of the machine that say nothing about the clip."""
 
 
-def inspect_clip(clip: Path, poster: Path | None = None) -> Findings:
-    """Measure a clip and write one picture as a JPEG to `poster`; OSError if the file can't be read."""
+def inspect_clip(clip: Path) -> Findings:
+    """Measure a clip; OSError if the file can't be read."""
     truncation = find_truncation(clip)
+    try:
+        with _opened(clip) as (container, video):
+            size, index = clip.stat().st_size, video.index_entries
+            missing = index[-1].pos + index[-1].size - size if len(index) else 0
+            if missing > 0:
+                truncation = truncation or f"its index names {missing} bytes more than arrived"
+            shape, (width, height) = _Shape(_aspect(video), 0), (video.width, video.height)
+            if truncation or not _is_plain(clip, video):
+                frame = _first_picture(container, video)
+                shape, (width, height) = _shape(video, frame), (frame.width, frame.height)
+            measures = Measures(_duration(container, video, size), *shape.shown(width, height))
+            return Findings(measures, truncation=truncation)
+    except _Unplayable as found:
+        return Findings(reason=str(found), truncation=truncation)
+
+
+def draw_poster(clip: Path, poster: Path) -> str:
+    """Write one picture of a clip as a JPEG. Returns why that is impossible, or nothing."""
+    try:
+        with _opened(clip) as (container, video):
+            frame = _first_picture(container, video)
+            _save_poster(poster, container, video, frame, _shape(video, frame))
+            return ""
+    except _Unplayable as found:
+        return str(found)
+
+
+class _Unplayable(Exception):
+    """Why a file is not a playable MP4."""
+
+
+@contextmanager
+def _opened(clip: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a clip and choose its video track. Raises _Unplayable, in the body as well, or OSError of the machine."""
     try:
         with av.open(str(clip), format=FORMAT, options=BY_ITS_HEADER) as container:
             streams = [stream for stream in container.streams.video if not stream.disposition & NO_CLIP]
             streams = [stream for stream in streams or container.streams.video if stream.codec_context is not None]
             if not streams:
-                reason = "it has no video in it" if not container.streams.video else "its codec is unknown"
-                return Findings(reason=reason, truncation=truncation)
+                raise _Unplayable("its codec is unknown" if container.streams.video else "it has no video in it")
             longest = max(map(_promised, streams))
             video = next(stream for stream in streams if _promised(stream) >= longest * MAIN_SHARE)
-            size, index = clip.stat().st_size, video.index_entries
-            missing = index[-1].pos + index[-1].size - size if len(index) else 0
-            if missing > 0:
-                truncation = truncation or f"its index names {missing} bytes more than arrived"
             width, height = video.width, video.height
             if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-                reason = f"its header says {width}x{height} pixels, more than adreel decodes"
-                return Findings(reason=reason, truncation=truncation)
+                raise _Unplayable(f"its header says {width}x{height} pixels, more than adreel decodes")
             if video.frames > MAX_FRAMES:
-                reason = f"its header says {video.frames} frames, more than adreel decodes"
-                return Findings(reason=reason, truncation=truncation)
-            frame = _first_picture(container, video)
-            if frame is None:
-                return Findings(reason="no picture of it can be decoded", truncation=truncation)
-            aspect = video.sample_aspect_ratio or Fraction(1)
-            if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
-                aspect = Fraction(1)
-            shape = _Shape(aspect, round(frame.rotation / 90) % 4)
-            has_poster = poster is not None and _draw_poster(poster, container, video, frame, shape)
-            duration = _duration(container, video, size)
-            return Findings(
-                Measures(duration, *shape.shown(frame.width, frame.height), has_poster), truncation=truncation
-            )
+                raise _Unplayable(f"its header says {video.frames} frames, more than adreel decodes")
+            yield container, video
     except (FFmpegError, MemoryError, ValueError, ArithmeticError) as error:
         if isinstance(error, OSError) and error.errno in OF_THE_FILE:
             raise
         # The text of FFmpeg's own errors names the temporary file.
         reason = (error.strerror if isinstance(error, FFmpegError) else str(error)) or type(error).__name__
-        return Findings(reason=f"it can't be decoded: {reason}", truncation=truncation)
+        raise _Unplayable(f"it can't be decoded: {reason}") from error
+
+
+def _is_plain(clip: Path, video: VideoStream) -> bool:
+    """Whether the tables alone tell how the clip is shown, and its first picture has the structure of one."""
+    codec, index = video.codec_context, video.index_entries
+    if codec.codec_tag not in PLAIN_TAGS or not codec.extradata or len(index) != video.frames:
+        return False
+    first = index[0] if len(index) else None
+    # An edit list may leave out the first picture.
+    if first is None or first.flags != KEY_PICTURE or not 0 < first.size <= MAX_PICTURE_BYTES:
+        return False
+    if coded_size(codec.extradata) != (video.width, video.height) or not is_upright(clip):
+        return False
+    with clip.open("rb") as stream:
+        stream.seek(first.pos)
+        return is_key_picture(codec.extradata, stream.read(first.size))
 
 
 @dataclass(frozen=True)
@@ -106,7 +147,16 @@ class _Shape:
         return picture.rotate(90 * self.turns, expand=True) if self.turns else picture
 
 
-def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFrame | None:
+def _aspect(video: VideoStream) -> Fraction:
+    aspect = video.sample_aspect_ratio or Fraction(1)
+    return aspect if Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT else Fraction(1)
+
+
+def _shape(video: VideoStream, frame: av.VideoFrame) -> _Shape:
+    return _Shape(_aspect(video), round(frame.rotation / 90) % 4)
+
+
+def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFrame:
     # Each decoded picture costs milliseconds. One is enough for most clips, and more threads cost more.
     video.thread_type = "NONE"
     # The size of the pictures may differ from the header.
@@ -116,7 +166,7 @@ def _first_picture(container: InputContainer, video: VideoStream) -> av.VideoFra
         video.codec_context.skip_frame = skipped
         if frame := next(_pictures(container, video), None):
             return frame
-    return None
+    raise _Unplayable("no picture of it can be decoded")
 
 
 def _pictures(container: InputContainer, video: VideoStream) -> Iterator[av.VideoFrame]:
@@ -127,22 +177,16 @@ def _pictures(container: InputContainer, video: VideoStream) -> Iterator[av.Vide
             yield from (frame for frame in video.decode(packet) if not frame.is_corrupt)
 
 
-def _draw_poster(
+def _save_poster(
     poster: Path, container: InputContainer, video: VideoStream, first: av.VideoFrame, shape: _Shape
-) -> bool:
-    # A failed poster never fails the clip.
-    try:
-        picture = shape.poster(first)
-        if sum(map(bool, picture.convert("L").histogram())) < DULL:
-            video.codec_context.skip_frame = "NONREF"
-            moment = min((container.duration or 0) / av.time_base / 3, POSTER_SECONDS)
-            later = (frame for frame in _pictures(container, video) if (frame.time or 0) >= moment)
-            picture = shape.poster(next(later, first))
-        picture.save(poster, "JPEG", quality=80)
-    except Exception:
-        poster.unlink(missing_ok=True)
-        return False
-    return True
+) -> None:
+    picture = shape.poster(first)
+    if sum(map(bool, picture.convert("L").histogram())) < DULL:
+        video.codec_context.skip_frame = "NONREF"
+        moment = min((container.duration or 0) / av.time_base / 3, POSTER_SECONDS)
+        later = (frame for frame in _pictures(container, video) if (frame.time or 0) >= moment)
+        picture = shape.poster(next(later, first))
+    picture.save(poster, "JPEG", quality=80)
 
 
 def _duration(container: InputContainer, video: VideoStream, size: int) -> float:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measures:
-    """A decodable clip as a player shows it; `duration` in seconds, sides in pixels after rotation."""
+    """A playable clip as a player shows it; `duration` in seconds, sides in pixels after rotation."""
 
     duration: float
     width: int
     height: int
-    has_poster: bool = False
 
 
 @dataclass(frozen=True)

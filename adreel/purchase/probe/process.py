@@ -67,18 +67,18 @@ class _Child:
             self.end()
             raise OSError(f"the probe process says {first[:80]!r} at its start")
 
-    def ask(self, clip: Path, poster: Path) -> Findings:
-        """Probe a clip; _Died if the child ends without an answer, OSError if it can't read the file."""
+    def ask(self, clip: Path, poster: Path | None) -> dict[str, Any]:
+        """Return the child's answer; _Died if it ends without one, OSError if it can't read or write a file."""
         try:
-            self._requests.write(json.dumps([str(clip.absolute()), str(poster.absolute())]).encode() + b"\n")
+            request = [str(clip.absolute()), str(poster.absolute()) if poster else None]
+            self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
         except BrokenPipeError:
             raise _Died(self._process.wait()) from None
         answer: dict[str, Any] = json.loads(self._read_line())
         if "error" in answer:
             raise OSError(answer["error"])
-        measures = answer["measures"]
-        return Findings(Measures(**measures) if measures else None, answer["reason"], answer["truncation"])
+        return answer
 
     def end(self) -> None:
         """End the child and wait for it."""
@@ -117,11 +117,21 @@ class Prober:
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
-    def inspect_clip(self, clip: Path, poster: Path) -> Findings:
-        """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now.
+    def inspect_clip(self, clip: Path) -> Findings:
+        """Measure a clip; ClipUnavailable if the probe can't run now."""
+        answer = self._ask(clip)
+        measures = answer.get("measures")
+        return Findings(Measures(**measures) if measures else None, answer["reason"], answer.get("truncation", ""))
 
-        A clip that ends MAX_DEATHS children is not decodable. The first child may have died of another cause.
-        """
+    def draw_poster(self, clip: Path, poster: Path) -> str:
+        """Write the poster of a clip and return "", or why it has none; ClipUnavailable if the probe can't run now."""
+        reason: str = self._ask(clip, poster)["reason"]
+        if reason:
+            poster.unlink(missing_ok=True)
+        return reason
+
+    def _ask(self, clip: Path, poster: Path | None = None) -> dict[str, Any]:
+        """Ask the child. A clip that ends MAX_DEATHS children is not decodable; the first may have died otherwise."""
         with self._lock:
             deaths = 0
             try:
@@ -131,10 +141,9 @@ class Prober:
                         return self._child.ask(clip, poster)
                     except _Died as died:
                         self.close()
-                        poster.unlink(missing_ok=True)
                         deaths += 1
                         if died.by_limit or deaths == MAX_DEATHS:
-                            return Findings(reason=str(died))
+                            return {"reason": str(died)}
             except OSError as error:
                 self.close()
                 raise ClipUnavailable(f"the clip can't be probed now: {error}") from error
@@ -164,11 +173,26 @@ os.register_at_fork(after_in_child=_prober.forget)
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
-async def probe(clip: Path, poster: Path) -> Findings:
-    """Probe a clip and draw its poster; ClipUnavailable if the probe can't run now."""
+async def probe(clip: Path) -> Findings:
+    """Measure a clip; ClipUnavailable if the probe can't run now."""
+    async with _turn():
+        return await asyncio.to_thread(_prober.inspect_clip, clip)
+
+
+async def draw(clip: Path, poster: Path) -> str:
+    """Write the poster of a clip and return "", or why it has none; ClipUnavailable if the probe can't run now."""
+    async with _turn():
+        return await asyncio.to_thread(_prober.draw_poster, clip, poster)
+
+
+def draw_now(clip: Path, poster: Path) -> str:
+    """Do the same as `draw`, in a thread that may wait."""
+    return _prober.draw_poster(clip, poster)
+
+
+def _turn() -> asyncio.Lock:
     # Waiting for the lock in a thread would occupy the default pool, which is for the storage.
-    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        return await asyncio.to_thread(_prober.inspect_clip, clip, poster)
+    return _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 def _root(package: str) -> str:

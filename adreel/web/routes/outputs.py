@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from adreel.errors import NotFound, StorageError
+from adreel.errors import ClipUnavailable, NotFound, StorageError
 from adreel.models.scenarios import Scenario
 from adreel.orchestration.thread_pools import CLIPS, run_in, run_later
+from adreel.purchase.posters import draw_missing_poster
 from adreel.service import Service
 from adreel.storage import Storage
 from adreel.web.dependencies import ServiceDep
@@ -73,7 +74,8 @@ async def output(
 ) -> Response:
     """Serve a clip, a finished ad, a poster, an SRT file or a file that was kept aside, whole or the requested range.
 
-    With ADREEL_SIGNED_SECONDS it redirects to a signed URL of the object store, if the store has such URLs.
+    The poster of a clip is drawn when it is first asked for. With ADREEL_SIGNED_SECONDS it redirects to a signed URL of
+    the object store, if the store has such URLs.
     """
     found = await run_in(CLIPS, partial(_open, service, file, may_redirect=not download))
     if isinstance(found, str):
@@ -139,7 +141,12 @@ def _open(service: Service, file: str, *, may_redirect: bool) -> str | tuple[Bin
     if seconds and may_redirect and ASIDE not in file and storage.exists(file) and (url := storage.sign(file, seconds)):
         return url
     try:
-        stream = storage.open(file)
+        try:
+            stream = storage.open(file)
+        except FileNotFoundError:
+            if not draw_missing_poster(service.records, file):
+                raise
+            stream = storage.open(file)
         try:
             return stream, stream.seek(0, 2)
         except BaseException:
@@ -149,6 +156,8 @@ def _open(service: Service, file: str, *, may_redirect: bool) -> str | tuple[Bin
         if isinstance(error, StorageError) and not isinstance(error.__cause__, IsADirectoryError):
             raise
         raise NotFound("no such clip or poster") from None
+    except ClipUnavailable as error:
+        raise HTTPProblem(503, error.code, str(error)) from error
 
 
 async def _read(stream: BinaryIO, part: Part) -> AsyncIterator[bytes]:

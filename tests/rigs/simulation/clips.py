@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from adreel.emulator.clip_faults import odd_bytes
-from adreel.purchase.probe.decoding import inspect_clip
+from adreel.purchase.probe.decoding import draw_poster, inspect_clip
 from adreel.purchase.probe.findings import Findings
 from tests.factories import write_film
 
@@ -27,12 +27,17 @@ def clip_bytes(uuid: str, oddity: str = "") -> bytes:
     return _film(oddity) + struct.pack(">I4s", MARK, b"free") + uuid.encode()
 
 
-async def probe(clip: Path, poster: Path) -> Findings:
-    """Probe a clip and draw its poster, once for all clips that differ only in their last box."""
-    findings, picture = _looked_into(_unmarked(clip.read_bytes()))
+async def probe(clip: Path) -> Findings:
+    """Measure a clip, once for all clips that differ only in their last box."""
+    return _looked_into(_unmarked(clip.read_bytes()))[0]
+
+
+async def draw(clip: Path, poster: Path) -> str:
+    """Draw the poster of a clip, once for all clips that differ only in their last box."""
+    _, reason, picture = _looked_into(_unmarked(clip.read_bytes()))
     if picture:
         poster.write_bytes(picture)
-    return findings
+    return reason
 
 
 def _unmarked(content: bytes) -> bytes:
@@ -40,8 +45,9 @@ def _unmarked(content: bytes) -> bytes:
 
 
 @cache
-def _looked_into(content: bytes) -> tuple[Findings, bytes]:
+def _looked_into(content: bytes) -> tuple[Findings, str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         clip, poster = Path(folder) / "clip.mp4", Path(folder) / "poster.jpg"
         clip.write_bytes(content)
-        return inspect_clip(clip, poster), poster.read_bytes() if poster.exists() else b""
+        findings, reason = inspect_clip(clip), draw_poster(clip, poster)
+        return findings, reason, poster.read_bytes() if poster.exists() else b""

@@ -247,6 +247,7 @@ def _in_world(world: World) -> Iterator[None]:
             ("runware.Runware", Socket),
             ("adreel.purchase.download.download", world.provider.download),
             ("adreel.purchase.download.probe", clips.probe),
+            ("adreel.purchase.posters.draw", clips.draw),
             ("adreel.purchase.state_machine.utc_now", now),
             ("adreel.purchase.jobs.utc_now", now),
             ("adreel.purchase.uploads.utc_now", now),
