@@ -7,7 +7,7 @@ import it. They use the Prefect server at PREFECT_API_URL, else an embedded one.
 import asyncio
 import os
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +31,13 @@ from adreel.models.placements import find_placement
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, describe, parse_changes, parse_session
 from adreel.models.takes import ClipRequest, Job, Take
+from adreel.orchestration.embedded_server import (
+    begin_embedded_server,
+    ending_on_sigterm,
+    is_embedded,
+    start_embedded_server,
+)
+from adreel.orchestration.errors import prefect_errors
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import sum_prices, warn_of_balance
 from adreel.purchase.jobs import ALL, open_scenes
@@ -44,6 +51,7 @@ from adreel.records.views import JobView, cut_view, cut_views, job_view, session
 from adreel.records.views import choose_take as choose_stored_take
 from adreel.service import store_for_generation
 from adreel.settings import Settings
+from adreel.settings.prefect_server import may_name_server
 from adreel.settings.proxies import unify_proxies
 
 if TYPE_CHECKING:
@@ -55,6 +63,11 @@ class Observer:
 
     def message(self, text: str) -> None:
         """Receive a message for people: who renders the clips, that Prefect starts, and warnings of the requests."""
+
+    def starting(self, what: str) -> AbstractContextManager[None]:
+        """Return a context manager that is entered while something starts that takes seconds."""
+        self.message(f"Starting {what} ...")
+        return nullcontext()
 
     def watching(self, job_ids: list[str]) -> AbstractContextManager[None]:
         """Return a context manager that is entered while the jobs run."""
@@ -390,23 +403,25 @@ def run_flow(
     # Prefect sends no telemetry, and works without a network.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    from adreel.orchestration.errors import prefect_errors
-
-    with prefect_errors():
-        from prefect.settings import PREFECT_API_URL
-
-        from adreel.orchestration.runs import run_in_process
-
-        flow = getattr(import_module(f"adreel.flows.{name}"), name)
-        if not PREFECT_API_URL.value():
-            observer.message("Starting Prefect ...")
     run_ids: list[str] = []
 
     def watch(run_id: str) -> AbstractContextManager[None]:
         run_ids.append(run_id)
         return observer.watching(job_ids or [run_id])
 
-    state = run_in_process(flow, parameters, watch)
+    with ending_on_sigterm():
+        with ExitStack() as starting, prefect_errors():
+            # The server starts while this process imports Prefect.
+            if has_begun := not may_name_server() and begin_embedded_server():
+                starting.enter_context(observer.starting("Prefect"))
+            from adreel.orchestration.runs import needs_embedded_server, run_in_process
+
+            flow = getattr(import_module(f"adreel.flows.{name}"), name)
+            if needs_embedded_server():
+                if not (has_begun or is_embedded()):
+                    starting.enter_context(observer.starting("Prefect"))
+                start_embedded_server()
+        state = run_in_process(flow, parameters, watch)
     return run_ids[0], state
 
 

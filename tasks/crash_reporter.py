@@ -22,10 +22,12 @@ ENDED = b"ended"
 @contextmanager
 def crash_reporter(run_id: str, run_count: int) -> Iterator[None]:
     """Start the sidecar of a flow run of this process; none on the embedded server, which ends with the process."""
-    from prefect.settings import get_current_settings  # noqa: PLC0415 - the sidecar must stay small
+    from prefect.settings import get_current_settings  # noqa: PLC0415
+
+    from adreel.orchestration.embedded_server import is_embedded  # noqa: PLC0415 - the sidecar must stay small
 
     settings = get_current_settings()
-    if settings.api.url is None:
+    if settings.api.url is None or is_embedded():
         yield
         return
     # Its own session, so that no signal to the run's group reaches it. The worker waits for the end of stdout.

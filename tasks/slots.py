@@ -24,6 +24,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_logger
 
 from adreel.errors import AccountError, NoFreeSlot
+from adreel.orchestration.embedded_server import is_embedded
 from adreel.orchestration.errors import explain
 
 LIMIT = "runware"
@@ -56,7 +57,7 @@ def ensure_limit(slots: int, name: str = LIMIT) -> None:
     The embedded server belongs to this process and never frees the slots of a killed run, so its slots are reset.
     """
     with get_client(sync_client=True) as client:
-        if client.server_type == ServerType.EPHEMERAL:
+        if is_embedded() or client.server_type == ServerType.EPHEMERAL:
             client.upsert_global_concurrency_limit_by_name(name, slots)
             client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
             return

@@ -11,15 +11,21 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adreel.settings.prefect_server import may_name_server
 from tests.factories import session_data
 
 ASK = """
+import os
+
 import httpx
 from prefect.client.orchestration import get_client
-from adreel.orchestration.embedded_server import start_embedded_server
+from adreel.orchestration.embedded_server import is_embedded, start_embedded_server
 
 start_embedded_server()
+first = os.environ["PREFECT_API_URL"]
 start_embedded_server()
+assert is_embedded()
+assert os.environ["PREFECT_API_URL"] == first
 with get_client(sync_client=True) as client:
     print(client.api_version())
     url = str(client.api_url).rstrip("/")
@@ -54,6 +60,57 @@ def test_nobody_else_may_use_it(tmp_path: Path) -> None:
     version, *statuses = ran.stdout.split()
     assert re.match(r"3\.", version), ran.stderr
     assert statuses == ["401", "401"]
+
+
+BEGIN = """
+import sys
+from adreel.orchestration.embedded_server import begin_embedded_server, is_embedded, start_embedded_server
+
+assert begin_embedded_server() is (len(sys.argv) == 1)
+assert "prefect" not in sys.modules
+if len(sys.argv) == 1:
+    from adreel.orchestration import embedded_server
+    begun = embedded_server._server.process.pid
+    start_embedded_server()
+    assert embedded_server._server.process.pid == begun
+    embedded_server._server.process.kill()
+    embedded_server._server.process.wait()
+    start_embedded_server()
+    assert embedded_server._server.process.pid != begun
+    from prefect.client.orchestration import get_client
+    with get_client(sync_client=True) as client:
+        print(client.api_version())
+"""
+
+
+@pytest.mark.slow
+def test_it_begins_before_prefect_is_imported_and_is_replaced_when_it_has_died(tmp_path: Path) -> None:
+    Path("begin.py").write_text(BEGIN)
+    ran = run([sys.executable, "-P", "begin.py"], str(tmp_path / "home"))
+    assert ran.returncode == 0, ran.stderr
+    assert re.match(r"3\.", ran.stdout)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        (".env", "PREFECT_API_URL=http://127.0.0.1:9/api"),
+        (".env", "PREFECT_PROFILE=team"),
+        (".env", "PREFECT_HOME=elsewhere"),
+        ("prefect.toml", "[api]"),
+        ("pyproject.toml", "[tool.prefect.api]"),
+        ("home/profiles.toml", '[profiles.team]\nPREFECT_API_URL = "http://127.0.0.1:9/api"'),
+    ],
+)
+def test_no_server_begins_where_prefect_s_settings_may_name_another(file: str, content: str) -> None:
+    Path("home").mkdir()
+    environment = {"PREFECT_HOME": "home"}
+    assert not may_name_server(environment)
+    assert may_name_server({**environment, "PREFECT_API_URL": "http://127.0.0.1:9/api"})
+    Path(file).write_text(content)
+    assert may_name_server(environment)
+    Path(file).write_bytes(b"\xff" if file != ".env" else content.encode())
+    assert may_name_server(environment)
 
 
 @pytest.mark.slow

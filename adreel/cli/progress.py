@@ -22,6 +22,17 @@ class _Messages(Observer):
     def message(self, text: str) -> None:
         print_line(text)
 
+    @contextmanager
+    def starting(self, what: str) -> Iterator[None]:
+        """Show a spinner on a terminal, and a line elsewhere."""
+        console = Console(emoji=False)
+        if not console.is_terminal or console.is_dumb_terminal:
+            print_line(f"Starting {what} ...")
+            yield
+            return
+        with console.status(f"Starting {what} ..."):
+            yield
+
 
 class JobProgress(_Messages):
     """Shows the progress of each scene. With several jobs, a scene has the start of its job's id."""

@@ -15,6 +15,7 @@ import httpx
 import pydantic
 
 from adreel.errors import AdreelError, PrefectMisconfigured, PrefectUnreachable
+from adreel.orchestration.embedded_server import is_embedded
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -93,7 +94,9 @@ def address() -> str:
     """Return PREFECT_API_URL without its password."""
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - takes seconds
 
-    url: str = PREFECT_API_URL.value() or "the embedded server"
+    url: str = PREFECT_API_URL.value()
+    if not url or is_embedded():
+        return "the embedded server"
     return re.sub(r"//[^/@]*@", "//***@", url)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from adreel.errors import AdreelError
 from adreel.models.takes import Job, utc_now
+from adreel.orchestration.embedded_server import is_embedded
 from adreel.records import Records
 
 RECORD_AGE = timedelta(seconds=60)
@@ -40,7 +41,7 @@ async def _live_runs(run_ids: set[str]) -> set[str] | None:
     from prefect.client.schemas.filters import FlowRunFilter  # noqa: PLC0415
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
 
-    if not PREFECT_API_URL.value():
+    if not PREFECT_API_URL.value() or is_embedded():
         return None
     # The clocks of workers may be fast.
     since, until = utc_now() - HEARTBEAT_AGE, utc_now() + HEARTBEAT_AGE

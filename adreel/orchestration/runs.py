@@ -3,11 +3,8 @@
 Either way the run has its id before it begins.
 """
 
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -32,7 +29,7 @@ from prefect.states import Cancelling, Pending
 
 from adreel.errors import InputError
 from adreel.orchestration.client import RenewingClient, sync_client
-from adreel.orchestration.embedded_server import start_embedded_server
+from adreel.orchestration.embedded_server import is_embedded
 from adreel.orchestration.errors import check_server, is_missing, prefect_errors
 
 REQUEST_TIMEOUT = 10.0
@@ -174,40 +171,21 @@ def start_slices(parameters: dict[str, Any], parts: int) -> list[Slice]:
     return slices
 
 
+def needs_embedded_server() -> bool:
+    """Whether Prefect's settings name no other server."""
+    return not PREFECT_API_URL.value() or is_embedded()
+
+
 def run_in_process(
     flow: Flow[..., Any], parameters: dict[str, Any], watch: Callable[[str], AbstractContextManager[None]]
 ) -> State[Any]:
     """Run a flow in this process and return its final state; `watch` is entered with the run's id meanwhile.
 
-    Uses the server at PREFECT_API_URL, or Prefect's embedded server.
+    Uses the server at PREFECT_API_URL, or Prefect's embedded server once it has started.
     """
-    with prefect_errors(), _shielded_server(), get_client(sync_client=True) as client:
+    with prefect_errors(), get_client(sync_client=True) as client:
         check_server(client)
         run = client.create_flow_run(flow, parameters=parameters, state=Pending())
         with watch(str(run.id)):
             state: State[Any] = run_flow(flow, flow_run=run, parameters=parameters, return_type="state")  # type: ignore[assignment]
         return state
-
-
-@contextmanager
-def _shielded_server() -> Iterator[None]:
-    """Start the embedded server so that it survives Ctrl-C and does not outlive this process.
-
-    A terminal sends Ctrl-C to every process of the group. If it killed the server, the run would wait for the server
-    for a minute. A SIGTERM would end this process before it has ended the server.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        if not PREFECT_API_URL.value():
-            start_embedded_server()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if threading.current_thread() is not threading.main_thread():
-        # Only the main thread can set handlers. A program that calls from another thread has its own.
-        yield
-        return
-    earlier = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
