@@ -3,13 +3,18 @@
 import os
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import psutil
 import pytest
 
-from adreel.deployments.auth import API_AUTH, API_URL, auth_file, keep_auth, make_private, use_auth
+from adreel.deployments.auth import API_AUTH, API_URL, auth_file, keep_auth, make_private, use_auth, use_studio
+from adreel.deployments.studio_folder import locked
 from adreel.emulator import LocalRunware
 from adreel.errors import InputError
 from tests.factories import make_session
@@ -95,6 +100,56 @@ def test_a_dotenv_file_that_is_no_text_changes_nothing(folder: Path) -> None:
     environment: dict[str, str] = {}
     use_auth(environment)
     assert not environment
+
+
+class Health(BaseHTTPRequestHandler):
+    """Answers as Prefect does, and fails the test if it is sent a password."""
+
+    def do_GET(self) -> None:
+        is_good = self.path == "/api/health" and "Authorization" not in self.headers
+        self.send_response(200 if is_good else 500)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://localhost:{server.server_address[1]}/api"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_studio_that_runs_in_the_folder_is_used(folder: Path, url: str, tmp_path: Path) -> None:
+    auth, environment = keep_auth(folder, url), {"PREFECT_HOME": str(tmp_path)}
+    with locked(folder):
+        assert use_studio(environment) == url
+        assert environment == {"PREFECT_HOME": str(tmp_path), API_URL: url, API_AUTH: auth}
+        assert use_studio(environment) is None
+        # The lock is free for the next studio at once.
+    with locked(folder):
+        pass
+
+
+@pytest.mark.parametrize("why", ["ended", "does not answer", "open to others", "other server", "no server", "profile"])
+def test_a_studio_that_does_not_run_or_is_not_wanted_is_not_used(
+    folder: Path, url: str, tmp_path: Path, why: str
+) -> None:
+    keep_auth(folder, "http://localhost:9/api" if why == "does not answer" else url)
+    environment = {"PREFECT_HOME": str(tmp_path)}
+    environment |= {"other server": {API_URL: URL}, "no server": {API_URL: ""}}.get(why, {})
+    if why == "open to others":
+        auth_file(folder).chmod(0o644)
+    if why == "profile":
+        (tmp_path / "profiles.toml").write_text(f'[profiles.team]\n{API_URL} = "https://prefect.example/api"')
+    before = dict(environment)
+    with locked(folder) if why != "ended" else nullcontext():
+        assert use_studio(environment) is None
+    assert environment == before
 
 
 def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from adreel.models.scenarios import Scenario
 
 PURCHASES = {"generate", "campaign", "regenerate", "resume"}
 """Commands whose exit code reports the purchase alone, not whether the result could be printed."""
+FOR_STUDIO = PURCHASES | {"cut", "deliver", "doctor"}
+"""Commands that use the studio of the current folder, if one runs and no other server is set."""
 IMAGE = "a PNG, JPEG or WebP file or an https URL"
 WITHOUT_SETTINGS = {"--help", "schema", "version"}
 """Arguments with which no settings are read."""
@@ -443,7 +445,7 @@ def main() -> None:
 
 
 def _use_environment() -> None:
-    from adreel.deployments.auth import use_auth
+    from adreel.deployments.auth import DEFAULT_FOLDER, use_auth, use_studio
     from adreel.settings.env_file import read_env_file
     from adreel.settings.proxies import bypass_loopback
 
@@ -451,6 +453,8 @@ def _use_environment() -> None:
     # Prefect reads the file too: without a size limit, and with a traceback if it is not text.
     read_env_file()
     use_auth(os.environ)
+    if FOR_STUDIO & set(sys.argv[1:2]) and (url := use_studio(os.environ)) and "--json" not in sys.argv:
+        typer.echo(f"Using the studio in {DEFAULT_FOLDER}, with Prefect at {url.removesuffix('/api')}")
 
 
 def _print_error(error: AdreelError, code: str = "") -> None:
