@@ -25,7 +25,6 @@ from adreel.errors import (
     NothingOpen,
     RequestInFlight,
     SessionExists,
-    StorageError,
 )
 from adreel.models.api import (
     CutStatus,
@@ -33,7 +32,6 @@ from adreel.models.api import (
     ScenePatch,
     SessionCreate,
     SessionDetails,
-    SessionPage,
     SessionPatch,
     State,
     StoredInput,
@@ -200,17 +198,6 @@ class Service:
         if not is_new and earlier != made_by:
             raise _key_reused()
         return self.session_details(session.session_id)
-
-    def list_sessions(self, limit: int, after: str | None = None) -> SessionPage:
-        """Return the first sessions by their ids, or those after an id."""
-        ids = [session_id for session_id in self.records.session_ids() if after is None or session_id > after]
-        page = SessionPage(sessions=[], next=ids[limit - 1] if len(ids) > limit else None, unreadable=[])
-        for session_id in ids[:limit]:
-            try:
-                page.sessions.append(session_view(self.records, session_id))
-            except (NotFound, StorageError) as error:
-                page.unreadable.append(str(error))
-        return page
 
     def session(self, session_id: str) -> StoredSession:
         """Return a stored session, or raise NotFound."""

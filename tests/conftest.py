@@ -84,6 +84,7 @@ def _alone(_own_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # Most tests are about purchases, and a cut takes seconds. The tests of cuts remove this.
     monkeypatch.setenv("ADREEL_CUT", "false")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
 

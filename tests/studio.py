@@ -15,6 +15,7 @@ from adreel.purchase.jobs import buy_scene, start_job
 from adreel.records import Records
 from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
+from adreel.storage import Storage
 from tests.factories import make_session
 
 JOB = "job-1"
@@ -40,7 +41,7 @@ class Studio:
     def __init__(self, server: LocalRunware, settings: Settings) -> None:
         self.server = server
         self.settings = settings
-        self.records = Records.of(settings)
+        self.records = Records(Storage.from_settings(settings))
         self.records.save_session(make_session(seconds=2))
 
     def start(self, *scenarios: Scenario) -> Job:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, cast, get_args, get_type_hints, overload
@@ -229,9 +230,21 @@ class Operations:
         return Call(json=body, headers=_key(idempotency_key))
 
     @operation("GET /api/sessions")
-    def sessions(self, *, limit: int = 20, after: str | None = None) -> Call[SessionPage]:
-        """Return a page of the sessions by their ids; its `next` is the `after` of the next page."""
-        return Call(params={"limit": limit} | ({"after": after} if after else {}))
+    def sessions(
+        self,
+        *,
+        q: str = "",
+        state: str | None = None,
+        since: datetime | None = None,
+        sort: str = "-created",
+        limit: int = 20,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> Call[SessionPage]:
+        """Return a page of the sessions, the newest first; its `next` is the `after` of the next page."""
+        since_text = since.isoformat() if since else None
+        given = {"q": q, "state": state, "since": since_text, "after": after, "before": before}
+        return Call(params={"sort": sort, "limit": limit, **{name: value for name, value in given.items() if value}})
 
     @operation("GET /api/sessions/{session_id}")
     def session(self, session_id: str) -> Call[SessionDetails]:

@@ -299,14 +299,19 @@ class SessionSummary(BaseModel):
     cost: float | None = Field(description="USD over all takes; null is unknown")
     updated_at: datetime | None
     scene_videos: list[SceneVideo]
+    created_at: datetime | None = Field(None, description="Null for a session of an earlier version without takes")
+    has_cut: bool = Field(False, description="Whether it has a finished ad")
 
 
 class SessionPage(BaseModel):
-    """Some sessions, by their ids; `next` asks for those behind them."""
+    """Some of the sessions that were asked for."""
 
     sessions: list[SessionSummary]
     next: str | None = Field(description="Send it as `after`; null on the last page")
+    previous: str | None = Field(None, description="Send it as `before`; null on the first page")
+    total: int = Field(0, description="Number of sessions on all pages")
     unreadable: list[str] = Field(description="Reasons why sessions of this page are missing")
+    notice: str | None = Field(None, description="Why sessions may be missing: the list is being built")
 
 
 class SessionDetails(Session, extra="ignore"):

@@ -234,6 +234,11 @@ class Take(Record):
         """Progress as a sort key, to compare versions of one take's record."""
         return self.is_stored, len(self.attempts), self.attempts[-1].knowledge if self.attempts else 0, self.progress
 
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """Its place among the takes of its scene. Clocks of machines differ, so the number counts first."""
+        return self.number, self.created_at, self.job_id
+
     def can_continue(self, attempts_allowed: int) -> bool:
         """Whether a run may continue it within the allowed attempts."""
         if self.pruned_at is not None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 from pydantic_core import from_json
 
 from adreel.errors import AdreelError, BadRecord, NotFound, StorageError, collect_errors
@@ -23,6 +23,7 @@ from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.models.spend import BudgetRecord
 from adreel.models.spend_totals import PrunedSpend
 from adreel.models.takes import Choices, Job, Take, utc_now
+from adreel.records.changes import announcer, tell_listeners
 from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.storage.backend import RECORD_BYTES
@@ -34,6 +35,7 @@ Change = Callable[[AnyRecord | None], AnyRecord | None]
 class StoredSession(Session, Record):
     """A session as it is stored."""
 
+    created_at: AwareDatetime | None = Field(None, description="Null in records of earlier versions")
     campaign: str | None = None
     """Name of the last campaign that stored it. Later takes of its scenes belong to it as well."""
 
@@ -68,16 +70,20 @@ _BUDGETS = _Kind("budgets", BudgetRecord, "budgets/budgets.json")
 
 
 class Records:
-    """Reads and writes the records of one storage; BadRecord names a file that is not a valid record."""
+    """Reads and writes the records of one storage; BadRecord names a file that is not a valid record.
 
-    def __init__(self, storage: Storage) -> None:
+    With `announces`, other processes learn of changed sessions through the storage.
+    """
+
+    def __init__(self, storage: Storage, *, announces: bool = False) -> None:
         self.storage = storage
+        self._announces = announces
         storage.watch_marker()
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Open the records in the storage of the settings."""
-        return cls(Storage.from_settings(settings))
+        return cls(Storage.from_settings(settings), announces=True)
 
     def create_session(self, session: Session) -> tuple[Session, bool]:
         """Store a new session unless its id is taken; return the stored session, and whether it is the new one."""
@@ -86,7 +92,7 @@ class Records:
         def create(earlier: StoredSession | None) -> StoredSession | None:
             nonlocal created
             created = earlier is None
-            return StoredSession(**session.model_dump()) if created else None
+            return StoredSession(**{**session.model_dump(), "created_at": utc_now()}) if created else None
 
         return self._put(_SESSION, create, session_id=session.session_id), created
 
@@ -96,7 +102,7 @@ class Records:
         def apply(stored: StoredSession | None) -> StoredSession:
             if stored is None:
                 raise self._no_session(session_id)
-            return StoredSession(**change(stored).model_dump())
+            return StoredSession(**{**change(stored).model_dump(), "created_at": stored.created_at})
 
         return self._put(_SESSION, apply, session_id=session_id)
 
@@ -106,7 +112,8 @@ class Records:
         def replace(earlier: StoredSession | None) -> StoredSession:
             kept = {**(earlier.model_extra or {}), "campaign": earlier.campaign} if earlier else {}
             named = {"campaign": campaign} if campaign else {}
-            return StoredSession(**{**kept, **session.model_dump(), **named})
+            created_at = earlier.created_at if earlier else utc_now()
+            return StoredSession(**{**kept, **session.model_dump(), **named, "created_at": created_at})
 
         self._put(_SESSION, replace, session_id=session.session_id)
 
@@ -182,8 +189,7 @@ class Records:
             with collect_errors(unreadable):
                 if take := self.take(session_id, scenario, job_id):
                     takes.append(take)
-        # Clocks of machines differ, so takes are ordered by the takes that existed when each was planned.
-        return sorted(takes, key=lambda take: (take.number, take.created_at, take.job_id))
+        return sorted(takes, key=lambda take: take.order)
 
     def next_take_number(self, session_id: str, scenario: Scenario) -> int:
         """Return the number of a new take, after all recorded takes, readable or not."""
@@ -223,6 +229,7 @@ class Records:
         """Remove the record of a take, but not its files."""
         ids = {"session_id": take.session_id, "scenario": take.scenario, "job_id": take.job_id}
         self.storage.remove(_TAKE.path(ids))
+        self._announce(take.session_id)
 
     def remove_job(self, job_id: str) -> None:
         """Remove the record of a job."""
@@ -264,6 +271,7 @@ class Records:
     def remove_cut(self, cut: Cut) -> None:
         """Remove the record of a finished ad, but not its files."""
         self.storage.remove(_CUT.path({"session_id": cut.session_id, "cut_id": cut.cut_id}))
+        self._announce(cut.session_id)
 
     def pruned_spend(self) -> PrunedSpend:
         """Return what pruned takes had cost."""
@@ -296,9 +304,10 @@ class Records:
     def _change(self, kind: _Kind[AnyRecord], change: Change[AnyRecord], **ids: str) -> AnyRecord | None:
         path = kind.path(ids)
         stands: AnyRecord | None = None
+        earlier: AnyRecord | None = None
 
         def rewrite(content: bytes | None) -> bytes | None:
-            nonlocal stands
+            nonlocal stands, earlier
             # Parsed in any case: an unreadable record may be all that is known of a paid clip and must not be replaced.
             with self._parsing(path):
                 stands = earlier = None if content is None else kind.parse(content, ids)
@@ -309,7 +318,15 @@ class Records:
 
         with self._refusing_folders(path):
             self.storage.update(path, rewrite)
+        session_id = ids.get("session_id") or getattr(stands, "session_id", None)
+        if session_id and stands and stands is not earlier and _shows_in_lists(earlier, stands):
+            self._announce(session_id)
         return stands
+
+    def _announce(self, session_id: str) -> None:
+        tell_listeners(self.storage, session_id)
+        if self._announces:
+            announcer.announce(self.storage, session_id)
 
     def _read(self, kind: _Kind[AnyRecord], **ids: str) -> AnyRecord | None:
         path = kind.path(ids)
@@ -341,6 +358,15 @@ class Records:
             raise BadRecord(
                 f"{where} is not a valid record: {reason}; it is not replaced: restore it or move it away"
             ) from None
+
+
+def _shows_in_lists(earlier: Record | None, record: Record) -> bool:
+    """Whether a change is worth an announcement: the steps of a purchase between its start and its end are not."""
+    if isinstance(earlier, Take) and isinstance(record, Take):
+        return (earlier.state, earlier.pruned_at) != (record.state, record.pruned_at)
+    if isinstance(earlier, Job) and isinstance(record, Job):
+        return (earlier.ended_at, earlier.scenarios) != (record.ended_at, record.scenarios)
+    return True
 
 
 def _take_folder(session_id: str, scenario: Scenario) -> str:

@@ -1,6 +1,6 @@
 """Views of sessions, jobs and scenes, derived from the records and never stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from adreel.errors import AdreelError, InputError, NotFound, StorageError
@@ -18,7 +18,7 @@ from adreel.models.cuts import Cut, CutFileView, CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.takes import Choices, Job, Take, sum_costs
-from adreel.records import Records
+from adreel.records import Records, StoredSession
 
 
 @dataclass(frozen=True)
@@ -148,20 +148,32 @@ def session_view(records: Records, session_id: str) -> SessionSummary:
     """Return a session with the current clips of its scenes, or raise NotFound."""
     session = records.session(session_id)
     choices = records.choices(session_id)
-    every: list[Take] = []
+    takes = {scenario: records.takes(session_id, scenario) for scenario in session.scenarios}
+
+    def has_ended(job_id: str) -> bool:
+        job = records.job(job_id)
+        return job is not None and job.ended_at is not None
+
+    return summarize(session, choices, takes, has_ended)
+
+
+def summarize(
+    session: StoredSession, choices: Choices, takes: Mapping[Scenario, list[Take]], has_ended: Callable[[str], bool]
+) -> SessionSummary:
+    """Sum up a session, its takes by scene from old to new, and whether the job of an open take has ended."""
     states: list[State | None] = []
     videos: list[SceneVideo] = []
     for scenario in session.scenarios:
-        takes = records.takes(session_id, scenario)
-        state = scene_state(takes)
-        if state == State.GENERATING and (job := records.job(takes[-1].job_id)) and job.ended_at is not None:
-            state = scene_state(takes[:-1]) or State.FAILED
-        if takes:
-            videos.append(scene_video(current_take(takes, choices) or takes[-1], state))
-        every += takes
+        of_scene = takes.get(scenario, [])
+        state = scene_state(of_scene)
+        if state == State.GENERATING and has_ended(of_scene[-1].job_id):
+            state = scene_state(of_scene[:-1]) or State.FAILED
+        if of_scene:
+            videos.append(scene_video(current_take(of_scene, choices) or of_scene[-1], state))
         states.append(state)
+    every = [take for scenario in session.scenarios for take in takes.get(scenario, [])]
     return SessionSummary(
-        session_id=session_id,
+        session_id=session.session_id,
         product_name=session.product_name,
         campaign=session.campaign,
         state=combine(states) if every else None,

@@ -183,6 +183,20 @@ class Storage:
         names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry.rstrip("/") != full}
         return sorted(name for name in names - {MARKER} if name and not name.startswith("."))
 
+    def files(self, folder: str) -> list[str]:
+        """Return the sorted paths of all files below a folder, relative to it, uncached and without hidden ones."""
+        full = self._full(folder).rstrip("/")
+        try:
+            entries = self._retry("list", folder, lambda: self._files.files(full) or self._confirm_missing([]))
+        except FileNotFoundError:
+            return []
+        paths = (entry.removeprefix(full).strip("/") for entry in entries)
+        return sorted(path for path in paths if path and not path.rsplit("/", 1)[-1].startswith("."))
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove an empty folder. Object stores have none."""
+        self._run("remove", folder, lambda: self._files.remove_folder(self._full(folder)))
+
     def remove(self, path: str) -> None:
         """Remove a file, if it exists."""
         with suppress(FileNotFoundError):

@@ -84,6 +84,14 @@ class StorageBackend:
         self.fs.invalidate_cache()
         return [str(name) for name in self.fs.ls(path, detail=False)]
 
+    def files(self, path: str) -> list[str]:
+        """Return the full names of all files below a folder, uncached."""
+        self.fs.invalidate_cache()
+        return [str(name) for name in self.fs.find(path)]
+
+    def remove_folder(self, path: str) -> None:
+        """Remove an empty folder, where folders exist without files."""
+
     def exists(self, path: str) -> bool:
         """Whether a path is a file or a folder."""
         return bool(self.fs.exists(path))

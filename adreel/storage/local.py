@@ -81,6 +81,13 @@ class LocalDisk(StorageBackend):
     def names(self, path: str) -> list[str]:
         return os.listdir(path)  # noqa: PTH208 - names, not paths
 
+    def files(self, path: str) -> list[str]:
+        return [os.path.join(folder, name) for folder, _, files in os.walk(path) for name in files]  # noqa: PTH118
+
+    def remove_folder(self, path: str) -> None:
+        with suppress(OSError):  # It is gone, or another process has just written into it.
+            Path(path).rmdir()
+
     def remove(self, path: str) -> None:
         Path(path).unlink()
         _sync_folder(Path(path).parent)

@@ -185,11 +185,17 @@ class S3(StorageBackend):
         raise BlockingIOError("other writers kept writing it")
 
     def names(self, path: str) -> list[str]:
+        return self._list(path, Delimiter="/")
+
+    def files(self, path: str) -> list[str]:
+        return self._list(path)
+
+    def _list(self, path: str, **parameters: str) -> list[str]:
         bucket, key, _ = self.fs.split_path(path)
         found: set[str] = set()
         after: dict[str, str] = {}
         for _ in range(MAX_PAGES):
-            page = self._list_page(bucket, Prefix=_folder_prefix(key), Delimiter="/", **after)
+            page = self._list_page(bucket, Prefix=_folder_prefix(key), **parameters, **after)
             known = len(found)
             found |= {str(each["Key"]) for each in page.get("Contents", [])}
             found |= {str(each["Prefix"]) for each in page.get("CommonPrefixes", [])}

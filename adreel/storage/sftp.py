@@ -36,6 +36,14 @@ class Sftp(StorageBackend):
                 raise
         return True
 
+    def remove_folder(self, path: str) -> None:
+        async def remove() -> None:
+            async with self.fs.client.start_sftp_client() as channel:
+                await channel.rmdir(path)
+
+        with suppress(SFTPError):  # It is gone, or another process has just written into it.
+            sync(self.fs.loop, remove)
+
     async def _put(self, source: BinaryIO, size: int, path: str, *, overwrite: bool) -> None:
         folder, _, name = path.rpartition("/")
         temporary = f"{folder}/.{name}.{uuid4().hex}"

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from adreel import __version__
+from adreel.index import IndexKeeper, SessionIndex
 from adreel.orchestration.runs import Runs
 from adreel.orchestration.thread_pools import close_threads
 from adreel.service import IDEMPOTENCY_KEY, Service
@@ -39,12 +40,16 @@ def build_app(settings: Settings) -> FastAPI:
     address = PublicAddress.of(settings.public_url)
     keys, wrong_keys, sign_outs = Keys(settings.api_keys), WrongKeyLimiter(), SignOuts(storage)
     metrics = Metrics(service.records)
+    index = SessionIndex(service.records)
+    keeper = IndexKeeper(index)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = asyncio.Event()
+        keeper.start()
         async with runs:
             yield
+        keeper.stop()
         close_threads()
 
     app = FastAPI(
@@ -61,7 +66,7 @@ def build_app(settings: Settings) -> FastAPI:
         servers=[{"url": f"{address.origin}{address.root}"}] if address.root else None,
     )
     app.state.service, app.state.statuses, app.state.metrics = service, StatusCache(service), metrics
-    app.state.address, app.state.keys = address, keys
+    app.state.address, app.state.keys, app.state.index = address, keys, index
     app.state.wrong_keys, app.state.sign_outs = wrong_keys, sign_outs
     app.state.readiness = health.Readiness(service)
     for part in (videos, sessions, scenes):

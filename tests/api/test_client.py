@@ -70,8 +70,11 @@ def test_sessions_are_stored_read_and_changed(client: Client, records: Records) 
     assert records.session("ad").scene_descriptions == changed.scene_descriptions
     client.create_session(session_data(session_id="ad2"))
     page = client.sessions(limit=1)
-    assert [session.session_id for session in page.sessions] == ["ad"]
-    assert [session.session_id for session in client.sessions(after=page.next).sessions] == ["ad2"]
+    assert [session.session_id for session in page.sessions] == ["ad2"]
+    rest = client.sessions(after=page.next)
+    assert [session.session_id for session in rest.sessions] == ["ad"]
+    assert client.sessions(limit=1, before=rest.previous) == page
+    assert client.sessions(q="AD2", state="new", sort="-id").sessions == page.sessions
 
 
 async def test_takes_are_compared_chosen_and_downloaded(

@@ -144,15 +144,63 @@ def test_a_scene_s_key_that_is_there_twice_changes_nothing(api: httpx.Client, re
     assert records.session("ad") == before
 
 
-def test_the_list_is_paged_by_id_and_names_what_can_t_be_read(api: httpx.Client, records: Records) -> None:
+def test_the_newest_session_is_first_and_pages_lead_both_ways(api: httpx.Client, records: Records) -> None:
     for name in "abcde":
         records.save_session(make_session(session_id=name))
-    records.storage.write("sessions/b/session.json", b"{")
     first = api.get("/api/sessions", params={"limit": 3}).json()
-    assert [each["session_id"] for each in first["sessions"]] == ["a", "c"]
-    assert (len(first["unreadable"]), first["next"]) == (1, "c")
+    assert ([each["session_id"] for each in first["sessions"]], first["previous"], first["total"]) == (
+        ["e", "d", "c"],
+        None,
+        5,
+    )
     second = api.get("/api/sessions", params={"limit": 3, "after": first["next"]}).json()
-    assert ([each["session_id"] for each in second["sessions"]], second["next"]) == (["d", "e"], None)
+    assert ([each["session_id"] for each in second["sessions"]], second["next"]) == (["b", "a"], None)
+    back = api.get("/api/sessions", params={"limit": 3, "before": second["previous"]}).json()
+    assert back == first
+
+
+def test_a_session_that_can_t_be_read_is_named_in_the_list(records: Records) -> None:
+    for name in "abc":
+        records.save_session(make_session(session_id=name))
+    records.storage.write("sessions/b/session.json", b"{")
+    with served() as api:
+        page = api.get("/api/sessions").json()
+        assert [each["session_id"] for each in page["sessions"]] == ["c", "a"]
+        assert [reason for reason in page["unreadable"] if "sessions/b/session.json is not a valid record" in reason]
+        assert api.get("/api/sessions", params={"state": "unreadable"}).json()["total"] == 1
+
+
+def test_the_list_is_searched_filtered_and_sorted(api: httpx.Client, records: Records) -> None:
+    records.save_session(make_session(session_id="one", product_name="Ärmel Lamp"))
+    records.save_session(make_session(session_id="two", product_name="Tent"))
+    records.save_take(make_take(session_id="two"))
+
+    def found(**parameters: str) -> list[str]:
+        return [each["session_id"] for each in api.get("/api/sessions", params=parameters).json()["sessions"]]
+
+    assert found(q="ärmel LAMP") == ["one"]
+    assert found(q="wo") == ["two"]
+    assert found(state="new") == ["one"]
+    assert found(state="partial", q="") == ["two"]
+    assert found(sort="-cost") == ["two", "one"]
+    assert found(sort="id") == ["one", "two"]
+    assert found(since="2100-01-01T00:00:00Z") == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"after": "bm9wZQ"}, "after"),
+        ({"before": "ad"}, "before"),
+        ({"sort": "colour"}, "sort"),
+        ({"state": "lost"}, "state"),
+        ({"limit": "101"}, "limit"),
+        ({"since": "yesterday"}, "since"),
+    ],
+)
+def test_a_wrong_filter_of_the_list_is_named(api: httpx.Client, parameters: dict[str, str], field: str) -> None:
+    answer = api.get("/api/sessions", params=parameters)
+    assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, [field])
 
 
 def test_a_changed_description_holds_for_later_jobs_and_the_takes_stay(api: httpx.Client, records: Records) -> None:

@@ -27,6 +27,7 @@ from adreel.purchase.jobs import buy_scene, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
+from adreel.storage import Storage
 from adreel.storage.crash_points import visit_crash_points
 from adreel.storage.versions import versions_of
 from tests.factories import make_session, write_image
@@ -95,7 +96,7 @@ class Life:
     @property
     def records(self) -> Records:
         """Open the records as a new process does."""
-        return Records.of(self.settings)
+        return Records(Storage.from_settings(self.settings))
 
     @property
     def take(self) -> Take | None:

@@ -87,6 +87,21 @@ class StorageContract:
         assert storage.names("jobs") == ["a.json", "b.json", "deep"]
         assert storage.names("") == ["jobs", "other"]
 
+    def test_the_files_below_a_folder_are_listed_by_their_paths(self, storage: Storage) -> None:
+        for path in ("jobs/b.json", "jobs/deep/er/c.json", "other/d.json"):
+            storage.write(path, b"")
+        assert storage.files("jobs") == ["b.json", "deep/er/c.json"]
+        assert storage.files("nothing") == []
+
+    def test_an_empty_folder_can_be_removed_and_a_full_one_stays(self, storage: Storage) -> None:
+        for path in ("changes/old/a", "changes/new/b"):
+            storage.write(path, b"")
+        storage.remove("changes/old/a")
+        for folder in ("changes/old", "changes/new", "changes/none"):
+            storage.remove_folder(folder)
+        assert storage.names("changes") == ["new"]
+        assert storage.files("changes") == ["new/b"]
+
     @pytest.mark.parametrize("folder", ["", "jobs"], ids=["root", "folder"])
     def test_a_folder_that_is_missing_has_no_names(self, storage: Storage, folder: str) -> None:
         assert storage.names(folder) == []

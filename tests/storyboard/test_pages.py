@@ -36,9 +36,11 @@ def test_the_sessions_show_posters_states_and_cost(visitor: Visitor, records: Re
     ]
 
 
-def test_a_session_that_cannot_be_read_is_named_and_hides_no_other(visitor: Visitor, records: Records) -> None:
+def test_a_session_that_cannot_be_read_is_named_and_hides_no_other(records: Records, orders: Orders) -> None:
+    records.save_session(make_session())
     records.storage.write("sessions/broken/session.json", b"{")
-    text = visitor.read("/").text
+    with visiting(orders) as client:
+        text = Visitor(client).read("/").text
     assert "broken/session.json is not a valid record" in text
     assert "Lamp" in text
 
@@ -50,7 +52,23 @@ def test_the_sessions_are_paged(visitor: Visitor, records: Records) -> None:
     links = [link["href"] for link in first.all("a") if link.get("rel") == "next"]
     rest = visitor.read(links[0])
     ids = [link["href"] for page in (first, rest) for link in page.all("a") if link.get("class") == "session"]
-    assert ids == [AD, *(f"/sessions/many-{number:02}" for number in range(14))]
+    assert ids == [*(f"/sessions/many-{number:02}" for number in reversed(range(14))), AD]
+    [back] = [link["href"] for link in rest.all("a") if link.get("rel") == "prev"]
+    assert visitor.read(back).text == first.text
+
+
+def test_the_sessions_are_searched_and_filtered_without_script(visitor: Visitor, records: Records) -> None:
+    stored(records, Scenario.HOOK)
+    for number in range(14):
+        records.save_session(make_session(session_id=f"tent-{number:02}", product_name="Tent"))
+    form = visitor.read("/").form("/", "Show")
+    assert form.fields == {"q": "", "state": "", "sort": "-created"}
+    found = visitor.read("/?q=tent&state=new&sort=id")
+    [link] = [link["href"] for link in found.all("a") if link.get("rel") == "next"]
+    assert link.startswith("/?q=tent&state=new&sort=id&after=")
+    ids = [each["href"] for each in visitor.read(link).all("a") if each.get("class") == "session"]
+    assert ids == ["/sessions/tent-12", "/sessions/tent-13"]
+    assert "No session matches" in visitor.read("/?q=nothing").text
 
 
 def test_a_new_session_is_made_once_however_often_the_form_is_sent(visitor: Visitor, records: Records) -> None:

@@ -2,17 +2,15 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from adreel.models.api import SessionPage
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.service import Service
-from adreel.web.dependencies import ServiceDep, scoped_key
+from adreel.web.dependencies import FiltersQuery, IndexDep, ServiceDep, scoped_key
 from adreel.web.pages.forms import (
     DESCRIPTION,
     FORM_ERRORS,
@@ -33,23 +31,28 @@ from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.rendering import PageRoute, page
 
 PER_PAGE = 12
+STATES = ("new", "generating", "completed", "partial", "failed", "unreadable")
+SORTS = {"-created": "Newest first", "-updated": "Last changed first", "-cost": "Most expensive first", "id": "By id"}
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 
 @router.get("/")
-async def sessions(
-    request: Request, service: ServiceDep, after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None
-) -> Response:
-    """Show the sessions, by their ids."""
-
-    def read() -> tuple[SessionPage, set[str]]:
-        found = service.list_sessions(PER_PAGE, after)
-        ids = [session.session_id for session in found.sessions]
-        return found, {session_id for session_id in ids if service.records.has_cut(session_id)}
-
-    found, finished = await run_in_threadpool(read)
-    return page(request, "sessions.html", found=found, finished=finished, after=after, scenarios=list(Scenario))
+async def sessions(request: Request, index: IndexDep, filters: FiltersQuery) -> Response:
+    """Show the sessions, the newest first."""
+    found = await run_in_threadpool(index.page, replace(filters.query(), limit=PER_PAGE))
+    chosen = filters.model_dump(include={"q", "state", "sort"}, exclude_defaults=True)
+    return page(
+        request,
+        "sessions.html",
+        found=found,
+        filters=filters,
+        is_filtered="q" in chosen or "state" in chosen,
+        query=f"{urlencode(chosen)}&" if chosen else "",
+        states=STATES,
+        sorts=SORTS,
+        scenarios=list(Scenario),
+    )
 
 
 @router.get("/new")

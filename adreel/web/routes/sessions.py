@@ -1,15 +1,12 @@
 """Sessions: create, read and list them, and change the description of a scene."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from adreel.models.api import ScenePatch, SessionCreate, SessionDetails, SessionPage, SessionPatch
 from adreel.models.cuts import CutList
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
-from adreel.web.dependencies import ScopedKey, ServiceDep, SessionId
+from adreel.web.dependencies import FiltersQuery, IndexDep, ScopedKey, ServiceDep, SessionId
 from adreel.web.openapi import answers
 
 router = APIRouter(prefix="/api/sessions", tags=["sessions"])
@@ -26,13 +23,9 @@ async def create_session(
 
 
 @router.get("", responses=answers(503))
-async def list_sessions(
-    service: ServiceDep,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(pattern=ID_PATTERN, description="`next` of the previous page")] = None,
-) -> SessionPage:
-    """List the sessions, by their ids."""
-    return await run_in_threadpool(service.list_sessions, limit, after)
+async def list_sessions(index: IndexDep, filters: FiltersQuery) -> SessionPage:
+    """List the sessions, the newest first. Changes through other servers show within seconds."""
+    return await run_in_threadpool(index.page, filters.query())
 
 
 @router.get("/{session_id}", responses=answers(404, 503))

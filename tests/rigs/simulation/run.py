@@ -56,8 +56,8 @@ def simulate(seed: int) -> Outcome:
     # Chosen by the seed's number, not by its random generator, so that other seeds keep their plans.
     plan = replace(Plan.rolled(dice), has_image=seed % 4 == 0)
     world = World(dice, plan.provider_faults, plan.slots)
-    run = _Run(world, plan)
     with _in_world(world):
+        run = _Run(world, plan)
         try:
             run.under_faults()
             with _on_another_machine():
@@ -250,6 +250,7 @@ def _in_world(world: World) -> Iterator[None]:
             ("adreel.purchase.posters.draw", clips.draw),
             ("adreel.purchase.state_machine.utc_now", now),
             ("adreel.purchase.jobs.utc_now", now),
+            ("adreel.records.store.utc_now", now),
             ("adreel.purchase.uploads.utc_now", now),
             ("adreel.runware.client.uuid4", lambda: UUID(int=world.dice.getrandbits(128), version=4)),
             # The catalogue and the bills that an earlier run has read would save this one a read.

@@ -1,0 +1,10 @@
+"""The index: a SQLite file on this machine for lists, search and metrics, derived from the records.
+
+It can be deleted at any time and is built again from the records. No purchase reads it.
+"""
+
+from adreel.index.keeper import IndexKeeper
+from adreel.index.queries import SORTS, SessionQuery, Sort
+from adreel.index.session_index import SessionIndex
+
+__all__ = ["SORTS", "IndexKeeper", "SessionIndex", "SessionQuery", "Sort"]

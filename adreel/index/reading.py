@@ -1,0 +1,126 @@
+"""Reads one session from the records, as the index keeps it."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from adreel.errors import BadRecord, NotFound, StorageError, StorageUnavailable
+from adreel.models.api import SessionSummary, State
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Choices, Job, Take
+from adreel.records import Records
+from adreel.records.views import combine, scene_status, summarize
+
+TAKE = re.compile(r"takes/(?P<scenario>[a-z]+)/(?P<job_id>[A-Za-z0-9_-]{1,64})\.json")
+ReadJobs = dict[str, Job | BadRecord | None]
+CUT = re.compile(r"cuts/[A-Za-z0-9_-]{1,64}\.json")
+
+
+class SceneRow(NamedTuple):
+    """A scene of a job, in the order of its table; `cost` in micro-dollars."""
+
+    job_id: str
+    scenario: Scenario
+    session_id: str
+    state: State
+    cost: int
+    is_cost_unknown: bool
+    seconds: float | None
+    """From planned to stored."""
+    silent_since: float | None
+    """Time of the last change of an open scene."""
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    """A session; without a summary, `error` is why it can't be read."""
+
+    session_id: str
+    read_at: int
+    """Start of the reading in nanoseconds, so that an earlier reading never replaces a later one."""
+    summary: SessionSummary | None = None
+    error: str = ""
+    jobs: dict[str, tuple[str, State | None]] = field(default_factory=dict)
+    """By job: its campaign and state; None for one that can't be read."""
+    scenes: list[SceneRow] = field(default_factory=list)
+    is_gone: bool = False
+
+
+def read_session(records: Records, session_id: str) -> SessionRow:
+    """Read a session and its takes; StorageUnavailable passes through, other errors become part of the row."""
+    read_at = time.time_ns()
+    try:
+        files = records.storage.files(f"sessions/{session_id}")
+        if not files:
+            return SessionRow(session_id, read_at, is_gone=True)
+        session = records.session(session_id)
+        choices = records.choices(session_id) if "current.json" in files else Choices(takes={})
+        takes: dict[Scenario, list[Take]] = {}
+        for found in filter(None, map(TAKE.fullmatch, files)):
+            if found["scenario"] in set(Scenario):
+                take = records.take(session_id, Scenario(found["scenario"]), found["job_id"])
+                if take is not None:
+                    takes.setdefault(take.scenario, []).append(take)
+        for of_scene in takes.values():
+            of_scene.sort(key=lambda take: take.order)
+        jobs = _read_jobs(records, session_id, takes)
+
+        def has_ended(job_id: str) -> bool:
+            job = jobs[job_id]
+            if isinstance(job, BadRecord):
+                raise job
+            return job is not None and job.ended_at is not None
+
+        summary = summarize(session, choices, takes, has_ended)
+    except StorageUnavailable:
+        raise
+    except NotFound:
+        folder = records.storage.location(f"sessions/{session_id}")
+        return SessionRow(session_id, read_at, error=f"{folder} has no session.json")
+    except StorageError as error:
+        return SessionRow(session_id, read_at, error=str(error))
+    every = sorted((take for of_scene in takes.values() for take in of_scene), key=lambda take: take.created_at)
+    readable = [job for job in jobs.values() if isinstance(job, Job)]
+    summary.created_at = session.created_at or (every[0].created_at if every else None)
+    summary.has_cut = any(map(CUT.fullmatch, files))
+    by_job = {job.job_id: list(_scenes_of(job, takes)) for job in readable}
+    states: dict[str, tuple[str, State | None]] = {
+        job.job_id: (job.campaign or "", combine(scene.state for scene in by_job[job.job_id])) for job in readable
+    }
+    states |= {job_id: ("", None) for job_id, job in jobs.items() if isinstance(job, BadRecord)}
+    scenes = [scene for of_job in by_job.values() for scene in of_job]
+    return SessionRow(session_id, read_at, summary, jobs=states, scenes=scenes)
+
+
+def _read_jobs(
+    records: Records, session_id: str, takes: dict[Scenario, list[Take]]
+) -> dict[str, Job | BadRecord | None]:
+    jobs: dict[str, Job | BadRecord | None] = {}
+    for job_id in sorted({take.job_id for of_scene in takes.values() for take in of_scene}):
+        try:
+            job = records.job(job_id)
+        except BadRecord as error:
+            jobs[job_id] = error
+        else:
+            jobs[job_id] = job if job and job.session_id == session_id else None
+    return jobs
+
+
+def _scenes_of(job: Job, takes: dict[Scenario, list[Take]]) -> Iterator[SceneRow]:
+    for scenario in job.scenarios:
+        take = next((take for take in takes.get(scenario, []) if take.job_id == job.job_id), None)
+        state = scene_status(job, take, scenario).status
+        was_sent = take is not None and any(each.state != "planned" for each in take.attempts)
+        is_stored = take is not None and take.is_stored
+        yield SceneRow(
+            job_id=job.job_id,
+            scenario=scenario,
+            session_id=job.session_id,
+            state=state,
+            cost=round((take.cost or 0) * 1_000_000) if take and was_sent else 0,
+            is_cost_unknown=bool(take and was_sent and take.cost is None),
+            seconds=(take.updated_at - take.created_at).total_seconds() if take and is_stored else None,
+            silent_since=take.updated_at.timestamp() if take and state == State.GENERATING else None,
+        )

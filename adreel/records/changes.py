@@ -1,0 +1,148 @@
+"""The feed of changed sessions: one empty file in the storage for each change, listed by time.
+
+A process that changes a session announces it, and the indexes of other processes read that session again. The feed is
+a hint: no record depends on it, and a process that is killed may leave its last changes unannounced.
+"""
+
+import atexit
+import logging
+import os
+import re
+import secrets
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from weakref import WeakMethod
+
+from adreel.errors import StorageError
+from adreel.models.takes import utc_now
+from adreel.storage import Storage
+
+FOLDER = "changes"
+PERIOD = timedelta(minutes=10)
+"""Time that one folder of the feed covers."""
+TOLERANCE = timedelta(minutes=10)
+"""Maximum difference between the clocks of two machines, plus the duration of a write."""
+KEPT = timedelta(days=1)
+"""Age at which announcements are removed."""
+GATHER_SECONDS = 0.5
+"""Time in which several changes of a session become one announcement."""
+FLUSH_SECONDS = 5.0
+"""Maximum time for which the end of a process waits for its announcements."""
+
+log = logging.getLogger("adreel.records")
+_PERIOD_FORMAT = "%Y%m%dT%H%M"
+Listener = Callable[[str], None]
+
+
+class Announcer:
+    """Writes the announcements of this process, in one background thread."""
+
+    def __init__(self) -> None:
+        self._start_anew()
+        # A forked process has no thread, and perhaps a lock that its parent held.
+        os.register_at_fork(after_in_child=self._start_anew)
+        atexit.register(self.flush)
+
+    def _start_anew(self) -> None:
+        self._waiting: dict[tuple[str, str], Storage] = {}
+        """By its location and the id of a session."""
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_writing = self._is_flushing = False
+
+    def announce(self, storage: Storage, session_id: str) -> None:
+        """Announce a changed session soon, without waiting."""
+        with self._changed:
+            self._waiting[storage.location(""), session_id] = storage
+            self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="adreel-changes", daemon=True)
+                self._thread.start()
+
+    def flush(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Wait until everything is announced, or the time is over."""
+        with self._changed:
+            self._is_flushing = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._waiting and not self._is_writing, seconds)
+            self._is_flushing = False
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                self._changed.wait_for(lambda: self._is_flushing, GATHER_SECONDS)
+                waiting, self._waiting, self._is_writing = self._waiting, {}, True
+            for (_, session_id), storage in waiting.items():
+                try:
+                    storage.write(new_entry(session_id, utc_now()), b"")
+                except StorageError as error:
+                    log.warning("the change of a session was not announced to other servers: %s", error)
+                except Exception:
+                    log.exception("unexpected")
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
+
+
+announcer = Announcer()
+_listeners: dict[str, list[WeakMethod[Listener]]] = {}
+"""By the location of a storage."""
+
+
+def listen(storage: Storage, listener: Listener) -> None:
+    """Call a bound method with each session that this process changes, for as long as its object lives."""
+    _listeners.setdefault(storage.location(""), []).append(WeakMethod(listener))
+
+
+def tell_listeners(storage: Storage, session_id: str) -> None:
+    """Tell the indexes of this process that a session has changed."""
+    for reference in list(_listeners.get(storage.location(""), [])):
+        if listener := reference():
+            listener(session_id)
+
+
+def new_entry(session_id: str, at: datetime) -> str:
+    """Return the path of an announcement."""
+    milliseconds = int(at.timestamp() * 1000)
+    return f"{FOLDER}/{_period_of(at)}/{milliseconds}-{secrets.token_hex(2)}-{session_id}"
+
+
+def session_of(entry: str) -> str:
+    """Return the session that an entry of a period announces; "" for a file of another kind."""
+    found = re.fullmatch(r"\d+-[0-9a-f]{4}-([A-Za-z0-9_-]{1,64})", entry)
+    return found[1] if found else ""
+
+
+def periods(storage: Storage) -> list[str]:
+    """Return the names of the feed's folders, the oldest first."""
+    return [name for name in storage.names(FOLDER) if re.fullmatch(r"\d{8}T\d{4}", name)]
+
+
+def entries(storage: Storage, period: str) -> list[str]:
+    """Return the entries of a period, the oldest first."""
+    return storage.names(f"{FOLDER}/{period}")
+
+
+def is_closed(period: str, now: datetime) -> bool:
+    """Whether no process adds to a period any more."""
+    return _start_of(period) + PERIOD + TOLERANCE < now
+
+
+def clear(storage: Storage, now: datetime) -> None:
+    """Remove what was announced long ago."""
+    for period in periods(storage):
+        if _start_of(period) + PERIOD + KEPT < now:
+            for entry in entries(storage, period):
+                storage.remove(f"{FOLDER}/{period}/{entry}")
+            storage.remove_folder(f"{FOLDER}/{period}")
+
+
+def _period_of(at: datetime) -> str:
+    start = at.astimezone(UTC)
+    return start.replace(minute=start.minute - start.minute % 10).strftime(_PERIOD_FORMAT)
+
+
+def _start_of(period: str) -> datetime:
+    return datetime.strptime(period, _PERIOD_FORMAT).replace(tzinfo=UTC)
