@@ -15,6 +15,7 @@ from adreel.cli.finished_ads import cut, deliver
 from adreel.cli.money import ClipPrice, MaxCost, price
 from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
 from adreel.cli.output import make_output_durable, output_error, printable
+from adreel.cli.sessions import index_app, sessions
 from adreel.cli.spend import spend
 from adreel.errors import AdreelError, InputError, OverBudget, SceneMissing
 from adreel.models.scenarios import Scenario
@@ -211,12 +212,8 @@ def status(name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID")], as
     show_status(name, as_json=as_json)
 
 
-@app.command()
-def sessions(as_json: Json = False) -> None:
-    """List the stored sessions."""
-    from adreel.cli.records import show_sessions
-
-    raise typer.Exit(show_sessions(as_json=as_json))
+app.command()(sessions)
+app.add_typer(index_app, name="index")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The commands that read and maintain the records: status, sessions, takes, use, verify, fetch, prune."""
+"""The commands that read and maintain the records: status, takes, use, verify, fetch, prune."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +24,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.takes import utc_now
 from adreel.records import export, pruning
 from adreel.records.verification import verify
-from adreel.records.views import JobView, current_take, scene_status, session_views
+from adreel.records.views import JobView, current_take, scene_status
 
 
 def show_status(name: str, *, as_json: bool) -> None:
@@ -59,20 +59,6 @@ def show_status(name: str, *, as_json: bool) -> None:
             print_line(f"cut {cut.cut_id}: {cut.state}{stale}")
             show_cut(cut)
     show_next_steps(view, only_failed=True)
-
-
-def show_sessions(*, as_json: bool) -> int:
-    """List the sessions with their states; returns the exit code."""
-    records = open_records()
-    views, broken = session_views(records)
-    if as_json:
-        print_json([_with_time_last(view) for view in views])
-    elif not views and not broken:
-        print_line(f"no sessions in {records.place}")
-    else:
-        rows = [(view.session_id, view.state or "new", money(view.cost), view.product_name) for view in views]
-        print_table(("session", "state", "cost", "product"), rows)
-    return show_errors(broken)
 
 
 def _with_time_last(summary: SessionSummary) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from adreel.errors import AdreelError, InputError, NotFound, StorageError
+from adreel.errors import InputError, NotFound
 from adreel.models.api import (
     ClipWarning,
     SceneVideo,
@@ -181,20 +181,6 @@ def summarize(
         updated_at=max((take.updated_at for take in every), default=None),
         scene_videos=videos,
     )
-
-
-def session_views(records: Records) -> tuple[list[SessionSummary], list[AdreelError]]:
-    """Return all sessions, and the errors of unreadable ones."""
-    views: list[SessionSummary] = []
-    broken: list[AdreelError] = []
-    for session_id in records.session_ids():
-        try:
-            views.append(session_view(records, session_id))
-        except NotFound:
-            broken.append(NotFound(f"{records.storage.location(f'sessions/{session_id}')} has no session.json"))
-        except StorageError as error:
-            broken.append(error)
-    return views, broken
 
 
 def current_take(takes: list[Take], choices: Choices) -> Take | None:
