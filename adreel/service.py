@@ -5,7 +5,6 @@ The HTTP API and the storyboard call them through `Service`; its synchronous met
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,6 +54,7 @@ from adreel.models.sessions import (
 )
 from adreel.models.spend import Price, to_micros
 from adreel.models.takes import ClipRequest
+from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
 from adreel.purchase.offers import list_models
@@ -578,8 +578,7 @@ class _CutExists(Exception):
 
 def reason_of(run: "Run") -> str:
     """Return why a run has not completed, without the words that Prefect puts in front."""
-    reason = re.sub(r"(Flow|Task) run encountered an exception:?\s*(\w+: )?", "", run.message)
-    return reason or f"its run ended as {run.state}"
+    return without_prefix(run.message) or f"its run ended as {run.state}"
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from adreel.orchestration.embedded_server import (
     is_embedded,
     start_embedded_server,
 )
-from adreel.orchestration.errors import prefect_errors
+from adreel.orchestration.errors import prefect_errors, without_prefix
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import sum_prices, warn_of_balance
 from adreel.purchase.jobs import ALL, open_scenes
@@ -303,7 +303,7 @@ def _make_planned(records: Records, planned: Planned, settings: Settings, observ
     _, state = run_flow("cut_ad", parameters, settings, observer, buys=False)
     made = records.cut(session_id, cut_id)
     if made is None:
-        raise error_of(state) or AdreelError(state.message or "the run failed")
+        raise error_of(state) or AdreelError(without_prefix(state.message or "the run failed"))
     return made
 
 

@@ -25,6 +25,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
 from adreel.models.spend import OVER_BUDGET, to_micros
 from adreel.models.takes import Job
+from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import expected_cost, warn_of_balance
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
@@ -206,7 +207,7 @@ class JobRun:
         with crash_reporter(self.runner.run_id, flow_run.run_count):
             future = cut_ad.submit(session_id, CutOptions())
             wait([future])
-        return "" if future.state.is_completed() else future.state.message or "its task has failed"
+        return "" if future.state.is_completed() else without_prefix(future.state.message or "its task has failed")
 
     def finish(self, work: Work, broken: list[AdreelError] | None = None) -> Outcome:
         """End the jobs and return their scenes, or a failed state with the reasons."""

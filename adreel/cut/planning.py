@@ -200,19 +200,19 @@ def _check_texts(planned: Planned) -> None:
     from adreel.cut.render.card import layout_card  # noqa: PLC0415
     from adreel.cut.render.logo import area_above  # noqa: PLC0415
 
-    recipe, place = planned.recipe, ""
+    recipe, place, way_out = planned.recipe, "", ""
     for shape in recipe.formats:
         try:
             if captions := recipe.settings.captions:
                 area, logo = Box(*safe_area(recipe, shape)), recipe.settings.logo
                 area = area_above(area, logo.corner if logo else "", recipe.size(shape)[1])
                 for number, take in enumerate(recipe.takes):
-                    place = f"scene {take.scenario}"
+                    place, way_out = f"scene {take.scenario}", "; without captions the ad can be made"
                     texts = [" ".join(phrase) for phrase in phrases(recipe.narrations[number])]
                     for text in texts + [cue.text for cue in planned.scene_cues(number)]:
                         layout(text, area, captions.style)
             if card := planned.card:
-                place = "cut.end_card"
+                place, way_out = "cut.end_card", ""
                 layout_card(card, *recipe.size(shape))
         except InputError as error:
-            raise InputError(f"{place}, {shape}: {error}") from None
+            raise InputError(f"{place}, {shape}: {error}{way_out}") from None

@@ -28,6 +28,11 @@ SIGN_IN = "set PREFECT_API_AUTH_STRING to what the server has as PREFECT_SERVER_
 MAX_SHOWN = 200
 
 
+def without_prefix(message: str) -> str:
+    """Return the message of a state without the words that Prefect puts in front of an exception."""
+    return re.sub(r"(Flow|Task) run encountered an exception:?\s*(\w+: )?", "", message)
+
+
 @contextmanager
 def prefect_errors(doing: str = "") -> Iterator[None]:
     """Raise errors of Prefect as PrefectUnreachable or PrefectMisconfigured; `doing` begins their message."""

@@ -67,8 +67,8 @@ def test_a_failed_cut_leaves_a_completed_job_and_says_why(runware: LocalRunware,
     records.update_session("ad", lambda stored: stored.model_copy(update={"cut": with_a_long_fade()}))
     job_id, state = run(generate_ad, session_id="ad")
     assert (state.is_completed(), state.name) == (True, CUT_FAILED)
-    assert "The clips are stored. No finished ad was made" in (state.message or "")
-    assert "a fade of 2 s does not fit scene hook" in (state.message or "")
+    says = "The clips are stored. No finished ad was made: cut.transition: a fade of 2 s does not fit scene hook"
+    assert says in (state.message or "")
     assert job_view(records, job_id).overall_status == "completed"
     assert records.cuts("ad") == []
 

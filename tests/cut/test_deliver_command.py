@@ -12,7 +12,7 @@ from adreel.records import Records
 from tests.cut.stored_ads import contents, store_ad
 from tests.cut.test_delivery import store_long_ad
 from tests.cut.unlike_clips import Clip
-from tests.factories import session_data
+from tests.factories import session_data, write_image
 from tests.test_cli import adreel, answer
 
 PAGE = Path(__file__).parents[2] / "docs" / "deliver.md"
@@ -61,6 +61,8 @@ def test_a_film_is_checked_for_placements(tmp_path: Path) -> None:
         (["ad", "--preset", "reels", "--to", "outputs"], 2, "is a storage of adreel: deliver to another folder"),
         (["ad", "--preset", "reels", "--to", "ssh:there"], 2, "a URL begins with ssh://"),
         (["--check", "tiktok", "--to", "there", "ad.mp4"], 2, "--check takes a film and no other option"),
+        (["--check", "tiktok", "outputs/sessions/ad/session.json"], 2, "session.json: it is in no format that adreel"),
+        (["--check", "tiktok", "poster.jpg"], 2, "can't read this film: poster.jpg: it is in no format that adreel"),
         (["--check", "tiktok", "gone.mp4"], 2, "can't read this film: gone.mp4: No such file"),
     ],
 )
@@ -68,6 +70,7 @@ def test_bad_input_is_named_before_any_work(
     records: Records, tmp_path: Path, words: list[str], code: int, says: str
 ) -> None:
     store_ad(records, tmp_path)
+    write_image(tmp_path / "poster.jpg", "JPEG")
     before = contents(tmp_path)
     ran = adreel("deliver", *words)
     assert (ran.returncode, says in ran.stderr) == (code, True), ran.stderr

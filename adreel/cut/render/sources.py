@@ -12,7 +12,7 @@ import av
 from av.audio.stream import AudioStream
 from av.buffer import Buffer
 from av.container import InputContainer
-from av.error import FFmpegError, InvalidDataError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -279,5 +279,8 @@ def inspect_clip(path: Path | str) -> ClipFacts:
 
 def reason(error: BaseException) -> str:
     """Return an error's text without the name of the temporary file that FFmpeg adds."""
+    if isinstance(error, ArgumentError):
+        # FFmpeg calls a format that is not in the list an invalid argument.
+        return "it is in no format that adreel reads"
     text = error.strerror if isinstance(error, FFmpegError) else str(error)
     return cast(str, text) or type(error).__name__
