@@ -94,6 +94,22 @@ async def test_a_refused_key_is_sent_once_for_all_scenes() -> None:
         assert server.ledger.counters.connections == 1
 
 
+async def test_a_key_that_is_refused_ahead_is_told_to_the_first_scene() -> None:
+    async with LocalRunware(keys=frozenset({"right"})) as server:
+        client = RunwareClient(server.url, "wrong")
+        client.connect_ahead()
+        while client.account_error is None:  # noqa: ASYNC110 - the client has no event of it
+            await asyncio.sleep(0.01)
+        client.check_account()
+        with pytest.raises(BadKey):
+            await client.connect()
+        client.connect_ahead()
+        with pytest.raises(BuyingStopped):
+            client.check_account()
+        await client.close()
+        assert server.ledger.counters.connections == 1
+
+
 @pytest.mark.parametrize(
     ("credits_left", "key", "warnings"),
     [

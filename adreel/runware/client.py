@@ -88,7 +88,7 @@ class RunwareClient:
 
     def connect_ahead(self) -> None:
         """Start to connect in the background; the next `connect` uses the result."""
-        if self._connection is None and self._connect_task is None:
+        if self._connection is None and self._connect_task is None and self.account_error is None:
             self._connect_task = asyncio.create_task(self._connect(), name="runware-connect")
 
     async def connect(self) -> Connection:
@@ -126,7 +126,8 @@ class RunwareClient:
 
     def check_account(self) -> None:
         """Raise BuyingStopped if Runware has refused a task of this client, or its key, because of the account."""
-        if self.account_error is not None:
+        # The error of a connection that was opened ahead is still to be told, by the next `connect`.
+        if self.account_error is not None and self._connect_task is None:
             raise BuyingStopped
 
     async def submit(self, uuid: UUID, request: ClipRequest, images: Mapping[str, str] | None = None) -> None:
