@@ -1,4 +1,4 @@
-"""Prefect automations: triggers that start a deployment on an event, and a webhook that reports failed runs.
+"""Prefect automations: triggers that start a deployment on an event, and a webhook for failed runs and budgets.
 
 prefect.yaml lists the triggers beside the deployments that they start. Prefect may lose or repeat an event:
 docs/decisions/0011-events-start-and-tell.md says what that means for purchases.
@@ -18,6 +18,8 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 NOTICES = "adreel-notices"
+BUDGET_NOTICES = "adreel-budget-notices"
+BUDGET_REACHED = "adreel.budget.reached"
 FAILURES = {"prefect.flow-run.Partial", "prefect.flow-run.Failed", "prefect.flow-run.Crashed"}
 UNCHANGED = "unchanged"
 # `enabled` is not compared: an operator may have switched an automation off.
@@ -37,6 +39,20 @@ NOTICE = """\
   "url": {{ url | tojson }}
 }
 """
+BUDGET_NOTICE = """\
+{%- set it = event.payload -%}
+{
+  "text": {{ ("budget %s has reached %d %% (%s): USD %.2f of %.2f are spent or held"
+    | format(it.budget, it.percent, it.period, it.spent + it.held, it.cap)) | tojson }},
+  "budget": {{ it.budget | tojson }},
+  "period": {{ it.period | tojson }},
+  "percent": {{ it.percent }},
+  "cap": {{ it.cap }},
+  "spent": {{ it.spent }},
+  "held": {{ it.held }},
+  "left": {{ it.left }}
+}
+"""
 
 
 def put_triggers(client: SyncPrefectClient, deployment_id: UUID, described: list[dict[str, Any]]) -> Iterator[str]:
@@ -48,7 +64,10 @@ def put_triggers(client: SyncPrefectClient, deployment_id: UUID, described: list
 
 
 def put_notices(client: SyncPrefectClient, url: SecretStr | None, tag: str) -> Iterator[str]:
-    """Create or update the automation that reports failed runs of a tag to a webhook; without a URL, do nothing."""
+    """Create or update the automations that report failed runs of a tag, and budgets, to a webhook.
+
+    Without a URL, do nothing.
+    """
     if url is None:
         return
     stored = None
@@ -70,6 +89,13 @@ def put_notices(client: SyncPrefectClient, url: SecretStr | None, tag: str) -> I
     done = _put(client, wanted)
     url_changed = stored != url.get_secret_value() and done == UNCHANGED
     yield f"notices: {'changed ADREEL_NOTIFY_URL' if url_changed else done}"
+    budgets = AutomationCore(
+        name=BUDGET_NOTICES,
+        description="Reports budgets that reach 70, 90 and 100 % of their cap to ADREEL_NOTIFY_URL.",
+        trigger=EventTrigger(expect={BUDGET_REACHED}, match={"prefect.resource.id": "adreel.budget.*"}),
+        actions=[CallWebhook(block_document_id=block_id, payload=BUDGET_NOTICE)],
+    )
+    yield f"budget notices: {_put(client, budgets)}"
 
 
 def _put(client: SyncPrefectClient, wanted: AutomationCore) -> str:

@@ -34,11 +34,12 @@ from adreel.records.views import SceneView, current_takes, failure_lines, job_vi
 from adreel.service import HOLD, store_for_generation
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
+from adreel.spend.notices import listen
 from adreel.tasks.artifacts import show_job_summary
 from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.credentials import load_settings
 from adreel.tasks.cut_ad import cut_ad
-from adreel.tasks.events import job_finished
+from adreel.tasks.events import budget_reached, job_finished
 from adreel.tasks.retries import RETRY_DELAYS, retry_unavailable
 from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, ensure_limit
 
@@ -50,6 +51,7 @@ Outcome = list[SceneView] | State[Any]
 def open_records() -> tuple[Settings, Records]:
     """Return the settings and records of a flow run; InputError for a storage that would end with the run."""
     survive_broken_output()
+    listen(budget_reached)
     settings = Settings.load()
     # `prefect.runtime.deployment` would ask the server.
     context = FlowRunContext.get()

@@ -1,4 +1,4 @@
-"""Prefect events for other systems: a scene is stored or has failed, a job has finished.
+"""Prefect events for other systems: a scene is stored or has failed, a job has finished, a budget is nearly used up.
 
 An event is a notification. Nothing waits for it, and the records hold the same facts.
 """
@@ -8,9 +8,11 @@ from typing import Any
 from prefect.events import emit_event
 
 from adreel.models.scenarios import Scenario
+from adreel.models.spend import MICROS
 from adreel.models.takes import Job, Problem, Take
 from adreel.records import Records
 from adreel.records.views import JobView, video_url
+from adreel.spend.notices import Reached
 
 
 def scene_stored(records: Records, take: Take) -> None:
@@ -48,6 +50,18 @@ def job_finished(view: JobView) -> None:
     payload = {"session_id": view.session_id, "job_id": view.job_id, "overall_status": view.overall_status}
     resource = {"prefect.resource.id": f"adreel.job.{view.job_id}", "adreel.status": view.overall_status.value}
     emit_event("adreel.job.finished", resource, payload={**payload, "cost": view.cost, "scenes": scenes})
+
+
+def budget_reached(notice: Reached) -> None:
+    """Emit `adreel.budget.reached`: 70, 90 or 100 % of a cap are spent or held, each once in a period. Sums are USD."""
+    left = max(0, notice.cap - notice.spent - notice.held)
+    sums = {"cap": notice.cap, "spent": notice.spent, "held": notice.held, "left": left}
+    payload = {"budget": notice.budget, "period": notice.period, "percent": notice.percent}
+    emit_event(
+        "adreel.budget.reached",
+        {"prefect.resource.id": f"adreel.budget.{notice.budget}", "adreel.percent": str(notice.percent)},
+        payload={**payload, **{name: amount / MICROS for name, amount in sums.items()}},
+    )
 
 
 def _resource(session_id: str, scenario: Scenario) -> dict[str, str]:

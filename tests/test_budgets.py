@@ -13,6 +13,7 @@ from adreel.records import Records
 from adreel.spend import budgets as budgets_module
 from adreel.spend.accounts import Order, PricedTask
 from adreel.spend.budgets import Budgets
+from adreel.spend.notices import Reached
 from tests.factories import make_session, make_take, save_job
 
 CENT = 10_000
@@ -302,6 +303,38 @@ def test_thresholds_are_told_once(records: Records) -> None:
     assert Budgets(records).reserve(order(1)).crossed == ()
     assert Budgets(records).reserve(order(2)).crossed == (("all", 70),)
     assert Budgets(records).reserve(order(3, scenes=2)).crossed == (("all", 90), ("all", 100))
+
+
+def test_a_threshold_is_noticed_once_in_a_period_though_money_comes_back(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(
+        "adreel.spend.notices._listeners", [lambda each: told.append((each.budget, each.percent, each.held // CENT))]
+    )
+    Budgets(records).set("all", 10 * CENT)
+    Budgets(records).set("day", 100 * CENT)
+    for number in (1, 2):
+        Budgets(records).reserve(order(number))
+    assert told == [("all", 70, 8)]
+    for _ in range(2):
+        with pytest.raises(OverBudget):
+            Budgets(records).reserve(order(3))
+    # A refusal counts as 100 %, though 80 % are used.
+    assert told[1:] == [("all", 100, 8)]
+    # With a higher cap, its thresholds are still to come.
+    Budgets(records).set("all", 14 * CENT)
+    Budgets(records).reserve(order(3))
+    assert told[2:] == [("all", 70, 12)]
+
+
+def test_a_listener_that_fails_prevents_no_purchase(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_notice: Reached) -> None:
+        raise RuntimeError("nobody is there")
+
+    monkeypatch.setattr("adreel.spend.notices._listeners", [fail])
+    Budgets(records).set("all", 4 * CENT)
+    assert Budgets(records).reserve(order(1)).holds is not None
 
 
 def test_parallel_orders_are_admitted_exactly_to_the_cap(records: Records) -> None:

@@ -23,6 +23,8 @@ from adreel.deployments.automations import NOTICES
 from adreel.deployments.deploy import deploy
 from adreel.models.scenarios import Scenario
 from adreel.settings import Settings
+from adreel.spend.notices import Reached
+from adreel.tasks.events import budget_reached
 from tests import workers
 from tests.workers import until
 
@@ -109,10 +111,12 @@ def test_a_second_deploy_changes_neither_trigger_nor_notices(client: SyncPrefect
     assert put(client)[f"trigger {TRIGGER}"] == "unchanged"
     assert client.read_automations_by_name(NOTICES) == []
     where = {"ADREEL_NOTIFY_URL": "http://127.0.0.1:1/"}
-    assert put(client, **where)["notices"] == "created"
+    created = put(client, **where)
+    assert (created["notices"], created["budget notices"]) == ("created", "created")
     [trigger] = client.read_automations_by_name(TRIGGER)
     client.pause_automation(trigger.id)
-    assert put(client, **where)["notices"] == "unchanged"
+    unchanged = put(client, **where)
+    assert (unchanged["notices"], unchanged["budget notices"]) == ("unchanged", "unchanged")
     assert put(client, ADREEL_NOTIFY_URL="http://127.0.0.1:2/")["notices"] == "changed ADREEL_NOTIFY_URL"
     # What an operator has switched off stays so.
     assert not client.read_automations_by_name(TRIGGER)[0].enabled
@@ -194,3 +198,22 @@ def test_a_receiver_is_told_of_every_bad_end_and_of_no_other(prefect_server: str
     assert (partial["run"], partial["message"]) == ("ad-Partial", message)
     assert partial["url"] == f"{prefect_server.removesuffix('/api')}/runs/flow-run/{ended['Partial']}"
     assert partial["text"] == f"ad-Partial is Partial: {message}\n{partial['url']}"
+
+
+def test_a_receiver_is_told_once_of_each_threshold_of_a_budget(prefect_server: str, client: SyncPrefectClient) -> None:
+    reached = Reached("campaign:spring", "all", 90, 20_000_000, 12_500_000, 6_000_000)
+    with receiver() as told:
+        put(client, ADREEL_NOTIFY_URL=f"http://127.0.0.1:{told.server_port}/notices")
+        budget_reached(reached)
+        until(lambda: told.notices, "a notice")
+    [notice] = told.notices
+    assert notice == {
+        "text": "budget campaign:spring has reached 90 % (all): USD 18.50 of 20.00 are spent or held",
+        "budget": "campaign:spring",
+        "period": "all",
+        "percent": 90,
+        "cap": 20.0,
+        "spent": 12.5,
+        "held": 6.0,
+        "left": 1.5,
+    }

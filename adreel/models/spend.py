@@ -45,6 +45,7 @@ class Account(BaseModel, extra="allow"):
     spent: int = Field(0, ge=0)
     settled: int = Field(0, ge=0, description="Number of tasks in `spent`")
     unknown: int = Field(0, ge=0, description="Number of those whose cost is unknown; they count with their estimate")
+    told: list[int] = Field(default_factory=list, description="Thresholds that people were told of, in percent")
     counting: list[str] | None = Field(None, description="Tasks settled while a new budget counts earlier spend")
 
 

@@ -1,12 +1,13 @@
 """The arithmetic of budgets. Each change of a budget record is made whole, or refused and not made at all."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from adreel.errors import OverBudget
 from adreel.models.spend import MICROS, Account, Budget, BudgetMode, BudgetRecord, Holds, OpenHold, period_of, show_usd
+from adreel.spend.notices import Reached
 
 THRESHOLDS = (70, 90, 100)
 """Percentages of a budget of which people are told."""
@@ -99,7 +100,6 @@ class Accounts:
         if not periods and order.max_cost is None and replaced is None:
             return Admission(None)
         new = [task for task in order.tasks if task.uuid not in self.record.open]
-        before = {name: self.used(name, period) for name, period in periods.items()}
         self._refuse_if_over(order, new, periods, replaced)
         if replaced is not None and order.request:
             self._remove(order.request)
@@ -121,7 +121,7 @@ class Accounts:
                 marks.append(mark)
                 self.is_changed = True
         holds = Holds(mark=mark, tasks=frozenset(task.uuid for task in order.tasks))
-        return Admission(holds, tuple(self._crossed(before, periods)))
+        return Admission(holds, tuple(self._crossed(periods)))
 
     def _refuse_if_over(
         self, order: Order, new: list[PricedTask], periods: dict[str, str], replaced: OpenHold | None
@@ -189,6 +189,8 @@ class Accounts:
             for hold in self.record.open.values():
                 self._join(name, period, hold)
         budget.cap, budget.mode = cap, mode
+        for past, account in budget.accounts.items():
+            account.told = [percent for percent in account.told if percent * cap <= self.used(name, past) * 100]
         return budget.accounts.get(period, Account()).counting is not None
 
     def count_earlier(self, name: str, period: str, settled: list[Settlement], sent: Mapping[str, OpenHold]) -> None:
@@ -257,11 +259,30 @@ class Accounts:
         for past in [each for each in accounts if each != period and not self.held(name, each)]:
             del accounts[past]
 
-    def _crossed(self, before: dict[str, int], periods: dict[str, str]) -> Iterable[tuple[str, int]]:
+    def refuse(self, name: str, now: datetime) -> Reached | None:
+        """Note that a budget has refused an order; returns the notice of the first refusal in a period."""
+        budget, period = self.record.budgets.get(name), period_of(name, now)
+        if budget is None or 100 in budget.accounts.get(period, Account()).told:
+            return None
+        budget.accounts.setdefault(period, Account()).told.append(100)
+        self._forget_past_periods(name, period)
+        self.is_changed = True
+        return self.notice(name, 100, now)
+
+    def notice(self, name: str, percent: int, now: datetime) -> Reached:
+        """Return the notice of a threshold."""
+        budget, period = self.record.budgets[name], period_of(name, now)
+        spent = budget.accounts.get(period, Account()).spent
+        return Reached(name, period, percent, budget.cap, spent, self.held(name, period))
+
+    def _crossed(self, periods: dict[str, str]) -> Iterator[tuple[str, int]]:
         for name, period in periods.items():
-            cap, used = self.record.budgets[name].cap, self.used(name, period)
-            for percent in THRESHOLDS:
-                if before[name] * 100 < percent * cap <= used * 100:
+            budget, used = self.record.budgets[name], self.used(name, period)
+            account = budget.accounts.get(period)
+            for percent in THRESHOLDS if account else ():
+                if account and percent not in account.told and percent * budget.cap <= used * 100:
+                    account.told.append(percent)
+                    self.is_changed = True
                     yield name, percent
 
 

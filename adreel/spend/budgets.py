@@ -11,11 +11,12 @@ A hold is released only after its mark was forbidden in the take's record: a run
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
-from adreel.errors import AdreelError, InputError, NotFound, collect_errors
+from adreel.errors import AdreelError, InputError, NotFound, OverBudget, collect_errors
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import (
     UNMARKED,
@@ -31,6 +32,7 @@ from adreel.models.takes import Job, Take, utc_now
 from adreel.records import Records
 from adreel.spend.accounts import Accounts, Admission, Order, Release, Settlement
 from adreel.spend.group_commit import GroupCommit
+from adreel.spend.notices import Reached, notify
 
 READERS = 16
 UNRECORDED = timedelta(hours=1)
@@ -75,9 +77,27 @@ class Budgets:
         self._commit = _commits.setdefault(records.storage.location(""), GroupCommit())
 
     def reserve(self, order: Order) -> Admission:
-        """Hold the money of all tasks of an order under a new mark, or raise OverBudget."""
-        mark = uuid4().hex[:8]
-        return self._commit.run(self._records, lambda accounts: accounts.admit(order, mark, utc_now()))
+        """Hold the money of all tasks of an order under a new mark, or raise OverBudget.
+
+        Notices of thresholds are told once in a period, also if the process ends before it has told them.
+        """
+        mark, now = uuid4().hex[:8], utc_now()
+
+        def admit(accounts: Accounts) -> tuple[Admission, list[Reached]]:
+            admission = accounts.admit(order, mark, now)
+            return admission, [accounts.notice(name, percent, now) for name, percent in admission.crossed]
+
+        try:
+            admission, notices = self._commit.run(self._records, admit)
+        except OverBudget as refusal:
+            name = refusal.budget
+            # The refusal stands, whatever becomes of its notice.
+            with suppress(AdreelError):
+                refused = self._commit.run(self._records, lambda accounts: accounts.refuse(name, now))
+                notify([refused] if refused else [])
+            raise
+        notify(notices)
+        return admission
 
     def release_request(self, key: str, mark: str | None = None) -> None:
         """Release the hold of a request that no run's job takes over, by default under all its marks."""

@@ -13,6 +13,8 @@ from adreel.orchestration.runs import Runs
 from adreel.orchestration.thread_pools import close_threads
 from adreel.service import IDEMPOTENCY_KEY, Service
 from adreel.settings import Settings
+from adreel.spend.notices import listen
+from adreel.tasks.events import budget_reached
 from adreel.web.bodies import UPLOADS, refuse_duplicate_keys
 from adreel.web.keys import Keys
 from adreel.web.metrics import Metrics
@@ -47,6 +49,7 @@ def build_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stopping = asyncio.Event()
         keeper.start()
+        listen(budget_reached)
         async with runs:
             yield
         keeper.stop()
