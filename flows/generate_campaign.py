@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 from itertools import islice
 from threading import BoundedSemaphore
 from typing import Annotated, Any
@@ -17,15 +18,16 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from adreel.campaigns import Tally, campaign_name, check_sessions, ignored_files, read_sessions
-from adreel.campaigns.prices import check_campaign_cost, count_affordable
+from adreel.campaigns.prices import check_campaign_cost, count_affordable, unstarted_costs
 from adreel.errors import AdreelError, OverBudget
 from adreel.flows.forms import ClipPrice, MaxCost
-from adreel.flows.jobs import open_records, refused
+from adreel.flows.jobs import is_of_deployment, open_records, refused
 from adreel.flows.options import FLOW_OPTIONS
 from adreel.models.api import State as AdState
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
-from adreel.models.spend import OVER_BUDGET
+from adreel.models.spend import OVER_BUDGET, to_micros
+from adreel.purchase.balance import warn_of_balance
 from adreel.tasks.artifacts import show_table
 from adreel.tasks.campaign_ads import Batch, Campaign, campaign_ads
 from adreel.tasks.crash_reporter import crash_reporter
@@ -91,6 +93,9 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     run_id, name = str(flow_run.id), campaign_name(source, campaign)
     if affordable := count_affordable(settings, records, source, name, part=part, parts=parts, clip_price=clip_price):
         get_run_logger().info("%s", affordable)
+    if is_of_deployment():
+        costs = partial(unstarted_costs, settings, records, source, name, part=part, parts=parts, clip_price=clip_price)
+        warn_of_balance(settings, lambda: sum(to_micros(cost or 0) for cost in costs()), get_run_logger().warning)
     shared = Campaign(
         name,
         settings,

@@ -53,16 +53,20 @@ def open_records() -> tuple[Settings, Records]:
     survive_broken_output()
     listen(budget_reached)
     settings = Settings.load()
-    # `prefect.runtime.deployment` would ask the server.
-    context = FlowRunContext.get()
-    is_of_deployment = bool(context and context.flow_run and context.flow_run.deployment_id)
     # A worker's run has a temporary folder and its own memory. A clip that is stored there ends with the run.
-    if is_of_deployment and settings.is_process_local_storage:
+    if is_of_deployment() and settings.is_process_local_storage:
         raise InputError(
             f"ADREEL_STORAGE is {settings.storage!r}, which ends with a worker's run: give the worker an absolute path,"
             " such as $PWD/outputs, or a URL"
         )
     return settings, Records.of(settings)
+
+
+def is_of_deployment() -> bool:
+    """Whether a worker makes the current run, not a command in its own process."""
+    # `prefect.runtime.deployment` would ask the server.
+    context = FlowRunContext.get()
+    return bool(context and context.flow_run and context.flow_run.deployment_id)
 
 
 def survive_broken_output() -> None:
@@ -146,8 +150,7 @@ class JobRun:
 
     def _warn_of_balance(self, jobs: list[Job]) -> None:
         """Log a warning if the account will not suffice. A command in this process prints it instead."""
-        context = FlowRunContext.get()
-        if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+        if not is_of_deployment():
             return
         try:
             settings = asyncio.run(load_settings())

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from adreel.campaigns import campaign_job_id
+from adreel.campaigns.prices import unstarted_costs
 from adreel.emulator import LocalRunware, in_thread
 from adreel.errors import BadKey, BuyingStopped, NoCredits
 from adreel.flows.generate_ad import generate_ad
@@ -147,6 +149,19 @@ def test_what_a_job_is_expected_to_cost_leaves_out_what_is_sent(records: Records
     takes[0].advance(AttemptState.ACCEPTED)
     records.save_take(takes[0])
     assert expected_cost(records, settings, [job]) == 3 * each
+
+
+def test_what_a_campaign_is_expected_to_cost_leaves_out_ads_that_were_started(records: Records, tmp_path: Path) -> None:
+    sessions = [{**session_data(), "session_id": f"ad-{number}"} for number in range(3)]
+    source = tmp_path / "spring.jsonl"
+    source.write_text("\n".join(map(json.dumps, sessions)))
+    settings = Settings.load()
+    costs = list(unstarted_costs(settings, records, str(source), "spring"))
+    records.save_session(make_session(session_id="ad-1"))
+    start_job(records, settings, campaign_job_id("spring", "ad-1"), "ad-1")
+    assert list(unstarted_costs(settings, records, str(source), "spring")) == costs[1:]
+    assert len(costs) == 3
+    assert all(costs)
 
 
 @pytest.mark.usefixtures("prefect")

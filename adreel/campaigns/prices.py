@@ -1,6 +1,7 @@
 """What a campaign would cost: its clips in groups, so that the table stays small with any number of ads."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -85,17 +86,31 @@ def count_affordable(
     if not caps:
         return None
     tightest = min(caps, key=lambda view: view.left)
-    started, ads, unstarted, left = set(records.job_ids()), 0, 0, tightest.left
-    for session in read_sessions(settings, source, part, parts):
-        if campaign_job_id(campaign, session.session_id) in started:
-            continue
+    ads, unstarted, left = 0, 0, tightest.left
+    for cost in unstarted_costs(settings, records, source, campaign, part=part, parts=parts, clip_price=clip_price):
         unstarted += 1
-        requests = plan_requests(session, session.scenarios, settings, records.storage)
-        cost = _sum([each.usd for each in price_scenes(requests, settings, records.storage, clip_price)])
         # A campaign stops at the first ad that is refused.
         left = left - to_micros(cost) if cost is not None and left >= 0 else -1
         ads += left >= 0
     return Affordable(ads, unstarted, tightest.name, tightest.left)
+
+
+def unstarted_costs(
+    settings: Settings,
+    records: Records,
+    source: str,
+    campaign: str,
+    *,
+    part: int = 1,
+    parts: int = 1,
+    clip_price: float | None = None,
+) -> Iterator[float | None]:
+    """Yield what each ad of a part that was not started yet would cost in USD, in their order; None if unknown."""
+    started = set(records.job_ids())
+    for session in read_sessions(settings, source, part, parts):
+        if campaign_job_id(campaign, session.session_id) not in started:
+            requests = plan_requests(session, session.scenarios, settings, records.storage)
+            yield _sum([each.usd for each in price_scenes(requests, settings, records.storage, clip_price)])
 
 
 def check_campaign_cost(settings: Settings, source: str, max_cost: float, clip_price: float | None = None) -> None:

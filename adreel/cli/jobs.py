@@ -4,11 +4,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adreel.campaigns import campaign_name, check_sessions, ignored_files
-from adreel.campaigns.prices import check_campaign_cost, count_affordable
+from adreel.campaigns.prices import check_campaign_cost, count_affordable, unstarted_costs
 from adreel.cli.display import print_json, print_line, show_cut, show_errors, show_job, show_next_steps
 from adreel.cli.progress import CampaignProgress, CutProgress, JobProgress
 from adreel.errors import AdreelError
@@ -17,7 +18,8 @@ from adreel.models.api import State
 from adreel.models.cut_settings import Format
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, read_session
-from adreel.models.spend import OVER_BUDGET
+from adreel.models.spend import OVER_BUDGET, to_micros
+from adreel.purchase.balance import warn_of_balance
 from adreel.records.views import JobView
 from adreel.settings import Settings
 from adreel.settings.paths import local_path
@@ -203,4 +205,10 @@ def _read_campaign(source: str, name: str, limits: Mapping[str, float | None]) -
     records, clip_price = in_process.open_records(settings), limits["clip_price"]
     if affordable := count_affordable(settings, records, source, campaign_name(source, name), clip_price=clip_price):
         print_line(str(affordable), err=True)
+    costs = partial(unstarted_costs, settings, records, source, campaign_name(source, name), clip_price=clip_price)
+    warn_of_balance(
+        settings,
+        lambda: sum(to_micros(cost or 0) for cost in costs()),
+        lambda warning: print_line(f"warning: {warning}", err=True),
+    )
     return settings, ads
