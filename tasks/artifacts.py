@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+from contextlib import suppress
 from logging import Logger, LoggerAdapter
 from typing import Any
 from uuid import UUID
@@ -18,29 +19,36 @@ from adreel.records.views import JobView, video_url
 from adreel.settings import Settings
 from adreel.storage import Storage
 
+PROGRESS_INTERVAL = 0.5
+
 
 class ProgressArtifact:
-    """A progress artifact that is created and updated in the background."""
+    """A progress artifact that is created and updated in the background, at most once per interval."""
 
     def __init__(self, logger: "Logger | LoggerAdapter[Any]") -> None:
         self._logger = logger
         self._latest = self._shown = ("", -1, "")
         self._artifact: UUID | None = None
         self._updating: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def show(self, key: str, percent: int, description: str) -> None:
-        """Show a state, unless a later one follows at once."""
+        """Show a state, unless a later one follows within the interval."""
         self._latest = (key, percent, description)
         if self._updating is None or self._updating.done():
             self._updating = asyncio.create_task(self._update())
 
     async def close(self) -> None:
-        """Wait for the last update."""
+        """Show the last state now, and wait for the update."""
+        self._closing.set()
         if self._updating is not None:
             await self._updating
 
     async def _update(self) -> None:
         while self._latest != self._shown:
+            # The steps of a scene follow each other, and a busy server would answer the request for its slot later.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), PROGRESS_INTERVAL)
             self._shown = key, percent, description = self._latest
             try:
                 if self._artifact is None:

@@ -8,10 +8,11 @@ from prefect import get_run_logger, task
 from adreel.errors import AdreelError, clean_error
 from adreel.models.api import SceneVideo
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import Job
+from adreel.models.takes import Job, Take
 from adreel.purchase.jobs import buy_scene, record_failure
 from adreel.records import Records
 from adreel.records.views import scene_video
+from adreel.settings import Settings
 from adreel.tasks.artifacts import SceneProgress, show_poster
 from adreel.tasks.credentials import load_settings
 from adreel.tasks.events import scene_failed, scene_stored
@@ -28,6 +29,7 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     slot = partial(runware_slot, on_wait=progress.waits_for)
     try:
         take = await buy_scene(records, settings, job, scenario, slot=slot, report=progress)
+        await asyncio.gather(progress.close(), _show_poster(settings, records, take))
     except Exception as error:
         if is_last_try(error):
             try:
@@ -42,8 +44,12 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     finally:
         await progress.close()
     scene_stored(records, take)
+    return scene_video(take)
+
+
+async def _show_poster(settings: Settings, records: Records, take: Take) -> None:
+    # A failed picture in Prefect's UI never fails the scene.
     try:
         await show_poster(settings, records, take)
     except Exception as error:
-        logger.warning("can't show the poster: %s", error)
-    return scene_video(take)
+        get_run_logger().warning("can't show the poster: %s", error)
