@@ -1,7 +1,8 @@
-"""Measures the time from the order of an ad to its first submit at the provider, by step.
+"""Measures the time from the order of an ad to its first submit at the provider.
 
-`python -m benchmarks.first_submit [--orders 9]` starts `adreel up` in a temporary folder and orders one ad after the
-other over the HTTP API. The steps are read from Prefect's states and from the emulator's ledger.
+`python -m benchmarks.first_submit [--orders 9] [--commands 5]` starts `adreel up` in a temporary folder and orders one
+ad after the other over the HTTP API. The steps are read from Prefect's states and from the emulator's ledger. Then it
+runs `adreel generate` in the folder of the studio, and in a folder without one, from the start of the command.
 """
 
 import argparse
@@ -24,11 +25,13 @@ from dotenv import dotenv_values
 from adreel.client import Client
 from adreel.deployments.auth import API_AUTH, auth_file
 from adreel.emulator.ledger import Ledger
+from adreel.models.scenarios import Scenario
 from adreel.models.sessions import read_session
 from adreel.records import Records
 from adreel.storage import Storage
 
 PATIENCE = 120.0
+ADREEL = Path(sys.executable).with_name("adreel")
 EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
 POINTS = ["ordered", "answered", "claimed", "running", "submitted"]
 PARTS = [
@@ -39,16 +42,22 @@ PARTS = [
 ]
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of all commands: no server, no key, and small clips."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("ADREEL_", "PREFECT_"))}
+    ours |= {"RUNWARE_API_KEY": "", "ADREEL_STORAGE": str(folder / "outputs"), "PREFECT_HOME": str(folder / "prefect")}
+    ours |= {"ADREEL_LOCAL_RENDER_SECONDS": "1", "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72"}
+    return ours | {"ADREEL_CUT": "false"}
+
+
 @contextmanager
 def studio(folder: Path) -> Iterator[dict[str, str]]:
     """Run `adreel up` and yield its addresses."""
     said = folder / "up.txt"
-    options = ["--folder", folder / "studio", "--port", "0", "--prefect-port", "0"]
-    environment = {**os.environ, "RUNWARE_API_KEY": "", "ADREEL_STORAGE": str(folder / "outputs")}
-    environment |= {"ADREEL_LOCAL_RENDER_SECONDS": "1", "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72"}
+    options = ["--port", "0", "--prefect-port", "0"]
     with said.open("wb") as stream:
-        command = [Path(sys.executable).with_name("adreel"), "up", *options]
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
+        command = [ADREEL, "up", *options]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment(folder), cwd=folder)
     try:
         deadline = time.monotonic() + PATIENCE
         while "Up after" not in said.read_text():
@@ -75,22 +84,45 @@ def order(client: Client, prefect: httpx.Client, ledger: Path, session_id: str) 
     return moments
 
 
-def main(orders: int) -> None:
-    """Print the median and the maximum of each step."""
+def run_command(folder: Path) -> float:
+    """Run `adreel generate` in a folder; return the seconds from its start to its first accepted task."""
+    known = accepted_at(folder)
+    began = time.time()
+    command = [ADREEL, "generate", EXAMPLE, "--again"]
+    subprocess.run(command, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, check=True)
+    return min(accepted_at(folder) - known) - began
+
+
+def accepted_at(folder: Path) -> set[float]:
+    """Return when the tasks of all takes were accepted."""
+    records = Records(Storage(str(folder / "outputs")))
+    takes = [take for scenario in Scenario for take in records.takes("glowcap", scenario)]
+    return {at.timestamp() for take in takes for attempt in take.attempts if (at := attempt.accepted_at)}
+
+
+def main(orders: int, commands: int) -> None:
+    """Print the median and the maximum of each step, and of the commands."""
     with tempfile.TemporaryDirectory() as folder, studio(Path(folder)) as addresses:
         records = Records(Storage(f"{folder}/outputs"))
         records.save_session(read_session(EXAMPLE))
-        ledger = Path(folder) / "studio" / "runware.jsonl"
-        auth = dotenv_values(auth_file(Path(folder) / "studio"))[API_AUTH] or ""
+        ledger = Path(folder) / ".adreel" / "runware.jsonl"
+        auth = dotenv_values(auth_file(Path(folder) / ".adreel"))[API_AUTH] or ""
         with (
             Client(addresses["Storyboard"]) as client,
             httpx.Client(base_url=addresses["Prefect"], auth=tuple(auth.split(":"))) as prefect,  # type: ignore[arg-type]
         ):
             runs = [order(client, prefect, ledger, "glowcap") for _ in range(orders + 1)][1:]
+        beside = [run_command(Path(folder)) for _ in range(commands)]
+    with tempfile.TemporaryDirectory() as folder:
+        # The first command creates the database of its server.
+        alone = [run_command(Path(folder)) for _ in range(commands + 1)][1:]
     print(f"{'median':>8} {'slowest':>8}   of {len(runs)} orders, seconds")
     for part, (start, end) in zip(PARTS, pairwise(range(len(POINTS))), strict=True):
         line([run[end] - run[start] for run in runs], part)
     line([run[-1] - run[0] for run in runs], "from the order to the first submit")
+    if commands:
+        line(beside, f"`adreel generate` beside the studio, to the first accepted task, {commands} times")
+        line(alone, f"`adreel generate` with a server of its own, {commands} times")
 
 
 def line(seconds: list[float], what: str) -> None:
@@ -101,4 +133,6 @@ def line(seconds: list[float], what: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=9)
-    main(parser.parse_args().orders)
+    parser.add_argument("--commands", type=int, default=5)
+    given = parser.parse_args()
+    main(given.orders, given.commands)
