@@ -30,6 +30,7 @@ class Watch:
         self._ledger_read = 0
         self._stored: dict[str, Take] = {}
         self._clips: dict[str, str] = {}
+        self._awaited_posters: set[str] = set()
 
     def tick(self) -> None:
         """Check once."""
@@ -37,6 +38,7 @@ class Watch:
         try:
             self._find_jobs()
             self._read_takes()
+            self._read_posters()
             self._check_intent(submitted)
         except AdreelError as error:
             self._note("I11", f"a record can't be read while its job runs: {error}")
@@ -85,6 +87,12 @@ class Watch:
                 if take := self._records.take(job.session_id, scenario, job_id):
                     self._compare(take)
 
+    def _read_posters(self) -> None:
+        # A poster follows its clip, and a killed run leaves none.
+        for name in [name for name in self._awaited_posters if self._records.storage.exists(name)]:
+            self._awaited_posters.remove(name)
+            self._clips[name] = self._digest(name)
+
     def _compare(self, take: Take) -> None:
         key = (take.job_id, take.scenario.value)
         before = self._open.get(key)
@@ -97,8 +105,9 @@ class Watch:
             del self._open[key]
             path = self._path(self._jobs[take.job_id], take.scenario.value)
             self._stored[path] = take
-            for name in filter(None, (take.clip.file, take.clip.poster)):
-                self._clips[name] = self._digest(name)
+            self._clips[take.clip.file] = self._digest(take.clip.file)
+            if take.clip.poster:
+                self._awaited_posters.add(take.clip.poster)
 
     def _check_intent(self, submitted: list[str]) -> None:
         if not submitted:
