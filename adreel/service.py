@@ -82,7 +82,8 @@ from adreel.records.views import (
     take_view,
 )
 from adreel.settings import Settings
-from adreel.spend.budgets import Budgets
+from adreel.spend.accounts import Order
+from adreel.spend.budgets import Budgets, BudgetView
 from adreel.spend.prices import of_emulator, price
 from adreel.spend.requests import Quote, hold_quote
 
@@ -356,6 +357,11 @@ class Service:
         """Return what a clip is expected to cost."""
         found = price(request, self.records.storage)
         return of_emulator(found) if self.settings.is_local else found
+
+    def budgets_of(self, session: StoredSession) -> list[BudgetView]:
+        """Return the budgets that count what is bought for a session."""
+        order = Order(session.session_id, "", (), campaign=session.campaign)
+        return [view for view in Budgets(self.records).views() if order.is_within(view.name)]
 
     async def resume(self, job_id: str, *, key: str | None = None) -> "Run":
         """Start a resume of a job. Raises NothingOpen if all its scenes are settled."""

@@ -10,6 +10,7 @@ from adreel.models.takes import AttemptState
 from adreel.records import Records
 from adreel.service import Service
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets
 from adreel.spend.prices import price
 from adreel.web.pages.rendering import price_label
 from tests.factories import make_session
@@ -58,6 +59,32 @@ def test_a_resume_that_only_downloads_has_no_price(visitor: Visitor, records: Re
     text = visitor.read(AD).text
     assert text.count("Resume") == 4
     assert "Resume ," not in text
+
+
+def test_the_page_says_what_the_budgets_of_its_session_have_left(visitor: Visitor, records: Records) -> None:
+    budgets = Budgets(records)
+    budgets.set("day", 5_000_000)
+    budgets.set("session:ad", 2_000_000)
+    budgets.set("session:other", 1_000_000)
+    text = visitor.read(AD).text
+    assert "Left today: $5.00 of $5.00 Left for this session: $2.00 of $2.00" in text
+    assert "$1.00" not in text
+
+
+def test_a_refusal_is_told_in_words_with_the_way_out(visitor: Visitor, records: Records, orders: Orders) -> None:
+    Budgets(records).set("day", 10_000)
+    form = visitor.read(AD).form(f"{AD}/generate", "Generate the 4 clips")
+    page = visitor.press(form, "Generate the 4 clips", 402)
+    assert "budget day has USD 0.01 left of USD 0.01: nothing was sent. With adreel budget set day" in page.text
+    assert orders.parameters == []
+    stored(records, Scenario.HOOK)
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Regenerate")
+    page = visitor.press(form, "Regenerate", 402, visual_description="a moth")
+    assert "nothing was sent" in page.text
+    assert records.session("ad").scene(Scenario.HOOK).visual_description == "a moth"
+    Budgets(records).set("day", 10_000_000)
+    visitor.press(page.form(f"{AD}/scenes/hook", "Regenerate"), "Regenerate")
+    assert [order["scenario"] for order in orders.parameters] == ["hook"]
 
 
 @pytest.mark.parametrize(

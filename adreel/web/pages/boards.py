@@ -18,6 +18,7 @@ from adreel.purchase.jobs import open_scenes
 from adreel.records.suggestions import Effect, SuggestedAction, suggest_action
 from adreel.records.views import combine, current_take, scene_status, session_view
 from adreel.service import Service
+from adreel.spend.budgets import BudgetView
 from adreel.web.problems import problem_of
 from adreel.web.status_cache import StatusCache
 
@@ -107,6 +108,7 @@ class Board:
     view: SessionSummary
     scenes: list[SceneBoard]
     followed: FollowedJobs
+    budgets: list[BudgetView]
 
     @cached_property
     def state(self) -> State | None:
@@ -238,7 +240,7 @@ def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> 
                 action=_action(service, read_job, scenario, takes, price) if has_failed else None,
             )
         )
-    return Board(session, view, scenes, followed)
+    return Board(session, view, scenes, followed, service.budgets_of(session))
 
 
 def _size(

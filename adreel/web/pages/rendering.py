@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import MICROS, Price
+from adreel.spend.budgets import BudgetView
 from adreel.web.pages.models import model_label
 from adreel.web.pages.static_files import static_url
 from adreel.web.problems import problem_of
@@ -67,6 +68,13 @@ def price_label(prices: Iterable[Price]) -> str:
     return f"about {total}" if len(known) == len(found) else f"at least {total}, some prices are unknown"
 
 
+def left_of(budget: BudgetView) -> str:
+    """Return what a budget has left: "Left today: $3.20 of $5.00"."""
+    kind, _, name = budget.name.partition(":")
+    scopes = {"day": "today", "month": "this month", "session": "for this session", "campaign": f"for campaign {name}"}
+    return f"Left {scopes.get(kind, 'in all')}: {money(budget.left / MICROS)} of {money(budget.cap / MICROS)}"
+
+
 def step(progress: int) -> str:
     """Return the name of the step that a scene has reached."""
     return next(name for minimum, name in STEPS if progress >= minimum)
@@ -85,7 +93,7 @@ def listed(scenarios: list[Scenario]) -> str:
 
 templates.globals.update(static=static_url, name_of=NAMES.__getitem__)
 templates.filters.update(money=money, step=step, when=when, listed=listed, model_label=model_label)
-templates.filters["price_label"] = price_label
+templates.filters.update(price_label=price_label, left_of=left_of)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
