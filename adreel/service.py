@@ -409,6 +409,8 @@ class Service:
             # The killed process can't write the end of its jobs. Without it they would stay busy for ever.
             target = run.parameters.get("target") or run.run_id
             await run_in_threadpool(end_jobs_of_run, self.records, run.run_id, target)
+            if HOLD in run.labels:
+                await run_in_threadpool(Budgets(self.records).release_request, run.key)
         return is_running and not is_cancelled
 
     async def status(self, job_id: str) -> VideoStatusResponse:

@@ -46,6 +46,8 @@ class Run:
     state: str
     message: str
     is_final: bool
+    key: str = ""
+    """Its idempotency key."""
 
     @classmethod
     def of(cls, run: FlowRun) -> Self:
@@ -58,6 +60,7 @@ class Run:
             state=state.name or state.type.value.title() if state else "Pending",
             message=(state.message if state else None) or "",
             is_final=state is not None and state.is_final(),
+            key=run.idempotency_key or "",
         )
 
 

@@ -24,7 +24,9 @@ from adreel.flows.generate_ad import generate_ad
 from adreel.flows.regenerate_scene import regenerate_scene
 from adreel.flows.resume import resume
 from adreel.models.spend import BudgetMode
+from adreel.purchase.jobs import end_job, start_job
 from adreel.records import Records
+from adreel.settings import Settings
 from adreel.spend.budgets import Budgets, BudgetView
 from adreel.storage import Storage
 from adreel.web.problems import BudgetProblemDetails, problem_of
@@ -185,6 +187,30 @@ def test_the_money_of_a_run_that_can_t_start_is_free_again(shop: httpx.Client, r
     records.storage.remove("sessions/ad/session.json")
     assert work(job_id).is_failed()
     assert budget(records).held == 0
+
+
+def test_the_money_of_a_run_that_was_cancelled_before_its_start_is_free_again(
+    shop: httpx.Client, records: Records
+) -> None:
+    Budgets(records).set("all", AD)
+    job_id = shop.post(GENERATE, json={"session_id": "ad"}).json()["job_id"]
+    assert budget(records).held == AD
+    assert shop.post(f"/api/videos/cancel/{job_id}").status_code == 202
+    assert budget(records).held == 0
+
+
+def test_a_resume_counts_the_scenes_that_were_never_sent(
+    shop: httpx.Client, records: Records, runware: LocalRunware
+) -> None:
+    end_job(records, start_job(records, Settings(), "job-1", "ad"))
+    Budgets(records).set("all", AD - 1)
+    refused = shop.post("/api/videos/resume/job-1")
+    assert (refused.status_code, refused.json()["needed"]) == (402, AD / 1e6)
+    Budgets(records).set("all", AD)
+    run_id = shop.post("/api/videos/resume/job-1").json()["job_id"]
+    assert (budget(records).held, budget(records).left) == (AD, 0)
+    assert work(run_id).is_completed()
+    assert (budget(records).spent, budget(records).held, len(runware.ledger.entries)) == (AD, 0, 4)
 
 
 @pytest.mark.usefixtures("runware")
