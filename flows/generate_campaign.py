@@ -115,7 +115,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         running: set[PrefectFuture[Any]] = set()
         sessions = read_sessions(settings, source, part, parts)
         ads_per_task = max(1, min(ADS_PER_TASK, int(window * TASK_SHARE / len(Scenario))))
-        while not tally.stopped and (together := list(islice(sessions, ads_per_task))):
+        while together := list(islice(filter(shared.continues, sessions), ads_per_task)):
             for session in together:
                 _enter(gate, len(session.scenarios), progress)
             batch = Batch(shared, together, gate.release)

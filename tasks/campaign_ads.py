@@ -7,7 +7,7 @@ ad. An ad of a campaign emits one event when it is done. The storyboard and `adr
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 from prefect import task
 
@@ -55,6 +55,17 @@ class Campaign:
     """USD of each clip whose price is unknown."""
     started: set[str] = field(default_factory=set)
     """The jobs that this run started. A job that was cancelled since then is not started again."""
+
+    @cached_property
+    def recorded(self) -> frozenset[str]:
+        """The jobs in the storage when a budget stopped the campaign, those of an earlier run included."""
+        return frozenset(self.records.job_ids())
+
+    def continues(self, session: Session) -> bool:
+        """Whether an ad is made. After a stop by a budget, only ads are that were started before: they hold money."""
+        if not self.tally.stopped:
+            return True
+        return self.tally.is_over_budget and campaign_job_id(self.name, session.session_id) in self.recorded
 
     async def make(self, session: Session) -> Exception | None:
         """Buy and store the scenes of an ad and count it; return a final error, raise a retryable one.
@@ -165,7 +176,7 @@ class Batch:
         """Make the open ads. Raises the first error, retryable errors before final ones."""
 
         async def make_one(session: Session) -> None:
-            if self._campaign.tally.stopped:
+            if not await asyncio.to_thread(self._campaign.continues, session):
                 self._close(session)
                 return
             # A counted ad is done, well or badly. A retry for the others must not buy it again.

@@ -119,6 +119,17 @@ def test_a_campaign_stops_at_its_budget_and_continues_once_the_cap_is_raised(
     assert Counter(len(group) for group in bought(runware).values()) == {4: 5}
 
 
+def test_a_stopped_campaign_finishes_the_ads_that_a_killed_run_has_started(
+    ads: Path, records: Records, runware: LocalRunware
+) -> None:
+    Budgets(records).set("campaign:spring", 4 * CLIP)
+    records.save_session(make_session(session_id="ad-4", seconds=1), "spring")
+    start_job(records, Settings(), campaign_job_id("spring", "ad-4"), "ad-4")
+    _, state = run(generate_campaign, source=str(ads), window=20)
+    assert (state.name, set(bought(runware))) == ("OverBudget", {"ad-4"}), state.message
+    assert "continues with the 4 ads that were not sent" in (state.message or "")
+
+
 def bought(runware: LocalRunware) -> dict[str, list[str]]:
     """Return the scenes that the emulator has accepted, by job."""
     jobs: dict[str, list[str]] = {}
