@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from adreel.index import SessionIndex
 from adreel.records import Records
 from adreel.web.metrics import Metrics
 
@@ -12,7 +13,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
 
 
 def test_the_page_explains_every_metric(records: Records) -> None:
-    metrics = Metrics(records)
+    metrics = Metrics(SessionIndex(records))
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.seconds.labels("/").observe(1)
     while b"adreel_jobs" not in metrics.text():

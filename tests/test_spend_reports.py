@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adreel.cli.app import app
+from adreel.index import SessionIndex
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import MICROS, Price
 from adreel.models.spend_groups import Group
@@ -22,7 +23,7 @@ from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
 from adreel.spend.reports import build_report
 from adreel.storage import Storage
-from adreel.web.metrics import Metrics, RecordsCollector, metric_families
+from adreel.web.metrics import Metrics, RecordsCollector
 from tests.factories import NOW, make_session, make_take, save_job
 from tests.storage.servers import S3Server
 
@@ -63,10 +64,9 @@ def records(request: pytest.FixtureRequest, records: Records, monkeypatch: pytes
 
 def scraped(collector: RecordsCollector) -> dict[tuple[str, str], float]:
     """Return the metric of what was spent, by model and campaign."""
-    while not collector.read_some():
+    while not collector.read():
         pass
-    families = metric_families(list(collector._samples.values()), collector._billed())
-    [spend] = [family for family in families if family.name == "adreel_spend_usd"]
+    [spend] = [family for family in collector.collect() if family.name == "adreel_spend_usd"]
     return {(sample.labels["model"], sample.labels["campaign"]): sample.value for sample in spend.samples}
 
 
@@ -116,24 +116,24 @@ class TestOverTheTakes:
             assert sum(row["unknown"] for row in rows) == 1
 
     def test_the_metric_is_the_report_before_and_after_a_prune(self, records: Records) -> None:
-        collector = RecordsCollector(records)
+        collector = RecordsCollector(SessionIndex(records))
         spent = scraped(collector)
         assert spent == {("bytedance:2@2", "spring"): 1.5, ("bytedance:2@2", ""): 0.1}
         [unused] = list(prunable(records, NOW + timedelta(days=9)))
         prune(records, unused)
         # The collector keeps what it knows of completed jobs.
-        assert scraped(collector) == scraped(RecordsCollector(records)) == spent
+        assert scraped(collector) == scraped(RecordsCollector(SessionIndex(records))) == spent
         assert report()["total"]["billed"] == 1.6
         for take in list(prunable(records, NOW + timedelta(days=9), keep_current=False)):
             prune(records, take, keep_current=False)
-        assert scraped(collector) == scraped(RecordsCollector(records)) == spent
+        assert scraped(collector) == scraped(RecordsCollector(SessionIndex(records))) == spent
         assert report()["total"]["billed"] == 1.6
 
     def test_a_large_prune_between_two_scrapes_counts_once(
         self, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("adreel.models.spend_totals.RECENT", 1)
-        collector = RecordsCollector(records)
+        collector = RecordsCollector(SessionIndex(records))
         spent = scraped(collector)
         for take in list(prunable(records, NOW + timedelta(days=9), keep_current=False)):
             prune(records, take, keep_current=False)
@@ -141,7 +141,7 @@ class TestOverTheTakes:
 
     def test_what_a_budget_has_left_is_a_metric(self, records: Records) -> None:
         Budgets(records).set("all", 3_000_000)
-        metrics = Metrics(records)
+        metrics = Metrics(SessionIndex(records))
         while b"adreel_budget_left_usd{" not in (text := metrics.text()):
             time.sleep(0.01)
         [left] = [line for line in text.decode().splitlines() if line.startswith("adreel_budget_left_usd{")]

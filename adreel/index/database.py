@@ -11,7 +11,7 @@ from typing import Any
 
 from adreel.errors import StorageUnavailable
 
-VERSION = 1
+VERSION = 2
 """To be raised with each change of the tables."""
 BUSY_SECONDS = 10.0
 MEMORY = ":memory:"
@@ -34,7 +34,9 @@ CREATE INDEX jobs_of_session ON jobs (session_id);
 CREATE INDEX jobs_by_state ON jobs (state);
 CREATE TABLE scenes (
     job_id TEXT NOT NULL, scenario TEXT NOT NULL, session_id TEXT NOT NULL, state TEXT NOT NULL,
-    cost INTEGER, is_cost_unknown INTEGER NOT NULL, seconds REAL, silent_since INTEGER, PRIMARY KEY (job_id, scenario)
+    cost INTEGER NOT NULL, is_cost_unknown INTEGER NOT NULL, seconds REAL, silent_since REAL,
+    model TEXT NOT NULL, campaign TEXT NOT NULL, is_local INTEGER NOT NULL, is_pruned INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job_id, scenario)
 ) WITHOUT ROWID;
 CREATE INDEX scenes_of_session ON scenes (session_id);
 """

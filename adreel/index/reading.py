@@ -11,6 +11,7 @@ from adreel.models.api import SessionSummary, State
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Choices, Job, Take
 from adreel.records import Records
+from adreel.records.spend import spend_of
 from adreel.records.views import combine, scene_status, summarize
 
 TAKE = re.compile(r"takes/(?P<scenario>[a-z]+)/(?P<job_id>[A-Za-z0-9_-]{1,64})\.json")
@@ -31,6 +32,10 @@ class SceneRow(NamedTuple):
     """From planned to stored."""
     silent_since: float | None
     """Time of the last change of an open scene."""
+    model: str
+    """Empty if nothing was sent."""
+    campaign: str
+    is_local: bool
 
 
 @dataclass(frozen=True)
@@ -112,15 +117,18 @@ def _scenes_of(job: Job, takes: dict[Scenario, list[Take]]) -> Iterator[SceneRow
     for scenario in job.scenarios:
         take = next((take for take in takes.get(scenario, []) if take.job_id == job.job_id), None)
         state = scene_status(job, take, scenario).status
-        was_sent = take is not None and any(each.state != "planned" for each in take.attempts)
+        spend = spend_of(take) if take else None
         is_stored = take is not None and take.is_stored
         yield SceneRow(
             job_id=job.job_id,
             scenario=scenario,
             session_id=job.session_id,
             state=state,
-            cost=round((take.cost or 0) * 1_000_000) if take and was_sent else 0,
-            is_cost_unknown=bool(take and was_sent and take.cost is None),
+            cost=spend.billed if spend else 0,
+            is_cost_unknown=bool(take and spend and take.cost is None),
             seconds=(take.updated_at - take.created_at).total_seconds() if take and is_stored else None,
             silent_since=take.updated_at.timestamp() if take and state == State.GENERATING else None,
+            model=spend.model if spend else "",
+            campaign=(spend.campaign if spend else None) or "",
+            is_local=bool(spend and spend.is_local),
         )

@@ -28,6 +28,7 @@ OWN_CHANGE_SECONDS = 2.0
 """Maximum wait of a list for the changes that its own process has just made."""
 BUILD_WAIT_SECONDS = 1.0
 """Maximum wait of a list for an index that is being built, after the start: small storages need no notice."""
+INSERT_SCENE = "INSERT OR REPLACE INTO scenes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 Progress = Callable[[int, int], None]
 
 
@@ -298,7 +299,11 @@ class SessionIndex:
                 # A time that is still to come was written under a wrong clock.
                 if known and row.read_at < known[0] <= time.time_ns():
                     continue
-                for table in ("sessions", "summaries", "jobs", "scenes"):
+                # The times of pruned takes stay, so that no counter falls.
+                sql = "DELETE FROM scenes WHERE session_id = ? AND seconds IS NULL"
+                connection.execute(sql, (row.session_id,))
+                connection.execute("UPDATE scenes SET is_pruned = 1 WHERE session_id = ?", (row.session_id,))
+                for table in ("sessions", "summaries", "jobs"):
                     connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (row.session_id,))  # noqa: S608
                 if row.is_gone:
                     continue
@@ -310,7 +315,7 @@ class SessionIndex:
                     for job_id, (campaign, state) in row.jobs.items()
                 ]
                 connection.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", jobs)
-                connection.executemany("INSERT OR REPLACE INTO scenes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row.scenes)
+                connection.executemany(INSERT_SCENE, row.scenes)
 
 
 def cache_folder() -> Path:

@@ -41,9 +41,8 @@ def build_app(settings: Settings) -> FastAPI:
     storage = service.records.storage
     address = PublicAddress.of(settings.public_url)
     keys, wrong_keys, sign_outs = Keys(settings.api_keys), WrongKeyLimiter(), SignOuts(storage)
-    metrics = Metrics(service.records)
     index = SessionIndex(service.records)
-    keeper = IndexKeeper(index)
+    keeper, metrics = IndexKeeper(index), Metrics(index)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -1,6 +1,5 @@
 """Sessions and takes over HTTP, from the records alone: Prefect is not in reach."""
 
-import itertools
 import json
 import threading
 import time
@@ -10,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from adreel.models.api import State
+from adreel.index import SessionIndex
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Job, utc_now
 from adreel.records import Records
+from adreel.records.pruning import prunable, prune
 from adreel.storage import Storage
 from adreel.web.metrics import Metrics, RecordsCollector
 from tests.api.serving import served
@@ -331,26 +331,35 @@ def test_a_scrape_never_waits_for_the_storage(records: Records, monkeypatch: pyt
         return []
 
     monkeypatch.setattr(Storage, "names", hang)
-    metrics = Metrics(records)
+    metrics = Metrics(SessionIndex(records))
     try:
         for _ in range(20):
             assert b"adreel_jobs" not in metrics.text()
-        assert asked == ["jobs"], "one reading at a time"
+        while not asked:
+            time.sleep(0.01)
+        assert asked == ["changes"], "one reading at a time"
     finally:
         over.set()
 
 
-def test_a_reading_that_takes_too_long_goes_on_with_the_next_scrape(
-    records: Records, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_counter_falls_when_takes_are_pruned(records: Records) -> None:
     records.save_session(make_session())
     for number in range(3):
         save_job(records, Job(job_id=f"job-{number}", session_id="ad", scenarios=[Scenario.HOOK], created_at=utc_now()))
-    ticks = itertools.count(step=10)
-    monkeypatch.setattr("adreel.web.metrics.READ_SECONDS", 15)
-    collector = RecordsCollector(records, lambda: float(next(ticks)))
-    assert [collector.read_some() for _ in range(3)] == [False, False, True]
-    assert [sample and sample.state for sample in collector._samples.values()] == [State.GENERATING] * 3
+        records.save_take(make_take(job_id=f"job-{number}", minute=number))
+    collector = RecordsCollector(SessionIndex(records))
+
+    def counters() -> dict[str, float]:
+        while not collector.read():
+            pass
+        found = (sample for family in collector.collect() if family.type != "gauge" for sample in family.samples)
+        return {f"{sample.name} {sample.labels}": sample.value for sample in found}
+
+    before = counters()
+    assert before["adreel_scene_seconds_count {}"] == 3
+    for take in list(prunable(records, utc_now())):
+        prune(records, take)
+    assert counters() == before
 
 
 def test_metrics_tell_jobs_scenes_seconds_cost_and_requests(api: httpx.Client, records: Records) -> None:
