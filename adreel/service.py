@@ -123,10 +123,12 @@ def store_for_generation(
     """
     requests = plan_requests(session, session.choose(scenarios), settings, records.storage)
     check_files_of_cut(session.cut)
+    earlier = records.take_ids(session.session_id)
     taken = [
         str(scenario)
         for scenario in requests
-        if any(take.state != State.FAILED or take.is_open for take in records.takes(session.session_id, scenario))
+        if earlier[scenario]
+        and any(take.state != State.FAILED or take.is_open for take in records.takes(session.session_id, scenario))
     ]
     if taken and override_hint is not None:
         raise InputError(

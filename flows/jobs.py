@@ -220,8 +220,8 @@ class JobRun:
         delays = iter(RETRY_DELAYS)
         for job, scenarios in work:
             with collect_errors(broken):
-                retry_unavailable(partial(end_job, self.records, job), delays)
-                view = retry_unavailable(partial(job_view, self.records, job.job_id), delays)
+                ended = retry_unavailable(partial(end_job, self.records, job), delays)
+                view = retry_unavailable(partial(job_view, self.records, job.job_id, ended), delays)
                 show_job_summary(self.settings, view)
                 job_finished(view)
                 scenes += [scene for scene in view.scenes if scene.scenario in scenarios]

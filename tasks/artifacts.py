@@ -112,22 +112,25 @@ class CutProgress:
         await self._artifact.close()
 
 
-async def show_poster(settings: Settings, records: Records, take: Take) -> None:
-    """Show a stored take's poster. The artifact contains the picture, so no server is needed to view it."""
+async def show_poster(settings: Settings, records: Records, take: Take, picture: bytes | None = None) -> None:
+    """Show a stored take's poster, which is read unless the `picture` is given.
+
+    The artifact contains the picture, so no server is needed to view it.
+    """
     if take.clip is None or take.clip.poster is None:
         return
     storage, name = records.storage, take.clip.poster
     try:
-        picture = await asyncio.to_thread(storage.read, name)
+        shown = picture or await asyncio.to_thread(storage.read, name)
     except FileNotFoundError:
         # An earlier run has ended between the clip and its poster.
         if not await asyncio.to_thread(draw_missing_poster, records, name):
             return
-        picture = await asyncio.to_thread(storage.read, name)
+        shown = await asyncio.to_thread(storage.read, name)
     url = settings.public_link(video_url(take))
     where = f"[{take.clip.file}]({url})" if url else storage.location(take.clip.file)
     await artifacts.acreate_image_artifact(
-        image_url=f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
+        image_url=f"data:image/jpeg;base64,{base64.b64encode(shown).decode()}",
         key=artifact_key(take, "poster"),
         description=f"Scene {take.scenario}: {where}",
     )

@@ -103,8 +103,8 @@ class Campaign:
         def finish() -> JobView:
             for scenario, error in failed.items():
                 record_failure(self.records, job, scenario, error)
-            end_job(self.records, job)
-            return job_view(self.records, job.job_id)
+            ended = end_job(self.records, job)
+            return job_view(self.records, job.job_id, ended)
 
         await asyncio.gather(*map(produce, job.scenarios))
         refused = {scenario: error for scenario, error in failed.items() if isinstance(error, AccountError)}

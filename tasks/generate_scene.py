@@ -27,9 +27,10 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     records = Records.of(settings)
     progress = SceneProgress(logger, scenario)
     slot = partial(runware_slot, on_wait=progress.waits_for)
+    posters: list[bytes] = []
     try:
-        take = await buy_scene(records, settings, job, scenario, slot=slot, report=progress)
-        await asyncio.gather(progress.close(), _show_poster(settings, records, take))
+        take = await buy_scene(records, settings, job, scenario, slot=slot, report=progress, on_poster=posters.append)
+        await asyncio.gather(progress.close(), _show_poster(settings, records, take, *posters[-1:]))
     except Exception as error:
         if is_last_try(error):
             try:
@@ -47,9 +48,9 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     return scene_video(take)
 
 
-async def _show_poster(settings: Settings, records: Records, take: Take) -> None:
+async def _show_poster(settings: Settings, records: Records, take: Take, poster: bytes | None = None) -> None:
     # A failed picture in Prefect's UI never fails the scene.
     try:
-        await show_poster(settings, records, take)
+        await show_poster(settings, records, take, poster)
     except Exception as error:
         get_run_logger().warning("can't show the poster: %s", error)

@@ -1,6 +1,7 @@
 """What a cancelled run leaves behind."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,14 +21,14 @@ from adreel.flows.resume import resume
 from adreel.models.api import State
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import Job, Take
-from adreel.purchase import jobs
+from adreel.models.takes import Job, Take, utc_now
+from adreel.purchase import watching
 from adreel.purchase.jobs import buy_scene, end_job, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import job_status
 from adreel.settings import Settings
 from adreel.storage import Storage
-from tests.factories import make_session
+from tests.factories import make_session, save_job
 from tests.studio import studio
 
 
@@ -99,7 +100,7 @@ def test_a_job_that_a_resume_has_taken_over_is_not_ended_by_its_own_run(records:
 class TestACancelledJobOfARunThatGoesOn:
     @pytest.fixture(autouse=True)
     def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(jobs, "WATCH_SECONDS", 0.1)
+        monkeypatch.setattr(watching, "WATCH_SECONDS", 0.1)
 
     async def test_what_is_followed_is_left_open(self) -> None:
         async with studio(render_seconds=600) as it:
@@ -113,7 +114,7 @@ class TestACancelledJobOfARunThatGoesOn:
             assert job_status(it.records, job.job_id).overall_status == State.FAILED
 
     async def test_what_waits_for_a_slot_is_not_bought(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(jobs, "WATCH_SECONDS", 600)
+        monkeypatch.setattr(watching, "WATCH_SECONDS", 600)
         free = asyncio.Event()
 
         @asynccontextmanager
@@ -244,3 +245,63 @@ async def test_a_storage_that_can_not_be_written_does_not_turn_a_cancel_into_an_
         scene.cancel()
         await asyncio.wait([scene])
         assert scene.cancelled()
+
+
+class CountingRecords(Records):
+    """Records that count how often a job is read."""
+
+    reads = 0
+
+    def job(self, job_id: str) -> Job | None:
+        self.reads += 1
+        return super().job(job_id)
+
+
+async def test_scenes_that_are_sent_together_read_their_job_once(tmp_path: Path) -> None:
+    records = CountingRecords(Storage(str(tmp_path)))
+    async with watching.watch_job(records, "job-1") as watch, watching.watch_job(records, "job-1") as other:
+        await asyncio.gather(*(each.check() for each in (watch, other) for _ in range(4)))
+        assert records.reads == 1
+        await watch.check()
+        assert records.reads == 2
+
+
+async def test_a_check_does_not_join_a_read_in_flight(tmp_path: Path) -> None:
+    going_on = threading.Event()
+
+    class SlowRecords(CountingRecords):
+        def job(self, job_id: str) -> Job | None:
+            found = super().job(job_id)
+            going_on.wait(10)
+            return found
+
+    records = SlowRecords(Storage(str(tmp_path)))
+    records.save_session(make_session())
+    async with watching.watch_job(records, "job-1") as watch:
+        first = asyncio.create_task(watch.check())
+        await until(lambda: records.reads == 1)
+        # The read in flight has seen no record of the job.
+        job = Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK], created_at=utc_now())
+        save_job(records, job.model_copy(update={"cancelled_at": utc_now()}))
+        second = asyncio.create_task(watch.check())
+        await asyncio.sleep(2 * watching.TOGETHER_SECONDS)
+        going_on.set()
+        await first
+        with pytest.raises(JobCancelled, match="adreel resume"):
+            await second
+
+
+async def test_the_scenes_of_a_cancelled_job_end_together(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 0.02)
+    records.save_session(make_session())
+    job = start_job(records, Settings.load(), "job-1", "ad")
+
+    async def work() -> None:
+        async with watching.watch_job(records, "job-1"):
+            await asyncio.sleep(600)
+
+    scenes = [asyncio.create_task(work()) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    end_job(records, job, cancelled=True)
+    ended = await asyncio.gather(*scenes, return_exceptions=True)
+    assert [type(each) for each in ended] == [JobCancelled] * 4

@@ -98,20 +98,18 @@ def download_limit() -> asyncio.Semaphore:
     return _limits.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_DOWNLOADS))
 
 
-async def download_clip(folder: Path, take: Take, storage: Storage, rules: DownloadRules) -> Clip | AsideFile:
+async def download_clip(
+    folder: Path, take: Take, storage: Storage, rules: DownloadRules, *, is_first: bool = False
+) -> Clip | AsideFile:
     """Download the clip of a rendered take into a local folder, and measure it.
 
-    A file that an earlier run has published is copied from the storage, because its address may have expired.
+    A file that an earlier run has published is copied from the storage, because its address may have expired. With
+    `is_first`, there can be none.
     Raises ClipUnavailable if the file is truncated, or a web page instead of a clip.
     """
     attempt, path = take.attempts[-1], folder / clip_name(take)
-    if published := await asyncio.to_thread(_copy_published, storage, path):
-        # Two runners may have received different bytes. The first published file is the clip.
-        known = {take.clip.sha256, *attempt.published_sha256} if take.clip else {published.sha256}
-        found = await probe(path) if published.sha256 in known else Findings()
-        if found.measures is None:
-            raise _name_conflict(storage, path.name)
-        return _clip(take, path, published, found, found.measures)
+    if not is_first and (published := await published_clip(folder, take, storage)):
+        return published
     if aside := await asyncio.to_thread(_published_aside, storage, take):
         return aside
     downloaded = await download(attempt.url or "", path, rules)
@@ -134,6 +132,20 @@ async def download_clip(folder: Path, take: Take, storage: Storage, rules: Downl
     path.rename(folder / file)
     reason = f"{found.reason}; {found.truncation}" if found.truncation else found.reason
     return AsideFile(file=file, sha256=downloaded.sha256, size=downloaded.size, reason=reason)
+
+
+async def published_clip(folder: Path, take: Take, storage: Storage) -> Clip | None:
+    """Copy the published clip of a take into a local folder and measure it; None if there is none."""
+    path = folder / clip_name(take)
+    published = await asyncio.to_thread(_copy_published, storage, path)
+    if published is None:
+        return None
+    # Two runners may have received different bytes. The first published file is the clip.
+    known = {take.clip.sha256, *take.attempts[-1].published_sha256} if take.clip else {published.sha256}
+    found = await probe(path) if published.sha256 in known else Findings()
+    if found.measures is None:
+        raise _name_conflict(storage, path.name)
+    return _clip(take, path, published, found, found.measures)
 
 
 async def download(url: str, target: Path, rules: DownloadRules) -> Downloaded:

@@ -1,13 +1,13 @@
 """Jobs: start or resume one, buy its scenes, and record its end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 
 from adreel.catalog.stored import load_catalog
-from adreel.errors import AdreelError, InputError, JobCancelled, NotFound, collect_errors
+from adreel.errors import AdreelError, InputError, NotFound, collect_errors
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
@@ -22,6 +22,7 @@ from adreel.purchase.holds import hold_attempt, hold_job
 from adreel.purchase.request import clip_request
 from adreel.purchase.shared_client import shared_client
 from adreel.purchase.state_machine import AcquireSlot, Purchase, ReportProgress
+from adreel.purchase.watching import watch_job
 from adreel.records import Records
 from adreel.records.inputs import InputImage, copy_input, display_name, has_input, read_images
 from adreel.settings import Settings
@@ -30,11 +31,6 @@ from adreel.spend.prices import price
 
 ALL = "all"
 READERS = 16
-WATCH_SECONDS = 10.0
-"""Seconds between two checks for a cancel of a job."""
-WATCHES_PER_SECOND = 20
-"""Maximum checks per second for all scenes of a process."""
-_watched = 0
 
 
 def start_job(
@@ -58,7 +54,7 @@ def start_job(
 
     Raises InputError or OverBudget before the job is recorded.
     """
-    found = records.job(job_id)
+    found, session = records.job(job_id), None
     if found is None:
         if changes is not None:
             if changes.model_extra:
@@ -77,8 +73,8 @@ def start_job(
             clip_price=clip_price,
             runner=runner,
         )
-    recorded = _recorded_takes(records, found)
-    new, planned = _with_inputs(records, found, _missing_takes(records, settings, found, recorded))
+    recorded, missing = _plan_takes(records, settings, found, session)
+    new, planned = _with_inputs(records, found, missing)
     # An ended job is started again: failed scenes may be bought anew, with the attempts of another round.
     rounds = new.rounds + (new.ended_at is not None)
     holds = hold_job(records, new, [*recorded, *planned], settings.attempts * rounds, request)
@@ -121,8 +117,7 @@ def open_scenes(
         with collect_errors(broken):
             takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
             if None in takes.values():
-                recorded = [take for take in takes.values() if take is not None]
-                _missing_takes(records, settings, job, recorded)  # Raises if resume_job could not plan them.
+                _plan_takes(records, settings, job)  # Raises if resume_job could not plan them.
             allowed = settings.attempts * job.rounds
             scenes = [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
             if scenes:
@@ -149,8 +144,8 @@ def resume_job(
     max_cost = job.max_cost if max_cost is None else max_cost
     clip_price = job.clip_price if clip_price is None else clip_price
     job = job.model_copy(update={"max_cost": max_cost, "clip_price": clip_price})
-    recorded = _recorded_takes(records, job)
-    named, planned = _with_inputs(records, job, _missing_takes(records, settings, job, recorded))
+    recorded, missing = _plan_takes(records, settings, job)
+    named, planned = _with_inputs(records, job, missing)
     holds = hold_job(records, named, [*recorded, *planned], settings.attempts * job.rounds, request)
 
     def reopen(latest: Job | None) -> Job | None:
@@ -173,8 +168,10 @@ def resume_job(
     return resumed.model_copy(update={"holds": holds})
 
 
-def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
+def end_job(records: Records, job: Job, *, cancelled: bool = False) -> Job | None:
     """Account for its costs and record the end of a job, unless another run has started it meanwhile.
+
+    Returns the job; None if it is gone.
 
     A run that still works on a `cancelled` job sends no more tasks for it, and ends soon.
     """
@@ -185,8 +182,9 @@ def end_job(records: Records, job: Job, *, cancelled: bool = False) -> None:
         cancelled_at = utc_now() if cancelled else latest.cancelled_at
         return latest.model_copy(update={"ended_at": utc_now(), "cancelled_at": cancelled_at, "runner": None})
 
-    records.update_job(job.job_id, end)
+    ended = records.update_job(job.job_id, end)
     Budgets(records).settle(job)
+    return ended
 
 
 def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
@@ -207,19 +205,23 @@ async def buy_scene(
     slot: AcquireSlot = nullcontext,
     report: ReportProgress = lambda _take, _text: None,
     draws_poster: bool = True,
+    on_poster: Callable[[bytes], None] = lambda _poster: None,
 ) -> Take:
     """Buy and store one scene of a started job; a stored take is returned at once.
 
-    `slot` is held while Runware renders, `report` is called after each step. Without `draws_poster`, the poster is
-    drawn when it is first asked for.
+    `slot` is held while Runware renders, `report` is called after each step, and `on_poster` with a drawn poster.
+    Without `draws_poster`, the poster is drawn when it is first asked for.
     """
-    take = await asyncio.to_thread(records.take, job.session_id, scenario, job.job_id)
+    take = records.own_take(job.session_id, scenario, job.job_id)
+    # A take that this process has just planned needs no read: the next record is refused if the take has changed.
+    if take is None or (take.attempts and not take.is_stored):
+        take = await asyncio.to_thread(records.take, job.session_id, scenario, job.job_id)
     if take is None:
         raise NotFound(f"scene {scenario}: job {job.job_id} has no take of it")
     if take.is_stored:
         report(take, "stored already")
         return take
-    async with shared_client(settings) as client:
+    async with shared_client(settings) as client, watch_job(records, job.job_id) as watch:
         purchase = Purchase(
             take,
             records=records,
@@ -230,54 +232,11 @@ async def buy_scene(
             attempts_allowed=settings.attempts * job.rounds,
             report=report,
             draws_poster=draws_poster,
-            check_wanted=partial(_check_wanted, records, job),
+            check_wanted=watch.check,
             hold=partial(hold_attempt, records, job),
+            on_poster=on_poster,
         )
-        async with _while_wanted(records, job):
-            return await purchase.run()
-
-
-@asynccontextmanager
-async def _while_wanted(records: Records, job: Job) -> AsyncIterator[None]:
-    """Cancel the block when a person ends its job, and raise JobCancelled."""
-    working = asyncio.current_task()
-    assert working is not None  # noqa: S101 - a coroutine on a loop is in a task
-    watching = asyncio.create_task(_wait_for_cancel(records, job), name="adreel-watch-job")
-    is_inside = True
-    watching.add_done_callback(lambda done: working.cancel() if is_inside and not done.cancelled() else None)
-    try:
-        yield
-    except asyncio.CancelledError:
-        # As in asyncio.timeout, a cancellation from outside takes precedence.
-        if watching.done() and not watching.cancelled() and working.uncancel() == 0:
-            raise watching.result() from None
-        raise
-    finally:
-        is_inside = False
-        watching.cancel()
-
-
-async def _wait_for_cancel(records: Records, job: Job) -> JobCancelled:
-    """Wait until a person ends the job, and return the reason."""
-    global _watched  # noqa: PLW0603 - the count is per process, as the storage is shared
-    _watched += 1
-    try:
-        while True:
-            await asyncio.sleep(max(WATCH_SECONDS, _watched / WATCHES_PER_SECOND))
-            try:
-                await asyncio.to_thread(_check_wanted, records, job)
-            except JobCancelled as error:
-                return error
-            except AdreelError:
-                pass  # The job goes on while the storage is unavailable.
-    finally:
-        _watched -= 1
-
-
-def _check_wanted(records: Records, job: Job) -> None:
-    latest = records.job(job.job_id)
-    if latest is not None and latest.cancelled_at is not None:
-        raise JobCancelled(f"job {job.job_id} was cancelled: `adreel resume {job.job_id}` downloads its open clips")
+        return await purchase.run()
 
 
 def record_failure(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:
@@ -289,17 +248,20 @@ def record_failure(records: Records, job: Job, scenario: Scenario, error: BaseEx
         records.update_take(take, lambda latest: latest != found)
 
 
-def _recorded_takes(records: Records, job: Job) -> list[Take]:
-    return [
-        take for scenario in job.scenarios if (take := records.take(job.session_id, scenario, job.job_id)) is not None
+def _plan_takes(
+    records: Records, settings: Settings, job: Job, session: Session | None = None
+) -> tuple[list[Take], list[Take]]:
+    """Return the recorded takes of a job, and takes for its other scenes. One listing tells them apart."""
+    listed = records.take_ids(job.session_id)
+    recorded = [
+        take
+        for scenario in job.scenarios
+        if job.job_id in listed[scenario] and (take := records.take(job.session_id, scenario, job.job_id))
     ]
-
-
-def _missing_takes(records: Records, settings: Settings, job: Job, recorded: list[Take]) -> list[Take]:
     missing = [scenario for scenario in job.scenarios if scenario not in {take.scenario for take in recorded}]
     if not missing:
-        return []
-    session, changes = records.session(job.session_id), job.changes or SceneChanges()
+        return recorded, []
+    session, changes = session or records.session(job.session_id), job.changes or SceneChanges()
     now = utc_now()
     scenes = [changes.applied_to(session.scene(scenario)) for scenario in missing]
     catalog = load_catalog(records.storage)
@@ -311,12 +273,13 @@ def _missing_takes(records: Records, settings: Settings, job: Job, recorded: lis
                     f" {job.session_id!r}: name its file or https URL again"
                 )
     requests = [clip_request(session, scene, settings, catalog) for scene in scenes]
-    return [
+    planned = [
         Take(
             session_id=job.session_id,
             scenario=scene.scenario,
             job_id=job.job_id,
             campaign=job.campaign,
+            number=records.next_take_number(job.session_id, scene.scenario, listed[scene.scenario]),
             created_at=now,
             updated_at=now,
             scene=scene,
@@ -325,6 +288,7 @@ def _missing_takes(records: Records, settings: Settings, job: Job, recorded: lis
         )
         for scene, request in zip(scenes, requests, strict=True)
     ]
+    return recorded, planned
 
 
 def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, list[Take]]:
@@ -360,5 +324,4 @@ def _save_planned(records: Records, job: Job, planned: list[Take]) -> None:
     for take in planned:
         # A scene that was pruned meanwhile is no longer in the job.
         if take.scenario in job.scenarios:
-            take.number = records.next_take_number(take.session_id, take.scenario)
-            records.save_take(take)
+            records.save_take(take, is_new=True)

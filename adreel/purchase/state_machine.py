@@ -10,7 +10,7 @@ So a process that continues after a crash sends the same request again, never an
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -33,7 +33,15 @@ from adreel.errors import (
 )
 from adreel.models.spend import UNMARKED
 from adreel.models.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
-from adreel.purchase.download import DownloadRules, Interrupted, download_clip, download_limit, publish, publish_aside
+from adreel.purchase.download import (
+    DownloadRules,
+    Interrupted,
+    download_clip,
+    download_limit,
+    publish,
+    publish_aside,
+    published_clip,
+)
 from adreel.purchase.posters import store_poster
 from adreel.purchase.uploads import InputImages, SentImages
 from adreel.records import Records
@@ -74,13 +82,17 @@ class Purchase:
     report: ReportProgress
     draws_poster: bool
     """Whether the poster is drawn as soon as the clip is stored; otherwise when it is first asked for."""
-    check_wanted: Callable[[], None]
-    """Called in a thread before a task is sent; its error prevents the sending."""
+    check_wanted: Callable[[], Awaitable[None]]
+    """Called before a task is sent; its error prevents the sending."""
     hold: Callable[[Take], str | None]
     """Called in a thread before a task is sent: holds its price and returns the hold's mark, or raises OverBudget."""
+    on_poster: Callable[[bytes], None] = lambda _poster: None
+    """Called with a drawn poster."""
 
     def __post_init__(self) -> None:
         self._is_resumed = self.take.is_open
+        self._is_first = False
+        """Whether no other run can have published a file of the attempt."""
         self._recorded_position = self.take.position
         self._inputs = InputImages(self.client, self.records.storage, self.take.session_id)
         self._images: SentImages | None = None
@@ -120,6 +132,7 @@ class Purchase:
             self._raise_failure()
         if not take.attempts or self._attempt.state == AttemptState.FAILED:
             take.plan_attempt(utc_now())
+            self._is_first = True
         elif not take.problem:
             return
         # A plan alone needs no record: the next step writes it, and another run would plan the same.
@@ -155,7 +168,7 @@ class Purchase:
     async def _prepare(self) -> None:
         self.client.check_account()
         # A bad key, an unreachable host or a missing image fails here, before the record says that a task was sent.
-        await asyncio.gather(self.client.connect(), asyncio.to_thread(self.check_wanted))
+        await asyncio.gather(self.client.connect(), self.check_wanted())
         async with self._recording_failure():
             self._images = await self._read_images()
         # Only here it is certain who renders: a worker can have a key that others have not.
@@ -305,7 +318,7 @@ class Purchase:
         storage = self.records.storage
         async with download_limit():
             with storage.workspace() as folder:
-                found = await download_clip(folder, self.take, storage, self.rules)
+                found = await download_clip(folder, self.take, storage, self.rules, is_first=self._is_first)
                 if isinstance(found, AsideFile):
                     await self._keep_aside(found, folder)
                     return
@@ -313,6 +326,7 @@ class Purchase:
                 await self._save("downloaded and verified")
                 if not self.take.is_stored and self.take.clip != found:
                     # Another runner received different bytes. The first published file is the clip.
+                    found = await published_clip(folder, self.take, storage) or found
                     self._announce(found)
                     await asyncio.to_thread(self._write)
                 await asyncio.to_thread(publish, found, folder, storage)
@@ -322,6 +336,8 @@ class Purchase:
                 await self._move(AttemptState.STORED, f"stored with a warning: {warnings}" if warnings else "stored")
                 if self.draws_poster:
                     self.take = await store_poster(self.records, self.take, folder)
+                    if found.poster and (poster := folder / found.poster).exists():
+                        self.on_poster(poster.read_bytes())
 
     def _announce(self, clip: Clip) -> None:
         self.take.clip = clip
@@ -379,6 +395,7 @@ class Purchase:
 
     def _adopt(self, latest: Take) -> None:
         self.take, self._recorded_position, self._is_resumed = latest, latest.position, latest.is_open
+        self._is_first = False
 
     def _record_cancel(self) -> "asyncio.Future[None] | None":
         """Begin to write the record of a cancel, once."""

@@ -158,8 +158,13 @@ class Records:
         jobs = [job for job_id in self.job_ids() if (job := self.job(job_id))]
         return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
-    def save_take(self, take: Take) -> None:
-        """Store a take durably, unless the stored one has come further. A crash after the return can't undo it."""
+    def save_take(self, take: Take, *, is_new: bool = False) -> None:
+        """Store a take durably, unless the stored one has come further. A crash after the return can't undo it.
+
+        A record that is probably new needs no read.
+        """
+        if is_new:
+            self.storage.assume_missing(_TAKE.path(_ids_of(take)))
         self.update_take(take, lambda latest: latest.position > take.position)
 
     def update_take(self, take: Take, yields_to: Callable[[Take], bool], *, must_exist: bool = False) -> Take:
@@ -176,24 +181,49 @@ class Records:
                 take.released = list(dict.fromkeys([*latest.released, *take.released]))
             return None if latest is not None and yields_to(latest) else take
 
-        return self._put(_TAKE, choose, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
+        return self._put(_TAKE, choose, **_ids_of(take))
 
     def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
         """Return the take of a job for a scene, or None if it has not begun."""
         return self._read(_TAKE, session_id=session_id, scenario=scenario, job_id=job_id)
 
+    def own_take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
+        """Return a take as this process last wrote it, without a request; None if that is not known.
+
+        Another process may have continued the take since then, unless it is stored, which is final.
+        """
+        ids = {"session_id": session_id, "scenario": scenario, "job_id": job_id}
+        content = self.storage.own_version(_TAKE.path(ids))
+        return None if content is None else _TAKE.parse(content, ids)
+
+    def final_take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
+        """Return a take. One that this process has stored is final, and needs no request."""
+        own = self.own_take(session_id, scenario, job_id)
+        return own if own and own.is_stored else self.take(session_id, scenario, job_id)
+
+    def take_ids(self, session_id: str) -> dict[Scenario, list[str]]:
+        """Return the ids of the jobs that have a take of each scene, by one listing."""
+        found: dict[Scenario, list[str]] = {scenario: [] for scenario in Scenario}
+        for path in self.storage.files(_take_folder(session_id)):
+            scenario, _, name = path.partition("/")
+            job_id = name.removesuffix(".json")
+            if scenario in set(Scenario) and name.endswith(".json") and re.fullmatch(ID_PATTERN, job_id):
+                found[Scenario(scenario)].append(job_id)
+        return found
+
     def takes(self, session_id: str, scenario: Scenario, unreadable: list[AdreelError] | None = None) -> list[Take]:
         """Return all takes of a scene, the oldest first. With a list, the errors of unreadable ones are added to it."""
         takes = []
-        for job_id in self._ids(_take_folder(session_id, scenario)):
+        for job_id in self._ids(f"{_take_folder(session_id)}/{scenario.value}"):
             with collect_errors(unreadable):
                 if take := self.take(session_id, scenario, job_id):
                     takes.append(take)
         return sorted(takes, key=lambda take: take.order)
 
-    def next_take_number(self, session_id: str, scenario: Scenario) -> int:
-        """Return the number of a new take, after all recorded takes, readable or not."""
-        job_ids = self._ids(_take_folder(session_id, scenario))
+    def next_take_number(self, session_id: str, scenario: Scenario, job_ids: list[str] | None = None) -> int:
+        """Return the number of a new take, after all recorded takes, readable or not; `job_ids` have one."""
+        if job_ids is None:
+            job_ids = self.take_ids(session_id)[scenario]
         highest = len(job_ids)
         for job_id in job_ids:
             with suppress(BadRecord):
@@ -223,12 +253,11 @@ class Records:
                 return None
             return take.model_copy(update={"pruned_at": utc_now()})
 
-        return self._change(_TAKE, mark, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
+        return self._change(_TAKE, mark, **_ids_of(take))
 
     def remove_take(self, take: Take) -> None:
         """Remove the record of a take, but not its files."""
-        ids = {"session_id": take.session_id, "scenario": take.scenario, "job_id": take.job_id}
-        self.storage.remove(_TAKE.path(ids))
+        self.storage.remove(_TAKE.path(_ids_of(take)))
         self._announce(take.session_id)
 
     def remove_job(self, job_id: str) -> None:
@@ -369,5 +398,9 @@ def _shows_in_lists(earlier: Record | None, record: Record) -> bool:
     return True
 
 
-def _take_folder(session_id: str, scenario: Scenario) -> str:
-    return f"sessions/{check_id(session_id, 'session_id')}/takes/{scenario.value}"
+def _take_folder(session_id: str) -> str:
+    return f"sessions/{check_id(session_id, 'session_id')}/takes"
+
+
+def _ids_of(take: Take) -> dict[str, str]:
+    return {"session_id": take.session_id, "scenario": take.scenario, "job_id": take.job_id}

@@ -94,9 +94,9 @@ def job_status(records: Records, job_id: str) -> VideoStatusResponse:
     return VideoStatusResponse(job_id=job_id, overall_status=combine(scene.status for scene in scenes), scenes=scenes)
 
 
-def job_view(records: Records, job_id: str) -> JobView:
-    """Return the status of a job with clips and costs, or raise NotFound."""
-    found = _scenes(records, job_id)
+def job_view(records: Records, job_id: str, known: Job | None = None) -> JobView:
+    """Return the status of a job with clips and costs, or raise NotFound. The record of a `known` job is not read."""
+    found = _scenes(records, job_id, known)
     views = []
     for job, take, scenario in found:
         clip = take.clip if take and take.is_stored else None
@@ -120,11 +120,11 @@ def job_view(records: Records, job_id: str) -> JobView:
     )
 
 
-def _scenes(records: Records, job_id: str) -> list[tuple[Job, Take | None, Scenario]]:
-    job = records.job(job_id)
+def _scenes(records: Records, job_id: str, known: Job | None = None) -> list[tuple[Job, Take | None, Scenario]]:
+    job = known or records.job(job_id)
     if job is None:
         raise NotFound(f"no job {job_id!r} in {records.place}")
-    return [(job, records.take(job.session_id, scenario, job_id), scenario) for scenario in job.scenarios]
+    return [(job, records.final_take(job.session_id, scenario, job_id), scenario) for scenario in job.scenarios]
 
 
 def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:

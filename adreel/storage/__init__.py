@@ -184,14 +184,17 @@ class Storage:
         return sorted(name for name in names - {MARKER} if name and not name.startswith("."))
 
     def files(self, folder: str) -> list[str]:
-        """Return the sorted paths of all files below a folder, relative to it, uncached and without hidden ones."""
+        """Return the sorted paths of the files below a folder, relative to it and uncached; none if it is missing.
+
+        The marker and hidden files are left out. On an object store it is one request for a thousand files.
+        """
         full = self._full(folder).rstrip("/")
         try:
-            entries = self._retry("list", folder, lambda: self._files.files(full) or self._confirm_missing([]))
+            found = self._retry("list", folder, lambda: self._files.files(full or "/") or self._confirm_missing([]))
         except FileNotFoundError:
             return []
-        paths = (entry.removeprefix(full).strip("/") for entry in entries)
-        return sorted(path for path in paths if path and not path.rsplit("/", 1)[-1].startswith("."))
+        names = {path.removeprefix(full).lstrip("/") for path in found}
+        return sorted(name for name in names - {MARKER} if name and not name.rpartition("/")[2].startswith("."))
 
     def remove_folder(self, folder: str) -> None:
         """Remove an empty folder. Object stores have none."""

@@ -6,6 +6,7 @@ A backend overrides the operations for which it can promise more. Paths are thos
 import errno
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
@@ -85,9 +86,15 @@ class StorageBackend:
         return [str(name) for name in self.fs.ls(path, detail=False)]
 
     def files(self, path: str) -> list[str]:
-        """Return the full names of all files below a folder, uncached."""
+        """Return the full paths of the files below a folder, uncached; none if the folder is missing."""
+        # fsspec's own walk leaves out folders that can't be listed.
         self.fs.invalidate_cache()
-        return [str(name) for name in self.fs.find(path)]
+        found, folders = list[str](), [path]
+        while folders:
+            with suppress(FileNotFoundError):
+                for entry in self.fs.ls(folders.pop(), detail=True):
+                    (folders if entry["type"] == "directory" else found).append(str(entry["name"]))
+        return found
 
     def remove_folder(self, path: str) -> None:
         """Remove an empty folder, where folders exist without files."""

@@ -82,7 +82,11 @@ class LocalDisk(StorageBackend):
         return os.listdir(path)  # noqa: PTH208 - names, not paths
 
     def files(self, path: str) -> list[str]:
-        return [os.path.join(folder, name) for folder, _, files in os.walk(path) for name in files]  # noqa: PTH118
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise error
+
+        return [f"{folder}/{file}" for folder, _, files in os.walk(path, onerror=refuse) for file in files]
 
     def remove_folder(self, path: str) -> None:
         with suppress(OSError):  # It is gone, or another process has just written into it.

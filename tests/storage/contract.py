@@ -87,11 +87,11 @@ class StorageContract:
         assert storage.names("jobs") == ["a.json", "b.json", "deep"]
         assert storage.names("") == ["jobs", "other"]
 
-    def test_the_files_below_a_folder_are_listed_by_their_paths(self, storage: Storage) -> None:
-        for path in ("jobs/b.json", "jobs/deep/er/c.json", "other/d.json"):
+    def test_files_are_all_those_below_a_folder(self, storage: Storage) -> None:
+        for path in ("jobs/b.json", "jobs/a/deep/d.json", "jobs/a/c.json", "jobs2/e.json", "jobs.json", "jobs/.hidden"):
             storage.write(path, b"")
-        assert storage.files("jobs") == ["b.json", "deep/er/c.json"]
-        assert storage.files("nothing") == []
+        assert storage.files("jobs") == ["a/c.json", "a/deep/d.json", "b.json"]
+        assert storage.files("jobs/a") == ["c.json", "deep/d.json"]
 
     def test_an_empty_folder_can_be_removed_and_a_full_one_stays(self, storage: Storage) -> None:
         for path in ("changes/old/a", "changes/new/b"):
@@ -105,6 +105,7 @@ class StorageContract:
     @pytest.mark.parametrize("folder", ["", "jobs"], ids=["root", "folder"])
     def test_a_folder_that_is_missing_has_no_names(self, storage: Storage, folder: str) -> None:
         assert storage.names(folder) == []
+        assert storage.files(folder) == []
 
     def test_every_character_that_an_id_may_have_is_kept(self, storage: Storage, tmp_path: Path) -> None:
         ids = [EVERY_CHARACTER, "-", "_", "a", "A", "a-", "a_", "-a"]

@@ -55,11 +55,13 @@ class Disk(AbstractFileSystem):  # type: ignore[misc]
         """Open a file for reading."""
         return io.BytesIO(self.cat_file(path))
 
-    def ls(self, path: str, detail: bool = False, **_: Any) -> list[str]:
+    def ls(self, path: str, detail: bool = False, **_: Any) -> list[Any]:
         """List the files and folders in a folder."""
         self._moment()
         start = f"{path.rstrip('/')}/"
         found = {start + file.removeprefix(start).split("/")[0] for file in self.files if file.startswith(start)}
         if not found:
             raise FileNotFoundError(path)
-        return sorted(found)
+        if not detail:
+            return sorted(found)
+        return [{"name": name, "type": "file" if name in self.files else "directory"} for name in sorted(found)]
