@@ -1,13 +1,19 @@
 """The requests of an ad, a page and a command to an object store, counted by its server."""
 
+from collections.abc import Callable
+
 import pytest
 
 from adreel.emulator import LocalRunware
 from adreel.flows.generate_ad import generate_ad
+from adreel.models.scenarios import Scenario
+from adreel.models.takes import Job
+from adreel.purchase.jobs import end_jobs_of_run, open_scenes
 from adreel.records import Records
+from adreel.records.views import job_status, session_view
 from adreel.settings import Settings
 from adreel.storage import Storage
-from tests.factories import make_session
+from tests.factories import NOW, make_session, make_take, save_job
 from tests.storage.counting import counted
 from tests.storage.servers import KEY, S3Server
 
@@ -29,3 +35,34 @@ def test_an_ad_costs_few_requests(runware: LocalRunware, records: Records, s3: S
     with counted(s3) as requests:
         generate_ad("Lamp")
     assert requests.total() <= 45, requests.paths
+
+
+def store_job(records: Records, session_id: str, job_id: str) -> None:
+    """Store a session with a job whose four takes have no attempt yet."""
+    records.save_session(make_session(session_id=session_id))
+    save_job(records, Job(job_id=job_id, session_id=session_id, scenarios=list(Scenario), created_at=NOW))
+    for scenario in Scenario:
+        records.save_take(make_take(None, scenario=scenario, job_id=job_id, session_id=session_id))
+
+
+READERS = {
+    "open scenes": lambda records: open_scenes(records, Settings.load(), "mine"),
+    "end of a run": lambda records: end_jobs_of_run(records, "a-run", "mine"),
+    "status of a job": lambda records: job_status(records, "job-mine"),
+    "view of a session": lambda records: session_view(records, "mine"),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_requests_for_a_session_do_not_depend_on_others(
+    records: Records, s3: S3Server, read: Callable[[Records], object]
+) -> None:
+    store_job(records, "mine", "job-mine")
+    with counted(s3) as alone:
+        read(records)
+    for number in range(5):
+        store_job(records, f"other-{number}", f"job-{number}")
+    with counted(s3) as among_others:
+        read(records)
+    assert among_others == alone
+    assert not any("job-0" in path or "other" in path for path in among_others.paths)

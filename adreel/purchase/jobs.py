@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 
 from adreel.catalog.stored import load_catalog
-from adreel.errors import AdreelError, InputError, NotFound, collect_errors
+from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
@@ -30,7 +29,6 @@ from adreel.spend.budgets import Budgets
 from adreel.spend.prices import price
 
 ALL = "all"
-READERS = 16
 
 
 def start_job(
@@ -97,32 +95,28 @@ def open_scenes(
 ) -> list[tuple[Job, list[Scenario]]]:
     """Return the jobs with open scenes, and these scenes; `target` is a job, a session or `all`.
 
+    The jobs of a session are found by its takes: a job that has ended before it planned any is found by its own id.
     Stored scenes, and failed scenes that may not be bought again, are left out. A job that can't be resumed, for
     instance because of a BadRecord, is skipped and its error is added to `broken`. Without a list, the error raises.
     """
-    jobs = []
-    if target != ALL and (named := records.job(target)):
-        jobs.append(named)
-    else:
-        for job_id in records.job_ids():
-            with collect_errors(broken):
-                job = records.job(job_id)
-                if job and target in {ALL, job.session_id}:
-                    jobs.append(job)
-        # An unreadable job may be of this session too, and is in `broken`.
-        if not jobs and target != ALL and not broken:
-            raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.place}")
-    found = []
-    for job in sorted(jobs, key=lambda job: (job.created_at, job.job_id)):
-        with collect_errors(broken):
-            takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
-            if None in takes.values():
-                _plan_takes(records, settings, job)  # Raises if resume_job could not plan them.
-            allowed = settings.attempts * job.rounds
-            scenes = [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
-            if scenes:
-                found.append((job, scenes))
-    return found
+
+    def open_of(job_id: str) -> tuple[Job, list[Scenario]] | None:
+        job = named or records.job(job_id)
+        if job is None:
+            return None
+        takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
+        if None in takes.values():
+            _plan_takes(records, settings, job)  # Raises if resume_job could not plan them.
+        allowed = settings.attempts * job.rounds
+        scenes = [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
+        return (job, scenes) if scenes else None
+
+    named = None if target == ALL else records.job(target)
+    job_ids = [target] if named else _job_ids(records, target)
+    if not job_ids and target != ALL:
+        raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.place}")
+    found = filter(None, records.map(open_of, job_ids, broken))
+    return sorted(found, key=lambda found: (found[0].created_at, found[0].job_id))
 
 
 def resume_job(
@@ -189,11 +183,19 @@ def end_job(records: Records, job: Job, *, cancelled: bool = False) -> Job | Non
 
 def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
     """End the open jobs of a run; `target` is a job, a session or `all`."""
-    with ThreadPoolExecutor(READERS) as threads:
-        jobs = [records.job(target)] if target == run_id else threads.map(records.job, records.job_ids())
-        for job in list(jobs):
-            if job and job.run_id == run_id and job.ended_at is None and target in {ALL, job.job_id, job.session_id}:
-                end_job(records, job)
+
+    def end(job_id: str) -> None:
+        job = records.job(job_id)
+        if job and job.run_id == run_id and job.ended_at is None:
+            end_job(records, job)
+
+    job_ids = _job_ids(records, target)
+    records.map(end, job_ids if target in {ALL, *job_ids} else [target, *job_ids])
+
+
+def _job_ids(records: Records, target: str) -> list[str]:
+    """Return the ids of all jobs, or of those that have a take of a session."""
+    return records.job_ids() if target == ALL else records.job_ids_of(target)
 
 
 async def buy_scene(

@@ -6,9 +6,11 @@ unreadable record is never replaced.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Generic, Self, TypeVar
 
 from pydantic import AwareDatetime, Field, ValidationError
@@ -28,7 +30,12 @@ from adreel.settings import Settings
 from adreel.storage import Storage
 from adreel.storage.backend import RECORD_BYTES
 
+READERS = 16
+"""Maximum number of records that a call reads at once."""
+
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 Change = Callable[[AnyRecord | None], AnyRecord | None]
 
 
@@ -149,13 +156,36 @@ class Records:
         """Return a job, or None if nothing was recorded under that id."""
         return self._read(_JOB, job_id=job_id)
 
+    def map(
+        self, read: Callable[[Item], Found], items: Sequence[Item], broken: list[AdreelError] | None = None
+    ) -> list[Found]:
+        """Call a function that reads records for each item, several at once on an object store; results are in order.
+
+        With `broken`, errors are added to it, and their results are left out. Without, the first one raises.
+        """
+
+        def attempt(item: Item) -> tuple[list[Found], list[AdreelError]]:
+            errors: list[AdreelError] = []
+            with collect_errors(None if broken is None else errors):
+                return [read(item)], []
+            return [], errors
+
+        if len(items) < 2 or not self.storage.is_concurrent:
+            outcomes = [attempt(item) for item in items]
+        else:
+            with ThreadPoolExecutor(min(len(items), READERS), "adreel-read") as threads:
+                outcomes = list(threads.map(attempt, items))
+        if broken is not None:
+            broken += chain.from_iterable(errors for _, errors in outcomes)
+        return list(chain.from_iterable(found for found, _ in outcomes))
+
     def job_ids(self) -> list[str]:
         """Return the ids of all jobs, sorted."""
         return self._ids("jobs")
 
     def jobs(self) -> list[Job]:
         """Return all jobs, the oldest first."""
-        jobs = [job for job_id in self.job_ids() if (job := self.job(job_id))]
+        jobs = filter(None, self.map(self.job, self.job_ids()))
         return sorted(jobs, key=lambda job: (job.created_at, job.job_id))
 
     def save_take(self, take: Take, *, is_new: bool = False) -> None:
@@ -211,13 +241,14 @@ class Records:
                 found[Scenario(scenario)].append(job_id)
         return found
 
+    def job_ids_of(self, session_id: str) -> list[str]:
+        """Return the ids of the jobs that have a take of a session, by one listing."""
+        return sorted(set(chain.from_iterable(self.take_ids(session_id).values())))
+
     def takes(self, session_id: str, scenario: Scenario, unreadable: list[AdreelError] | None = None) -> list[Take]:
         """Return all takes of a scene, the oldest first. With a list, the errors of unreadable ones are added to it."""
-        takes = []
-        for job_id in self._ids(f"{_take_folder(session_id)}/{scenario.value}"):
-            with collect_errors(unreadable):
-                if take := self.take(session_id, scenario, job_id):
-                    takes.append(take)
+        job_ids = self._ids(f"{_take_folder(session_id)}/{scenario.value}")
+        takes = filter(None, self.map(lambda job_id: self.take(session_id, scenario, job_id), job_ids, unreadable))
         return sorted(takes, key=lambda take: take.order)
 
     def next_take_number(self, session_id: str, scenario: Scenario, job_ids: list[str] | None = None) -> int:

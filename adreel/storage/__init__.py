@@ -56,6 +56,7 @@ class Storage:
         self._secrets = secrets_of(url, options or {})
         self.is_local = isinstance(self._files, LocalDisk)
         self.is_conditional = self._files.conditional
+        self.is_concurrent = self._files.concurrent
         self.is_atomic = self._files.atomic
         self.part_size = self._files.part_size
         self._expected_id = storage_id

@@ -15,6 +15,7 @@ class Azure(StorageBackend):
     """The blobs of a container."""
 
     conditional = True
+    concurrent = True
     atomic = True
 
     def update(self, path: str, change: Change) -> bytes | None:

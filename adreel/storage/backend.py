@@ -39,6 +39,8 @@ class StorageBackend:
     """Whether an update is a conditional put, which the server must support."""
     atomic: ClassVar[bool] = False
     """Whether concurrent updates of a file lose none of their changes."""
+    concurrent: ClassVar[bool] = False
+    """Whether several reads at once take less time than one after the other."""
     part_size: ClassVar[int] = 0
     """Bytes above which a clip is a multipart upload; 0 for never."""
     open_options: dict[str, Any] = {"block_size": READ_AHEAD, "cache_type": "readahead"}  # noqa: RUF012 - constant

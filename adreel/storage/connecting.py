@@ -33,6 +33,8 @@ _DEFAULTS["s3"]["config_kwargs"] = {
     "response_checksum_validation": "when_required",
     "connect_timeout": 5,
     "read_timeout": 15,
+    # By default ten requests share as many connections, and sixteen uploads would hold up every record.
+    "max_pool_connections": 64,
 }
 _SECRET = re.compile(r"secret|passw|token|key|credential|connection_string|account_name", re.IGNORECASE)
 

@@ -18,6 +18,7 @@ class Gcs(StorageBackend):
     """The objects of a bucket. gcsfs reads them; Google's client, which supports generations, writes them."""
 
     conditional = True
+    concurrent = True
     atomic = True
 
     def __init__(self, fs: Any) -> None:

@@ -46,6 +46,7 @@ class S3(StorageBackend):
     """A bucket of a server that supports If-Match and If-None-Match on puts."""
 
     conditional = True
+    concurrent = True
     atomic = True
     part_size = PART_BYTES
 
