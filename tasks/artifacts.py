@@ -121,16 +121,17 @@ async def show_poster(settings: Settings, records: Records, take: Take, picture:
         return
     storage, name = records.storage, take.clip.poster
     try:
-        shown = picture or await asyncio.to_thread(storage.read, name)
+        if picture is None:
+            picture = await asyncio.to_thread(storage.read, name)
     except FileNotFoundError:
         # An earlier run has ended between the clip and its poster.
         if not await asyncio.to_thread(draw_missing_poster, records, name):
             return
-        shown = await asyncio.to_thread(storage.read, name)
+        picture = await asyncio.to_thread(storage.read, name)
     url = settings.public_link(video_url(take))
     where = f"[{take.clip.file}]({url})" if url else storage.location(take.clip.file)
     await artifacts.acreate_image_artifact(
-        image_url=f"data:image/jpeg;base64,{base64.b64encode(shown).decode()}",
+        image_url=f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
         key=artifact_key(take, "poster"),
         description=f"Scene {take.scenario}: {where}",
     )
