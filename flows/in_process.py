@@ -409,18 +409,18 @@ def run_flow(
         run_ids.append(run_id)
         return observer.watching(job_ids or [run_id])
 
-    with ending_on_sigterm():
-        with ExitStack() as starting, prefect_errors():
-            # The server starts while this process imports Prefect.
-            if has_begun := not may_name_server() and begin_embedded_server():
-                starting.enter_context(observer.starting("Prefect"))
-            from adreel.orchestration.runs import needs_embedded_server, run_in_process
+    with ending_on_sigterm(at_once=True), ExitStack() as starting, prefect_errors():
+        # The server starts while this process imports Prefect.
+        if has_begun := not may_name_server() and begin_embedded_server():
+            starting.enter_context(observer.starting("Prefect"))
+        from adreel.orchestration.runs import needs_embedded_server, run_in_process
 
-            flow = getattr(import_module(f"adreel.flows.{name}"), name)
-            if needs_embedded_server():
-                if not (has_begun or is_embedded()):
-                    starting.enter_context(observer.starting("Prefect"))
-                start_embedded_server()
+        flow = getattr(import_module(f"adreel.flows.{name}"), name)
+        if needs_embedded_server():
+            if not (has_begun or is_embedded()):
+                starting.enter_context(observer.starting("Prefect"))
+            start_embedded_server()
+    with ending_on_sigterm():
         state = run_in_process(flow, parameters, watch)
     return run_ids[0], state
 

@@ -2,12 +2,14 @@
 
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -89,6 +91,29 @@ def test_it_begins_before_prefect_is_imported_and_is_replaced_when_it_has_died(t
     ran = run([sys.executable, "-P", "begin.py"], str(tmp_path / "home"))
     assert ran.returncode == 0, ran.stderr
     assert re.match(r"3\.", ran.stdout)
+
+
+TERMINATED = """
+import time
+from adreel.orchestration import embedded_server
+
+with embedded_server.ending_on_sigterm(at_once=True):
+    embedded_server.begin_embedded_server()
+    print(embedded_server._server.process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_command_that_is_terminated_while_it_starts_leaves_no_server(tmp_path: Path) -> None:
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", TERMINATED], env=environment, stdout=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        server = psutil.Process(int(command.stdout.readline()))
+        command.terminate()
+        assert command.wait(60) == -signal.SIGTERM
+        server.wait(60)
 
 
 @pytest.mark.parametrize(

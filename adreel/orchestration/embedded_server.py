@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 import httpx
@@ -157,13 +158,25 @@ def start_embedded_server() -> None:
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Have SIGTERM end this process in order. By default it would end before the embedded server is told to end."""
+def ending_on_sigterm(*, at_once: bool = False) -> Iterator[None]:
+    """Have SIGTERM end this process and its embedded server. By default the server would stay.
+
+    With `at_once` no exception is raised, which an import could not survive.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if not at_once:
+            sys.exit(128 + number)
+        if _server is not None:
+            _server.process.terminate()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
     if threading.current_thread() is not threading.main_thread():
         # Only the main thread can set handlers. A program that calls from another thread has its own.
         yield
         return
-    earlier = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    earlier = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
