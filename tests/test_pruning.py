@@ -15,6 +15,7 @@ from adreel.models.takes import AttemptState, Choices, Job
 from adreel.purchase.jobs import end_job, open_scenes
 from adreel.records import Records
 from adreel.records.pruning import parse_age, prunable, prune
+from adreel.records.spend import spend_of, take_key
 from adreel.records.verification import verify
 from adreel.settings import Settings
 from adreel.spend.reports import PRUNED, build_report
@@ -114,6 +115,19 @@ def test_the_cost_of_pruned_takes_stays_in_the_reports(records: Records) -> None
     by_session = build_report(records, Group.SESSION).money
     assert {name: line.billed for name, line in by_session.by_name.items()} == {PRUNED: 330_000}
     assert build_report(records, Group.SCENE).money.by_name["hook"].unused == 2
+
+
+def test_two_prunes_of_a_take_at_once_count_it_once(records: Records) -> None:
+    [take] = prunable(records, LATER)
+    key, spend = take_key(take), spend_of(take)
+    assert spend is not None
+    # The second one marks the take before the first one has removed it, and counts it afterwards.
+    assert records.mark_pruned(take)
+    prune(records, take)
+    records.update_pruned_spend(lambda pruned: pruned.with_removing(key, spend))
+    records.update_pruned_spend(lambda pruned: pruned.with_removed(key))
+    pruned = records.pruned_spend()
+    assert (pruned.count, [each.billed for each in pruned.totals], pruned.removing) == (1, [110_000], {})
 
 
 def test_an_unreadable_record_of_pruned_takes_stops_the_prune(records: Records) -> None:

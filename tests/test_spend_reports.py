@@ -18,7 +18,7 @@ from adreel.models.spend_groups import Group
 from adreel.models.takes import AttemptState, Job, Take
 from adreel.records import Records
 from adreel.records.pruning import prunable, prune
-from adreel.records.spend import spend_of
+from adreel.records.spend import spend_of, take_key
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
 from adreel.spend.reports import build_report
@@ -138,6 +138,17 @@ class TestOverTheTakes:
         for take in list(prunable(records, NOW + timedelta(days=9), keep_current=False)):
             prune(records, take, keep_current=False)
         assert scraped(collector) == spent
+
+    def test_a_take_that_is_being_pruned_counts_once(self, records: Records) -> None:
+        collector = RecordsCollector(SessionIndex(records))
+        spent = scraped(collector)
+        take = records.takes("lamp", HOOK)[0]
+        spend = spend_of(take)
+        assert spend is not None
+        records.update_pruned_spend(lambda pruned: pruned.with_removing(take_key(take), spend))
+        # Its own record is still there.
+        assert scraped(collector) == scraped(RecordsCollector(SessionIndex(records))) == spent
+        assert report()["total"]["billed"] == 1.6
 
     def test_what_a_budget_has_left_is_a_metric(self, records: Records) -> None:
         Budgets(records).set("all", 3_000_000)
