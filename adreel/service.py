@@ -52,13 +52,14 @@ from adreel.models.sessions import (
     refuse_files_of_cut,
     replacing,
 )
-from adreel.models.spend import Price, to_micros
+from adreel.models.spend import Price
 from adreel.models.takes import ClipRequest
 from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
 from adreel.purchase.offers import list_models
 from adreel.purchase.planning import plan_requests
+from adreel.purchase.quotes import Quote, hold_quote, quote_resume, quote_scenes
 from adreel.purchase.request import clip_request
 from adreel.records import Records, StoredSession
 from adreel.records.cut_inputs import check_files_of_cut, copy_files_of_cut
@@ -85,7 +86,6 @@ from adreel.settings import Settings
 from adreel.spend.accounts import Order
 from adreel.spend.budgets import Budgets, BudgetView
 from adreel.spend.prices import of_emulator, price
-from adreel.spend.requests import Quote, hold_quote
 
 if TYPE_CHECKING:
     # Prefect takes seconds to import, and most commands do without it.
@@ -98,6 +98,9 @@ FINGERPRINT = "adreel.request"
 KIND = "adreel.kind"
 """Label of a flow run: whether it makes clips or a finished ad."""
 CLIPS, CUT = "clips", "cut"
+
+LIMITS = {"max_cost", "clip_price"}
+"""Fields of a request that are about money."""
 
 HOLD = "adreel.hold"
 """Label of a flow run: the mark under which the request that started it holds its money."""
@@ -319,13 +322,13 @@ class Service:
 
     async def generate(self, request: VideoGenerationRequest, *, key: str | None = None) -> "Run":
         """Start a job for a stored session."""
-        parameters = request.model_dump(mode="json", exclude_none=True)
+        parameters, limits = request.model_dump(mode="json", exclude_none=True), request.model_dump(include=LIMITS)
 
         def check() -> Quote:
             session = self.session(request.session_id)
             try:
                 scenes = [session.scene(scenario) for scenario in session.choose(request.scenarios)]
-                return self._quote(session, scenes, request.max_cost)
+                return quote_scenes(self.records, self.settings, session, scenes, **limits)
             except InputError as error:
                 # The request has no other field: the wrong one is in the stored session.
                 raise InputError(str(error), {"scenarios": str(error)}) from None
@@ -338,15 +341,15 @@ class Service:
         parameters: dict[str, Any] = {"session_id": request.session_id, "scenario": request.scenario.value}
         if given := changes.model_dump(mode="json", exclude_none=True):
             parameters["changes"] = given
-        if request.max_cost is not None:
-            parameters["max_cost"] = request.max_cost
+        limits = request.model_dump(include=LIMITS)
+        parameters |= {name: usd for name, usd in limits.items() if usd is not None}
 
         def check() -> Quote:
             session = self.session(request.session_id)
             self._check_inputs(request.session_id, changes)
             with _errors_of_field("scenario"):
                 scene = changes.applied_to(session.scene(request.scenario))
-                return self._quote(session, [scene], request.max_cost)
+                return quote_scenes(self.records, self.settings, session, [scene], **limits)
 
         return await self._start("regenerate-scene/regenerate-scene", parameters, key, check)
 
@@ -374,14 +377,7 @@ class Service:
                 raise NotFound(f"no job {job_id!r}")
             if not open_scenes(self.records, self.settings, job_id):
                 raise NothingOpen(f"job {job_id} has no open scenes: regenerate a scene to buy another take")
-            takes = [self.records.take(job.session_id, scenario, job_id) for scenario in job.scenarios]
-            # Open clips are downloaded whatever is left, and the run itself asks for the money of the others.
-            if any(take is None or take.is_open for take in takes):
-                return None
-            allowed = self.settings.attempts * job.rounds
-            unsent = [take for take in takes if take and take.unsent_task(allowed)]
-            prices = {take.scenario: take.price or self.price(take.request) for take in unsent}
-            return Quote(job.session_id, job.campaign, prices)
+            return quote_resume(self.records, self.settings, job)
 
         return await self._start("resume/resume", {"target": job_id}, key, check)
 
@@ -506,18 +502,6 @@ class Service:
             if started != mark:
                 await run_in_threadpool(Budgets(self.records).release_request, key, mark)
         return run
-
-    def _quote(self, session: StoredSession, scenes: list[SceneDescription], max_cost: float | None) -> Quote:
-        """Return the prices of scenes, or raise InputError if one can't be bought as described.
-
-        Local images are not opened: they may be files that only the machine of the worker can read.
-        """
-        catalog = load_catalog(self.records.storage)
-        requests = {
-            scene.scenario: clip_request(session, scene, self.settings, catalog, checks_files=False) for scene in scenes
-        }
-        prices = {scenario: self.price(request) for scenario, request in requests.items()}
-        return Quote(session.session_id, session.campaign, prices, None if max_cost is None else to_micros(max_cost))
 
     def _check_session(self, session: Session) -> None:
         """Raise InputError with the place of each field for which a scene can't be bought."""

@@ -103,8 +103,9 @@ def _key(given: str | None) -> dict[str, str]:
     return {"Idempotency-Key": given or str(uuid4())}
 
 
-def _limit(max_cost: float | None) -> dict[str, float]:
-    return {} if max_cost is None else {"max_cost": max_cost}
+def _limits(max_cost: float | None, clip_price: float | None) -> dict[str, float]:
+    given = {"max_cost": max_cost, "clip_price": clip_price}
+    return {name: usd for name, usd in given.items() if usd is not None}
 
 
 def _scene(session_id: str, scenario: AnyScenario) -> dict[str, str]:
@@ -121,11 +122,14 @@ class Operations:
         scenarios: list[Scenario] | None = None,
         *,
         max_cost: float | None = None,
+        clip_price: float | None = None,
         idempotency_key: str | None = None,
     ) -> Call[VideoGenerationResponse]:
         """Start a job for a stored session: all four scenes, or some, for at most `max_cost` USD."""
         chosen = {"scenarios": [str(scenario) for scenario in scenarios]} if scenarios else {}
-        return Call(json={"session_id": session_id, **chosen, **_limit(max_cost)}, headers=_key(idempotency_key))
+        return Call(
+            json={"session_id": session_id, **chosen, **_limits(max_cost, clip_price)}, headers=_key(idempotency_key)
+        )
 
     @operation("GET /api/videos/status/{job_id}")
     def status(self, job_id: str) -> Call[VideoStatusResponse]:
@@ -153,6 +157,7 @@ class Operations:
         scenario: AnyScenario,
         *,
         max_cost: float | None = None,
+        clip_price: float | None = None,
         wait: bool = False,
         wait_seconds: float = 600,
         idempotency_key: str | None = None,
@@ -160,7 +165,7 @@ class Operations:
     ) -> Call[VideoRegenerateResponse]:
         """Buy a new take of one scene. `changes` are fields of its description, `wait` returns once it has ended."""
         return Call(
-            json={**_scene(session_id, scenario), **_limit(max_cost), **changes},
+            json={**_scene(session_id, scenario), **_limits(max_cost, clip_price), **changes},
             params={"wait": "true", "wait_seconds": wait_seconds} if wait else {},
             headers=_key(idempotency_key),
             timeout=wait_seconds + 30 if wait else None,

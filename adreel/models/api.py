@@ -190,6 +190,15 @@ MaxCost = Annotated[
     Field(gt=0, allow_inf_nan=False, description="Most USD that the job may spend, retries included; null is no limit"),
 ]
 
+ClipPrice = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        allow_inf_nan=False,
+        description="USD of each clip whose price is unknown. Without it such a clip is refused under a limit",
+    ),
+]
+
 
 class VideoGenerationRequest(RequestBody, json_schema_extra={"examples": [{"session_id": "abc-123", "max_cost": 2}]}):
     """Start a job for a stored session."""
@@ -197,6 +206,7 @@ class VideoGenerationRequest(RequestBody, json_schema_extra={"examples": [{"sess
     session_id: Identifier
     scenarios: list[Scenario] | None = Field(None, min_length=1, description="A subset; all four if missing")
     max_cost: MaxCost = None
+    clip_price: ClipPrice = None
 
 
 class VideoRegenerateRequest(
@@ -210,11 +220,12 @@ class VideoRegenerateRequest(
     session_id: Identifier
     scenario: Scenario
     max_cost: MaxCost = None
+    clip_price: ClipPrice = None
 
     @property
     def changes(self) -> SceneChanges:
         """The changed fields alone."""
-        others = {"session_id", "scenario", "max_cost"}
+        others = {"session_id", "scenario", "max_cost", "clip_price"}
         return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude=others))
 
 

@@ -175,6 +175,20 @@ def test_a_job_spends_no_more_than_its_own_limit(shop: httpx.Client, records: Re
     assert job.max_cost == 30_000
 
 
+def test_an_unknown_price_is_refused_under_a_cap_unless_it_is_given(
+    shop: httpx.Client, records: Records, prefect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADREEL_CATALOG", "unchecked")
+    records.save_session(make_session(seconds=1, model="nobody:1@1"))
+    Budgets(records).set("all", AD)
+    with served(prefect=prefect) as unchecked:
+        refused = unchecked.post(GENERATE, json={"session_id": "ad"})
+        assert (refused.status_code, refused.json()["needed"]) == (402, None)
+        order = {"session_id": "ad", "scenario": "hook", "clip_price": 0.02}
+        assert unchecked.post(REGENERATE, json=order).status_code == 202
+    assert budget(records).held == 20_000
+
+
 def test_a_budget_that_only_observes_refuses_nothing(shop: httpx.Client, records: Records) -> None:
     Budgets(records).set("all", 1, BudgetMode.OBSERVE)
     assert shop.post(GENERATE, json={"session_id": "ad"}).status_code == 202
