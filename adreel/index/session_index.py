@@ -163,7 +163,7 @@ class SessionIndex:
                 continue
             known = {entry for [entry] in self.database.read("SELECT entry FROM announced WHERE period = ?", (period,))}
             new = [entry for entry in changes.entries(storage, period) if entry not in known]
-            self.refresh({changes.session_of(entry) for entry in new} - {""})
+            self.refresh({each for entry in new for each in changes.sessions_of(storage, period, entry)})
             with self.database.write() as connection:
                 if changes.is_closed(period, now):
                     connection.execute("DELETE FROM announced WHERE period <= ?", (period,))

@@ -1,4 +1,4 @@
-"""The feed of changed sessions: one empty file in the storage for each change, listed by time.
+"""The feed of changed sessions: one small file in the storage for each change, or for several at once, listed by time.
 
 A process that changes a session announces it, and the indexes of other processes read that session again. The feed is
 a hint: no record depends on it, and a process that is killed may leave its last changes unannounced.
@@ -15,8 +15,10 @@ from datetime import UTC, datetime, timedelta
 from weakref import WeakMethod
 
 from adreel.errors import StorageError
+from adreel.models.sessions import ID_PATTERN
 from adreel.models.takes import utc_now
 from adreel.storage import Storage
+from adreel.storage.backend import RECORD_BYTES
 
 FOLDER = "changes"
 PERIOD = timedelta(minutes=10)
@@ -74,9 +76,12 @@ class Announcer:
                 self._changed.wait_for(lambda: self._waiting)
                 self._changed.wait_for(lambda: self._is_flushing, GATHER_SECONDS)
                 waiting, self._waiting, self._is_writing = self._waiting, {}, True
-            for (_, session_id), storage in waiting.items():
+            by_storage: dict[str, tuple[Storage, list[str]]] = {}
+            for (place, session_id), storage in waiting.items():
+                by_storage.setdefault(place, (storage, []))[1].append(session_id)
+            for storage, session_ids in by_storage.values():
                 try:
-                    storage.write(new_entry(session_id, utc_now()), b"")
+                    storage.write(*new_entry(session_ids, utc_now()))
                 except StorageError as error:
                     log.warning("the change of a session was not announced to other servers: %s", error)
                 except Exception:
@@ -103,16 +108,22 @@ def tell_listeners(storage: Storage, session_id: str) -> None:
             listener(session_id)
 
 
-def new_entry(session_id: str, at: datetime) -> str:
-    """Return the path of an announcement."""
-    milliseconds = int(at.timestamp() * 1000)
-    return f"{FOLDER}/{_period_of(at)}/{milliseconds}-{secrets.token_hex(2)}-{session_id}"
+def new_entry(session_ids: list[str], at: datetime) -> tuple[str, bytes]:
+    """Return the path and the content of an announcement: one session is in the name, several are in the content."""
+    path = f"{FOLDER}/{_period_of(at)}/{int(at.timestamp() * 1000)}-{secrets.token_hex(2)}"
+    return (f"{path}-{session_ids[0]}", b"") if len(session_ids) == 1 else (path, "\n".join(session_ids).encode())
 
 
-def session_of(entry: str) -> str:
-    """Return the session that an entry of a period announces; "" for a file of another kind."""
-    found = re.fullmatch(r"\d+-[0-9a-f]{4}-([A-Za-z0-9_-]{1,64})", entry)
-    return found[1] if found else ""
+def sessions_of(storage: Storage, period: str, entry: str) -> set[str]:
+    """Return the sessions that an entry of a period announces; none for a file of another kind."""
+    found = re.fullmatch(r"\d+-[0-9a-f]{4}(-(?P<session_id>[A-Za-z0-9_-]{1,64}))?", entry)
+    if found is None or found["session_id"]:
+        return {found["session_id"]} if found else set()
+    try:
+        content = storage.read(f"{FOLDER}/{period}/{entry}", RECORD_BYTES).decode()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return set()
+    return {line for line in content.splitlines() if re.fullmatch(ID_PATTERN, line)}
 
 
 def periods(storage: Storage) -> list[str]:
