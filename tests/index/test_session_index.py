@@ -18,6 +18,7 @@ from adreel.models.takes import AttemptState, Job, utc_now
 from adreel.records import Records, changes
 from adreel.storage import Storage
 from tests.factories import NOW, make_session, make_take, save_job
+from tests.storage.servers import S3Server
 
 PAST = utc_now() - timedelta(days=3)
 
@@ -111,6 +112,33 @@ def test_another_process_is_heard_of_by_the_feed_alone(index: SessionIndex, reco
     index.update()
     assert listed(index) == ["four", "three", "two", "one"]
     assert listed(index, state="partial") == ["one"]
+
+
+def test_an_object_store_has_an_index_and_a_feed_as_well(s3: S3Server, tmp_path: Path) -> None:
+    bucket = s3.bucket()
+    index = SessionIndex(Records(Storage(bucket, s3.options)), tmp_path / "index")
+    index.update()
+    other = Records(Storage(bucket, s3.options), announces=True)
+    other.save_session(make_session())
+    other.save_take(make_take())
+    changes.announcer.flush()
+    forget_own_changes(index)
+    index.update()
+    assert listed(index, state="partial") == ["ad"]
+    assert index.check() == []
+    changes.clear(other.storage, utc_now() + 2 * changes.KEPT)
+    assert other.storage.names("changes") == []
+
+
+def test_several_changes_at_once_are_one_announcement(index: SessionIndex, records: Records) -> None:
+    other = announcing(records)
+    for name in ("one", "two", "three"):
+        other.save_take(make_take(session_id=name, job_id=f"job-{name}"))
+    changes.announcer.flush()
+    assert len(records.storage.files("changes")) == 1
+    forget_own_changes(index)
+    index.update()
+    assert set(listed(index, state="partial")) == {"one", "two", "three"}
 
 
 def test_steps_of_a_purchase_are_not_announced_and_its_end_is(records: Records) -> None:
