@@ -95,15 +95,16 @@ def open_scenes(
 ) -> list[tuple[Job, list[Scenario]]]:
     """Return the jobs with open scenes, and these scenes; `target` is a job, a session or `all`.
 
-    The jobs of a session are found by its takes: a job that has ended before it planned any is found by its own id.
+    The jobs of a session are found by its takes, and only those of a session without takes among all jobs.
     Stored scenes, and failed scenes that may not be bought again, are left out. A job that can't be resumed, for
     instance because of a BadRecord, is skipped and its error is added to `broken`. Without a list, the error raises.
     """
 
     def open_of(job_id: str) -> tuple[Job, list[Scenario]] | None:
         job = named or records.job(job_id)
-        if job is None:
+        if job is None or target not in {ALL, job.job_id, job.session_id}:
             return None
+        sessions.add(job.session_id)
         takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
         if None in takes.values():
             _plan_takes(records, settings, job)  # Raises if resume_job could not plan them.
@@ -111,11 +112,13 @@ def open_scenes(
         scenes = [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
         return (job, scenes) if scenes else None
 
+    sessions = set[str]()
     named = None if target == ALL else records.job(target)
-    job_ids = [target] if named else _job_ids(records, target)
-    if not job_ids and target != ALL:
-        raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.place}")
+    job_ids = [target] if named else _job_ids(records, target) or records.job_ids()
     found = filter(None, records.map(open_of, job_ids, broken))
+    # An unreadable job may be of this session too, and is in `broken`.
+    if target != ALL and not (sessions or broken):
+        raise NotFound(f"{target!r} is neither a job nor a session with jobs in {records.place}")
     return sorted(found, key=lambda found: (found[0].created_at, found[0].job_id))
 
 

@@ -232,9 +232,13 @@ class Records:
         return own if own and own.is_stored else self.take(session_id, scenario, job_id)
 
     def take_ids(self, session_id: str) -> dict[Scenario, list[str]]:
-        """Return the ids of the jobs that have a take of each scene, by one listing."""
+        """Return the ids of the jobs that have a take of each scene, by one listing of an object store."""
+        folder = _take_folder(session_id)
+        if self.storage.is_local:
+            # A folder in place of a record is reported when it is read, so its name counts.
+            return {scenario: self._ids(f"{folder}/{scenario.value}") for scenario in Scenario}
         found: dict[Scenario, list[str]] = {scenario: [] for scenario in Scenario}
-        for path in self.storage.files(_take_folder(session_id)):
+        for path in self.storage.files(folder):
             scenario, _, name = path.partition("/")
             job_id = name.removesuffix(".json")
             if scenario in set(Scenario) and name.endswith(".json") and re.fullmatch(ID_PATTERN, job_id):
@@ -250,6 +254,15 @@ class Records:
         job_ids = self._ids(f"{_take_folder(session_id)}/{scenario.value}")
         takes = filter(None, self.map(lambda job_id: self.take(session_id, scenario, job_id), job_ids, unreadable))
         return sorted(takes, key=lambda take: take.order)
+
+    def takes_by_scene(self, session_id: str) -> dict[Scenario, list[Take]]:
+        """Return all takes of a session by scene, the oldest first, by one listing and reads at once."""
+        listed = [(scenario, job_id) for scenario, ids in self.take_ids(session_id).items() for job_id in ids]
+        found: dict[Scenario, list[Take]] = {scenario: [] for scenario in Scenario}
+        for take in self.map(lambda ids: self.take(session_id, *ids), listed):
+            if take:
+                found[take.scenario].append(take)
+        return {scenario: sorted(takes, key=lambda take: take.order) for scenario, takes in found.items()}
 
     def next_take_number(self, session_id: str, scenario: Scenario, job_ids: list[str] | None = None) -> int:
         """Return the number of a new take, after all recorded takes, readable or not; `job_ids` have one."""

@@ -148,7 +148,7 @@ def session_view(records: Records, session_id: str) -> SessionSummary:
     """Return a session with the current clips of its scenes, or raise NotFound."""
     session = records.session(session_id)
     choices = records.choices(session_id)
-    takes = {scenario: records.takes(session_id, scenario) for scenario in session.scenarios}
+    takes = records.takes_by_scene(session_id)
 
     def has_ended(job_id: str) -> bool:
         job = records.job(job_id)
@@ -194,7 +194,7 @@ def current_take(takes: list[Take], choices: Choices) -> Take | None:
 def current_takes(records: Records, session_id: str) -> dict[Scenario, Take]:
     """Return the current take of each scene that has a stored one, in the order of an ad."""
     choices = records.choices(session_id)
-    found = {scenario: current_take(records.takes(session_id, scenario), choices) for scenario in Scenario}
+    found = {scenario: current_take(takes, choices) for scenario, takes in records.takes_by_scene(session_id).items()}
     return {scenario: take for scenario, take in found.items() if take and take.clip}
 
 

@@ -16,7 +16,7 @@ from adreel.models.takes import AttemptState, ClipRequest, Job, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import open_scenes
 from adreel.records.suggestions import Effect, SuggestedAction, suggest_action
-from adreel.records.views import combine, current_take, scene_status, session_view
+from adreel.records.views import combine, current_take, scene_status, summarize
 from adreel.service import Service
 from adreel.spend.budgets import BudgetView
 from adreel.web.problems import problem_of
@@ -194,13 +194,19 @@ async def read_board(service: Service, statuses: StatusCache, session_id: str, j
 
 def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> Board:
     session = service.session(session_id)
-    view = session_view(service.records, session_id)
     choices = service.records.choices(session_id)
-    states = {video.scenario: video.status for video in view.scene_videos}
+    takes_by_scene = service.records.takes_by_scene(session_id)
     read_job = cache(service.records.job)
+
+    def has_ended(job_id: str) -> bool:
+        job = read_job(job_id)
+        return job is not None and job.ended_at is not None
+
+    view = summarize(session, choices, takes_by_scene, has_ended)
+    states = {video.scenario: video.status for video in view.scene_videos}
     scenes = []
     for scenario in session.scenarios:
-        takes = service.records.takes(session_id, scenario)
+        takes = takes_by_scene[scenario]
         # A job without a record counts while it runs, or if it has failed and nothing newer is recorded.
         status = next(
             (
