@@ -1,6 +1,7 @@
 """The requests of an ad, a page and a command to an object store, counted by its server."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +11,11 @@ from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job
 from adreel.purchase.jobs import end_jobs_of_run, open_scenes
 from adreel.records import Records
+from adreel.records.verification import verify
 from adreel.records.views import job_status, session_view
 from adreel.settings import Settings
 from adreel.storage import Storage
-from tests.factories import NOW, make_session, make_take, save_job
+from tests.factories import NOW, make_session, make_take, save_job, store_take
 from tests.storage.counting import counted
 from tests.storage.servers import KEY, S3Server
 
@@ -66,3 +68,15 @@ def test_requests_for_a_session_do_not_depend_on_others(
         read(records)
     assert among_others == alone
     assert not any("job-0" in path or "other" in path for path in among_others.paths)
+
+
+def test_verify_without_checksums_downloads_no_clip(records: Records, s3: S3Server, tmp_path: Path) -> None:
+    store_job(records, "mine", "job-mine")
+    take = make_take(job_id="job-mine", session_id="mine")
+    store_take(records, take, tmp_path)
+    with counted(s3) as requests:
+        assert verify(records, checksums=False) == []
+    assert not any(path.endswith((".mp4", ".jpg")) for path in requests.paths)
+    assert take.clip
+    records.storage.remove(take.clip.file)
+    assert [finding.kind for finding in verify(records, checksums=False)] == ["missing"]

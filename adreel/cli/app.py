@@ -241,11 +241,14 @@ def use(
 
 
 @app.command()
-def verify(as_json: Json = False) -> None:
+def verify(
+    checksums: Annotated[bool, typer.Option(help="Read the content of each file, not only its name")] = True,
+    as_json: Json = False,
+) -> None:
     """Check every record and clip. Exits 1 if any is unreadable, missing, changed, orphaned or left over."""
     from adreel.cli.records import show_findings
 
-    raise typer.Exit(show_findings(as_json=as_json))
+    raise typer.Exit(show_findings(checksums=checksums, as_json=as_json))
 
 
 @app.command()

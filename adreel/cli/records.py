@@ -101,10 +101,10 @@ def use_take(session_id: str, scenario: Scenario, name: str) -> None:
     print_line(f"{session_id} {scenario} now shows take {take.short_id} of job {take.job_id}")
 
 
-def show_findings(*, as_json: bool) -> int:
+def show_findings(*, checksums: bool, as_json: bool) -> int:
     """Check the storage and show the findings; returns the exit code."""
     records = open_records()
-    findings = verify(records)
+    findings = verify(records, checksums=checksums)
     if as_json:
         print_json(findings)
     else:

@@ -12,6 +12,7 @@ from adreel.models.sessions import INPUT_PATTERN, is_local_file
 from adreel.models.takes import Take, utc_now
 from adreel.records import Records
 from adreel.records.inputs import input_path, read_input
+from adreel.storage import Storage
 from adreel.storage.media import sha256_of
 
 OURS = (".mp4", ".jpg", ".srt")
@@ -29,34 +30,39 @@ class Finding:
     message: str
 
 
-def verify(records: Records) -> list[Finding]:
-    """Check records, clips, cuts, input files and leftover files; an empty list means that all is well."""
+def verify(records: Records, *, checksums: bool = True) -> list[Finding]:
+    """Check records, clips, cuts, input files and leftover files; an empty list means that all is well.
+
+    Without `checksums`, files are looked for and not read.
+    """
     storage = records.storage
     takes, cuts, findings = _read_all(records)
+    jobs, files = set(storage.names("jobs")), _Files(storage, frozenset(storage.names("")), checksums)
     for path, take in takes.items():
         clip = take.clip
-        if not storage.exists(f"jobs/{take.job_id}.json"):
+        # A job may be newer than the listing.
+        if f"{take.job_id}.json" not in jobs and not storage.exists(f"jobs/{take.job_id}.json"):
             message = f"job {take.job_id} has no record, so a resume can't find this take"
             findings.append(Finding(path, "jobless", message))
         if take.aside:
-            findings += _check_file(records, path, take.aside.file, take.aside.sha256)
+            findings += files.check(path, take.aside.file, take.aside.sha256)
         if take.is_stored and clip is None:
             findings.append(Finding(path, "clipless", "the take says stored, but names no clip"))
         if take.is_stored and clip:
-            findings += _check_file(records, path, clip.file, clip.sha256)
+            findings += files.check(path, clip.file, clip.sha256)
     for path, cut in cuts.items():
         for video in cut.files:
-            findings += _check_file(records, path, video.file, video.sha256)
+            findings += files.check(path, video.file, video.sha256)
             for name in filter(None, (video.poster, video.captions)):
-                if not storage.exists(name):
+                if not files.has(name):
                     findings.append(Finding(name, "missing", f"{path} says that this file is stored"))
-    findings += _check_segments(records, cuts)
-    findings += _check_inputs(records, takes)
+    findings += _check_segments(records, cuts, files)
+    findings += _check_inputs(records, takes, checksums=checksums)
     clips = [take.clip for take in takes.values() if take.clip]
     named = {clip.file for clip in clips} | {clip.poster for clip in clips}
     named |= {attempt.aside.file for take in takes.values() for attempt in take.attempts if attempt.aside}
     named |= {name for cut in cuts.values() for name in cut.file_names}
-    for name in storage.names(""):
+    for name in sorted(files.names):
         if (name.endswith(OURS) or ASIDE in name) and name not in named:
             findings.append(Finding(name, "orphan", "no take and no cut names this file"))
     advice = "a killed run left it: once `adreel resume --all` finds nothing, delete it"
@@ -115,31 +121,49 @@ def _read_all(records: Records) -> tuple[dict[str, Take], dict[str, Cut], list[F
     return takes, cuts, findings
 
 
-def _check_file(records: Records, path: str, file: str, sha256: str) -> Iterator[Finding]:
-    try:
-        with records.storage.open(file) as stream:
-            if sha256_of(stream) != sha256:
-                yield Finding(file, "changed", "its bytes are not those that were stored")
-    except FileNotFoundError:
-        yield Finding(file, "missing", f"{path} says that this file is stored")
-    except (StorageError, OSError) as error:
-        yield Finding(file, "unreadable", str(error))
+@dataclass(frozen=True)
+class _Files:
+    """The names in the root of a storage, and whether the content of files is checked."""
+
+    storage: Storage
+    names: frozenset[str]
+    checksums: bool
+
+    def has(self, name: str) -> bool:
+        # A file may be newer than the listing.
+        return name in self.names or self.storage.exists(name)
+
+    def check(self, path: str, file: str, sha256: str) -> Iterator[Finding]:
+        """Check a file that the record at a path names."""
+        missing = Finding(file, "missing", f"{path} says that this file is stored")
+        if not self.checksums:
+            if not self.has(file):
+                yield missing
+            return
+        try:
+            with self.storage.open(file) as stream:
+                if sha256_of(stream) != sha256:
+                    yield Finding(file, "changed", "its bytes are not those that were stored")
+        except FileNotFoundError:
+            yield missing
+        except (StorageError, OSError) as error:
+            yield Finding(file, "unreadable", str(error))
 
 
-def _check_segments(records: Records, cuts: dict[str, Cut]) -> Iterator[Finding]:
+def _check_segments(records: Records, cuts: dict[str, Cut], files: "_Files") -> Iterator[Finding]:
     """Check the rendered clips that are kept for the next cut. A missing one is rendered again."""
     digests = {segment_path(cut.session_id, each.file): each.sha256 for cut in cuts.values() for each in cut.segments}
     for session_id in records.session_ids():
         for name in records.storage.names(segment_path(session_id)):
             path = segment_path(session_id, name)
             if path in digests:
-                for found in _check_file(records, path, path, digests[path]):
+                for found in files.check(path, path, digests[path]) if files.checksums else ():
                     yield Finding(path, found.kind, f"{found.message}: delete it, and the next cut renders it again")
             else:
                 yield Finding(path, "orphan", "no cut names this segment: `adreel prune` removes it")
 
 
-def _check_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]:
+def _check_inputs(records: Records, takes: dict[str, Take], *, checksums: bool) -> Iterator[Finding]:
     """Check the images of open takes, the images of sessions for new takes, and the files of their cuts."""
     needed: dict[tuple[str, str], str] = {}
     for path, take in takes.items():
@@ -157,14 +181,24 @@ def _check_inputs(records: Records, takes: dict[str, Take]) -> Iterator[Finding]
                     needed.setdefault((session_id, image), f"sessions/{session_id}/session.json")
             for _, file in session.cut.named_files() if session.cut else ():
                 needed.setdefault((session_id, file), f"sessions/{session_id}/session.json")
+    yield from _check_copies(records, needed, checksums=checksums)
+
+
+def _check_copies(records: Records, needed: dict[tuple[str, str], str], *, checksums: bool) -> Iterator[Finding]:
+    """Check the copies of inputs, by session and reference; each value is the path of the record that needs it."""
     for (session_id, image), path in needed.items():
         found = INPUT_PATTERN.fullmatch(image)
         if found is None:
             continue
         copy = input_path(session_id, image)
         try:
-            read_input(records.storage, session_id, image)
+            if checksums:
+                read_input(records.storage, session_id, image)
+            is_missing = not checksums and not records.storage.exists(copy)
         except InputError:
-            yield Finding(copy, "missing", f"{path} needs this {'image' if found['image'] else 'file'}")
+            is_missing = True
         except StorageError as error:
             yield Finding(copy, "changed", str(error))
+            continue
+        if is_missing:
+            yield Finding(copy, "missing", f"{path} needs this {'image' if found['image'] else 'file'}")
