@@ -20,7 +20,7 @@ from adreel.cut.acceptance import Verdict, judge, judge_length, measure_film
 from adreel.cut.delivery import MANIFEST, open_destination, parse_presets, plan_delivery
 from adreel.cut.delivery import deliver as deliver_cuts
 from adreel.cut.plan import FileFacts
-from adreel.cut.planning import Planned, plan_cut
+from adreel.cut.planning import Planned, glyph_warnings, plan_cut
 from adreel.cut.signing import find_signer
 from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import SessionSummary
@@ -160,6 +160,8 @@ def generate(
     override_hint = None if again else "--again (again=True in Python)"
     requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
     _tell_warnings(observer, requests, settings, records)
+    for warning in glyph_warnings(session) if cut and settings.cut else ():
+        (observer or Observer()).message(f"warning: {warning}")
     parameters = {"session_id": session.session_id, "scenarios": list(requests), "cut": cut, **limits}
     return _run_job("generate_ad", parameters, settings, records, observer)
 

@@ -145,6 +145,20 @@ def test_warnings_are_told_before_anything_is_bought(tmp_path: Path, monkeypatch
         f"warning: hook, problem, solution, cta: Kling VIDEO 3.0 Standard ({KLING}) has no seed: it is left out"
     ]
     told.clear()
+    monkeypatch.setenv("ADREEL_CUT", "true")
+    chinese = make_session(sound=True, cut={"end_card": {"text": "灯"}})
+    chinese.scene_descriptions[1].dialog_narration = "只照亮书页。"
+    with pytest.raises(InputError, match="ends before"):
+        in_process.generate(chinese, again=True, observer=observer)
+    assert [line.partition(": the font")[0] for line in told] == [
+        "warning: the finished ad can't show the captions of scene problem",
+        "warning: the finished ad can't show its end card",
+    ]
+    told.clear()
+    with pytest.raises(InputError, match="ends before"):
+        in_process.generate(chinese, again=True, cut=False, observer=observer)
+    assert told == []
+    in_process.open_records().save_session(make_session(model=KLING, seed=7))
     with pytest.raises(InputError, match="ends before"):
         in_process.regenerate("ad", "hook", observer=observer)
     assert told == [f"warning: hook: Kling VIDEO 3.0 Standard ({KLING}) has no seed: it is left out"]

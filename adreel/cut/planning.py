@@ -12,7 +12,7 @@ from adreel.cut.signing import Signer
 from adreel.cut.timing import captions_of_scene, phrases
 from adreel.errors import InputError
 from adreel.models.cut_recipes import Recipe, canonical_digest, make_recipe
-from adreel.models.cut_settings import CutOptions, Format
+from adreel.models.cut_settings import CutOptions, CutSettings, Format
 from adreel.models.cuts import Cut
 from adreel.models.placements import free_edges
 from adreel.models.scenarios import Scenario
@@ -171,6 +171,24 @@ def plan_cut(
         planned = replace(planned, cues=tuple(cues))
     _check_texts(planned)
     return planned
+
+
+def glyph_warnings(session: Session) -> list[str]:
+    """Return which texts of a session its finished ad could not show, one sentence each."""
+    from adreel.cut.render.fonts import check_glyphs  # noqa: PLC0415 - Pillow
+
+    settings, texts = session.cut or CutSettings(), {}
+    if settings.captions and settings.captions.source == "narration":
+        texts = {f"the captions of scene {each.scenario}": each.dialog_narration for each in session.scene_descriptions}
+    if card := settings.end_card:
+        texts["its end card"] = f"{card.text or session.product_name} {card.url or session.website_url}"
+    warnings = []
+    for place, text in texts.items():
+        try:
+            check_glyphs(text)
+        except InputError as error:
+            warnings.append(f"the finished ad can't show {place}: {error}")
+    return warnings
 
 
 def safe_area(recipe: Recipe, shape: Format) -> tuple[int, int, int, int]:
