@@ -69,7 +69,7 @@ async def cut(folder: Path, *, changed: bool = False, fade: int = 0) -> None:
             (facts,) = await inspect([clip])
             captions = (Caption(TEXTS[index], 0, facts.frames),)
             missing[segment] = SegmentPlan(
-                str(clip), "", WIDTH, HEIGHT, "crop", facts.frames, captions=captions, caption_box=BOX
+                str(clip), "", WIDTH, HEIGHT, "crop", facts.frames, captions=captions, safe_area=BOX
             )
     plan = AssemblyPlan(WIDTH, HEIGHT, tuple(map(str, segments)), fade, None, 12, None, -14)
     await render(missing, {folder / "out.mp4": plan})
@@ -79,7 +79,10 @@ def by_ffmpeg(folder: Path) -> None:
     """Cut with one command. Its loudness filter makes one pass."""
     chains = []
     for number, text in enumerate(TEXTS):
-        caption = f"drawtext=fontfile={FILE}:text='{text}':fontsize=38:fontcolor=white:borderw=3:x=(w-tw)/2:y=h-110"
+        # Not each build of FFmpeg has drawtext.
+        words = folder / f"words-{number}.srt"
+        words.write_text(f"1\n00:00:00,000 --> 00:00:{SECONDS:02},000\n{text}\n")
+        caption = f"subtitles={words}:fontsdir={FILE.parent}:force_style='FontName=Noto Sans'"
         size = f"scale={WIDTH}:{HEIGHT}:force_original_aspect_ratio=increase,crop={WIDTH}:{HEIGHT},setsar=1"
         chains.append(f"[{number}:v]{size},fps=30,{caption}[v{number}];[{number}:a]aresample=48000[a{number}]")
     pairs = "".join(f"[v{number}][a{number}]" for number in range(CLIPS))
