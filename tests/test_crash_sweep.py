@@ -7,13 +7,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Job, Take
 from adreel.purchase import jobs
 from adreel.purchase.state_machine import Purchase
 from adreel.records import Records
 from adreel.runware import RunwareClient, connection
+from adreel.settings import Settings
+from adreel.spend.accounts import Release
+from adreel.spend.budgets import Budgets
 from adreel.storage import local
 from adreel.storage.crash_points import crash_point
+from tests.rigs import sweep as sweep_module
 from tests.rigs.mutations import MUTATIONS
 from tests.rigs.sweep import sweep
 from tests.storage.servers import S3Server
@@ -22,6 +27,7 @@ STEPS = {
     *(f"{when} the record: {progress}" for when in ("before", "after") for progress in (10, 30, 70, 80, 100)),
     *("slot held", "before the submit", "after the submit", "seen rendered", "downloaded"),
     *("poster published", "clip published", "input copied"),
+    *("before the budgets", "after the budgets"),
 }
 STORED = ("before the record: 100", "after the record: 100")
 FAULTS = ["", "providerTimeoutx1", "dropReplyReset", "emptyAcceptance", "conflict", "gone404x1", "shorterVideo"]
@@ -128,6 +134,26 @@ async def test_the_sweep_sees_an_image_that_is_copied_after_its_job_was_recorded
 
     monkeypatch.setattr(jobs, "_with_inputs", record_first)
     assert await broken(tmp_path)
+
+
+@pytest.mark.slow
+async def test_the_sweep_sees_a_hold_that_is_released_while_its_task_may_be_billed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def release_all(self: Budgets, job: Job) -> None:
+        holds = self._records.budgets().open
+        self._apply(
+            [], [Release(uuid, frozenset(hold.holds)) for uuid, hold in holds.items() if hold.job == job.job_id]
+        )
+
+    buy = jobs.buy_scene
+
+    async def release_first(records: Records, settings: Settings, job: Job, scenario: Scenario, **options: Any) -> Take:
+        release_all(Budgets(records), job)
+        return await buy(records, settings, job, scenario, **options)
+
+    monkeypatch.setattr(sweep_module, "buy_scene", release_first)
+    assert "I17" in await broken(tmp_path)
 
 
 @pytest.mark.slow

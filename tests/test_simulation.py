@@ -3,15 +3,20 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from adreel.models.spend import OpenHold
 from adreel.models.takes import AttemptState, Take
 from adreel.purchase import jobs
 from adreel.purchase.state_machine import Purchase
 from adreel.runware import RunwareClient
+from adreel.spend import budgets
+from adreel.spend.accounts import Accounts, Release
+from adreel.spend.budgets import Budgets
 from tests.rigs.mutations import MUTATIONS
 from tests.rigs.simulation.__main__ import run_seeds
 from tests.rigs.simulation.run import simulate
@@ -99,6 +104,27 @@ def test_it_sees_an_image_that_is_not_copied_into_the_storage(monkeypatch: pytes
 def test_it_sees_a_refused_order_that_makes_the_cost_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Take, "_was_refused", lambda _self, _attempt: False)
     assert breaks("I9")
+
+
+@pytest.mark.slow
+def test_it_sees_runners_that_share_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve = Accounts.admit
+    monkeypatch.setattr(Accounts, "admit", lambda self, order, _mark, now: reserve(self, order, "shared", now))
+    assert breaks("I17")
+
+
+def test_it_sees_a_hold_that_ends_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end_old(_self: Budgets, uuid: str, hold: OpenHold, _is_over: object) -> Release | None:
+        is_old = vars(budgets)["utc_now"]() - hold.at > timedelta(seconds=10)
+        return Release(uuid, frozenset(hold.holds)) if is_old else None
+
+    monkeypatch.setattr(Budgets, "_examine", end_old)
+    assert breaks("I17")
+
+
+def test_it_sees_a_further_attempt_without_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "hold_attempt", lambda _records, job, _take: job.holds and job.holds.mark)
+    assert breaks("I17")
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)

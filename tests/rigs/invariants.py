@@ -31,6 +31,7 @@ INVARIANTS = {
     "I14": "deadlines",
     "I15": "kept",
     "I16": "self-contained",
+    "I17": "budget",
 }
 ENDED_WELL_TWICE = 2
 IDLE_INVARIANTS = ("I1", "I2", "I3", "I5", "I6", "I7", "I8", "I9", "I11", "I16")

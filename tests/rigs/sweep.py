@@ -21,12 +21,14 @@ from adreel.emulator import LocalRunware
 from adreel.emulator.faults import KINDS
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import AttemptState, Take
+from adreel.models.spend import MICROS, to_micros
+from adreel.models.takes import AttemptState, Job, Take
 from adreel.purchase import shared_client
 from adreel.purchase.jobs import buy_scene, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.runware import RunwareClient, Timing
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets
 from adreel.storage import Storage
 from adreel.storage.crash_points import visit_crash_points
 from adreel.storage.versions import versions_of
@@ -38,10 +40,11 @@ JOB = "job-1"
 SENT = {str(state) for state in AttemptState} - {str(AttemptState.PLANNED)}
 QUICK = Timing(acknowledge=0.5, doubt=0.1, look=0.1, silence=0.5, poll_least=0.02, poll_most=0.02, back_off_most=0.05)
 MOST_POINTS = 200
+ENOUGH = 1000 * MICROS
 MOST_TRIES = 12
 PEOPLE_ACT = 2
 """Number of resumes after an error that needs a person (no credits, an unknown host)."""
-CHECKED = (*IDLE_INVARIANTS, "I10", "I15")
+CHECKED = (*IDLE_INVARIANTS, "I10", "I15", "I17")
 LASTING = {"neverEnds", "conflictWithoutTask", "contentPolicy", "invalidModel", "invalidParameter"}
 """Faults after which no run can download the clip until a person buys it again."""
 
@@ -84,6 +87,7 @@ class Life:
         session = make_session(seconds=2)
         session.scene(Scenario.HOOK).first_frame = str(write_image(image))
         self.records.save_session(session)
+        Budgets(self.records).set("all", ENOUGH)
 
     def move(self) -> None:
         """Move to another machine: copy a local storage, and delete the local image."""
@@ -121,6 +125,11 @@ class Life:
 
     async def _buy(self) -> AdreelError | None:
         job = start_job(self.records, self.settings, JOB, "ad", scenarios=[Scenario.HOOK])
+        ended = await self._try(job)
+        Budgets(self.records).settle(job)
+        return ended
+
+    async def _try(self, job: Job) -> AdreelError | None:
         ended: AdreelError | None = None
         for _ in range(MOST_TRIES):
             try:
@@ -180,6 +189,7 @@ async def _resume_and_check(swept: Swept, life: Life, fault: str, where: str) ->
     if life.records.job(JOB):
         life.move()
     swept.see("I3", where, *_unrecorded(life))
+    swept.see("I17", where, *_unheld(life))
     for _ in range(PEOPLE_ACT):
         _, error = await life.live()
         if error is None:
@@ -187,6 +197,7 @@ async def _resume_and_check(swept: Swept, life: Life, fault: str, where: str) ->
     for check in (check_idle_storage, check_kept):
         for found in check(life.records, life.server.ledger):
             swept.see(found.invariant, where, found.text)
+    swept.see("I17", where, *_wrong_budget(life))
     take = life.take
     if take is None or (before and take.progress < before.progress):
         swept.see("I8", where, "the progress has gone back")
@@ -206,6 +217,28 @@ async def _resume_again(swept: Swept, life: Life, where: str) -> None:
 def _unrecorded(life: Life) -> Iterator[str]:
     known = {str(attempt.uuid): str(attempt.state) for attempt in life.take.attempts} if life.take else {}
     return (uuid for uuid in life.server.ledger.submits if known.get(uuid) not in SENT)
+
+
+def _unheld(life: Life) -> Iterator[str]:
+    """Yield the tasks that may still be billed and are not held."""
+    final = {str(attempt.uuid) for attempt in life.take.attempts if attempt.is_final} if life.take else set()
+    return (uuid for uuid in life.server.ledger.submits if uuid not in {*final, *life.records.budgets().open})
+
+
+def _wrong_budget(life: Life) -> Iterator[str]:
+    """Yield what the budget counts otherwise than the records, once it is reconciled."""
+    Budgets(life.records).reconcile()
+    [view] = Budgets(life.records).views()
+    take = life.take
+    if take is None:
+        return
+    final = [attempt for attempt in take.attempts if attempt.is_final]
+    costs = [take.estimate if (cost := take.cost_of(attempt)) is None else cost for attempt in final]
+    if view.spent != sum(to_micros(cost or 0) for cost in costs):
+        yield f"{view.spent} are counted, not {costs}"
+    held = set(life.records.budgets().open)
+    if not held <= {str(attempt.uuid) for attempt in take.attempts if attempt.is_open} | {str(take.unsent_task(99))}:
+        yield f"{held} are held"
 
 
 def _contents(life: Life) -> dict[str, bytes]:

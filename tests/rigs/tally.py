@@ -16,6 +16,9 @@ PAGE = DOCS / "reliability.md"
 COUNTS = DOCS / "reliability"
 NO_FAULT = "no fault"
 
+WITHOUT_BUDGET = tuple(name for name in INVARIANTS if name != "I17")
+"""The invariants that are checked in each run."""
+
 
 class Tally:
     """The number of runs and violations for each fault and each checked invariant."""
@@ -26,7 +29,7 @@ class Tally:
         self._counts: dict[str, dict[str, list[int]]] = {}
 
     def run(
-        self, faults: Iterable[str], violations: Iterable[Violation], checked: Collection[str] = tuple(INVARIANTS)
+        self, faults: Iterable[str], violations: Iterable[Violation], checked: Collection[str] = WITHOUT_BUDGET
     ) -> None:
         """Count one run under these faults, or under none."""
         broken = {violation.invariant for violation in violations}

@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.rigs.invariants import INVARIANTS
+from tests.rigs.simulation.plan import CAPPED
 from tests.rigs.simulation.run import Outcome, simulate
-from tests.rigs.tally import Tally
+from tests.rigs.tally import WITHOUT_BUDGET, Tally
 
 PIECE = 100
 RIG = "simulation"
@@ -43,7 +45,7 @@ def run_seeds(seeds: range) -> tuple[Tally, list[str]]:
     tally, lines = Tally(), []
     for seed in seeds:
         outcome = simulate(seed)
-        tally.run(outcome.faults, outcome.violations)
+        tally.run(outcome.faults, outcome.violations, INVARIANTS if CAPPED in outcome.faults else WITHOUT_BUDGET)
         if outcome.violations:
             lines.append(_line(outcome))
     return tally, lines

@@ -1,6 +1,6 @@
 """The plan of a seed: jobs, faults, and their times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from adreel.emulator.faults import KINDS, SCENARIOS
@@ -9,6 +9,8 @@ from tests.rigs.faulty_storage import ERRORS
 
 MOMENTS = 120
 SECONDS = 40
+CAPPED = "capped"
+"""Name of the plans with a budget."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class Plan:
     changed_settings: bool
     has_image: bool = False
     """Whether the first scene starts from a local image that is deleted after the faults."""
+    budget: int | None = None
+    """Number of clips that a cap on all spend pays for, until the faults are over; None without a budget."""
+    reconcile_at: float | None = None
 
     @classmethod
     def rolled(cls, dice: Random) -> "Plan":
@@ -53,6 +58,11 @@ class Plan:
             changed_settings=dice.random() < 0.2,
         )
 
+    def with_budget(self, dice: Random) -> "Plan":
+        """Return the plan under a budget. Its own random generator leaves the other plans as they are."""
+        attempts = len(self.scenarios) * self.attempts
+        return replace(self, budget=dice.randint(0, attempts + 2), reconcile_at=_perhaps(dice, 0.6))
+
     @property
     def faults(self) -> set[str]:
         """The names of the plan's events, apart from the faults of the provider and the disk."""
@@ -65,6 +75,8 @@ class Plan:
             "clock jump": self.clock_jump,
             "settings changed before the resume": self.changed_settings or None,
             "resumed on another machine": self.has_image or None,
+            CAPPED: self.budget,
+            "reconcile midway": self.reconcile_at,
         }
         return {name for name, what in planned.items() if what is not None}
 

@@ -1,10 +1,11 @@
 """Runs a seed: the plan under its faults, a resume without faults, and the checks."""
 
+import asyncio
 import hashlib
 import os
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -14,12 +15,14 @@ from typing import Any, NoReturn
 from unittest.mock import patch
 from uuid import UUID
 
-from adreel.errors import AdreelError, InputError
+from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges
+from adreel.models.spend import MICROS, Price
 from adreel.models.takes import AttemptState
 from adreel.purchase.jobs import open_scenes
 from adreel.settings import Settings
+from adreel.spend.budgets import Budgets
 from adreel.storage.marker import MARKER
 from tests.factories import make_session
 from tests.rigs.faulty_storage import StorageFaults
@@ -34,6 +37,11 @@ JOB = "job-1"
 REGENERATION = "job-2"
 IMAGE = Path(__file__).with_name("frame.png")
 RESUMES = 4
+BUDGET = "all"
+PRICE = round(0.05 * clips.SECONDS * MICROS)
+"""Micro-dollars of a clip: what the provider bills."""
+ENOUGH = 1000 * PRICE
+LONG_AFTER = timedelta(days=3)
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - a disk would only be waited for
 
 
@@ -55,6 +63,8 @@ def simulate(seed: int) -> Outcome:
     random.seed(seed)
     # Chosen by the seed's number, not by its random generator, so that other seeds keep their plans.
     plan = replace(Plan.rolled(dice), has_image=seed % 4 == 0)
+    if seed % 2:
+        plan = plan.with_budget(Random(f"budget/{seed}"))
     world = World(dice, plan.provider_faults, plan.slots)
     with _in_world(world):
         run = _Run(world, plan)
@@ -97,6 +107,8 @@ class _Run:
         if plan.has_image:
             session.scene(plan.scenarios[0]).first_frame = str(IMAGE)
         world.records().save_session(session)
+        if plan.budget is not None:
+            Budgets(world.records()).set(BUDGET, plan.budget * PRICE)
         world.disk.faults = StorageFaults(plan.disk_faults)
 
     def under_faults(self) -> None:
@@ -114,6 +126,8 @@ class _Run:
         if plan.provider_down is not None:
             at, seconds = plan.provider_down
             world.at(at, lambda: world.provider.go_down(seconds))
+        if plan.reconcile_at is not None:
+            world.at(plan.reconcile_at, self._reconcile)
         if plan.clock_jump is not None:
             at, jump = plan.clock_jump
             world.at(at, lambda: setattr(world, "clock_jump", timedelta(seconds=jump)))
@@ -124,6 +138,8 @@ class _Run:
         world = self.world
         world.provider.heal()
         world.disk.faults.clear()
+        if self.plan.budget is not None:
+            Budgets(world.records()).set(BUDGET, ENOUGH)
         for _ in range(RESUMES):
             self._resume()
             if not self._unfinished_scenes():
@@ -173,6 +189,38 @@ class _Run:
         if error := process.error:
             self.world.witness.add_violation("I10", f"a resume without faults ends with {error!r}")
 
+    def _reconcile(self) -> Process:
+        """Reconcile the budgets in a process of its own."""
+        self.lives += 1
+        process = self.world.process(f"reconcile-{self.lives}", self._settings(), {JOB, REGENERATION})
+
+        async def work(_process: Process) -> None:
+            with suppress(StorageError):
+                await asyncio.to_thread(Budgets(self.world.records()).reconcile)
+
+        return self.world.start(process, work)
+
+    def _check_budget(self) -> None:
+        """Check that everything sent is accounted for, and that what may still be billed is held."""
+        # The hold of a job that failed before it was recorded is released after a while.
+        self.world.clock_jump += LONG_AFTER
+        self._reconcile()
+        self.world.run()
+        records = self.world.records()
+        takes = [take for scenario in Scenario for take in records.takes("ad", scenario)]
+        attempts = [(take, attempt) for take in takes for attempt in take.attempts]
+        bills = [take.cost_of(attempt) for take, attempt in attempts if attempt.is_final]
+        spent = sum(PRICE if bill is None else round(bill * MICROS) for bill in bills)
+        unsettled = {str(attempt.uuid) for _, attempt in attempts if not attempt.is_final and attempt.is_open}
+        record = records.budgets()
+        found = record.budgets[BUDGET].accounts["all"].spent
+        if found != spent:
+            self.world.witness.add_violation("I17", f"{found} are counted, and {spent} were spent")
+        if set(record.open) != unsettled:
+            self.world.witness.add_violation(
+                "I17", f"{sorted(record.open)} are held, {sorted(unsettled)} may be billed"
+            )
+
     def _settings(self) -> Settings:
         changed = self.plan.changed_settings and self.lives > 1
         return _settings(changed=changed, attempts=self.plan.attempts, deadline=self.plan.deadline)
@@ -197,6 +245,8 @@ class _Run:
         world = self.world
         for check in (check_idle_storage, check_kept):
             world.witness.violations += check(world.records(), world.provider.ledger)
+        if self.plan.budget is not None:
+            self._check_budget()
         for entry in world.provider.ledger.entries:
             take = self._take_of(entry.uuid)
             if take is not None and take.request.model != entry.model:
@@ -242,6 +292,9 @@ def _in_world(world: World) -> Iterator[None]:
     def now() -> datetime:
         return world.now()
 
+    def uuid() -> UUID:
+        return UUID(int=world.dice.getrandbits(128), version=4)
+
     with ExitStack() as stack:
         for target, stand_in in (
             ("runware.Runware", Socket),
@@ -252,7 +305,11 @@ def _in_world(world: World) -> Iterator[None]:
             ("adreel.purchase.jobs.utc_now", now),
             ("adreel.records.store.utc_now", now),
             ("adreel.purchase.uploads.utc_now", now),
-            ("adreel.runware.client.uuid4", lambda: UUID(int=world.dice.getrandbits(128), version=4)),
+            ("adreel.spend.budgets.utc_now", now),
+            ("adreel.spend.budgets.uuid4", uuid),
+            ("adreel.purchase.holds.uuid4", uuid),
+            ("adreel.purchase.jobs.price", lambda *_, **__: Price(amount=PRICE, source="listed")),
+            ("adreel.runware.client.uuid4", uuid),
             # The catalogue and the bills that an earlier run has read would save this one a read.
             ("adreel.catalog.stored._read", {}),
             ("adreel.spend.bills._read", {}),

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from adreel.emulator.ledger import Ledger
+from adreel.models.spend import BudgetRecord
+from adreel.spend.accounts import Accounts
 from tests.rigs.invariants import Violation
 
 SENT = {"submitted", "accepted", "failed", "rendered", "stored"}
 SECRET = "sk-simulated"
+BUDGETS = "sim/budgets/budgets.json"
 
 
 class Witness:
@@ -19,6 +22,7 @@ class Witness:
         self.violations: list[Violation] = []
         self._jobs_of_writer, self._files = jobs_of_writer, files
         self._durable: set[str] = set()
+        self._is_capped = False
 
     def add_violation(self, invariant: str, text: str) -> None:
         """Record a violation."""
@@ -28,6 +32,8 @@ class Witness:
         """Check a submit that the provider has received."""
         if uuid not in self._durable:
             self.add_violation("I3", f"{uuid} was submitted before a record said so")
+        if self._is_capped and uuid not in json.loads(self._files()[BUDGETS])["open"]:
+            self.add_violation("I17", f"{uuid} was submitted without a hold")
 
     def on_write(self, path: str, before: bytes | None, content: bytes) -> None:
         """Check a write that is now durable."""
@@ -41,8 +47,17 @@ class Witness:
             job_id = path.rpartition("/")[2].removesuffix(".json")
             if job_id not in self._jobs_of_writer():
                 self.add_violation("I4", f"a runner of {self._jobs_of_writer()} wrote {path}")
+        if path == BUDGETS:
+            self._on_budgets(BudgetRecord.model_validate_json(content))
         if "/takes/" in path:
             self._on_take(path, json.loads(before) if before else None, json.loads(content))
+
+    def _on_budgets(self, record: BudgetRecord) -> None:
+        self._is_capped = bool(record.budgets)
+        for name, budget in record.budgets.items():
+            used = Accounts(record).used(name, "all")
+            if used > budget.cap:
+                self.add_violation("I17", f"{used} of {budget.cap} are spent or held")
 
     def _on_take(self, path: str, before: dict[str, Any] | None, take: dict[str, Any]) -> None:
         self._durable |= {attempt["uuid"] for attempt in take["attempts"] if attempt["state"] in SENT}

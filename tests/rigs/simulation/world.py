@@ -131,6 +131,7 @@ class World:
         storage = Storage("memory://sim", sleep=lambda _seconds: None)
         storage.fs, storage.root = self.disk, "sim"
         storage._files = StorageBackend(self.disk)
+        storage.is_atomic = True  # Nothing runs between the read and the write of an update.
         return Records(storage)
 
     def kill(self, process: Process, why: str) -> None:

@@ -1,0 +1,45 @@
+"""Random interleavings of runners under a cap, and the proof that they would see a broken budget."""
+
+import pytest
+
+from adreel.models.spend import OpenHold
+from adreel.purchase.state_machine import Purchase
+from adreel.spend.accounts import Release
+from adreel.spend.budgets import Budgets
+from tests.rigs import interleavings
+from tests.rigs.interleavings import violations_of
+
+RUNS = 200
+ENOUGH_TO_SEE = 1000
+
+
+def test_no_interleaving_passes_a_cap_or_loses_money() -> None:
+    assert not violations_of(range(RUNS))
+
+
+def test_they_see_a_hold_that_ends_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end_all(_self: Budgets, uuid: str, hold: OpenHold, _is_over: object) -> Release:
+        return Release(uuid, frozenset(hold.holds))
+
+    monkeypatch.setattr(Budgets, "_examine", end_all)
+    assert breaks()
+
+
+def test_they_see_a_hold_that_is_released_without_forbidding_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Budgets, "_forbid", lambda _self, _take, _marks: True)
+    assert breaks()
+
+
+def test_they_see_a_send_under_a_forbidden_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Purchase, "_is_overtaken", Purchase._yields_to)
+    assert breaks()
+
+
+def test_they_see_a_further_attempt_without_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interleavings, "hold_attempt", lambda _records, job, _take: job.holds and job.holds.mark)
+    assert breaks()
+
+
+def breaks() -> bool:
+    """Whether one of the first runs has a violation."""
+    return any(violations_of(range(seed, seed + 1)) for seed in range(ENOUGH_TO_SEE))
