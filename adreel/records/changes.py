@@ -27,7 +27,7 @@ TOLERANCE = timedelta(minutes=10)
 """Maximum difference between the clocks of two machines, plus the duration of a write."""
 KEPT = timedelta(days=1)
 """Age at which announcements are removed."""
-GATHER_SECONDS = 0.5
+GATHER_SECONDS = 1.5
 """Time in which several changes of a session become one announcement."""
 FLUSH_SECONDS = 5.0
 """Maximum time for which the end of a process waits for its announcements."""

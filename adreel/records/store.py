@@ -393,12 +393,13 @@ class Records:
             self.storage.update(path, rewrite)
         session_id = ids.get("session_id") or getattr(stands, "session_id", None)
         if session_id and stands and stands is not earlier and _shows_in_lists(earlier, stands):
-            self._announce(session_id)
+            # The end of its job is announced, which follows the end of its last take.
+            self._announce(session_id, in_storage=not isinstance(earlier, Take))
         return stands
 
-    def _announce(self, session_id: str) -> None:
+    def _announce(self, session_id: str, *, in_storage: bool = True) -> None:
         tell_listeners(self.storage, session_id)
-        if self._announces:
+        if self._announces and in_storage:
             announcer.announce(self.storage, session_id)
 
     def _read(self, kind: _Kind[AnyRecord], **ids: str) -> AnyRecord | None:
@@ -434,7 +435,7 @@ class Records:
 
 
 def _shows_in_lists(earlier: Record | None, record: Record) -> bool:
-    """Whether a change is worth an announcement: the steps of a purchase between its start and its end are not."""
+    """Whether a change shows in lists: the steps of a purchase between its start and its end do not."""
     if isinstance(earlier, Take) and isinstance(record, Take):
         return (earlier.state, earlier.pruned_at) != (record.state, record.pruned_at)
     if isinstance(earlier, Job) and isinstance(record, Job):
