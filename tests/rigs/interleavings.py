@@ -82,7 +82,8 @@ class Files(StorageBackend):
         return any(each == path or each.startswith(f"{path}/") for each in self._contents)
 
     def names(self, path: str) -> list[str]:
-        return sorted({f"{path}/{each.removeprefix(path + '/').split('/')[0]}" for each in self._contents if path in each})
+        inside = [each.removeprefix(f"{path}/") for each in self._contents if each.startswith(f"{path}/")]
+        return sorted({f"{path}/{each.split('/')[0]}" for each in inside})
 
 
 class Interleaving:
