@@ -17,6 +17,11 @@ def test_no_interleaving_passes_a_cap_or_loses_money() -> None:
     assert not violations_of(range(RUNS))
 
 
+@pytest.mark.parametrize("seed", [10611, 14713])
+def test_the_interleavings_that_found_something_stay_well(seed: int) -> None:
+    assert not violations_of(range(seed, seed + 1))
+
+
 def test_they_see_a_hold_that_ends_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     def end_all(_self: Budgets, uuid: str, hold: OpenHold, _is_over: object) -> Release:
         return Release(uuid, frozenset(hold.holds))

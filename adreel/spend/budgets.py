@@ -223,7 +223,9 @@ class Budgets:
         if found := next((each for each in settlements_of(take) if each.uuid == uuid), None):
             return found
         is_sent = any(str(attempt.uuid) == uuid for attempt in take.attempts if attempt.is_open)
-        if is_sent or (job.ended_at is None and not take.is_stored):
+        if take.is_stored:
+            return release
+        if is_sent or job.ended_at is None:
             return None
         return release if self._forbid(take, hold.holds) else None
 
@@ -231,7 +233,8 @@ class Budgets:
         """Forbid in the take's record to send its next task under some marks; whether that is certain."""
         wanted = set(marks)
         stored = self._records.release_take(take, sorted(wanted))
-        return stored is None or stored.is_stored or wanted <= set(stored.released)
+        # Another runner may have sent the task since the take was read.
+        return stored is not None and wanted <= set(stored.released)
 
     def _count_earlier(self, name: str, period: str, broken: list[AdreelError] | None = None) -> None:
         kind, _, value = name.partition(":")
