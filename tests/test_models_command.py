@@ -89,6 +89,7 @@ def test_after_a_refresh_the_next_generate_obeys(emulator: LocalRunware, tmp_pat
     assert verify(Records(Storage("outputs"))) == []
 
 
+@pytest.mark.slow
 def test_a_garbled_page_ends_a_refresh_with_1_and_changes_nothing(tmp_path: Path) -> None:
     with serving_pages() as pages:
         pages.facts.change(VEO, seed=False)

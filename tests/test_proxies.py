@@ -143,6 +143,7 @@ def test_another_type_of_proxy_is_named(name: str, url: str, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_an_ad_is_generated_behind_a_proxy_that_refuses_loopback(
     runware: LocalRunware, proxy: str, tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ def test_it_sees_a_further_attempt_without_a_hold(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.slow
 def test_it_sees_a_paid_clip_that_is_not_kept(monkeypatch: pytest.MonkeyPatch, mutation: str) -> None:
     MUTATIONS[mutation](monkeypatch)
     assert breaks("I15")

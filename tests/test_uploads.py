@@ -249,7 +249,9 @@ print(take.clip.file)
 """
 
 
-@pytest.mark.parametrize("key", ["", KEY], ids=["without a key", "with a key"])
+@pytest.mark.parametrize(
+    "key", [pytest.param("", id="without a key"), pytest.param(KEY, id="with a key", marks=pytest.mark.slow)]
+)
 def test_another_machine_resumes_with_the_storage_alone(
     tmp_path: Path, s3: S3Server, runware: LocalRunware, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_run_is_forked_off_the_warm_process_and_dies_with_its_launcher(worker:
     assert warm.is_running()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cancelled_is_cancelled(worker: psutil.Process) -> None:
     run_id = begun()
     with get_client(sync_client=True) as client:

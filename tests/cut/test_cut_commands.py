@@ -38,6 +38,7 @@ def test_generate_ends_with_the_ad_and_cutting_again_changes_nothing(
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_the_status_shows_a_stale_cut_and_its_command(records: Records, tmp_path: Path) -> None:
     store_ad(records, tmp_path, cut={"captions": False})
     made = answer("cut", "ad", "--format", "9:16", "--format", "16:9")
@@ -53,6 +54,7 @@ def test_the_status_shows_a_stale_cut_and_its_command(records: Records, tmp_path
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_the_cut_block_of_a_session_file_replaces_the_stored_one(records: Records, tmp_path: Path) -> None:
     store_ad(records, tmp_path)
     (tmp_path / "ad.yaml").write_text(yaml.safe_dump(session_data(cut={"captions": False, "formats": ["1:1"]})))

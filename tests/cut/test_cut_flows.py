@@ -93,6 +93,7 @@ def test_the_flow_makes_a_cut_once_and_reports_what_is_missing(records: Records,
         assert client.read_global_concurrency_limit_by_name("cuts").active_slots == 0
 
 
+@pytest.mark.slow
 def test_each_ad_of_a_campaign_ends_with_its_cut(runware: LocalRunware, records: Records, tmp_path: Path) -> None:
     import json
 

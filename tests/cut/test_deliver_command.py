@@ -79,6 +79,7 @@ def test_bad_input_is_named_before_any_work(
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_a_cut_of_a_length_that_its_placement_refuses_has_a_warning(records: Records, tmp_path: Path) -> None:
     store_ad(records, tmp_path, cut={"captions": False, "end_card": {"seconds": 0.5, "text": "Buy"}})
     ran = adreel("cut", "ad", "--preset", "shorts")

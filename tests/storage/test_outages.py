@@ -240,6 +240,7 @@ def test_options_of_the_user_are_merged_with_what_other_servers_need(s3: S3Serve
         "response_checksum_validation": "when_required",
         "connect_timeout": 5,
         "read_timeout": 3,
+        "max_pool_connections": 64,
         "s3": {"addressing_style": "path"},
     }
 

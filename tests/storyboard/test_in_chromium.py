@@ -78,6 +78,7 @@ def is_trouble(said: ConsoleMessage) -> bool:
     return said.type == "error" and not is_expected
 
 
+@pytest.mark.slow
 def test_an_ad_is_made_watched_played_and_changed_in_a_browser(
     records: Records, runware: LocalRunware, address: str, page: Page
 ) -> None:
