@@ -211,6 +211,17 @@ def test_a_request_hands_its_hold_over_to_the_tasks_of_its_run(records: Records)
     assert request_hold("key") not in records.budgets().open
 
 
+def test_a_request_of_yesterday_frees_nothing_of_today(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    Budgets(records).set("day", 4 * CENT)
+    tasks = (PricedTask(request_hold("key"), "hook", 4 * CENT),)
+    Budgets(records).reserve(Order("ad", "", tasks, key="key"))
+    monkeypatch.setattr(budgets_module, "utc_now", lambda: utc_now() + timedelta(days=1))
+    Budgets(records).reserve(order(2))
+    with pytest.raises(OverBudget):
+        Budgets(records).reserve(order(1, request=request_hold("key")))
+    assert numbers(records, "day") == (0, 4 * CENT, 0)
+
+
 def test_a_request_that_starts_no_run_releases_its_hold(records: Records) -> None:
     Budgets(records).set("all", 4 * CENT)
     Budgets(records).reserve(Order("ad", "", (PricedTask(request_hold("key"), "hook", 4 * CENT),), key="key"))

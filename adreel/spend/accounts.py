@@ -126,14 +126,12 @@ class Accounts:
     def _refuse_if_over(
         self, order: Order, new: list[PricedTask], periods: dict[str, str], replaced: OpenHold | None
     ) -> None:
-        limits = {
-            name: (
-                budget.cap,
-                self.used(name, period) - (replaced.amount if replaced and name in replaced.budgets else 0),
-            )
-            for name, period in periods.items()
-            if self.is_enforced(name, period) and (budget := self.record.budgets[name])
-        }
+        limits: dict[str, tuple[int, int]] = {}
+        for name, period in periods.items():
+            if self.is_enforced(name, period):
+                # A request that waited over midnight holds money of another day.
+                freed = replaced.amount if replaced is not None and replaced.budgets.get(name) == period else 0
+                limits[name] = self.record.budgets[name].cap, self.used(name, period) - freed
         if order.max_cost is not None:
             earlier = sum(cost for uuid, cost in order.spent.items() if uuid not in self.record.open)
             held = sum(hold.amount for hold in self.record.open.values() if hold.job and hold.job == order.job)
@@ -279,7 +277,7 @@ class Accounts:
         for name, period in periods.items():
             budget, used = self.record.budgets[name], self.used(name, period)
             account = budget.accounts.get(period)
-            for percent in THRESHOLDS if account else ():
+            for percent in THRESHOLDS:
                 if account and percent not in account.told and percent * budget.cap <= used * 100:
                     account.told.append(percent)
                     self.is_changed = True
