@@ -85,10 +85,6 @@ def survive_broken_output() -> None:
                 handler.console.on_broken_pipe = partial(mute, handler.console)  # type: ignore[method-assign]
 
 
-def _micros(usd: float | None) -> int | None:
-    return None if usd is None else to_micros(usd)
-
-
 @contextmanager
 def job_run() -> Iterator["JobRun"]:
     """Register the current flow run as the runner of its jobs."""
@@ -138,8 +134,8 @@ class JobRun:
                 scenarios=scenarios,
                 changes=changes,
                 runner=runner,
-                max_cost=_micros(max_cost),
-                clip_price=_micros(clip_price),
+                max_cost=to_micros(max_cost),
+                clip_price=to_micros(clip_price),
                 request=self.request,
             )
 
@@ -179,7 +175,7 @@ class JobRun:
             if job not in busy:
                 with collect_errors(broken), self._releasing_request():
                     resume = partial(resume_job, records, settings, job, self.runner, self.request)
-                    resume = partial(resume, max_cost=_micros(max_cost), clip_price=_micros(clip_price))
+                    resume = partial(resume, max_cost=to_micros(max_cost), clip_price=to_micros(clip_price))
                     work.append((retry_unavailable(resume, delays), scenes))
         self._warn_of_balance([job for job, _ in work])
         return work

@@ -157,7 +157,7 @@ class Campaign:
             session.session_id,
             scenarios=scenarios,
             runner=self.runner,
-            clip_price=None if self.clip_price is None else to_micros(self.clip_price),
+            clip_price=to_micros(self.clip_price),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from prefect.events import emit_event
 
 from adreel.models.scenarios import Scenario
-from adreel.models.spend import MICROS
+from adreel.models.spend import to_usd
 from adreel.models.takes import Job, Problem, Take
 from adreel.records import Records
 from adreel.records.views import JobView, video_url
@@ -60,7 +60,7 @@ def budget_reached(notice: Reached) -> None:
     emit_event(
         "adreel.budget.reached",
         {"prefect.resource.id": f"adreel.budget.{notice.budget}", "adreel.percent": str(notice.percent)},
-        payload={**payload, **{name: amount / MICROS for name, amount in sums.items()}},
+        payload={**payload, **{name: to_usd(amount) for name, amount in sums.items()}},
     )
 
 

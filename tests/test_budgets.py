@@ -89,6 +89,13 @@ def test_every_budget_in_scope_refuses(records: Records, name: str) -> None:
         Budgets(records).reserve(order(1, campaign="spring"))
 
 
+def test_the_named_command_quotes_a_name_with_spaces(records: Records) -> None:
+    Budgets(records).set("campaign:spring sale", CENT)
+    with pytest.raises(OverBudget) as refused:
+        Budgets(records).reserve(order(1, campaign="spring sale"))
+    assert refused.value.next == ("adreel budget set 'campaign:spring sale' 0.04",)
+
+
 @pytest.mark.parametrize("name", ["session:another", "campaign:autumn"])
 def test_a_budget_of_another_scope_is_left_alone(records: Records, name: str) -> None:
     Budgets(records).set(name, 0)

@@ -7,11 +7,11 @@ from datetime import date
 
 from adreel.campaigns import MAX_LISTED, campaign_job_id, check_sessions, read_sessions
 from adreel.errors import OverBudget
-from adreel.models.spend import MICROS, BudgetMode, show_usd, to_micros
-from adreel.purchase.max_cost import MAX_COST, refuse_unknown, upper_cents
+from adreel.models.spend import MAX_COST, BudgetMode, show_usd, to_micros, to_usd, usd_rounded_up
 from adreel.purchase.planning import plan_requests, price_scenes
 from adreel.records import Records
 from adreel.settings import Settings
+from adreel.spend.accounts import refuse_unknown
 from adreel.spend.budgets import Budgets
 from adreel.storage import Storage
 
@@ -117,7 +117,8 @@ def check_campaign_cost(settings: Settings, source: str, max_cost: float, clip_p
     """Raise OverBudget if the clips of a campaign would cost more than `max_cost` USD."""
     ads, groups = price_campaign(settings, source, clip_price)
     limit, total = to_micros(max_cost), _sum([group.total for group in groups])
-    refuse_unknown([f"{group.clips} clips ({group.model})" for group in groups if group.total is None], left=limit)
+    unknown = [f"{group.clips} clips ({group.model})" for group in groups if group.total is None]
+    refuse_unknown(unknown, budget=MAX_COST, left=limit)
     needed = to_micros(total or 0)
     if needed > limit:
         raise OverBudget(
@@ -126,10 +127,10 @@ def check_campaign_cost(settings: Settings, source: str, max_cost: float, clip_p
             needed=needed,
             left=limit,
             budget=MAX_COST,
-            commands=[f"--max-cost {upper_cents(needed)}"],
+            commands=[f"--max-cost {usd_rounded_up(needed)}"],
         )
 
 
 def _sum(amounts: list[float | None]) -> float | None:
     known = [to_micros(amount) for amount in amounts if amount is not None]
-    return sum(known) / MICROS if len(known) == len(amounts) else None
+    return to_usd(sum(known)) if len(known) == len(amounts) else None

@@ -13,6 +13,7 @@ from adreel.errors import AdreelError, collect_errors
 from adreel.models.api import ClipWarning, SessionSummary, State
 from adreel.models.cuts import CutFile, CutView
 from adreel.models.deliveries import DeliveredFile
+from adreel.models.spend import money
 from adreel.models.takes import sum_costs
 from adreel.records import Records
 from adreel.records.suggestions import suggest_action
@@ -136,8 +137,3 @@ def cost_beside_estimate(cost: float | None, estimate: float | None) -> str:
         return money(cost)
     digits = 4 if money(cost) == money(estimate) else 2
     return f"${cost:.{digits}f} (expected ${estimate:.{digits}f})"
-
-
-def money(cost: float | None) -> str:
-    """Return USD for people. A cost that the provider did not report is not called 0."""
-    return "unknown" if cost is None else f"${cost:.2f}"

@@ -12,7 +12,7 @@ from adreel.errors import InputError, NotFound
 from adreel.flows import in_process
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, read_session
-from adreel.models.spend import MICROS, to_micros
+from adreel.models.spend import exact_usd, show_usd, to_micros, to_usd
 from adreel.records import Records
 from adreel.records.store import StoredSession
 from adreel.settings import Settings
@@ -92,15 +92,14 @@ def _budgets(records: Records, session_id: str | None, campaign: str | None) -> 
 def _in_usd(budgets: list[BudgetView]) -> list[dict[str, str | float]]:
     sums = ("cap", "spent", "held", "left")
     return [
-        {"name": view.name, "mode": view.mode, **{name: getattr(view, name) / MICROS for name in sums}}
+        {"name": view.name, "mode": view.mode, **{name: to_usd(getattr(view, name)) for name in sums}}
         for view in budgets
     ]
 
 
 def _show_budgets(budgets: list[BudgetView]) -> None:
     for view in budgets:
-        left, cap = _usd(view.left / MICROS), _usd(view.cap / MICROS)
-        print_line(f"budget {view.name} ({view.mode}): USD {left} left of {cap}")
+        print_line(f"budget {view.name} ({view.mode}): {show_usd(view.left)} left of {exact_usd(view.cap)}")
 
 
 def _show_total(settings: Settings, total: float | None, what: str) -> None:
@@ -114,15 +113,11 @@ def _show_total(settings: Settings, total: float | None, what: str) -> None:
 
 def _total(amounts: Sequence[float | None]) -> float | None:
     known = [to_micros(amount) for amount in amounts if amount is not None]
-    return sum(known) / MICROS if len(known) == len(amounts) else None
+    return to_usd(sum(known)) if len(known) == len(amounts) else None
 
 
 def _usd(amount: float | None) -> str:
-    """Return USD with cents, and with more digits if there are some."""
-    if amount is None:
-        return "unknown"
-    whole, _, digits = f"{amount:.6f}".partition(".")
-    return f"{whole}.{digits.rstrip('0'):<02}"
+    return "unknown" if amount is None else exact_usd(to_micros(amount))
 
 
 def _origin(source: str, as_of: date | None) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from adreel.cli.display import (
     cost_beside_estimate,
-    money,
     print_json,
     print_line,
     print_table,
@@ -21,6 +20,7 @@ from adreel.flows import in_process
 from adreel.flows.in_process import open_records
 from adreel.models.api import SessionSummary, State
 from adreel.models.scenarios import Scenario
+from adreel.models.spend import money
 from adreel.models.takes import utc_now
 from adreel.records import export, pruning
 from adreel.records.verification import verify

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from adreel.errors import OverBudget
-from adreel.models.spend import MICROS
+from adreel.models.spend import to_usd
 
 SAME_OPTION = {"-s": "--scene"}
 
@@ -14,8 +14,8 @@ SAME_OPTION = {"-s": "--scene"}
 def refusal_of(error: OverBudget) -> dict[str, Any]:
     """Return what was needed and left in USD, the budget, and the commands that would go through."""
     return {
-        "needed": None if error.needed is None else error.needed / MICROS,
-        "left": error.left / MICROS,
+        "needed": to_usd(error.needed),
+        "left": to_usd(error.left),
         "budget": error.budget,
         "next": commands_of(error),
     }

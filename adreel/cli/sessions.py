@@ -37,9 +37,10 @@ def sessions(
     as_json: Json = False,
 ) -> None:
     """List the stored sessions, the newest first. Exits 1 if one of them is unreadable."""
-    from adreel.cli.display import money, print_json, print_line, print_table, show_errors
+    from adreel.cli.display import print_json, print_line, print_table, show_errors
     from adreel.errors import BadRecord
     from adreel.index import SessionQuery, Sort
+    from adreel.models.spend import money
 
     if sort not in get_args(Sort):
         raise InputError(f"--sort is {sort!r}: use one of {', '.join(get_args(Sort))}")

@@ -57,23 +57,21 @@ def _document(report: "Report", since: date | None, until: date | None) -> dict[
 
 
 def _values(line: "Line") -> dict[str, int | float | None]:
+    from adreel.models.spend import to_usd
+
     return {
         "ads": line.ads,
         "finished": line.finished,
         "takes": line.takes,
         "clips": line.clips,
-        "estimated": _usd(line.estimated),
+        "estimated": to_usd(line.estimated),
         "without_estimate": line.without_estimate,
-        "billed": _usd(line.billed),
+        "billed": to_usd(line.billed),
         "unknown": line.unknown,
         "unused": line.unused,
-        "unused_billed": _usd(line.unused_billed),
-        "per_finished": None if line.per_finished is None else _usd(line.per_finished),
+        "unused_billed": to_usd(line.unused_billed),
+        "per_finished": to_usd(line.per_finished),
     }
-
-
-def _usd(amount: int) -> float:
-    return amount / 1_000_000
 
 
 def _print_csv(report: "Report") -> None:
@@ -105,11 +103,10 @@ def _print_tables(report: "Report") -> None:
 
 
 def _cells(name: str, line: "Line") -> tuple[str, ...]:
-    unused = f"{line.unused} ({_money(line.unused_billed)})" if line.unused else ""
-    per_finished = "" if line.per_finished is None else _money(line.per_finished)
+    from adreel.models.spend import money, to_usd
+
+    unused = f"{line.unused} ({money(to_usd(line.unused_billed))})" if line.unused else ""
+    per_finished = "" if line.per_finished is None else money(to_usd(line.per_finished))
     counts = (name, str(line.ads), str(line.finished), str(line.clips))
-    return (*counts, _money(line.estimated), _money(line.billed), str(line.unknown or ""), unused, per_finished)
-
-
-def _money(amount: int) -> str:
-    return f"${amount / 1_000_000:.2f}"
+    sums = (money(to_usd(line.estimated)), money(to_usd(line.billed)))
+    return (*counts, *sums, str(line.unknown or ""), unused, per_finished)

@@ -18,6 +18,7 @@ from adreel.index.database import VERSION, Database, IndexReset
 from adreel.index.queries import NEW, UNREADABLE, SessionQuery, microseconds
 from adreel.index.reading import SessionRow, read_session
 from adreel.models.api import SessionPage, SessionSummary
+from adreel.models.spend import to_micros
 from adreel.models.takes import utc_now
 from adreel.records import Records, changes
 
@@ -330,7 +331,7 @@ def _values_of(row: SessionRow, known_since: int) -> tuple[Any, ...]:
         return row.session_id, row.session_id.casefold(), UNREADABLE, known_since, known_since, -1, row.read_at
     text = "\n".join((row.session_id, summary.product_name, summary.campaign or "")).casefold()
     created, updated = microseconds(summary.created_at), microseconds(summary.updated_at)
-    cost = -1 if summary.cost is None else round(summary.cost * 1_000_000)
+    cost = -1 if summary.cost is None else to_micros(summary.cost)
     return row.session_id, text, summary.state or NEW, created, max(created, updated), cost, row.read_at
 
 

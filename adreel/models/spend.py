@@ -7,7 +7,7 @@ task's cost is known.
 import re
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, overload
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -16,6 +16,9 @@ from adreel.models.record import Record
 
 MICROS = 1_000_000
 """Micro-dollars of a dollar."""
+CENT = MICROS // 100
+MAX_COST = "max_cost"
+"""Name of the limit of one purchase, in place of a budget's."""
 BUDGET_PATTERN = r"day|month|all|campaign:.{1,200}|session:[A-Za-z0-9_-]{1,64}"
 OVER_BUDGET = "OverBudget"
 """Name of the final state of a run that a budget has refused or stopped."""
@@ -101,12 +104,40 @@ def request_hold(key: str) -> str:
     return f"request-{derived_uuid(key)}"
 
 
-def to_micros(usd: float) -> int:
-    """Return USD as micro-dollars."""
-    return round(usd * MICROS)
+@overload
+def to_micros(usd: float) -> int: ...
+@overload
+def to_micros(usd: None) -> None: ...
+def to_micros(usd: float | None) -> int | None:
+    """Return USD as micro-dollars; None for an unknown amount."""
+    return None if usd is None else round(usd * MICROS)
+
+
+@overload
+def to_usd(amount: int) -> float: ...
+@overload
+def to_usd(amount: None) -> None: ...
+def to_usd(amount: int | None) -> float | None:
+    """Return micro-dollars as USD; None for an unknown amount."""
+    return None if amount is None else amount / MICROS
+
+
+def exact_usd(amount: int) -> str:
+    """Return micro-dollars in USD with cents, and with more digits if there are some: 0.0525, 12.00."""
+    whole, cents = f"{amount / MICROS:.6f}".rstrip("0").split(".")
+    return f"{whole}.{cents:<02}"
 
 
 def show_usd(amount: int) -> str:
-    """Return micro-dollars as people read them: USD 0.0525, USD 12.00."""
-    whole, cents = f"{amount / MICROS:.6f}".rstrip("0").split(".")
-    return f"USD {whole}.{cents:<02}"
+    """Return micro-dollars as messages show them: USD 0.0525, USD 12.00."""
+    return f"USD {exact_usd(amount)}"
+
+
+def usd_rounded_up(amount: int) -> str:
+    """Return micro-dollars in USD, rounded up to cents."""
+    return f"{-(-amount // CENT) * CENT / MICROS:.2f}"
+
+
+def money(usd: float | None) -> str:
+    """Return USD in dollars and cents. A cost that the provider did not report is unknown, not 0."""
+    return "unknown" if usd is None else f"${usd:.2f}"

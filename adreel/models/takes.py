@@ -19,7 +19,7 @@ from adreel.models.record import Record
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Identifier, ImageInputs, SceneChanges, SceneDescription
-from adreel.models.spend import MICROS, Holds, Price
+from adreel.models.spend import Holds, Price, to_usd
 from adreel.text import clean_text
 
 MAX_PROBLEM_LENGTH = 4000
@@ -196,7 +196,7 @@ class Take(Record):
     @property
     def estimate(self) -> float | None:
         """USD that one attempt was expected to cost; None if that was unknown."""
-        return self.price.amount / MICROS if self.price and self.price.amount is not None else None
+        return to_usd(self.price.amount) if self.price else None
 
     def _was_refused(self, attempt: Attempt) -> bool:
         """Whether Runware refused the attempt's task instead of accepting it."""

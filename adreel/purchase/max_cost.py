@@ -7,15 +7,13 @@ from adreel.catalog.stored import load_catalog
 from adreel.errors import InputError, OverBudget
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session
-from adreel.models.spend import MICROS, show_usd, to_micros
+from adreel.models.spend import MAX_COST, show_usd, to_micros, usd_rounded_up
 from adreel.models.takes import ClipRequest
 from adreel.purchase.request import clip_request
 from adreel.settings import Settings
+from adreel.spend.accounts import refuse_unknown
 from adreel.spend.prices import listed_price, price
 from adreel.storage import Storage
-
-MAX_COST = "max_cost"
-CENT = MICROS // 100
 
 
 def check_max_cost(
@@ -36,7 +34,7 @@ def check_max_cost(
     """
     if max_cost is None:
         return
-    limit, given = to_micros(max_cost), None if clip_price is None else to_micros(clip_price)
+    limit, given = to_micros(max_cost), to_micros(clip_price)
     catalog = load_catalog(storage)
     requests = {scene.scenario: clip_request(session, scene, settings, catalog) for scene in scenes}
     costs: dict[Scenario, int] = {}
@@ -47,11 +45,11 @@ def check_max_cost(
             unknown.append(f"{scenario} ({request.model})")
         else:
             costs[scenario] = amount
-    refuse_unknown(unknown, left=limit)
+    refuse_unknown(unknown, budget=MAX_COST, left=limit)
     needed = sum(costs.values())
     if needed <= limit:
         return
-    commands = [f"--max-cost {upper_cents(needed)}"]
+    commands = [f"--max-cost {usd_rounded_up(needed)}"]
     fewer: list[Scenario] = []
     for scenario in requests:
         if sum(costs[each] for each in [*fewer, scenario]) <= limit:
@@ -73,23 +71,6 @@ def check_max_cost(
         budget=MAX_COST,
         commands=commands,
     )
-
-
-def refuse_unknown(clips: Sequence[str], *, left: int) -> None:
-    """Raise OverBudget if there are clips whose price is unknown: unknown is never free."""
-    if clips:
-        raise OverBudget(
-            f"the price of {', '.join(clips)} is unknown, and --max-cost needs one: nothing was sent. --price sets"
-            " the USD of each clip whose price is unknown",
-            left=left,
-            budget=MAX_COST,
-            commands=["--price USD"],
-        )
-
-
-def upper_cents(amount: int) -> str:
-    """Return micro-dollars as USD, rounded up to cents."""
-    return f"{-(-amount // CENT) * CENT / MICROS:.2f}"
 
 
 def _cheaper_model(

@@ -12,7 +12,7 @@ from adreel.catalog.stored import load_catalog
 from adreel.models.api import ClipWarning
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, is_local_file
-from adreel.models.spend import MICROS, to_micros
+from adreel.models.spend import to_micros, to_usd
 from adreel.models.takes import ClipRequest
 from adreel.purchase.request import clip_request
 from adreel.records.inputs import display_name
@@ -56,13 +56,12 @@ def price_scenes(
     requests: Mapping[Scenario, ClipRequest], settings: Settings, storage: Storage, clip_price: float | None = None
 ) -> list[ScenePrice]:
     """Return the price of each scene's clip. `clip_price` is the USD of a clip whose price is unknown."""
-    given = None if clip_price is None else to_micros(clip_price)
     found = []
     for scenario, request in requests.items():
-        each = price(request, storage, given=given)
+        each = price(request, storage, given=to_micros(clip_price))
         if settings.is_local:
             each = of_emulator(each)
-        usd = None if each.amount is None else each.amount / MICROS
+        usd = to_usd(each.amount)
         found.append(ScenePrice(scenario, request.model, request.duration, usd, each.source, each.as_of))
     return found
 

@@ -46,11 +46,11 @@ def quote_scenes(
     may be files that only the machine of the worker can read.
     """
     catalog = load_catalog(records.storage)
-    given = None if clip_price is None else to_micros(clip_price)
     requests = {scene.scenario: clip_request(session, scene, settings, catalog, checks_files=False) for scene in scenes}
-    prices = {scenario: price(request, records.storage, given=given) for scenario, request in requests.items()}
-    limit = None if max_cost is None else to_micros(max_cost)
-    return Quote(session.session_id, session.campaign, prices, limit)
+    prices = {
+        scenario: price(request, records.storage, given=to_micros(clip_price)) for scenario, request in requests.items()
+    }
+    return Quote(session.session_id, session.campaign, prices, to_micros(max_cost))
 
 
 def quote_resume(records: Records, settings: Settings, job: Job) -> Quote | None:

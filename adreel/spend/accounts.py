@@ -1,19 +1,28 @@
 """The arithmetic of budgets. Each change of a budget record is made whole, or refused and not made at all."""
 
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from adreel.errors import OverBudget
-from adreel.models.spend import MICROS, Account, Budget, BudgetMode, BudgetRecord, Holds, OpenHold, period_of, show_usd
+from adreel.models.spend import (
+    MAX_COST,
+    Account,
+    Budget,
+    BudgetMode,
+    BudgetRecord,
+    Holds,
+    OpenHold,
+    period_of,
+    show_usd,
+    usd_rounded_up,
+)
 from adreel.spend.notices import Reached
 
 THRESHOLDS = (70, 90, 100)
 """Percentages of a budget of which people are told."""
-MAX_COST = "max_cost"
-"""Name of a job's own limit in messages."""
-_CENT = MICROS // 100
 
 
 @dataclass(frozen=True)
@@ -284,27 +293,35 @@ class Accounts:
                     yield name, percent
 
 
-def _check_limit(name: str, cap: int, used: int, tasks: list[PricedTask]) -> None:
-    left = max(0, cap - used)
-    shown = "--max-cost" if name == MAX_COST else f"budget {name}"
-    if unpriced := [task.scene for task in tasks if task.price is None]:
+def refuse_unknown(clips: Sequence[str], *, budget: str, left: int) -> None:
+    """Raise OverBudget if there are clips whose price is unknown: unknown is never free."""
+    if clips:
         raise OverBudget(
-            f"the price of {', '.join(unpriced)} is unknown, and {shown} is a cap: nothing was sent. Give the price of"
-            " a clip with --price",
+            f"the price of {', '.join(clips)} is unknown, and {_label_of(budget)} needs one: nothing was sent. --price"
+            " sets the USD of each clip whose price is unknown",
             left=left,
-            budget=name,
+            budget=budget,
             commands=["--price USD"],
         )
+
+
+def _check_limit(name: str, cap: int, used: int, tasks: list[PricedTask]) -> None:
+    left = max(0, cap - used)
+    refuse_unknown([task.scene for task in tasks if task.price is None], budget=name, left=left)
     needed = sum(task.price or 0 for task in tasks)
     if used + needed <= cap:
         return
-    enough = f"{-(-(used + needed) // _CENT) * _CENT / MICROS:.2f}"
-    command = f"--max-cost {enough}" if name == MAX_COST else f"adreel budget set {name} {enough}"
+    enough = usd_rounded_up(used + needed)
+    command = f"--max-cost {enough}" if name == MAX_COST else f"adreel budget set {shlex.quote(name)} {enough}"
     raise OverBudget(
-        f"{show_usd(needed)} is needed, and {shown} has {show_usd(left)} left of {show_usd(cap)}: nothing was sent."
-        f" With {command} it would go through",
+        f"{show_usd(needed)} is needed, and {_label_of(name)} has {show_usd(left)} left of {show_usd(cap)}: nothing was"
+        f" sent. With {command} it would go through",
         needed=needed,
         left=left,
         budget=name,
         commands=[command],
     )
+
+
+def _label_of(budget: str) -> str:
+    return "--max-cost" if budget == MAX_COST else f"budget {budget}"

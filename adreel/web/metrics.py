@@ -14,7 +14,7 @@ from adreel.index import SessionIndex
 from adreel.index.totals import Totals, read_totals, sessions_with
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
-from adreel.models.spend import MICROS
+from adreel.models.spend import to_usd
 from adreel.spend.budgets import Budgets, BudgetView
 
 FRESH_SECONDS = 10.0
@@ -125,16 +125,16 @@ def metric_families(totals: Totals, budgets: Iterable[BudgetView] = ()) -> Itera
     )
     billed = totals.billed
     yield CounterMetricFamily(
-        "adreel_cost_usd", "Cost as reported by the provider or the emulator", value=billed.total() / MICROS
+        "adreel_cost_usd", "Cost as reported by the provider or the emulator", value=to_usd(billed.total())
     )
     spend = CounterMetricFamily("adreel_spend_usd", "Money spent, as billed", labels=["model", "campaign"])
     for (model, campaign, is_local), amount in sorted(billed.items()):
         if not is_local:
-            spend.add_metric([model, campaign], amount / MICROS)
+            spend.add_metric([model, campaign], to_usd(amount))
     yield spend
     left = GaugeMetricFamily("adreel_budget_left_usd", "Left of a budget in its present period", labels=["budget"])
     for budget in budgets:
-        left.add_metric([budget.name], budget.left / MICROS)
+        left.add_metric([budget.name], to_usd(budget.left))
     yield left
     yield GaugeMetricFamily("adreel_unknown_costs", "Takes whose cost is not known", value=totals.unknown_costs)
     silent = time.time() - totals.silent_since if totals.silent_since else 0

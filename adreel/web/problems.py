@@ -21,7 +21,7 @@ from adreel.errors import (
     RequestInFlight,
     StorageError,
 )
-from adreel.models.spend import MICROS
+from adreel.models.spend import to_usd
 from adreel.service import IDEMPOTENCY_KEY
 from adreel.web.request_ids import request_id
 
@@ -129,8 +129,8 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
     if isinstance(error, RequestInFlight):
         headers["Retry-After"] = "1"
     if isinstance(error, OverBudget):
-        needed = None if error.needed is None else error.needed / MICROS
-        members = {"needed": needed, "left": error.left / MICROS, "budget": error.budget, "next": error.next}
+        sums = {"needed": to_usd(error.needed), "left": to_usd(error.left)}
+        members = {**sums, "budget": error.budget, "next": error.next}
     if isinstance(error, PrefectUnreachable):
         code, detail = PrefectUnreachable.code, "Prefect returned no usable response: see the server's log"
     elif isinstance(error, StorageError):

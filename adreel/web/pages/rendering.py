@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from adreel.models.scenarios import Scenario
-from adreel.models.spend import MICROS, Price
+from adreel.models.spend import Price, money, to_usd
 from adreel.spend.budgets import BudgetView
 from adreel.web.pages.models import model_label
 from adreel.web.pages.static_files import static_url
@@ -52,11 +52,6 @@ templates = Environment(
 )
 
 
-def money(cost: float | None) -> str:
-    """Return an amount of USD; a cost that the provider did not report is unknown, not 0."""
-    return "unknown" if cost is None else f"${cost:.2f}"
-
-
 def price_label(prices: Iterable[Price]) -> str:
     """Return what several clips cost together."""
     found = list(prices)
@@ -64,7 +59,7 @@ def price_label(prices: Iterable[Price]) -> str:
     if not known:
         return "price unknown"
     # Less than a cent is not free.
-    total = money(max(sum(known) / MICROS, 0.01)) if any(known) else money(0)
+    total = money(max(to_usd(sum(known)), 0.01)) if any(known) else money(0)
     return f"about {total}" if len(known) == len(found) else f"at least {total}, some prices are unknown"
 
 
@@ -72,7 +67,7 @@ def left_of(budget: BudgetView) -> str:
     """Return what a budget has left: "Left today: $3.20 of $5.00"."""
     kind, _, name = budget.name.partition(":")
     scopes = {"day": "today", "month": "this month", "session": "for this session", "campaign": f"for campaign {name}"}
-    return f"Left {scopes.get(kind, 'in all')}: {money(budget.left / MICROS)} of {money(budget.cap / MICROS)}"
+    return f"Left {scopes.get(kind, 'in all')}: {money(to_usd(budget.left))} of {money(to_usd(budget.cap))}"
 
 
 def step(progress: int) -> str:
