@@ -81,8 +81,7 @@ def count_affordable(
     clip_price: float | None = None,
 ) -> Affordable | None:
     """Count the ads of a part that the budgets of a campaign pay, in their order; None without such a budget."""
-    names = {"day", "month", "all", f"campaign:{campaign}"}
-    caps = [view for view in Budgets(records).views() if view.name in names and view.mode == BudgetMode.CAP]
+    caps = [view for view in Budgets(records).views_of(None, campaign) if view.mode == BudgetMode.CAP]
     if not caps:
         return None
     tightest = min(caps, key=lambda view: view.left)

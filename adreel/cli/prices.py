@@ -32,7 +32,7 @@ def show_prices(source: str, scenes: list[Scenario] | None, clip_price: float | 
     session = stored or read_session(Path(source))
     prices = in_process.price(session, scenes or None, clip_price=clip_price)
     total = _total([each.usd for each in prices])
-    budgets = _budgets(records, session.session_id, stored.campaign if stored else None)
+    budgets = Budgets(records).views_of(session.session_id, stored.campaign if stored else None)
     if as_json:
         print_json({"scenes": prices, "total": total, "is_local": settings.is_local, "budgets": _in_usd(budgets)})
         return
@@ -48,7 +48,7 @@ def show_prices(source: str, scenes: list[Scenario] | None, clip_price: float | 
 def _show_campaign(settings: Settings, source: str, clip_price: float | None, *, as_json: bool) -> None:
     ads, groups = price_campaign(settings, source, clip_price)
     total = _total([group.total for group in groups])
-    budgets = _budgets(Records.of(settings), None, campaign_name(source))
+    budgets = Budgets(Records.of(settings)).views_of(None, campaign_name(source))
     if as_json:
         document = {"ads": ads, "clips": groups, "total": total, "is_local": settings.is_local}
         print_json({**document, "budgets": _in_usd(budgets)})
@@ -81,12 +81,6 @@ def _stored_session(records: Records, source: str) -> StoredSession | None:
         raise InputError(
             f"{source!r} is neither a session file, nor a campaign, nor a session in {records.place}"
         ) from None
-
-
-def _budgets(records: Records, session_id: str | None, campaign: str | None) -> list[BudgetView]:
-    """Return the budgets that count a purchase: those of time, of its session and of its campaign."""
-    names = {"day", "month", "all", f"session:{session_id}", f"campaign:{campaign}"}
-    return [view for view in Budgets(records).views() if view.name in names]
 
 
 def _in_usd(budgets: list[BudgetView]) -> list[dict[str, str | float]]:

@@ -93,6 +93,12 @@ def is_budget_name(name: str) -> bool:
     return re.fullmatch(BUDGET_PATTERN, name) is not None
 
 
+def counts_for(budget: str, session: str | None, campaign: str | None) -> bool:
+    """Whether a budget counts what is bought for a session in a campaign."""
+    kind, _, name = budget.partition(":")
+    return {"campaign": name == campaign, "session": name == session}.get(kind, True)
+
+
 def period_of(budget: str, at: datetime) -> str:
     """Return the period of a budget at a moment."""
     formats = {"day": "%Y-%m-%d", "month": "%Y-%m"}

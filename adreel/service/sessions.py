@@ -32,7 +32,6 @@ from adreel.records import Records, StoredSession
 from adreel.records.inputs import InputImage, copy_input, display_name, has_input, parse_image, read_input
 from adreel.records.views import choose_take, current_take, cut_views, input_url, session_view, take_view
 from adreel.settings import Settings
-from adreel.spend.accounts import Order
 from adreel.spend.budgets import Budgets, BudgetView
 from adreel.spend.prices import of_emulator, price
 
@@ -196,8 +195,7 @@ class SessionService:
 
     def budgets_of(self, session: StoredSession) -> list[BudgetView]:
         """Return the budgets that count what is bought for a session."""
-        order = Order(session.session_id, "", (), campaign=session.campaign)
-        return [view for view in Budgets(self.records).views() if order.is_within(view.name)]
+        return Budgets(self.records).views_of(session.session_id, session.campaign)
 
     def _check_session(self, session: Session) -> None:
         """Raise InputError with the place of each field for which a scene can't be bought."""

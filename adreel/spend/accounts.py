@@ -15,6 +15,7 @@ from adreel.models.spend import (
     BudgetRecord,
     Holds,
     OpenHold,
+    counts_for,
     period_of,
     show_usd,
     usd_rounded_up,
@@ -49,11 +50,6 @@ class Order:
     max_cost: int | None = None
     spent: Mapping[str, int] = field(default_factory=dict)
     """With `max_cost`: what the job's earlier tasks have cost, by taskUUID."""
-
-    def is_within(self, budget: str) -> bool:
-        """Whether it counts for a budget."""
-        kind, _, name = budget.partition(":")
-        return {"campaign": name == self.campaign, "session": name == self.session}.get(kind, True)
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,8 @@ class Accounts:
 
     def admit(self, order: Order, mark: str, now: datetime) -> Admission:
         """Hold the money of all tasks of an order, or raise OverBudget."""
-        periods = {name: period_of(name, now) for name in self.record.budgets if order.is_within(name)}
+        counting = [name for name in self.record.budgets if counts_for(name, order.session, order.campaign)]
+        periods = {name: period_of(name, now) for name in counting}
         replaced = self.record.open.get(order.request) if order.request else None
         if not periods and order.max_cost is None and replaced is None:
             return Admission(None)
@@ -167,9 +164,9 @@ class Accounts:
             if each.mark not in hold.holds:
                 continue
             counted += 1
+            cost = hold.amount if each.cost is None else each.cost
             for name, period in hold.budgets.items():
                 if name in self.record.budgets:
-                    cost = hold.amount if each.cost is None else each.cost
                     self._account(name, period, each.uuid, cost, is_known=each.cost is not None)
         return counted
 
@@ -194,7 +191,9 @@ class Accounts:
         if (budget := self.record.budgets.get(name)) is None:
             budget = self.record.budgets[name] = Budget(cap=cap, accounts={period: Account(counting=[])})
             for hold in self.record.open.values():
-                self._join(name, period, hold)
+                if counts_for(name, hold.session, hold.campaign):
+                    hold.budgets[name] = period
+                    self._held[name, period] += hold.amount
         budget.cap, budget.mode = cap, mode
         for past, account in budget.accounts.items():
             account.told = [percent for percent in account.told if percent * cap <= self.used(name, past) * 100]
@@ -242,12 +241,6 @@ class Accounts:
         hold = self.record.open.pop(uuid)
         self._count(hold, -hold.amount)
         self.is_changed = True
-
-    def _join(self, name: str, period: str, hold: OpenHold) -> None:
-        order = Order(hold.session, hold.job, (), campaign=hold.campaign)
-        if order.is_within(name):
-            hold.budgets[name] = period
-            self._held[name, period] += hold.amount
 
     def _account(self, name: str, period: str, uuid: str, cost: int, *, is_known: bool) -> None:
         account = self.record.budgets[name].accounts.setdefault(period, Account())

@@ -23,6 +23,7 @@ from adreel.models.spend import (
     Account,
     BudgetMode,
     OpenHold,
+    counts_for,
     is_budget_name,
     period_of,
     request_hold,
@@ -195,6 +196,10 @@ class Budgets:
                 )
             )
         return views
+
+    def views_of(self, session: str | None, campaign: str | None) -> list[BudgetView]:
+        """Return the budgets that count what is bought for a session in a campaign."""
+        return [view for view in self.views() if counts_for(view.name, session, campaign)]
 
     def _apply(self, settlements: list[Settlement], releases: list[Release]) -> tuple[int, int]:
         if not settlements and not releases:
