@@ -2,10 +2,11 @@
 
 import pytest
 
-from adreel.errors import OverBudget, RenderFailed
+from adreel.errors import NotFound, OverBudget, RenderFailed
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, task_uuid
 from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
+from adreel.records import Records
 from adreel.spend.budgets import Budgets
 from tests.studio import JOB, Studio, studio
 
@@ -136,6 +137,17 @@ async def test_a_resume_that_can_buy_nothing_is_refused() -> None:
         Budgets(it.records).set("all", 0)
         with pytest.raises(OverBudget):
             resume_job(it.records, it.settings, job)
+
+
+async def test_a_resume_of_a_job_that_was_removed_meanwhile_keeps_no_money(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with studio() as it:
+        Budgets(it.records).set("all", estimate(it))
+        job = it.start(HOOK)
+        end_job(it.records, job)
+        monkeypatch.setattr(Records, "update_job", lambda *_: None)
+        with pytest.raises(NotFound, match="removed meanwhile"):
+            resume_job(it.records, it.settings, job)
+        assert numbers(it) == (0, 0)
 
 
 async def test_a_runner_whose_hold_was_released_holds_again_before_it_sends() -> None:

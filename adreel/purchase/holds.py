@@ -1,8 +1,10 @@
 """The money of a job: held before anything is sent, and again before each further attempt."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from uuid import UUID, uuid4
 
-from adreel.errors import OverBudget
+from adreel.errors import AdreelError, OverBudget
 from adreel.models.spend import UNMARKED, Holds, request_hold, to_micros
 from adreel.models.takes import Job, Take
 from adreel.records import Records
@@ -25,6 +27,19 @@ def hold_job(
         if not any(take.is_open for take in takes):
             raise
         return Holds(mark=uuid4().hex[:8], tasks=frozenset())
+
+
+@contextmanager
+def released_on_error(records: Records, holds: Holds | None) -> Iterator[None]:
+    """Release new holds if the block fails for good: no runner learns their mark."""
+    try:
+        yield
+    except AdreelError as error:
+        # After a retryable error the block may have succeeded, and the next try must not find the money gone.
+        if holds is not None and not error.retryable:
+            with suppress(AdreelError):
+                Budgets(records).release(holds)
+        raise
 
 
 def hold_attempt(records: Records, job: Job, take: Take) -> str | None:

@@ -17,7 +17,7 @@ from adreel.models.sessions import (
 )
 from adreel.models.takes import Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
-from adreel.purchase.holds import hold_attempt, hold_job
+from adreel.purchase.holds import hold_attempt, hold_job, released_on_error
 from adreel.purchase.request import clip_request
 from adreel.purchase.shared_client import shared_client
 from adreel.purchase.state_machine import AcquireSlot, Purchase, ReportProgress
@@ -85,8 +85,9 @@ def start_job(
         again = {"rounds": latest.rounds + 1, "changes": new.changes}
         return latest.model_copy(update={**again, "ended_at": None, "cancelled_at": None, "runner": runner})
 
-    job = records.update_job(job_id, start) or new
-    _save_planned(records, job, planned)
+    with released_on_error(records, holds):
+        job = records.update_job(job_id, start) or new
+        _save_planned(records, job, planned)
     return job.model_copy(update={"holds": holds})
 
 
@@ -158,10 +159,11 @@ def resume_job(
             return None
         return latest.model_copy(update=reopened)
 
-    resumed = records.update_job(job.job_id, reopen)
-    if resumed is None:
-        raise NotFound(f"job {job.job_id!r} was removed meanwhile: see `adreel status {job.session_id}`")
-    _save_planned(records, resumed, planned)
+    with released_on_error(records, holds):
+        resumed = records.update_job(job.job_id, reopen)
+        if resumed is None:
+            raise NotFound(f"job {job.job_id!r} was removed meanwhile: see `adreel status {job.session_id}`")
+        _save_planned(records, resumed, planned)
     return resumed.model_copy(update={"holds": holds})
 
 

@@ -22,6 +22,7 @@ from adreel.models.spend import (
     UNMARKED,
     Account,
     BudgetMode,
+    Holds,
     OpenHold,
     counts_for,
     is_budget_name,
@@ -99,6 +100,11 @@ class Budgets:
             raise
         notify(notices)
         return admission
+
+    def release(self, holds: Holds) -> None:
+        """Release holds whose mark no runner knows."""
+        marks = frozenset([holds.mark])
+        self._apply([], [Release(task, marks) for task in sorted(holds.tasks)])
 
     def release_request(self, key: str, mark: str | None = None) -> None:
         """Release the hold of a request that no run's job takes over, by default under all its marks."""
