@@ -49,10 +49,13 @@ simulate: $(READY)  ## the seeded simulation: SEEDS=n many, from FIRST=n; one al
 chaos: $(READY)  ## SIGKILL to worker, run, server and provider in turn while ads are made; exit 1 if a promise breaks
 	$(BIN)/python -m tests.rigs.chaos --rounds $(ROUNDS)
 
-bench: $(READY) bench-peers-ready  ## what docs/performance.md quotes, on an idle machine: about two hours
+bench: $(READY) bench-peers-ready  ## what docs/performance.md and docs/spend.md quote, on an idle machine: about two hours
 	$(BIN)/python -m benchmarks.first_submit
 	$(BIN)/python -m benchmarks.one_ad
 	$(BIN)/python -m benchmarks.one_ad --ads 4 --render-seconds 60
+	$(BIN)/python -m benchmarks.index
+	$(BIN)/python -m benchmarks.budgets
+	$(BIN)/python -m benchmarks.budgets --local
 	$(BIN)/python -m benchmarks.peers.run --scenes 4 40 400 --out bench-5s.json
 	$(BIN)/python -m benchmarks.peers.run --scenes 2000 10000 --render-seconds 60 --only $(LARGE) --out bench-60s.json
 	$(BIN)/python -m benchmarks.peers.run --kill --out bench-kills.json
