@@ -186,7 +186,9 @@ def regenerate(
 
 @app.command()
 def resume(
-    target: Annotated[str | None, typer.Argument(metavar="[SESSION_ID|JOB_ID]")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="[SESSION_ID|JOB_ID]", help="Stored session, or a job of one")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Resume all jobs in the storage")] = False,
     max_cost: MaxCost = None,
     clip_price: ClipPrice = None,
@@ -205,7 +207,10 @@ def resume(
 
 
 @app.command()
-def status(name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID")], as_json: Json = False) -> None:
+def status(
+    name: Annotated[str, typer.Argument(metavar="JOB_ID|SESSION_ID", help="Stored session, or a job of one")],
+    as_json: Json = False,
+) -> None:
     """Show a job or a session. Prints the reason and the next command for each failed scene."""
     from adreel.cli.records import show_status
 
@@ -368,7 +373,7 @@ def worker(
 
 @app.command()
 def deploy() -> None:
-    """Set up the Prefect server at PREFECT_API_URL: work pool, queues, limit, deployments and triggers."""
+    """Set up the Prefect server at PREFECT_API_URL: work pool, queues, limits, deployments and triggers."""
     from adreel.cli import servers
 
     servers.deploy()
@@ -376,7 +381,7 @@ def deploy() -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Check the storage, the key and the Prefect server. Exits 1 with advice if there is a problem."""
+    """Check the storage, the key, its balance and the Prefect server. Exits 1 with advice if there is a problem."""
     from adreel.cli.servers import show_diagnosis
 
     raise typer.Exit(show_diagnosis(as_json=as_json))
@@ -392,7 +397,7 @@ def recover(
     ] = 120,
     retries: Annotated[int, typer.Option(min=0, help="Maximum number of reschedules of a crashed run")] = 5,
 ) -> None:
-    """Reschedule the runs of dead workers until Ctrl-C. Keep one running beside each Prefect server."""
+    """Reschedule runs of dead workers and reconcile budgets until Ctrl-C. Keep one beside each Prefect server."""
     from adreel.cli.servers import recover_runs
 
     recover_runs(silence=silence, start=start, retries=retries)
