@@ -72,3 +72,5 @@ def test_the_readme_has_the_price_of_the_default_model() -> None:
     assert f"(`{model.air}`) was listed at {price:g} USD per second with sound on {model.priced_on}" in readme
     assert f"about {5 * price:.2f} USD for a clip of 5 seconds. Without sound it was {silent:g} USD." in readme
     assert f"completed, cost ${20 * price:.2f}" in readme
+    assert f"hook {model.air} 5 {5 * price:.2f} listed {model.priced_on}" in readme
+    assert f"total of 4 scenes: USD {20 * price:.2f}," in readme
