@@ -1,11 +1,13 @@
 """Jobs under a budget, by the provider's ledger: nothing is sent without a hold, and all of it is accounted for."""
 
+from collections.abc import Callable
+
 import pytest
 
 from adreel.errors import NotFound, OverBudget, RenderFailed
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import AttemptState, task_uuid
-from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
+from adreel.models.takes import AttemptState, Job, task_uuid
+from adreel.purchase.jobs import cancel_job, end_job, end_jobs_of_run, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.spend.budgets import Budgets
 from tests.studio import JOB, Studio, studio
@@ -148,6 +150,19 @@ async def test_a_resume_of_a_job_that_was_removed_meanwhile_keeps_no_money(monke
         with pytest.raises(NotFound, match="removed meanwhile"):
             resume_job(it.records, it.settings, job)
         assert numbers(it) == (0, 0)
+
+
+@pytest.mark.parametrize("end", [cancel_job, lambda records, job: end_jobs_of_run(records, job.run_id, job.job_id)])
+async def test_a_job_that_ends_without_its_runner_keeps_no_money(end: Callable[[Records, Job], None]) -> None:
+    async with studio() as it:
+        price = estimate(it)
+        Budgets(it.records).set("all", 4 * price)
+        job = it.start(HOOK, PROBLEM)
+        take = await it.produce(job=job)
+        recorded = it.records.job(JOB)
+        assert recorded is not None
+        end(it.records, recorded)
+        assert numbers(it) == (round((take.cost or 0) * 1e6), 0)
 
 
 async def test_a_runner_whose_hold_was_released_holds_again_before_it_sends() -> None:

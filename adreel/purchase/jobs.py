@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 
 from adreel.catalog.stored import load_catalog
@@ -186,16 +186,33 @@ def end_job(records: Records, job: Job, *, cancelled: bool = False) -> Job | Non
     return ended
 
 
-def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
-    """End the open jobs of a run; `target` is a job, a session or `all`."""
+def cancel_job(records: Records, job: Job) -> None:
+    """Record that a person has cancelled a job, and account for its costs, which its run may not be able to do."""
+    end_job(records, job, cancelled=True)
+    _reconcile(records, [job.job_id])
 
-    def end(job_id: str) -> None:
+
+def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
+    """End the open jobs of a run that can't do it; `target` is a job, a session or `all`."""
+
+    def end(job_id: str) -> bool:
         job = records.job(job_id)
-        if job and job.run_id == run_id and job.ended_at is None:
+        is_open = job is not None and job.run_id == run_id and job.ended_at is None
+        if job is not None and is_open:
             end_job(records, job)
+        return is_open
 
     job_ids = _job_ids(records, target)
-    records.map(end, job_ids if target in {ALL, *job_ids} else [target, *job_ids])
+    job_ids = job_ids if target in {ALL, *job_ids} else [target, *job_ids]
+    ended = records.map(end, job_ids)
+    _reconcile(records, [job_id for job_id, is_ended in zip(job_ids, ended, strict=True) if is_ended])
+
+
+def _reconcile(records: Records, job_ids: list[str]) -> None:
+    # The jobs have ended, whatever happens to their money: the next reconciliation of all budgets tries again.
+    with suppress(AdreelError):
+        if job_ids:
+            Budgets(records).reconcile(broken=[], jobs=job_ids)
 
 
 def _job_ids(records: Records, target: str) -> list[str]:

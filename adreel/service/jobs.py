@@ -20,7 +20,7 @@ from adreel.models.cuts import Cut, CutView
 from adreel.models.scenarios import Scenario
 from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.thread_pools import run_in_threadpool
-from adreel.purchase.jobs import ALL, end_job, end_jobs_of_run, open_scenes
+from adreel.purchase.jobs import ALL, cancel_job, end_jobs_of_run, open_scenes
 from adreel.purchase.quotes import Quote, hold_quote, quote_resume, quote_scenes
 from adreel.records import Records
 from adreel.records.views import cut_view, job_status
@@ -145,7 +145,7 @@ class Service(SessionService):
             if is_cancelled:
                 await self.runs.cancel(run.run_id)
         if job is not None:
-            await run_in_threadpool(end_job, self.records, job, cancelled=True)
+            await run_in_threadpool(cancel_job, self.records, job)
         elif run is None:
             raise NotFound(f"no job {job_id!r}")
         elif not is_running:

@@ -9,7 +9,7 @@ Each runner has a mark of its own. So a task that two runners hold is counted on
 A hold is released only after its mark was forbidden in the take's record: a runner that wakes up later can't send.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -134,29 +134,28 @@ class Budgets:
         self._apply(settlements, releases)
 
     def reconcile(
-        self, request_is_over: Callable[[str], bool] | None = None, broken: list[AdreelError] | None = None
+        self,
+        request_is_over: Callable[[str], bool] | None = None,
+        broken: list[AdreelError] | None = None,
+        *,
+        jobs: Collection[str] | None = None,
     ) -> Reconciled:
-        """Settle and release every open hold whose take or job has ended.
+        """Settle and release every open hold, or those of some jobs, whose take or job has ended.
 
         `request_is_over` tells by its idempotency key whether the run of a request is over or unknown to Prefect.
         Unreadable records are added to `broken`, and their holds stay. Without a list, they raise.
         """
         record = self._records.budgets()
-        settlements: list[Settlement] = []
-        releases: list[Release] = []
-        for uuid, hold in record.open.items():
-            with collect_errors(broken):
-                found = self._examine(uuid, hold, request_is_over)
-                if isinstance(found, Settlement):
-                    settlements.append(found)
-                elif found is not None:
-                    releases.append(found)
-        for name, budget in record.budgets.items():
+        holds = [(uuid, hold) for uuid, hold in record.open.items() if jobs is None or hold.job in jobs]
+        found = self._records.map(lambda item: self._examine(*item, request_is_over), holds, broken)
+        settlements = [each for each in found if isinstance(each, Settlement)]
+        releases = [each for each in found if isinstance(each, Release)]
+        for name, budget in record.budgets.items() if jobs is None else ():
             for period, account in budget.accounts.items():
                 if account.counting is not None:
                     self._count_earlier(name, period, broken)
         settled, released = self._apply(settlements, releases)
-        return Reconciled(settled, released, len(record.open) - settled - released)
+        return Reconciled(settled, released, len(holds) - settled - released)
 
     def set(self, name: str, cap: int, mode: BudgetMode = BudgetMode.CAP) -> None:
         """Add or change a budget. A new one counts what its scope has spent in this period, and what is open of it."""
