@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
-from adreel.models.spend import OVER_BUDGET, to_micros
+from adreel.models.spend import OVER_BUDGET, new_mark, to_micros
 from adreel.models.takes import Job
 from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.liveness import jobs_with_live_run
@@ -105,6 +105,8 @@ class JobRun:
     runner: Runner
     request: str | None = None
     """Idempotency key under which the server holds the money of the run's job already."""
+    mark: str = field(default_factory=new_mark)
+    """Mark of its holds."""
 
     def start_job(
         self,
@@ -137,6 +139,7 @@ class JobRun:
                 max_cost=to_micros(max_cost),
                 clip_price=to_micros(clip_price),
                 request=self.request,
+                mark=self.mark,
             )
 
         with self._releasing_request():
@@ -175,8 +178,12 @@ class JobRun:
             if job not in busy:
                 with collect_errors(broken), self._releasing_request():
                     resume = partial(resume_job, records, settings, job, self.runner, self.request)
-                    resume = partial(resume, max_cost=to_micros(max_cost), clip_price=to_micros(clip_price))
+                    limits = {"max_cost": to_micros(max_cost), "clip_price": to_micros(clip_price)}
+                    resume = partial(resume, **limits, mark=self.mark)
                     work.append((retry_unavailable(resume, delays), scenes))
+        if self.request and not work:
+            # Another run has completed or taken the job since the request.
+            Budgets(self.records).release_request(self.request)
         self._warn_of_balance([job for job, _ in work])
         return work
 

@@ -18,7 +18,7 @@ from adreel.models.cut_settings import CutOptions
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
-from adreel.models.spend import to_micros
+from adreel.models.spend import new_mark, to_micros
 from adreel.models.takes import Job
 from adreel.purchase.jobs import buy_scene, end_job, record_failure, start_job
 from adreel.records import Records
@@ -53,6 +53,8 @@ class Campaign:
     """Whether the finished ad is made of each completed ad."""
     clip_price: float | None = None
     """USD of each clip whose price is unknown."""
+    mark: str = field(default_factory=new_mark)
+    """Mark of its holds. A repeated try takes over those of the try before, and the end of a job releases them."""
     started: set[str] = field(default_factory=set)
     """The jobs that this run started. A job that was cancelled since then is not started again."""
 
@@ -158,6 +160,7 @@ class Campaign:
             scenarios=scenarios,
             runner=self.runner,
             clip_price=to_micros(self.clip_price),
+            mark=self.mark,
         )
 
 

@@ -124,6 +124,16 @@ def test_a_second_runner_of_a_job_holds_nothing_twice(records: Records) -> None:
     assert numbers(records) == (0, 4 * CENT, 0)
 
 
+def test_the_tries_of_a_runner_share_their_mark(records: Records) -> None:
+    Budgets(records).set("all", CENT)
+    first = Budgets(records).reserve(order(1, scenes=1), "mark").holds
+    again = Budgets(records).reserve(order(1, scenes=1), "mark").holds
+    assert first == again
+    assert first is not None
+    Budgets(records).release(first)
+    assert numbers(records) == (0, 0, CENT)
+
+
 def test_settling_replaces_the_hold_by_the_bill(records: Records) -> None:
     Budgets(records).set("all", 100 * CENT)
     holds = reserve(records, 1)

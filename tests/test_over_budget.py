@@ -16,16 +16,20 @@ from adreel.errors import OverBudget
 from adreel.flows import in_process
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.generate_campaign import generate_campaign, tallies
+from adreel.flows.jobs import JobRun
 from adreel.flows.regenerate_scene import regenerate_scene
 from adreel.flows.resume import resume
+from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import task_uuid
+from adreel.models.spend import request_hold
+from adreel.models.takes import Job, task_uuid, utc_now
 from adreel.purchase.jobs import end_job, start_job
 from adreel.records import Records
 from adreel.settings import Settings
+from adreel.spend.accounts import Order, PricedTask
 from adreel.spend.budgets import Budgets
 from adreel.storage import Storage
-from tests.factories import make_session, session_data
+from tests.factories import make_session, make_take, save_job, session_data
 from tests.runs import retry, run
 from tests.test_cli import adreel
 
@@ -82,6 +86,17 @@ def test_a_refused_resume_names_the_way_out_and_leaves_the_scenes_open(records: 
     assert (refusal.value.budget, refusal.value.needed) == ("all", 4 * CLIP)
     Budgets(records).set("all", 4 * CLIP)
     assert in_process.resume("job-1").jobs[0].overall_status == "completed"
+
+
+def test_a_resume_that_finds_nothing_open_keeps_no_money(records: Records) -> None:
+    runner = Runner.here("resume-1")
+    save_job(records, Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK], created_at=utc_now()))
+    records.save_take(make_take())
+    Budgets(records).set("all", 100 * CLIP)
+    Budgets(records).reserve(Order("ad", "", (PricedTask(request_hold("key"), "", CLIP),), key="key"))
+    assert JobRun(Settings(), records, runner, "key").resume_jobs("job-1", []) == []
+    [view] = Budgets(records).views()
+    assert view.held == 0
 
 
 def test_a_program_gets_the_refusal_with_its_sums(records: Records) -> None:

@@ -8,6 +8,7 @@ import re
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Literal, overload
+from uuid import uuid4
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -103,6 +104,11 @@ def period_of(budget: str, at: datetime) -> str:
     """Return the period of a budget at a moment."""
     formats = {"day": "%Y-%m-%d", "month": "%Y-%m"}
     return at.astimezone(UTC).strftime(formats[budget]) if budget in formats else "all"
+
+
+def new_mark() -> str:
+    """Return a mark for a runner."""
+    return uuid4().hex[:8]
 
 
 def request_hold(key: str) -> str:

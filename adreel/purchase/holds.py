@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from adreel.errors import AdreelError, OverBudget
-from adreel.models.spend import UNMARKED, Holds, request_hold, to_micros
+from adreel.models.spend import UNMARKED, Holds, new_mark, request_hold, to_micros
 from adreel.models.takes import Job, Take
 from adreel.records import Records
 from adreel.spend.accounts import Order, PricedTask
@@ -13,20 +13,27 @@ from adreel.spend.budgets import Budgets, settlements_of
 
 
 def hold_job(
-    records: Records, job: Job, takes: list[Take], attempts_allowed: int, request: str | None = None
+    records: Records,
+    job: Job,
+    takes: list[Take],
+    attempts_allowed: int,
+    *,
+    request: str | None = None,
+    mark: str | None = None,
 ) -> Holds | None:
     """Hold the money of each scene that a run would send next; None if no budget counts them.
 
     Raises OverBudget if it is not enough for all of them. A job with open clips still goes on to download these: each
-    of its unsent scenes asks again. `request` is the idempotency key under which the money may be held already.
+    of its unsent scenes asks again. `request` is the idempotency key under which the money may be held already. A
+    runner that tries again gives the same `mark`.
     """
     tasks = [(take, task) for take in takes if (task := take.unsent_task(attempts_allowed))]
     try:
-        return Budgets(records).reserve(_order(job, takes, tasks, request)).holds
+        return Budgets(records).reserve(_order(job, takes, tasks, request), mark).holds
     except OverBudget:
         if not any(take.is_open for take in takes):
             raise
-        return Holds(mark=uuid4().hex[:8], tasks=frozenset())
+        return Holds(mark=new_mark(), tasks=frozenset())
 
 
 @contextmanager
@@ -55,7 +62,7 @@ def hold_attempt(records: Records, job: Job, take: Take) -> str | None:
         takes += [other for each in others if (other := records.take(job.session_id, each, job.job_id))]
     holds = Budgets(records).reserve(_order(job, takes, [(take, task)])).holds
     # Without budgets a released task needs a new mark too.
-    return holds.mark if holds else uuid4().hex[:8] if UNMARKED in take.released else None
+    return holds.mark if holds else new_mark() if UNMARKED in take.released else None
 
 
 def _order(job: Job, takes: list[Take], tasks: list[tuple[Take, UUID]], request: str | None = None) -> Order:

@@ -43,12 +43,13 @@ def start_job(
     max_cost: int | None = None,
     clip_price: int | None = None,
     request: str | None = None,
+    mark: str | None = None,
 ) -> Job:
     """Record a job, its planned takes and its runner; a recorded job resumes as planned.
 
     `changes` apply to the session's description of each scene. `max_cost` limits the spend of a new job, `clip_price`
     is the price of its clips if nothing else tells it, both in micro-dollars. `request` is the idempotency key under
-    which money is held for it already.
+    which money is held for it already. A runner that starts a job repeatedly gives the same `mark` for its holds.
 
     Raises InputError or OverBudget before the job is recorded.
     """
@@ -75,7 +76,7 @@ def start_job(
     new, planned = _with_inputs(records, found, missing)
     # An ended job is started again: failed scenes may be bought anew, with the attempts of another round.
     rounds = new.rounds + (new.ended_at is not None)
-    holds = hold_job(records, new, [*recorded, *planned], settings.attempts * rounds, request)
+    holds = hold_job(records, new, [*recorded, *planned], settings.attempts * rounds, request=request, mark=mark)
 
     def start(latest: Job | None) -> Job | None:
         if latest is None:
@@ -132,10 +133,11 @@ def resume_job(
     *,
     max_cost: int | None = None,
     clip_price: int | None = None,
+    mark: str | None = None,
 ) -> Job:
     """Reopen a job in the same round, so no more may be spent than before.
 
-    `max_cost` and `clip_price` replace those of the job, unless they are None.
+    `max_cost` and `clip_price` replace those of the job, unless they are None. `mark` is as for `start_job`.
 
     Raises OverBudget if its unsent scenes cost too much and none of its clips is open.
     """
@@ -144,7 +146,7 @@ def resume_job(
     job = job.model_copy(update={"max_cost": max_cost, "clip_price": clip_price})
     recorded, missing = _plan_takes(records, settings, job)
     named, planned = _with_inputs(records, job, missing)
-    holds = hold_job(records, named, [*recorded, *planned], settings.attempts * job.rounds, request)
+    holds = hold_job(records, named, [*recorded, *planned], settings.attempts * job.rounds, request=request, mark=mark)
 
     def reopen(latest: Job | None) -> Job | None:
         reopened = {

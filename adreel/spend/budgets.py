@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import uuid4
 
 from adreel.errors import AdreelError, InputError, NotFound, OverBudget, collect_errors
 from adreel.models.scenarios import Scenario
@@ -26,6 +25,7 @@ from adreel.models.spend import (
     OpenHold,
     counts_for,
     is_budget_name,
+    new_mark,
     period_of,
     request_hold,
     to_micros,
@@ -78,12 +78,12 @@ class Budgets:
         self._records = records
         self._commit = _commits.setdefault(records.storage.location(""), GroupCommit())
 
-    def reserve(self, order: Order) -> Admission:
-        """Hold the money of all tasks of an order under a new mark, or raise OverBudget.
+    def reserve(self, order: Order, mark: str | None = None) -> Admission:
+        """Hold the money of all tasks of an order under a mark, by default a new one, or raise OverBudget.
 
         Notices of thresholds are told once in a period, also if the process ends before it has told them.
         """
-        mark, now = uuid4().hex[:8], utc_now()
+        mark, now = mark or new_mark(), utc_now()
 
         def admit(accounts: Accounts) -> tuple[Admission, list[Reached]]:
             admission = accounts.admit(order, mark, now)
