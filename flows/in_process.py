@@ -116,6 +116,7 @@ def price(
     A price is the highest bill of such clips, else that of the catalogue, else `clip_price`, else None for unknown.
     Nothing is bought or written. Raises InputError if a scene can't be bought as described.
     """
+    _usd_limits(None, clip_price)
     settings = Settings.load()
     records = open_records(settings)
     session = _session(session, records)

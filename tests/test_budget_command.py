@@ -28,7 +28,7 @@ def test_a_budget_is_set_shown_and_removed() -> None:
     assert answer("budget", "reconcile") == {"settled": 0, "released": 0, "open": 0}
 
 
-@pytest.mark.parametrize("words", [("week", "5"), ("day", "-1"), ("day", "much")])
+@pytest.mark.parametrize("words", [("week", "5"), ("day", "-1"), ("day", "much"), ("day", "nan")])
 def test_a_wrong_budget_ends_with_2(words: tuple[str, str]) -> None:
     assert adreel("budget", "set", *words).returncode == 2
 

@@ -12,7 +12,7 @@ from adreel import __version__
 from adreel.cli.budgets import budget_app
 from adreel.cli.catalog import models_app
 from adreel.cli.finished_ads import cut, deliver
-from adreel.cli.money import ClipPrice, MaxCost, price
+from adreel.cli.money import ClipPrice, MaxCost, check_usd, price
 from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
 from adreel.cli.output import make_output_durable, output_error, printable
 from adreel.cli.sessions import index_app, sessions
@@ -103,7 +103,10 @@ def campaign(
         int | None, typer.Option(min=1, help="Start this many runs on the server at PREFECT_API_URL")
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option("--max-cost", min=0, help="Refuse the campaign if its clips would cost more USD")
+        float | None,
+        typer.Option(
+            "--max-cost", min=0, callback=check_usd, help="Refuse the campaign if its clips would cost more USD"
+        ),
     ] = None,
     clip_price: ClipPrice = None,
     unchecked: Unchecked = False,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from adreel.cli.money import check_usd
 from adreel.cli.options import Json
 
 budget_app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -54,7 +55,7 @@ def budget(context: typer.Context, as_json: Json = False) -> None:
 @budget_app.command("set")
 def set_budget(
     name: Name,
-    usd: Annotated[float, typer.Argument(min=0, max=1e9, help="Limit in USD")],
+    usd: Annotated[float, typer.Argument(min=0, max=1e9, callback=check_usd, help="Limit in USD")],
     mode: Annotated[
         Mode, typer.Option(help="cap refuses what costs too much, warn says so and buys, observe counts")
     ] = Mode.CAP,

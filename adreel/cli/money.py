@@ -1,17 +1,34 @@
 """The options of the commands about money."""
 
+import math
 from typing import Annotated
 
 import typer
 
 from adreel.cli.options import Json, Scenes, Unchecked
 
+
+def check_usd(usd: float | None) -> float | None:
+    """Refuse what is no amount. A range lets nan through."""
+    if usd is not None and not math.isfinite(usd):
+        raise typer.BadParameter(f"{usd} is no amount of USD: give a number, such as 2.50")
+    return usd
+
+
 ClipPrice = Annotated[
-    float | None, typer.Option("--price", min=0, help="USD of each clip whose price is unknown; unknown is never free")
+    float | None,
+    typer.Option(
+        "--price", min=0, callback=check_usd, help="USD of each clip whose price is unknown; unknown is never free"
+    ),
 ]
 MaxCost = Annotated[
     float | None,
-    typer.Option("--max-cost", min=0, help="Most USD to spend, retries included. More is refused before it is sent"),
+    typer.Option(
+        "--max-cost",
+        min=0,
+        callback=check_usd,
+        help="Most USD to spend, retries included. More is refused before it is sent",
+    ),
 ]
 
 
