@@ -8,13 +8,13 @@ import typer
 
 from adreel.cli.options import Json
 from adreel.errors import InputError
+from adreel.models.session_states import LISTED_STATES
 
 if TYPE_CHECKING:
     from adreel.index import SessionIndex
 
 SHOWN = 20
 """Sessions that a person sees without --limit. Programs get all."""
-STATES = ("new", "generating", "completed", "partial", "failed", "unreadable")
 PROGRESS_SECONDS = 2.0
 NAMES_COMPARED = 10_000
 """Maximum number of sessions for which a command lists all names, so that a copied one shows at once."""
@@ -27,7 +27,7 @@ def sessions(
         int | None, typer.Option(min=0, help="Maximum number; 0 for all. By default 20, and all with --json")
     ] = None,
     search: Annotated[str, typer.Option(help="Words that the id, the product or the campaign contain")] = "",
-    state: Annotated[str | None, typer.Option(help=f"Only in this state: {', '.join(STATES)}")] = None,
+    state: Annotated[str | None, typer.Option(help=f"Only in this state: {', '.join(LISTED_STATES)}")] = None,
     since: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Changed since this UTC time")
     ] = None,
@@ -44,8 +44,8 @@ def sessions(
 
     if sort not in get_args(Sort):
         raise InputError(f"--sort is {sort!r}: use one of {', '.join(get_args(Sort))}")
-    if state is not None and state not in STATES:
-        raise InputError(f"--state is {state!r}: use one of {', '.join(STATES)}")
+    if state is not None and state not in LISTED_STATES:
+        raise InputError(f"--state is {state!r}: use one of {', '.join(LISTED_STATES)}")
     index = _open_index()
     index.update(_Progress())
     if index.count <= NAMES_COMPARED:

@@ -38,7 +38,7 @@ class SessionIndex:
 
     def __init__(self, records: Records, folder: Path | None = None) -> None:
         self.records = records
-        place = hashlib.sha256(records.storage.location("").encode()).hexdigest()[:16]
+        place = hashlib.sha256(records.storage.identity.encode()).hexdigest()[:16]
         self.database = Database((folder or cache_folder()) / f"sessions-{place}-v{VERSION}.sqlite")
         self.problem = ""
         """Why the storage can't be read at present."""
@@ -47,6 +47,8 @@ class SessionIndex:
         self._own_changes: dict[str, int] = {}
         self._marked = self._applied = 0
         self._is_woken = False
+        # Another storage may have taken the place of the one that the file is of.
+        self._is_verified = False
         self._changed = threading.Condition()
         self._opened_at = time.monotonic()
         changes.listen(records.storage, self.mark)
@@ -72,7 +74,7 @@ class SessionIndex:
         with self._changed:
             marked = self._marked
             self._changed.wait_for(lambda: self._applied >= marked or self.problem, OWN_CHANGE_SECONDS)
-        while not self.is_complete and time.monotonic() < self._opened_at + BUILD_WAIT_SECONDS:
+        while not (self._is_verified and self.is_complete) and time.monotonic() < self._opened_at + BUILD_WAIT_SECONDS:
             time.sleep(0.02)
 
     @property
@@ -202,6 +204,7 @@ class SessionIndex:
             self.database.clear()
         if storage_id != self.database.fact("storage"):
             self.database.remember(storage=storage_id)
+        self._is_verified = True
         caught_up_at = self.database.fact("caught_up_at")
         if caught_up_at and utc_now() - datetime.fromisoformat(caught_up_at) > changes.KEPT:
             self.database.remember(complete="", building="", caught_up_at="")

@@ -48,7 +48,7 @@ class Announcer:
 
     def _start_anew(self) -> None:
         self._waiting: dict[tuple[str, str], Storage] = {}
-        """By its location and the id of a session."""
+        """By the identity of the storage and the id of a session."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_writing = self._is_flushing = False
@@ -56,7 +56,7 @@ class Announcer:
     def announce(self, storage: Storage, session_id: str) -> None:
         """Announce a changed session soon, without waiting."""
         with self._changed:
-            self._waiting[storage.location(""), session_id] = storage
+            self._waiting[storage.identity, session_id] = storage
             self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="adreel-changes", daemon=True)
@@ -93,17 +93,18 @@ class Announcer:
 
 announcer = Announcer()
 _listeners: dict[str, list[WeakMethod[Listener]]] = {}
-"""By the location of a storage."""
+"""By the identity of a storage."""
 
 
 def listen(storage: Storage, listener: Listener) -> None:
     """Call a bound method with each session that this process changes, for as long as its object lives."""
-    _listeners.setdefault(storage.location(""), []).append(WeakMethod(listener))
+    living = [each for each in _listeners.get(storage.identity, []) if each() is not None]
+    _listeners[storage.identity] = [*living, WeakMethod(listener)]
 
 
 def tell_listeners(storage: Storage, session_id: str) -> None:
     """Tell the indexes of this process that a session has changed."""
-    for reference in list(_listeners.get(storage.location(""), [])):
+    for reference in list(_listeners.get(storage.identity, [])):
         if listener := reference():
             listener(session_id)
 

@@ -54,13 +54,14 @@ class _Read:
     at: float
 
 
-_read: dict[str, _Read] = {}
+_read: dict[tuple[str, str], _Read] = {}
+"""By the identity of a storage and a path."""
 
 
 def load_bills(storage: Storage, model: str) -> Bills:
     """Return the bills of a model, read at most every FRESH_SECONDS. Unreadable ones count as none."""
     path = bills_path(model)
-    place = storage.location(path)
+    place = storage.identity, path
     known = _read.get(place)
     if known is None or time.monotonic() - known.at > FRESH_SECONDS:
         try:
@@ -103,7 +104,7 @@ def learn_bill(storage: Storage, take: Take) -> None:
     except AdreelError as error:
         log.warning("the bill of take %s is not used for prices: %s", take.short_id, error)
         return
-    _read[storage.location(path)] = _Read(kept, time.monotonic())
+    _read[storage.identity, path] = _Read(kept, time.monotonic())
 
 
 def bills_path(model: str) -> str:

@@ -76,7 +76,7 @@ class Budgets:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._commit = _commits.setdefault(records.storage.location(""), GroupCommit())
+        self._commit = _commits.setdefault(records.storage.identity, GroupCommit())
 
     def reserve(self, order: Order, mark: str | None = None) -> Admission:
         """Hold the money of all tasks of an order under a mark, by default a new one, or raise OverBudget.

@@ -18,7 +18,7 @@ from uuid import uuid4
 from adreel.errors import AdreelError, StorageError, StorageUnavailable
 from adreel.settings import Settings
 from adreel.storage.check import check
-from adreel.storage.connecting import connect, hide_password, reason_of, secrets_of
+from adreel.storage.connecting import accounts_of, connect, hide_password, reason_of, secrets_of
 from adreel.storage.local import WORKSPACE, LocalDisk, make_folder
 from adreel.storage.marker import MARKER, Marker
 from adreel.storage.outages import is_outage
@@ -53,6 +53,7 @@ class Storage:
         self._setting = setting
         self.fs = self._files.fs
         self.url = hide_password(url)
+        self._accounts = accounts_of(options or {})
         self._secrets = secrets_of(url, options or {})
         self.is_local = isinstance(self._files, LocalDisk)
         self.is_conditional = self._files.conditional
@@ -89,6 +90,11 @@ class Storage:
         if self.url.startswith(("sftp://", "ssh://")):
             return f"{self.url.rstrip('/')}/{path}" if path else self.url
         return str(self.fs.unstrip_protocol(full))
+
+    @property
+    def identity(self) -> str:
+        """What distinguishes it from other storages: its location, and the endpoint and account of its options."""
+        return " ".join([self.location(""), *self._accounts])
 
     def read(self, path: str, most: int | None = None) -> bytes:
         """Return the content of a file, at most so many bytes; FileNotFoundError if it is missing."""

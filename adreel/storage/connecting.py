@@ -78,6 +78,11 @@ def hide_password(url: str) -> str:
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
 
 
+def accounts_of(options: dict[str, Any]) -> list[str]:
+    """Return the endpoints and accounts in options: the same bucket elsewhere is another storage."""
+    return [value for name, value in _strings_in(options) if re.search(r"endpoint_url$|account_name$", name)]
+
+
 def secrets_of(url: str, options: dict[str, Any]) -> list[str]:
     """Return the secrets in a URL and its options."""
     found = [value for name, value in _strings_in(options) if _SECRET.search(name)]

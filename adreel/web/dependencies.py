@@ -1,12 +1,13 @@
 """Parameters and dependencies that routes and pages ask for by type."""
 
 import hashlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field, ValidationInfo, field_validator
 
 from adreel.index import SessionIndex, SessionQuery, Sort
+from adreel.models.session_states import ListedState
 from adreel.models.sessions import ID_PATTERN
 from adreel.service import IDEMPOTENCY_KEY, Service
 from adreel.web.status_cache import StatusCache
@@ -32,9 +33,7 @@ class SessionFilters(BaseModel):
     """Query parameters of the list of sessions."""
 
     q: str = Field("", max_length=200, description="Words that the id, the product or the campaign contain")
-    state: Literal["new", "generating", "completed", "partial", "failed", "unreadable"] | None = Field(
-        None, description="Only sessions in this state; `new` has no takes yet"
-    )
+    state: ListedState | None = Field(None, description="Only sessions in this state; `new` has no takes yet")
     since: AwareDatetime | None = Field(None, description="Minimum time of the last change")
     sort: Sort = Field("-created", description="Order; `-` puts the largest first")
     limit: int = Field(20, ge=1, le=100)

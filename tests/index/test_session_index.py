@@ -5,8 +5,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -16,7 +18,7 @@ from adreel.index.database import IndexReset
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Job, utc_now
 from adreel.records import Records, changes
-from adreel.storage import Storage
+from adreel.storage import Storage, marker
 from tests.factories import NOW, make_session, make_take, save_job
 from tests.storage.servers import S3Server
 
@@ -209,6 +211,22 @@ def test_a_session_that_was_copied_in_or_removed_by_hand_is_found(index: Session
     index.refresh_names()
     assert set(listed(index)) == {"three", "copied", "one"}
     assert index.check() == []
+
+
+def test_a_server_waits_until_the_index_is_known_to_be_of_its_storage(
+    index: SessionIndex, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(records.storage.root)
+    monkeypatch.setattr(marker, "_seen", WeakKeyDictionary())
+    other = announcing(records)
+    other.save_session(make_session(session_id="other"))
+    successor = SessionIndex(other, tmp_path / "index")
+    successor.is_followed = True
+    monkeypatch.setattr("adreel.index.session_index.BUILD_WAIT_SECONDS", 10)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(listed, successor)
+        successor.update()
+        assert first.result() == ["other"]
 
 
 def test_an_earlier_reading_never_replaces_a_later_one(index: SessionIndex, records: Records) -> None:

@@ -96,3 +96,9 @@ def test_people_are_told_a_file_name_on_a_disk_and_a_url_elsewhere(
     assert Storage(str(tmp_path)).location("a/b.mp4") == str(tmp_path / "a/b.mp4")
     assert Storage("memory://bucket").location("a/b.mp4") == "memory:///bucket/a/b.mp4"
     assert Storage("sftp://127.0.0.1/ads", sftp_options).location("a.mp4") == "sftp://127.0.0.1/ads/a.mp4"
+
+
+def test_the_same_bucket_at_another_endpoint_is_another_storage() -> None:
+    here, there = (Storage("s3://ads", {"endpoint_url": f"http://{host}.example"}) for host in ("here", "there"))
+    assert here.location("") == there.location("")
+    assert here.identity != there.identity

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from adreel.models.scenarios import Scenario
+from adreel.models.session_states import LISTED_STATES
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.service import Service
 from adreel.web.dependencies import FiltersQuery, IndexDep, ServiceDep, scoped_key
@@ -31,7 +32,6 @@ from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.rendering import PageRoute, page
 
 PER_PAGE = 12
-STATES = ("new", "generating", "completed", "partial", "failed", "unreadable")
 SORTS = {"-created": "Newest first", "-updated": "Last changed first", "-cost": "Most expensive first", "id": "By id"}
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -49,7 +49,7 @@ async def sessions(request: Request, index: IndexDep, filters: FiltersQuery) -> 
         filters=filters,
         is_filtered="q" in chosen or "state" in chosen,
         query=f"{urlencode(chosen)}&" if chosen else "",
-        states=STATES,
+        states=LISTED_STATES,
         sorts=SORTS,
         scenarios=list(Scenario),
     )

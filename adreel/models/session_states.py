@@ -1,0 +1,7 @@
+"""The states that a list of sessions shows, and can be filtered by."""
+
+from typing import Literal, get_args
+
+ListedState = Literal["new", "generating", "completed", "partial", "failed", "unreadable"]
+"""`new` has no takes yet, and `unreadable` can't be read."""
+LISTED_STATES: tuple[ListedState, ...] = get_args(ListedState)
