@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from adreel.errors import InputError, NotFound, OverBudget
+from adreel.models.budget_modes import BudgetMode
 from adreel.models.scenarios import Scenario
-from adreel.models.spend import BudgetMode, Holds, Price, period_of, request_hold, show_usd
+from adreel.models.spend import Holds, Price, period_of, request_hold, show_usd
 from adreel.models.takes import AttemptState, Job, Take, task_uuid, utc_now
 from adreel.records import Records
 from adreel.spend import budgets as budgets_module

@@ -7,7 +7,8 @@ from datetime import date
 
 from adreel.campaigns import MAX_LISTED, campaign_job_id, check_sessions, read_sessions
 from adreel.errors import OverBudget
-from adreel.models.spend import MAX_COST, BudgetMode, show_usd, to_micros, to_usd, usd_rounded_up
+from adreel.models.budget_modes import BudgetMode
+from adreel.models.spend import MAX_COST, show_usd, to_micros, to_usd, usd_rounded_up
 from adreel.purchase.planning import plan_requests, price_scenes
 from adreel.records import Records
 from adreel.settings import Settings

@@ -1,24 +1,19 @@
 """The commands about budgets: `budget`, `budget set`, `budget remove` and `budget reconcile`."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adreel.cli.money import check_usd
 from adreel.cli.options import Json
+from adreel.models.budget_modes import BudgetMode
+
+if TYPE_CHECKING:
+    from adreel.spend.budgets import Budgets
 
 budget_app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 Name = Annotated[str, typer.Argument(help="day, month, all, campaign:NAME or session:ID; days and months are in UTC")]
-
-
-class Mode(StrEnum):
-    """A mode of a budget. The models of budgets take too long to import for the help."""
-
-    OBSERVE = "observe"
-    WARN = "warn"
-    CAP = "cap"
 
 
 @budget_app.callback(invoke_without_command=True)
@@ -28,11 +23,8 @@ def budget(context: typer.Context, as_json: Json = False) -> None:
         return
     from adreel.cli.display import print_json, print_line, print_table
     from adreel.models.spend import show_usd
-    from adreel.records import Records
-    from adreel.settings import Settings
-    from adreel.spend.budgets import Budgets
 
-    views = Budgets(Records.of(Settings.load())).views()
+    views = _open_budgets().views()
     if as_json:
         print_json({"budgets": views})
         return
@@ -57,18 +49,15 @@ def set_budget(
     name: Name,
     usd: Annotated[float, typer.Argument(min=0, max=1e9, callback=check_usd, help="Limit in USD")],
     mode: Annotated[
-        Mode, typer.Option(help="cap refuses what costs too much, warn says so and buys, observe counts")
-    ] = Mode.CAP,
+        BudgetMode, typer.Option(help="cap refuses what costs too much, warn says so and buys, observe counts")
+    ] = BudgetMode.CAP,
 ) -> None:
     """Set a budget, or change its limit. A new one counts what its scope has spent in this period."""
     from adreel.cli.display import print_line
-    from adreel.models.spend import BudgetMode, show_usd, to_micros
-    from adreel.records import Records
-    from adreel.settings import Settings
-    from adreel.spend.budgets import Budgets
+    from adreel.models.spend import show_usd, to_micros
 
-    budgets = Budgets(Records.of(Settings.load()))
-    budgets.set(name, to_micros(usd), BudgetMode(mode))
+    budgets = _open_budgets()
+    budgets.set(name, to_micros(usd), mode)
     [view] = [view for view in budgets.views() if view.name == name]
     print_line(
         f"budget {name}: {show_usd(view.left)} left of {show_usd(view.cap)} ({view.mode}), {show_usd(view.spent)}"
@@ -79,11 +68,7 @@ def set_budget(
 @budget_app.command("remove")
 def remove_budget(name: Name) -> None:
     """Remove a budget. What was spent stays in the records."""
-    from adreel.records import Records
-    from adreel.settings import Settings
-    from adreel.spend.budgets import Budgets
-
-    Budgets(Records.of(Settings.load())).remove(name)
+    _open_budgets().remove(name)
 
 
 @budget_app.command()
@@ -91,14 +76,19 @@ def reconcile(as_json: Json = False) -> None:
     """Account for clips whose run has died, and release what is held for tasks that will not be sent."""
     from adreel.cli.display import print_json, print_line, show_errors
     from adreel.errors import AdreelError
-    from adreel.records import Records
-    from adreel.settings import Settings
-    from adreel.spend.budgets import Budgets
 
     broken: list[AdreelError] = []
-    found = Budgets(Records.of(Settings.load())).reconcile(broken=broken)
+    found = _open_budgets().reconcile(broken=broken)
     if as_json:
         print_json(found)
     else:
         print_line(f"{found.settled} settled, {found.released} released, {found.open} still open")
     raise typer.Exit(show_errors(broken))
+
+
+def _open_budgets() -> "Budgets":
+    from adreel.records import Records
+    from adreel.settings import Settings
+    from adreel.spend.budgets import Budgets
+
+    return Budgets(Records.of(Settings.load()))

@@ -6,12 +6,12 @@ task's cost is known.
 
 import re
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from typing import Literal, overload
 from uuid import uuid4
 
 from pydantic import AwareDatetime, BaseModel, Field
 
+from adreel.models.budget_modes import BudgetMode
 from adreel.models.ids import derived_uuid
 from adreel.models.record import Record
 
@@ -33,14 +33,6 @@ class Price(BaseModel, extra="allow", frozen=True):
     amount: int | None = Field(ge=0)
     source: Literal["billed", "listed", "given", "unknown", "emulator"]
     as_of: date | None = Field(None, description="Date of the rates or of the bill")
-
-
-class BudgetMode(StrEnum):
-    """What a budget does with a purchase that it has no money for: count it, warn of it, or refuse it."""
-
-    OBSERVE = "observe"
-    WARN = "warn"
-    CAP = "cap"
 
 
 class Account(BaseModel, extra="allow"):

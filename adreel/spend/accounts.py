@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from adreel.errors import OverBudget
+from adreel.models.budget_modes import BudgetMode
 from adreel.models.spend import (
     MAX_COST,
     Account,
     Budget,
-    BudgetMode,
     BudgetRecord,
     Holds,
     OpenHold,

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from adreel.errors import AdreelError, InputError, NotFound, OverBudget, collect_errors
+from adreel.models.budget_modes import BudgetMode
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import (
     UNMARKED,
     Account,
-    BudgetMode,
     Holds,
     OpenHold,
     counts_for,

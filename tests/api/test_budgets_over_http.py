@@ -23,7 +23,7 @@ from adreel.errors import OverBudget
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.regenerate_scene import regenerate_scene
 from adreel.flows.resume import resume
-from adreel.models.spend import BudgetMode
+from adreel.models.budget_modes import BudgetMode
 from adreel.purchase.jobs import end_job, start_job
 from adreel.records import Records
 from adreel.settings import Settings
