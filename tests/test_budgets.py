@@ -11,6 +11,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.spend import Holds, Price, period_of, request_hold, show_usd
 from adreel.models.takes import AttemptState, Job, Take, task_uuid, utc_now
 from adreel.records import Records
+from adreel.records.pruning import prune
 from adreel.spend import budgets as budgets_module
 from adreel.spend.accounts import Order, PricedTask
 from adreel.spend.budgets import Budgets
@@ -227,6 +228,14 @@ def test_a_request_hands_its_hold_over_to_the_tasks_of_its_run(records: Records)
     Budgets(records).reserve(order(1, request=request_hold("key")))
     assert numbers(records) == (0, 4 * CENT, 0)
     assert request_hold("key") not in records.budgets().open
+
+
+def test_a_new_budget_counts_what_pruned_takes_have_cost(records: Records) -> None:
+    save_purchase(records, job_of(1, ended=True), make_take(cost=0.03), None)
+    prune(records, make_take(cost=0.03), keep_current=False)
+    for name, spent in (("all", 3 * CENT), ("campaign:spring", 0), ("day", 0)):
+        Budgets(records).set(name, 100 * CENT)
+        assert numbers(records, name) == (spent, 0, 100 * CENT - spent)
 
 
 def test_a_request_of_yesterday_frees_nothing_of_today(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from adreel.models.takes import utc_now
 from adreel.records import export, pruning
 from adreel.records.verification import verify
 from adreel.records.views import JobView, current_take, scene_status
+from adreel.spend.budgets import Budgets
 
 
 def show_status(name: str, *, as_json: bool) -> None:
@@ -132,6 +133,9 @@ def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: 
     broken: list[AdreelError] = []
     before = utc_now() - pruning.parse_age(older_than)
     takes = []
+    if not dry_run:
+        # The hold of a dead run becomes its cost while the record of the take tells it.
+        Budgets(records).reconcile(broken=broken)
     for take in list(pruning.prunable(records, before, keep_current=keep_current, broken=broken)):
         with collect_errors(broken):
             if dry_run or pruning.prune(records, take, keep_current=keep_current):

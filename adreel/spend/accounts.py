@@ -20,6 +20,7 @@ from adreel.models.spend import (
     show_usd,
     usd_rounded_up,
 )
+from adreel.models.spend_totals import Spend
 from adreel.spend.notices import Reached
 
 THRESHOLDS = (70, 90, 100)
@@ -199,7 +200,14 @@ class Accounts:
             account.told = [percent for percent in account.told if percent * cap <= self.used(name, past) * 100]
         return budget.accounts.get(period, Account()).counting is not None
 
-    def count_earlier(self, name: str, period: str, settled: list[Settlement], sent: Mapping[str, OpenHold]) -> None:
+    def count_earlier(
+        self,
+        name: str,
+        period: str,
+        settled: Iterable[Settlement],
+        sent: Mapping[str, OpenHold],
+        pruned: Iterable[Spend] = (),
+    ) -> None:
         """Add what a new budget's scope has spent before it was set, and what is still open of that."""
         budget = self.record.budgets.get(name)
         account = budget.accounts.get(period) if budget else None
@@ -210,6 +218,11 @@ class Accounts:
             if each.uuid not in known:
                 cost = each.estimate if each.cost is None else each.cost
                 self._account(name, period, each.uuid, cost, is_known=each.cost is not None)
+        for spend in pruned:
+            # Unknown bills count with their estimates, which the sum does not tell apart.
+            account.spent += max(spend.billed, spend.estimated) if spend.unknown else spend.billed
+            account.settled += spend.takes
+            account.unknown += spend.unknown
         for uuid, hold in sent.items():
             if uuid not in known:
                 self.add(uuid, hold.model_copy(update={"budgets": {name: period}}))

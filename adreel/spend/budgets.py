@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from adreel.errors import AdreelError, InputError, NotFound, OverBudget, collect_errors
 from adreel.models.budget_modes import BudgetMode
@@ -32,6 +32,7 @@ from adreel.models.spend import (
 )
 from adreel.models.takes import Job, Take, utc_now
 from adreel.records import Records
+from adreel.records.spend import take_key
 from adreel.spend.accounts import Accounts, Admission, Order, Release, Settlement
 from adreel.spend.group_commit import GroupCommit
 from adreel.spend.notices import Reached, notify
@@ -255,16 +256,23 @@ class Budgets:
                 return [take for scenario in Scenario for take in self._records.takes(session_id, scenario)]
             return []
 
+        pruned = self._records.pruned_spend()
+        removed = [
+            spend
+            for spend in pruned.every
+            if counts_for(name, None, spend.campaign)
+            and period_of(name, datetime.combine(spend.day, time(), UTC)) == period
+        ]
         settled: list[Settlement] = []
         sent: dict[str, OpenHold] = {}
         with ThreadPoolExecutor(READERS) as threads:
             for takes in threads.map(read, session_ids):
                 for take in takes:
-                    if kind == "campaign" and take.campaign != value:
+                    if not counts_for(name, take.session_id, take.campaign) or take_key(take) in pruned.removing:
                         continue
                     settled += settlements_of(take, name, period)
                     sent |= self._open_tasks(take)
-        self._commit.run(self._records, lambda accounts: accounts.count_earlier(name, period, settled, sent))
+        self._commit.run(self._records, lambda accounts: accounts.count_earlier(name, period, settled, sent, removed))
 
     def _open_tasks(self, take: Take) -> Iterator[tuple[str, OpenHold]]:
         """Yield what a take may still be billed for, and may still send under the order of a running job."""
