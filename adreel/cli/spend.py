@@ -31,7 +31,7 @@ def spend(
     """
     from adreel.cli.display import print_json, show_errors
     from adreel.flows.in_process import open_records
-    from adreel.spend.reports import build_report
+    from adreel.spend.reports import Line, build_report
 
     if as_csv and as_json:
         raise InputError("give --csv or --json, not both")
@@ -42,7 +42,11 @@ def spend(
     if as_json:
         print_json(_document(report, first, last))
     elif as_csv:
-        _print_csv(report)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow([by.value, *_values(Line()), "currency"])
+        for lines, currency in ((report.money, "USD"), (report.emulator, EMULATOR)):
+            for name, line in sorted(lines.by_name.items()):
+                writer.writerow([name, *_values(line).values(), currency])
     else:
         _print_tables(report)
     raise typer.Exit(show_errors(report.unreadable))
@@ -72,16 +76,6 @@ def _values(line: "Line") -> dict[str, int | float | None]:
         "unused_billed": to_usd(line.unused_billed),
         "per_finished": to_usd(line.per_finished),
     }
-
-
-def _print_csv(report: "Report") -> None:
-    from adreel.spend.reports import Line
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([report.by.value, *_values(Line()), "currency"])
-    for lines, currency in ((report.money, "USD"), (report.emulator, EMULATOR)):
-        for name, line in sorted(lines.by_name.items()):
-            writer.writerow([name, *_values(line).values(), currency])
 
 
 def _print_tables(report: "Report") -> None:

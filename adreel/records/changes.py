@@ -111,7 +111,9 @@ def tell_listeners(storage: Storage, session_id: str) -> None:
 
 def new_entry(session_ids: list[str], at: datetime) -> tuple[str, bytes]:
     """Return the path and the content of an announcement: one session is in the name, several are in the content."""
-    path = f"{FOLDER}/{_period_of(at)}/{int(at.timestamp() * 1000)}-{secrets.token_hex(2)}"
+    start = at.astimezone(UTC)
+    period = start.replace(minute=start.minute - start.minute % 10).strftime(_PERIOD_FORMAT)
+    path = f"{FOLDER}/{period}/{int(at.timestamp() * 1000)}-{secrets.token_hex(2)}"
     return (f"{path}-{session_ids[0]}", b"") if len(session_ids) == 1 else (path, "\n".join(session_ids).encode())
 
 
@@ -149,11 +151,6 @@ def clear(storage: Storage, now: datetime) -> None:
             for entry in entries(storage, period):
                 storage.remove(f"{FOLDER}/{period}/{entry}")
             storage.remove_folder(f"{FOLDER}/{period}")
-
-
-def _period_of(at: datetime) -> str:
-    start = at.astimezone(UTC)
-    return start.replace(minute=start.minute - start.minute % 10).strftime(_PERIOD_FORMAT)
 
 
 def _start_of(period: str) -> datetime:

@@ -78,7 +78,14 @@ class Report:
     def lines_of(self, spend: Spend, session_id: str) -> tuple[Line, Line]:
         """Return the line that the spend of a session counts in, and the total."""
         lines = self.emulator if spend.is_local else self.money
-        return lines.by_name.setdefault(_name(self.by, spend, session_id), Line()), lines.total
+        names = {
+            Group.CAMPAIGN: spend.campaign or NO_CAMPAIGN,
+            Group.SESSION: session_id,
+            Group.DAY: spend.day.isoformat(),
+            Group.MODEL: spend.model,
+            Group.SCENE: spend.scene,
+        }
+        return lines.by_name.setdefault(names[self.by], Line()), lines.total
 
 
 @dataclass
@@ -128,20 +135,6 @@ def _add_session(report: Report, session: _SessionSpend, since: date | None, unt
 
 def _is_in_period(spend: Spend, since: date | None, until: date | None) -> bool:
     return (since is None or spend.day >= since) and (until is None or spend.day <= until)
-
-
-def _name(by: Group, spend: Spend, session_id: str) -> str:
-    match by:
-        case Group.CAMPAIGN:
-            return spend.campaign or NO_CAMPAIGN
-        case Group.SESSION:
-            return session_id
-        case Group.DAY:
-            return spend.day.isoformat()
-        case Group.MODEL:
-            return spend.model
-        case Group.SCENE:
-            return spend.scene
 
 
 def _read_session(records: Records, removing: Container[str], session_id: str) -> _SessionSpend:

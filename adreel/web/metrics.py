@@ -93,16 +93,14 @@ class RecordsCollector(Collector):
             return False
         for spend in pruned.every:
             totals.billed[spend.model, spend.campaign or "", spend.is_local] += spend.billed
-        self._families = list(metric_families(totals, self._budgets()))
-        self._read_at = self._clock()
-        return True
-
-    def _budgets(self) -> list[BudgetView]:
+        budgets: list[BudgetView] = []
         try:
-            return Budgets(self._index.records).views()
+            budgets = Budgets(records).views()
         except BadRecord as error:
             log.warning("no metrics of budgets: %s", error)
-            return []
+        self._families = list(metric_families(totals, budgets))
+        self._read_at = self._clock()
+        return True
 
 
 def metric_families(totals: Totals, budgets: Iterable[BudgetView] = ()) -> Iterator[Metric]:
