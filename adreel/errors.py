@@ -38,7 +38,8 @@ AdreelError
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from copy import copy
+from typing import ClassVar, Self
 
 from adreel.text import clean_text, is_clean
 
@@ -58,6 +59,12 @@ class AdreelError(Exception):
     def __init__(self, message: str = "") -> None:
         # Messages go into records, Prefect's states and terminals, and often quote a server or a file.
         super().__init__(clean_text(message, MAX_MESSAGE_LENGTH))
+
+    def at(self, place: str) -> Self:
+        """Return the same error with a place in front of its message."""
+        error = copy(self)
+        error.args = (clean_text(f"{place}: {self}", MAX_MESSAGE_LENGTH),)
+        return error
 
 
 class InputError(AdreelError):

@@ -75,10 +75,11 @@ class Campaign:
         Account trouble and a budget without money stop the campaign: the next ads would be refused as well. An ad that
         a budget refuses is not counted.
         """
+        own_budget = f"session:{session.session_id}"
         try:
             started = await asyncio.to_thread(self._start, session)
         except OverBudget as error:
-            if error.budget == f"session:{session.session_id}":
+            if error.budget == own_budget:
                 self.tally.add_failure(session.session_id, str(error))
                 return error
             self.tally.stop(str(error), is_over_budget=True)
@@ -111,7 +112,7 @@ class Campaign:
         await asyncio.gather(*map(produce, job.scenarios))
         refused = {scenario: error for scenario, error in failed.items() if isinstance(error, AccountError)}
         for attempt in failed.values():
-            if isinstance(attempt, OverBudget):
+            if isinstance(attempt, OverBudget) and attempt.budget != own_budget:
                 self.tally.stop(str(attempt), is_over_budget=True)
         for refusal in refused.values():
             if not isinstance(refusal, BuyingStopped):

@@ -82,8 +82,9 @@ async def test_a_second_attempt_beyond_the_cap_is_not_sent() -> None:
         job = it.start(HOOK)
         with pytest.raises(RenderFailed):
             await it.produce(job=job)
-        with pytest.raises(OverBudget, match="scene hook: "):
+        with pytest.raises(OverBudget, match="scene hook: ") as refused:
             await it.produce(job=job)
+        assert (refused.value.budget, refused.value.left) == ("all", 0)
         assert len(it.bought) == 1
         take = it.take()
         assert take.attempts[-1].state == AttemptState.FAILED

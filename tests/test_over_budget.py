@@ -184,6 +184,17 @@ def test_the_own_budget_of_one_ad_does_not_stop_its_campaign(
     assert set(bought(runware)) == {"ad-0", "ad-2", "ad-3", "ad-4"}
 
 
+def test_a_retry_beyond_the_own_budget_of_one_ad_does_not_stop_its_campaign(
+    ads: Path, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        Budgets(records).set(f"session:ad-{number}", 4 * CLIP)
+    with in_thread(render_seconds=0.1, faults=("providerTimeoutx1",)) as server:
+        monkeypatch.setenv("RUNWARE_URL", server.url)
+        run_id, state = run(generate_campaign, source=str(ads), window=4)
+        assert (state.name, tallies[run_id].unsent, len(server.ledger.entries)) == ("Partial", 0, 20), state.message
+
+
 def test_a_campaign_that_is_dearer_than_its_limit_is_not_started(
     ads: Path, records: Records, runware: LocalRunware
 ) -> None:

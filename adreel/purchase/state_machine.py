@@ -110,7 +110,7 @@ class Purchase:
             if self._attempt.state == AttemptState.FAILED:
                 self._raise_failure()
         except AdreelError as error:
-            raise type(error)(f"scene {self.take.scenario}: {error}") from error
+            raise error.at(f"scene {self.take.scenario}") from error
         except asyncio.CancelledError:
             if recording := self._record_cancel():
                 # A second cancel or the deadline ends the wait, not the write.
