@@ -103,8 +103,7 @@ class Interleaving:
         """Run the actors in a random order, then everything that is open to its end, and return the violations."""
         patches = {
             "adreel.spend.budgets._commits": _NoSharing(),
-            "adreel.spend.budgets.uuid4": lambda: next(self._marks),
-            "adreel.purchase.holds.uuid4": lambda: next(self._marks),
+            "adreel.models.spend.uuid4": lambda: next(self._marks),
         }
         with _patched(patches):
             Budgets(self.records()).set("all", self.cap * PRICE)

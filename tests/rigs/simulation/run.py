@@ -306,8 +306,7 @@ def _in_world(world: World, *, is_capped: bool) -> Iterator[None]:
             ("adreel.records.store.utc_now", now),
             ("adreel.purchase.uploads.utc_now", now),
             ("adreel.spend.budgets.utc_now", now),
-            ("adreel.spend.budgets.uuid4", uuid),
-            ("adreel.purchase.holds.uuid4", uuid),
+            ("adreel.models.spend.uuid4", uuid),
             ("adreel.runware.client.uuid4", uuid),
             # The catalogue and the bills that an earlier run has read would save this one a read.
             ("adreel.catalog.stored._read", {}),
