@@ -1,6 +1,9 @@
 """Clips of all kinds become films of exact length, measured by FFmpeg's own program."""
 
+import os
 import random
+import subprocess
+import sys
 from array import array
 from dataclasses import replace
 from itertools import pairwise
@@ -108,6 +111,20 @@ def test_an_upright_film_gets_a_blurred_surrounding(cutter: Cutter, tmp_path: Pa
     side = shown(out, "crop=140:320:0:0", "format=gray")
     assert min(side) > 20
     assert max(abs(side[at + 3] - side[at]) for at in range(0, len(side) - 3, 3) if (at // 3 + 1) % 140) < 12
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc fills freed memory")
+@pytest.mark.parametrize("name", ["oblong-pixels", "one-frame"])
+def test_a_clip_is_read_without_the_memory_of_its_closed_file(cutter: Cutter, tmp_path: Path, name: str) -> None:
+    [clip] = [each for each in ALL if each.name == name]
+    plan = SegmentPlan(str(cutter.clip(clip)), "", WIDTH, HEIGHT, "crop", clip.frames)
+    code = (
+        "from pathlib import Path\nfrom adreel.cut.plan import SegmentPlan\n"
+        "from adreel.cut.render.segments import render_segment\nfrom adreel.cut.render.sources import inspect_clip\n"
+        f"inspect_clip({plan.clip!r})\nrender_segment({plan!r}, Path({str(tmp_path / 'out.mkv')!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "MALLOC_PERTURB_": "85"}, check=False)
+    assert done.returncode == 0
 
 
 async def test_cover_art_is_not_the_picture(cutter: Cutter, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 
 from adreel.cut.plan import LONGEST_MEASURED, SAMPLE_RATE, FileFacts
 from adreel.cut.render.samples import measure
-from adreel.cut.render.sources import display_of, file_samples, open_media, picture_stream, sound_stream
+from adreel.cut.render.sources import PictureTags, display_of, file_samples, open_media, picture_stream, sound_stream
 
 HEADER, EXTENDED = 8, 1
 
@@ -22,7 +22,7 @@ def describe_file(file: Path) -> FileFacts:
         picture = next(source.decode(video), None)
         if picture is None or video.time_base is None:
             raise InvalidDataError(0, "no picture of it can be decoded")
-        width, height = display_of(video, picture).size(picture.width, picture.height)
+        width, height = display_of(PictureTags.of(video), picture).size(picture.width, picture.height)
         source.seek(0)
         starts, duration, audio_bytes, audio_duration = _read_packets(source, video, sound)
         steps = [after - before for before, after in pairwise(starts)]

@@ -12,12 +12,11 @@ from av.filter.context import FilterContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
-from av.video.stream import VideoStream
 
 from adreel.cut.plan import RATE, SAMPLE_RATE, SAMPLES_PER_FRAME, SegmentPlan
 from adreel.cut.render.overlays import Overlay, overlays_of
 from adreel.cut.render.samples import SAMPLE_BYTES, samples_of, sound_frame
-from adreel.cut.render.sources import Display, clip_samples, display_of, open_media, read_clip, steady
+from adreel.cut.render.sources import Display, PictureTags, clip_samples, display_of, open_media, read_clip, steady
 from adreel.cut.render.threads import ENCODER_THREADS, FILTER_THREADS
 
 TICK = Fraction(1, RATE)
@@ -41,8 +40,8 @@ BLUR_SCALE = 4
 def render_segment(plan: SegmentPlan, out: Path, report: Callable[[int], None] = lambda _: None) -> None:
     """Render one clip as Matroska with H.264 and float samples. `report` gets the number of frames done."""
     samples = clip_samples(plan.clip, plan.frames)
-    stream, pictures, _ = read_clip(plan.clip)
-    composer = _Composer(plan, stream)
+    tags, pictures, _ = read_clip(plan.clip)
+    composer = _Composer(plan, tags)
 
     def frames() -> Iterator[VideoFrame]:
         for number, picture in enumerate(steady(pictures, plan.frames)):
@@ -106,8 +105,8 @@ class _Composer:
     The filters take one picture at a time and are made anew when the picture's kind or the caption changes.
     """
 
-    def __init__(self, plan: SegmentPlan, stream: VideoStream) -> None:
-        self._plan, self._stream = plan, stream
+    def __init__(self, plan: SegmentPlan, tags: PictureTags) -> None:
+        self._plan, self._tags = plan, tags
         self._overlays = overlays_of(plan)
         self._display: Display | None = None
         self._look: _Look | None = None
@@ -118,7 +117,7 @@ class _Composer:
     def compose(self, picture: VideoFrame, number: int) -> VideoFrame:
         """Return a picture as the frame of this number."""
         # Once only: a picture whose side data was read lives until the garbage collector comes.
-        self._display = self._display or display_of(self._stream, picture)
+        self._display = self._display or display_of(self._tags, picture)
         # Players take untagged pictures of this size as HD.
         untagged = "bt709" if picture.width >= 1280 or picture.height > 576 else "smpte170m"
         look = _Look(

@@ -71,9 +71,24 @@ class Display:
         return (high, wide) if self.is_sideways else (wide, high)
 
 
-def display_of(stream: VideoStream, frame: VideoFrame) -> Display:
+@dataclass(frozen=True)
+class PictureTags:
+    """What a stream says of its pictures. It is read while the file is open: closing it frees the stream's memory."""
+
+    aspect: Fraction | None
+    """Aspect ratio of a pixel."""
+    transfer: int
+    """Transfer characteristic, as numbered by ITU-T H.273."""
+
+    @classmethod
+    def of(cls, stream: VideoStream) -> "PictureTags":
+        """Read the tags of a stream whose file is open."""
+        return cls(stream.sample_aspect_ratio, stream.color_trc)
+
+
+def display_of(tags: PictureTags, frame: VideoFrame) -> Display:
     """Return how a decoded picture has to be shown."""
-    aspect = stream.sample_aspect_ratio or Fraction(1)
+    aspect = tags.aspect or Fraction(1)
     if not Fraction(1, MAX_ASPECT) <= aspect <= MAX_ASPECT:
         aspect = Fraction(1)
     turn: list[tuple[str, str]] = []
@@ -127,10 +142,11 @@ def _span(source: InputContainer, video: VideoStream, sound: AudioStream | None)
     return _Span(start, end)
 
 
-def read_clip(path: Path | str) -> tuple[VideoStream, Generator[tuple[float, VideoFrame]], _Span]:
-    """Return a clip's stream, its decoded pictures with their times, and its span."""
+def read_clip(path: Path | str) -> tuple[PictureTags, Generator[tuple[float, VideoFrame]], _Span]:
+    """Return the tags of a clip's pictures, the decoded pictures with their times, and its span."""
     source = open_media(path)
     video = picture_stream(source)
+    tags = PictureTags.of(video)
     span = _span(source, video, sound_stream(source))
     video.thread_type = "AUTO"
     video.codec_context.thread_count = DECODER_THREADS
@@ -146,7 +162,7 @@ def read_clip(path: Path | str) -> tuple[VideoStream, Generator[tuple[float, Vid
                         if not frame.is_corrupt:
                             yield time - span.zero, frame
 
-    return video, pictures(), span
+    return tags, pictures(), span
 
 
 def steady(pictures: Iterator[tuple[float, VideoFrame]], frames: int) -> Iterator[VideoFrame]:
@@ -253,15 +269,15 @@ def active_frames(samples: bytes, frames: int) -> list[tuple[int, int]]:
 def inspect_clip(path: Path | str) -> ClipFacts:
     """Measure a clip by its packets, its first picture and its sound; InputError if it can't be read."""
     try:
-        video, pictures, span = read_clip(path)
+        tags, pictures, span = read_clip(path)
         _, first = next(pictures, (0.0, None))
         pictures.close()
     except (FFmpegError, ValueError, ArithmeticError) as error:
         raise InputError(f"the clip can't be read: {reason(error)}") from error
     if first is None:
         raise InputError("the clip can't be read: no picture of it can be decoded")
-    width, height = display_of(video, first).size(first.width, first.height)
-    if transfer := HDR.get(first.color_trc) or HDR.get(video.color_trc):
+    width, height = display_of(tags, first).size(first.width, first.height)
+    if transfer := HDR.get(first.color_trc) or HDR.get(tags.transfer):
         # FFmpeg's wheels can't convert it, and as SDR it looks grey.
         raise InputError(f"the clip is HDR ({transfer}): convert it to SDR, or generate the scene again")
     warnings = []
