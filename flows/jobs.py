@@ -28,7 +28,7 @@ from adreel.models.takes import Job
 from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import expected_cost, warn_of_balance
-from adreel.purchase.jobs import end_job, open_scenes, resume_job, start_job
+from adreel.purchase.jobs import end_job, end_jobs_of_run, open_scenes, resume_job, start_job
 from adreel.records import Records
 from adreel.records.views import SceneView, current_takes, failure_lines, job_view
 from adreel.service import HOLD, store_for_generation
@@ -142,7 +142,7 @@ class JobRun:
                 mark=self.mark,
             )
 
-        with self._releasing_request():
+        with self._abandoning_refused(job_id):
             job = retry_unavailable(start, iter(RETRY_DELAYS))
         self._warn_of_balance([job])
         return job
@@ -176,7 +176,7 @@ class JobRun:
         work = []
         for job, scenes in found:
             if job not in busy:
-                with collect_errors(broken), self._releasing_request():
+                with collect_errors(broken), self._abandoning_refused(job.job_id):
                     resume = partial(resume_job, records, settings, job, self.runner, self.request)
                     limits = {"max_cost": to_micros(max_cost), "clip_price": to_micros(clip_price)}
                     resume = partial(resume, **limits, mark=self.mark)
@@ -188,13 +188,15 @@ class JobRun:
         return work
 
     @contextmanager
-    def _releasing_request(self) -> Iterator[None]:
-        """Release the hold of the run's request if no job takes it over."""
+    def _abandoning_refused(self, job_id: str) -> Iterator[None]:
+        """Release the hold of the run's request if the block fails. End the job if a budget refuses another try."""
         try:
             yield
-        except Exception:
+        except Exception as error:
             if self.request:
                 Budgets(self.records).release_request(self.request)
+            if isinstance(error, OverBudget):
+                end_jobs_of_run(self.records, self.runner.run_id, job_id)
             raise
 
     @contextmanager

@@ -20,7 +20,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.spend import new_mark, to_micros
 from adreel.models.takes import Job
-from adreel.purchase.jobs import buy_scene, end_job, record_failure, start_job
+from adreel.purchase.jobs import buy_scene, end_job, end_jobs_of_run, record_failure, start_job
 from adreel.records import Records
 from adreel.records.views import JobView, current_takes, job_view
 from adreel.service import store_for_generation
@@ -73,17 +73,20 @@ class Campaign:
         """Buy and store the scenes of an ad and count it; return a final error, raise a retryable one.
 
         Account trouble and a budget without money stop the campaign: the next ads would be refused as well. An ad that
-        a budget refuses is not counted.
+        a budget refuses before its first try is not counted.
         """
         own_budget = f"session:{session.session_id}"
         try:
             started = await asyncio.to_thread(self._start, session)
         except OverBudget as error:
-            if error.budget == own_budget:
+            if error.budget != own_budget:
+                self.tally.stop(str(error), is_over_budget=True)
+            if ended := await asyncio.to_thread(self._end_refused, session, error):
+                self.tally.add(ended)
+                job_finished(ended)
+            elif error.budget == own_budget:
                 self.tally.add_failure(session.session_id, str(error))
-                return error
-            self.tally.stop(str(error), is_over_budget=True)
-            return None
+            return error if error.budget == own_budget else None
         except Exception as error:
             if not is_last_try(error):
                 raise
@@ -163,6 +166,16 @@ class Campaign:
             clip_price=to_micros(self.clip_price),
             mark=self.mark,
         )
+
+    def _end_refused(self, session: Session, error: OverBudget) -> JobView | None:
+        """End the job of an ad whose retry a budget has refused; None if no try of this run has started it."""
+        job = self.records.job(campaign_job_id(self.name, session.session_id))
+        if job is None or job.ended_at is not None or job.run_id != self.runner.run_id:
+            return None
+        for scenario in job.scenarios:
+            record_failure(self.records, job, scenario, error)
+        end_jobs_of_run(self.records, job.run_id, job.job_id)
+        return job_view(self.records, job.job_id)
 
 
 class Batch:

@@ -22,9 +22,10 @@ from adreel.flows.resume import resume
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import request_hold
-from adreel.models.takes import Job, task_uuid, utc_now
+from adreel.models.takes import AttemptState, Job, Problem, task_uuid, utc_now
 from adreel.purchase.jobs import end_job, start_job
 from adreel.records import Records
+from adreel.records.views import job_view
 from adreel.settings import Settings
 from adreel.spend.accounts import Order, PricedTask
 from adreel.spend.budgets import Budgets
@@ -86,6 +87,24 @@ def test_a_refused_resume_names_the_way_out_and_leaves_the_scenes_open(records: 
     assert (refusal.value.budget, refusal.value.needed) == ("all", 4 * CLIP)
     Budgets(records).set("all", 4 * CLIP)
     assert in_process.resume("job-1").jobs[0].overall_status == "completed"
+
+
+def test_a_job_whose_next_try_is_refused_has_ended(records: Records) -> None:
+    Budgets(records).set("all", CLIP)
+    job = JobRun(Settings(), records, Runner.here("run-1")).start_job("ad", [Scenario.HOOK])
+    take = records.take("ad", Scenario.HOOK, "run-1")
+    assert take is not None
+    assert job.holds is not None
+    attempt = take.plan_attempt(utc_now())
+    attempt.hold, attempt.problem = job.holds.mark, Problem(code="renderFailed", message="no clip", retryable=True)
+    take.advance(AttemptState.FAILED)
+    records.save_take(take)
+    with pytest.raises(OverBudget):
+        JobRun(Settings(), records, Runner.here("run-1")).start_job("ad", [Scenario.HOOK])
+    ended = records.job("run-1")
+    assert ended is not None
+    assert ended.ended_at is not None
+    assert records.budgets().open == {}
 
 
 def test_a_resume_that_finds_nothing_open_keeps_no_money(records: Records) -> None:
@@ -193,6 +212,10 @@ def test_a_retry_beyond_the_own_budget_of_one_ad_does_not_stop_its_campaign(
         monkeypatch.setenv("RUNWARE_URL", server.url)
         run_id, state = run(generate_campaign, source=str(ads), window=4)
         assert (state.name, tallies[run_id].unsent, len(server.ledger.entries)) == ("Partial", 0, 20), state.message
+    jobs = records.jobs()
+    assert all(job.ended_at for job in jobs)
+    assert Counter(job_view(records, job.job_id).overall_status for job in jobs) == {"completed": 4, "partial": 1}
+    assert all(view.held == 0 for view in Budgets(records).views())
 
 
 def test_a_campaign_that_is_dearer_than_its_limit_is_not_started(
