@@ -303,8 +303,8 @@ def refuse_unknown(clips: Sequence[str], *, budget: str, left: int) -> None:
     """Raise OverBudget if there are clips whose price is unknown: unknown is never free."""
     if clips:
         raise OverBudget(
-            f"the price of {', '.join(clips)} is unknown, and {_label_of(budget)} needs one: nothing was sent. --price"
-            " sets the USD of each clip whose price is unknown",
+            f"the price of {', '.join(clips)} is unknown, and {_label_of(budget)} needs one: nothing was sent. Give the"
+            " USD of such a clip with --price (clip_price in Python, HTTP and Prefect), or choose a model with a price",
             left=left,
             budget=budget,
             commands=["--price USD"],
