@@ -8,7 +8,7 @@ from datetime import date
 from adreel.campaigns import MAX_LISTED, campaign_job_id, check_sessions, read_sessions
 from adreel.errors import OverBudget
 from adreel.models.budget_modes import BudgetMode
-from adreel.models.spend import MAX_COST, show_usd, to_micros, to_usd, usd_rounded_up
+from adreel.models.spend import MAX_COST, show_usd, sum_usd, to_micros, usd_rounded_up
 from adreel.purchase.planning import plan_requests, price_scenes
 from adreel.records import Records
 from adreel.settings import Settings
@@ -43,7 +43,7 @@ def price_campaign(settings: Settings, source: str, clip_price: float | None = N
         prices = price_scenes(requests, settings, storage, clip_price)
         counts.update((each.model, each.seconds, each.usd, each.source, each.as_of) for each in prices)
     groups = [
-        ClipGroup(clips, model, seconds, usd, _sum([usd] * clips), source, as_of)
+        ClipGroup(clips, model, seconds, usd, sum_usd([usd] * clips), source, as_of)
         for (model, seconds, usd, source, as_of), clips in counts.items()
     ]
     groups.sort(key=lambda group: (group.total is not None, -(group.total or 0), group.model))
@@ -51,7 +51,7 @@ def price_campaign(settings: Settings, source: str, clip_price: float | None = N
     for others in ([each for each in rest if each.total is None], [each for each in rest if each.total is not None]):
         if others:
             clips = sum(each.clips for each in others)
-            shown.append(ClipGroup(clips, "others", None, None, _sum([each.total for each in others]), "", None))
+            shown.append(ClipGroup(clips, "others", None, None, sum_usd([each.total for each in others]), "", None))
     return ads, shown
 
 
@@ -110,13 +110,13 @@ def unstarted_costs(
     for session in read_sessions(settings, source, part, parts):
         if campaign_job_id(campaign, session.session_id) not in started:
             requests = plan_requests(session, session.scenarios, settings, records.storage)
-            yield _sum([each.usd for each in price_scenes(requests, settings, records.storage, clip_price)])
+            yield sum_usd([each.usd for each in price_scenes(requests, settings, records.storage, clip_price)])
 
 
 def check_campaign_cost(settings: Settings, source: str, max_cost: float, clip_price: float | None = None) -> None:
     """Raise OverBudget if the clips of a campaign would cost more than `max_cost` USD."""
     ads, groups = price_campaign(settings, source, clip_price)
-    limit, total = to_micros(max_cost), _sum([group.total for group in groups])
+    limit, total = to_micros(max_cost), sum_usd([group.total for group in groups])
     unknown = [f"{group.clips} clips ({group.model})" for group in groups if group.total is None]
     refuse_unknown(unknown, budget=MAX_COST, left=limit)
     needed = to_micros(total or 0)
@@ -129,8 +129,3 @@ def check_campaign_cost(settings: Settings, source: str, max_cost: float, clip_p
             budget=MAX_COST,
             commands=[f"--max-cost {usd_rounded_up(needed)}"],
         )
-
-
-def _sum(amounts: list[float | None]) -> float | None:
-    known = [to_micros(amount) for amount in amounts if amount is not None]
-    return to_usd(sum(known)) if len(known) == len(amounts) else None

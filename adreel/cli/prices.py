@@ -1,7 +1,6 @@
 """The command that shows what clips would cost."""
 
 import re
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from adreel.errors import InputError, NotFound
 from adreel.flows import in_process
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, read_session
-from adreel.models.spend import exact_usd, show_usd, to_micros, to_usd
+from adreel.models.spend import exact_usd, show_usd, sum_usd, to_micros, to_usd
 from adreel.records import Records
 from adreel.records.store import StoredSession
 from adreel.settings import Settings
@@ -31,7 +30,7 @@ def show_prices(source: str, scenes: list[Scenario] | None, clip_price: float | 
         return
     session = stored or read_session(Path(source))
     prices = in_process.price(session, scenes or None, clip_price=clip_price)
-    total = _total([each.usd for each in prices])
+    total = sum_usd([each.usd for each in prices])
     budgets = Budgets(records).views_of(session.session_id, stored.campaign if stored else None)
     if as_json:
         print_json({"scenes": prices, "total": total, "is_local": settings.is_local, "budgets": _in_usd(budgets)})
@@ -47,7 +46,7 @@ def show_prices(source: str, scenes: list[Scenario] | None, clip_price: float | 
 
 def _show_campaign(settings: Settings, source: str, clip_price: float | None, *, as_json: bool) -> None:
     ads, groups = price_campaign(settings, source, clip_price)
-    total = _total([group.total for group in groups])
+    total = sum_usd([group.total for group in groups])
     budgets = Budgets(Records.of(settings)).views_of(None, campaign_name(source))
     if as_json:
         document = {"ads": ads, "clips": groups, "total": total, "is_local": settings.is_local}
@@ -103,11 +102,6 @@ def _show_total(settings: Settings, total: float | None, what: str) -> None:
         print_line(f"total of {what}: USD {_usd(total)}, without retries of failed clips")
     if settings.is_local:
         print_line("No RUNWARE_API_KEY: the emulator renders, and no money is spent.")
-
-
-def _total(amounts: Sequence[float | None]) -> float | None:
-    known = [to_micros(amount) for amount in amounts if amount is not None]
-    return to_usd(sum(known)) if len(known) == len(amounts) else None
 
 
 def _usd(amount: float | None) -> str:

@@ -5,6 +5,7 @@ task's cost is known.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Literal, overload
 from uuid import uuid4
@@ -124,6 +125,12 @@ def to_usd(amount: None) -> None: ...
 def to_usd(amount: int | None) -> float | None:
     """Return micro-dollars as USD; None for an unknown amount."""
     return None if amount is None else amount / MICROS
+
+
+def sum_usd(amounts: Sequence[float | None]) -> float | None:
+    """Return the sum of amounts in USD, without errors of rounding; None if one of them is unknown."""
+    known = [to_micros(amount) for amount in amounts if amount is not None]
+    return to_usd(sum(known)) if len(known) == len(amounts) else None
 
 
 def exact_usd(amount: int) -> str:
