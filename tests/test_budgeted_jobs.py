@@ -8,6 +8,7 @@ from adreel.errors import NotFound, OverBudget, RenderFailed
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Job, task_uuid
 from adreel.purchase.jobs import cancel_job, end_job, end_jobs_of_run, open_scenes, resume_job, start_job
+from adreel.purchase.quotes import hold_quote, quote_resume
 from adreel.records import Records
 from adreel.spend.budgets import Budgets
 from tests.studio import JOB, Studio, studio
@@ -101,6 +102,19 @@ async def test_the_limit_of_a_job_holds_for_its_retries() -> None:
         with pytest.raises(OverBudget, match="--max-cost"):
             await it.produce(job=job)
         assert len(it.bought) == 1
+
+
+async def test_a_resume_beyond_the_limit_of_its_job_is_refused_before_its_run() -> None:
+    async with studio("providerTimeoutx1") as it:
+        price = estimate(it)
+        job = start_job(it.records, it.settings, JOB, "ad", scenarios=[HOOK], max_cost=price)
+        with pytest.raises(RenderFailed):
+            await it.produce(job=job)
+        end_job(it.records, job)
+        quote = quote_resume(it.records, it.settings, job)
+        assert quote is not None
+        with pytest.raises(OverBudget, match=r"--max-cost has USD 0\.00 left"):
+            hold_quote(it.records, "key", quote)
 
 
 async def test_a_job_above_its_own_limit_is_refused() -> None:

@@ -9,7 +9,7 @@ from adreel.models.spend import UNMARKED, Holds, new_mark, request_hold, to_micr
 from adreel.models.takes import Job, Take
 from adreel.records import Records
 from adreel.spend.accounts import Order, PricedTask
-from adreel.spend.budgets import Budgets, settlements_of
+from adreel.spend.budgets import Budgets, spent_on
 
 
 def hold_job(
@@ -66,7 +66,6 @@ def hold_attempt(records: Records, job: Job, take: Take) -> str | None:
 
 
 def _order(job: Job, takes: list[Take], tasks: list[tuple[Take, UUID]], request: str | None = None) -> Order:
-    settled = [each for take in takes for each in settlements_of(take)] if job.max_cost is not None else []
     return Order(
         session=job.session_id,
         job=job.job_id,
@@ -77,5 +76,5 @@ def _order(job: Job, takes: list[Take], tasks: list[tuple[Take, UUID]], request:
         campaign=job.campaign,
         request=request_hold(request) if request else None,
         max_cost=job.max_cost,
-        spent={each.uuid: each.estimate if each.cost is None else each.cost for each in settled},
+        spent=spent_on(takes) if job.max_cost is not None else {},
     )

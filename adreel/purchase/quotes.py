@@ -5,7 +5,7 @@ run without such a hold reserves by itself, so a lost hold can refuse a run, but
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adreel.catalog.stored import load_catalog
 from adreel.models.scenarios import Scenario
@@ -16,7 +16,7 @@ from adreel.purchase.request import clip_request
 from adreel.records import Records, StoredSession
 from adreel.settings import Settings
 from adreel.spend.accounts import Order, PricedTask
-from adreel.spend.budgets import Budgets
+from adreel.spend.budgets import Budgets, spent_on
 from adreel.spend.prices import price
 
 
@@ -29,6 +29,8 @@ class Quote:
     prices: Mapping[Scenario, Price]
     max_cost: int | None = None
     """In micro-dollars."""
+    spent: Mapping[str, int] = field(default_factory=dict)
+    """With `max_cost`: what the job's earlier tasks have cost, by taskUUID."""
 
 
 def quote_scenes(
@@ -69,7 +71,7 @@ def quote_resume(records: Records, settings: Settings, job: Job) -> Quote | None
         else price(take.request, records.storage, given=job.clip_price)
         for take in unsent
     }
-    return Quote(job.session_id, job.campaign, prices)
+    return Quote(job.session_id, job.campaign, prices, job.max_cost, spent_on(recorded))
 
 
 def hold_quote(records: Records, key: str, quote: Quote) -> str | None:
@@ -86,6 +88,7 @@ def hold_quote(records: Records, key: str, quote: Quote) -> str | None:
         campaign=quote.campaign,
         key=key,
         max_cost=quote.max_cost,
+        spent=quote.spent,
     )
     holds = Budgets(records).reserve(order).holds
     return holds.mark if holds else None

@@ -311,5 +311,11 @@ def settlements_of(take: Take, budget: str = "all", period: str = "all") -> list
     ]
 
 
+def spent_on(takes: Iterable[Take]) -> dict[str, int]:
+    """Return what the finished tasks of takes have cost, by taskUUID; an unknown cost counts with its estimate."""
+    settled = [each for take in takes for each in settlements_of(take)]
+    return {each.uuid: each.estimate if each.cost is None else each.cost for each in settled}
+
+
 def _estimate(take: Take) -> int:
     return (take.price.amount if take.price else None) or 0
