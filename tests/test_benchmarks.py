@@ -42,6 +42,7 @@ def test_a_web_page_that_a_peer_takes_for_a_clip_is_not_counted(journal: Peer, t
     assert (facts["end"], facts["bought"], facts["clips"]) == ("succeeded", 4, 3)
 
 
+@pytest.mark.slow
 def test_a_peer_that_can_not_start_is_named_and_not_raised(journal: Peer, tmp_path: Path) -> None:
     facts = measure_peer(
         replace(journal, name="nobody"), tmp_path, scenes=1, render_seconds=0, ideal=0, deadline=DEADLINE

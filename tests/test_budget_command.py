@@ -34,6 +34,7 @@ def test_a_wrong_budget_ends_with_2(words: tuple[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_a_refused_ad_ends_with_3_and_the_command_that_would_go_through(
     runware: LocalRunware, session_file: Path
 ) -> None:

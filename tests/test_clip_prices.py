@@ -79,7 +79,9 @@ def emulator_bill(request: ClipRequest) -> float:
     return float(reply.data[0]["cost"])
 
 
-@pytest.mark.parametrize("air", PRICED)
+@pytest.mark.parametrize(
+    "air", [pytest.param(air, marks=[pytest.mark.slow] if index % 3 else []) for index, air in enumerate(PRICED)]
+)
 def test_price_is_the_bill_to_the_cent(air: str) -> None:
     known = unknown = 0
     for request in requests(PRICED[air]):

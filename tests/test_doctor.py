@@ -187,6 +187,7 @@ def test_a_bare_server_wants_a_deploy_a_worker_and_leases_on_disk(prefect: str) 
     assert [found[what].is_well for what in ("Prefect", "deployments", "limit", "workers")] == [True] * 4
 
 
+@pytest.mark.slow
 def test_a_deployment_of_an_earlier_version_wants_a_deploy(prefect: str) -> None:
     with get_client(sync_client=True) as client:
         list(deploy(client, Settings()))

@@ -35,6 +35,7 @@ def test_they_see_a_hold_that_is_released_without_forbidding_its_mark(monkeypatc
     assert breaks()
 
 
+@pytest.mark.slow
 def test_they_see_a_send_under_a_forbidden_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Purchase, "_is_overtaken", Purchase._yields_to)
     assert breaks()

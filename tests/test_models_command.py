@@ -51,6 +51,7 @@ def test_a_model_is_shown_with_its_prices_and_their_source() -> None:
     assert answer("models", "show", KLING)["sizes"] == ["1280x720", "960x960", "720x1280"]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_or_unknown_is_shown_with_others() -> None:
     assert "Use its replacement: Seedance 2.5" in adreel("models", "show", "bytedance:seedance@1.5-pro").stdout
     assert "Similar models: google:3@" in adreel("models", "show", "google:2@0").stdout

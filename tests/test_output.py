@@ -194,6 +194,7 @@ class TestTables:
         records.save_session(make_session(product_name="Lamp"))
         assert "ad       new    unknown  Lamp" in on_terminal("sessions", columns=80)
 
+    @pytest.mark.slow
     def test_no_color_and_a_dumb_terminal_get_no_codes(self, stored: Records) -> None:
         assert "\x1b" in on_terminal("sessions", columns=80)
         assert "\x1b[3" not in on_terminal("sessions", columns=80, NO_COLOR="1")

@@ -59,6 +59,7 @@ def test_a_campaign_is_shown_in_groups_of_clips() -> None:
     assert (ran.returncode, "a campaign buys all scenes" in ran.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_stored_session_has_a_price_and_an_unknown_name_is_refused(tmp_path: Path) -> None:
     place = str(tmp_path / "clips")
     Records.of(Settings(ADREEL_STORAGE=place)).save_session(make_session())

@@ -44,6 +44,7 @@ def test_the_seeds_that_found_something_stay_well(seed: int) -> None:
     assert simulate(seed).violations == ()
 
 
+@pytest.mark.slow
 def test_a_seed_is_the_same_run_every_time_and_in_every_process() -> None:
     traces = "from tests.rigs.simulation.run import simulate; print(*(simulate(seed).trace for seed in range(20, 30)))"
     outputs = {

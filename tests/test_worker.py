@@ -225,6 +225,7 @@ def test_something_else_that_answers_for_a_while_ends_no_worker(
             assert process.poll() is None
 
 
+@pytest.mark.slow
 def test_a_missing_server_or_pool_is_named(prefect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     done = adreel("worker", "--pool", "nowhere")
     assert (done.returncode, "no work pool 'nowhere'" in done.stderr) == (2, True)
