@@ -47,8 +47,9 @@ def unpack_json(value: dict[str, Any] | None, name: str) -> dict[str, Any]:
     return found
 
 
-MaxCost = Annotated[float | None, Field(gt=0, allow_inf_nan=False), LeftEmpty()]
-ClipPrice = Annotated[float | None, Field(ge=0, allow_inf_nan=False), LeftEmpty()]
+# An empty field of a number is sent as null, which a schema of a number refuses. So 0 stands for none.
+MaxCost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+ClipPrice = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # The form sends the default that it shows, and the server would refuse null.
 MayBeEmpty = Annotated[T | None, LeftEmpty(), Field(json_schema_extra={"default": {}})]

@@ -34,8 +34,8 @@ def generate_ad(  # noqa: PLR0917 - its parameters are a form
     session: MayBeEmpty[dict[str, Any]] = None,
     scenarios: Annotated[list[Scenario] | None, LeftEmpty()] = ALL_FOUR,
     cut: bool = True,
-    max_cost: MaxCost = None,
-    clip_price: ClipPrice = None,
+    max_cost: MaxCost = 0,
+    clip_price: ClipPrice = 0,
 ) -> Outcome:
     """Generate the clips of an ad, and make the finished ad of them.
 
@@ -44,7 +44,7 @@ def generate_ad(  # noqa: PLR0917 - its parameters are a form
         session: A new session as JSON, in place of {}. The command "adreel schema" explains its fields.
         scenarios: The scenes to generate. All four if none is chosen.
         cut: Make the finished ad once all four scenes have a clip.
-        max_cost: Most USD to spend on the clips, retries included. Empty is no limit.
+        max_cost: Most USD to spend on the clips, retries included. 0 is no limit.
         clip_price: USD of each clip whose price is unknown. Such a clip is refused under a limit without it.
     """
     session_id, given = session_id.strip(), unpack_json(session, "session")
@@ -54,7 +54,9 @@ def generate_ad(  # noqa: PLR0917 - its parameters are a form
     with job_run() as run:
         try:
             named = new.session_id if new else session_id
-            job = run.start_job(named, scenarios or None, new=new, max_cost=max_cost, clip_price=clip_price)
+            job = run.start_job(
+                named, scenarios or None, new=new, max_cost=max_cost or None, clip_price=clip_price or None
+            )
         except OverBudget as error:
             return refused(error)
         with run.scenes_in_flight():

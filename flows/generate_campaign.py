@@ -60,8 +60,8 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     part: Annotated[int, Field(ge=1)] = 1,
     parts: Annotated[int, Field(ge=1)] = 1,
     cut: bool = True,
-    clip_price: ClipPrice = None,
-    max_cost: MaxCost = None,
+    clip_price: ClipPrice = 0,
+    max_cost: MaxCost = 0,
 ) -> dict[str, Any] | State[Any]:
     """Generate the ads of many sessions. The same campaign continues where it stopped when it is started again.
 
@@ -75,14 +75,15 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         parts: Into how many slices they are cut.
         cut: Make the finished ad of each ad whose four scenes have clips.
         clip_price: USD of each clip whose price is unknown. Such a clip is refused under a budget without it.
-        max_cost: Most USD that all ads of the source may cost. A dearer campaign is not started. Empty is no limit.
+        max_cost: Most USD that all ads of the source may cost. A dearer campaign is not started. 0 is no limit.
     """
     _, records = open_records()
     settings = asyncio.run(load_settings())
     warnings = Counter[str]()
-    if max_cost is not None:
+    usd_of_clip = clip_price or None
+    if max_cost:
         try:
-            check_campaign_cost(settings, source, max_cost, clip_price)
+            check_campaign_cost(settings, source, max_cost, usd_of_clip)
         except OverBudget as error:
             return refused(error)
     tally = Tally(check_sessions(settings, source, part, parts, warnings=warnings))
@@ -91,10 +92,12 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
     if others := ignored_files(settings, source):
         get_run_logger().warning("skipped, because they are not session files: %s", others)
     run_id, name = str(flow_run.id), campaign_name(source, campaign)
-    if affordable := count_affordable(settings, records, source, name, part=part, parts=parts, clip_price=clip_price):
+    if affordable := count_affordable(settings, records, source, name, part=part, parts=parts, clip_price=usd_of_clip):
         get_run_logger().info("%s", affordable)
     if is_of_deployment():
-        costs = partial(unstarted_costs, settings, records, source, name, part=part, parts=parts, clip_price=clip_price)
+        costs = partial(
+            unstarted_costs, settings, records, source, name, part=part, parts=parts, clip_price=usd_of_clip
+        )
         warn_of_balance(settings, lambda: sum(to_micros(cost or 0) for cost in costs()), get_run_logger().warning)
     shared = Campaign(
         name,
@@ -104,7 +107,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         again,
         Runner.here(run_id),
         cut,
-        clip_price=clip_price,
+        clip_price=usd_of_clip,
     )
     ensure_limit(settings.concurrency)
     ensure_limit(CUTS_AT_ONCE, CUTS_LIMIT)

@@ -17,8 +17,8 @@ def regenerate_scene(
     session_id: str,
     scenario: Scenario,
     changes: MayBeEmpty[SceneChanges] = None,
-    max_cost: MaxCost = None,
-    clip_price: ClipPrice = None,
+    max_cost: MaxCost = 0,
+    clip_price: ClipPrice = 0,
 ) -> Outcome:
     """Buy a new take of one scene.
 
@@ -26,7 +26,7 @@ def regenerate_scene(
         session_id: The id of a stored session.
         scenario: The scene to buy again.
         changes: Overrides for the new take. Empty fields keep the session's values, and the session does not change.
-        max_cost: Most USD to spend on the clip, retries included. Empty is no limit.
+        max_cost: Most USD to spend on the clip, retries included. 0 is no limit.
         clip_price: USD of the clip if its price is unknown. Such a clip is refused under a limit without it.
     """
     if changes is not None:
@@ -35,7 +35,9 @@ def regenerate_scene(
         refuse_local_files(changes, f"scene {scenario}")
     with job_run() as run:
         try:
-            job = run.start_job(session_id, [scenario], changes, max_cost=max_cost, clip_price=clip_price)
+            job = run.start_job(
+                session_id, [scenario], changes, max_cost=max_cost or None, clip_price=clip_price or None
+            )
         except OverBudget as error:
             return refused(error)
         with run.scenes_in_flight():

@@ -156,6 +156,7 @@ async def test_the_sweep_sees_a_hold_that_is_released_while_its_task_may_be_bill
     assert "I17" in await broken(tmp_path)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS)
 async def test_the_sweep_sees_a_paid_clip_that_is_not_kept(

@@ -183,7 +183,7 @@ class TestTables:
         assert adreel("generate", "ad.yaml", "--scene", "hook").returncode == 0
         [clip] = far.glob("*.mp4")
         piped = adreel("status", "ad").stdout.splitlines()
-        assert re.fullmatch(rf"hook +completed +\$\S+ +\S+  {re.escape(str(clip))}", piped[1])
+        assert re.fullmatch(rf"hook +completed +\$\S+ \(expected \$\S+\) +\S+  {re.escape(str(clip))}", piped[1])
         assert all(line == line.rstrip() for line in piped)
         for columns in (20, 80, 400):
             shown = on_terminal("status", "ad", columns=columns, NO_COLOR="1")
