@@ -65,7 +65,7 @@ def _commit(records: Records, batch: list[_Waiting[Any]]) -> None:
         records.update_budgets(apply)
         crash_point("after the budgets")
     except BaseException as error:
-        # Nobody knows whether the write succeeded: none of the updates may count on it.
+        # The write may have succeeded or not: no update may rely on it.
         for each in batch:
             each.error = each.error or error
         raise

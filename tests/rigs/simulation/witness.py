@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from adreel.emulator.ledger import Ledger
+from adreel.emulator.ledger import Entry, Ledger
 from adreel.models.spend import BudgetRecord
 from adreel.spend.accounts import Accounts
 from tests.rigs.invariants import Violation
@@ -32,8 +32,11 @@ class Witness:
         """Check a submit that the provider has received."""
         if uuid not in self._durable:
             self.add_violation("I3", f"{uuid} was submitted before a record said so")
+
+    def on_acceptance(self, uuid: str) -> None:
+        """Check a new task of the provider. A repeated submit of a paid task may come after its hold has ended."""
         if self._is_capped and uuid not in json.loads(self._files()[BUDGETS])["open"]:
-            self.add_violation("I17", f"{uuid} was submitted without a hold")
+            self.add_violation("I17", f"{uuid} was accepted without a hold")
 
     def on_write(self, path: str, before: bytes | None, content: bytes) -> None:
         """Check a write that is now durable."""
@@ -74,7 +77,7 @@ class Witness:
 
 
 class WatchedLedger(Ledger):
-    """A ledger that reports each submit to the witness."""
+    """A ledger that reports each submit and each new task to the witness."""
 
     def __init__(self, witness: Witness) -> None:
         super().__init__()
@@ -84,6 +87,11 @@ class WatchedLedger(Ledger):
         """Record a submit, accepted or not."""
         self._witness.on_submit(uuid.lower())
         super().saw_submit(uuid, at)
+
+    def accept(self, entry: Entry) -> None:
+        """Record a new task."""
+        self._witness.on_acceptance(entry.uuid.lower())
+        super().accept(entry)
 
 
 def _is_stored(take: dict[str, Any]) -> bool:
