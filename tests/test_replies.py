@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adreel.runware.failures import error_from
@@ -102,6 +102,8 @@ def assert_clean(text: str, most: int) -> None:
     assert "\n" not in text
 
 
+@example({"taskType": "accountManagement", "taskUUID": TEXT, "balance": 1.0, "status": "error"})
+@example({"taskType": "mediaStorage", "taskUUID": TEXT, "mediaUUID": TEXT, "error": {"code": "tooLarge"}})
 @given(items)
 def test_only_an_item_that_tells_of_an_error_is_a_failure(item: dict[str, Any]) -> None:
     told = bool(item.get("error")) or item.get("status") == "error"

@@ -81,12 +81,12 @@ def parse_replies(message: object) -> list[Reply]:
     for item in _items(message, "data"):
         if item.get("taskType") == "getTaskDetails":
             replies.append(_archived(item))
+        elif item.get("error") or item.get("status") == "error":
+            replies.append(parse_failure(item))
         elif item.get("taskType") == "mediaStorage" and (uploaded := _uploaded(item)):
             replies.append(uploaded)
         elif item.get("taskType") == "accountManagement" and (balance := _balance(item)):
             replies.append(balance)
-        elif item.get("error") or item.get("status") == "error":
-            replies.append(parse_failure(item))
         else:
             replies.append(_progress(item))
     replies += map(parse_failure, _items(message, "errors"))
