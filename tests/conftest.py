@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import hypothesis
 import pytest
 
 from adreel.emulator import LocalRunware, in_thread
@@ -19,7 +20,10 @@ PREFECT_WORKERS = 3
 
 
 def pytest_configure() -> None:
-    """Give the processes of the tests their signals, also below nohup, and an authority that is soon read."""
+    """Make property tests repeatable, restore the signals that nohup ignores, and trust one authority only."""
+    # `pytest --hypothesis-profile=default` tries other examples in each run.
+    hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+    hypothesis.settings.load_profile("repeatable")
     # Each HTTP client reads the authorities that it trusts. The 140 of certifi take longer than a request.
     os.environ.setdefault("SSL_CERT_FILE", str(Path(__file__).parent / "fixtures" / "authority.pem"))
     signal.signal(signal.SIGINT, signal.default_int_handler)
