@@ -1,15 +1,19 @@
 """`verify` finds each broken promise of a storage, and nothing in a good one."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock
+from weakref import finalize
 
 import pytest
 
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import Choices, Job, utc_now
+from adreel.models.takes import Choices, Job, Take, utc_now
 from adreel.records import Records
+from adreel.records.store import READERS, AnyRecord
 from adreel.records.verification import verify
 from adreel.storage import Storage
 from adreel.storage.media import sha256_of
@@ -160,3 +164,51 @@ def test_what_a_killed_write_really_leaves_is_found(root: Path, monkeypatch: pyt
     [left] = root.glob("jobs/.*")
     abandon(left)
     assert {kind for kind, _ in found(root)} == {"leftover"}
+
+
+class WatchedRecords(Records):
+    """Records that know how many of the takes and jobs that were read are in memory, and were at most."""
+
+    most = total = 0
+
+    def __init__(self, storage: Storage) -> None:
+        super().__init__(storage)
+        self._alive: set[int] = set()
+        self._lock = Lock()
+
+    def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
+        return self._watch(super().take(session_id, scenario, job_id))
+
+    def job(self, job_id: str) -> Job | None:
+        return self._watch(super().job(job_id))
+
+    def _watch(self, record: AnyRecord | None) -> AnyRecord | None:
+        if record is not None:
+            with self._lock:
+                self.total += 1
+                number = self.total
+                self._alive.add(number)
+                self.most = max(self.most, len(self._alive))
+            finalize(record, self._alive.discard, number)
+        return record
+
+
+@pytest.mark.parametrize(("is_concurrent", "sessions_at_once"), [(False, 1), (True, READERS)], ids=["disk", "store"])
+def test_the_records_in_memory_do_not_grow_with_the_sessions(
+    tmp_path: Path, *, is_concurrent: bool, sessions_at_once: int
+) -> None:
+    records = WatchedRecords(Storage(str(tmp_path)))
+    records.storage.is_concurrent = is_concurrent
+    for number in range(80):
+        session_id, job_id = f"ad-{number}", f"job-{number}"
+        records.save_session(make_session(session_id=session_id))
+        save_job(records, Job(job_id=job_id, session_id=session_id, scenarios=list(Scenario), created_at=NOW))
+        for scenario in Scenario:
+            records.save_take(make_take(session_id=session_id, job_id=job_id, scenario=scenario))
+    (tmp_path / "sessions/ad-40/takes/hook/job-40.json").write_text("torn")
+    (tmp_path / "stranger.mp4").write_bytes(b"")
+    findings = verify(records, checksums=False)
+    assert Counter(each.kind for each in findings) == {"missing": 79 + 3 * 80, "unreadable": 1, "orphan": 1}
+    assert records.total == 80 + 79 + 3 * 80
+    # The error of the torn take keeps those of its session until the garbage is collected.
+    assert records.most <= (sessions_at_once + 1) * (len(Scenario) + 1)

@@ -23,7 +23,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.spend import money
 from adreel.models.takes import utc_now
 from adreel.records import export, pruning
-from adreel.records.verification import verify
+from adreel.records.verification import each_finding
 from adreel.records.views import JobView, current_take, scene_status
 from adreel.spend.budgets import Budgets
 
@@ -105,12 +105,14 @@ def use_take(session_id: str, scenario: Scenario, name: str) -> None:
 def show_findings(*, checksums: bool, as_json: bool) -> int:
     """Check the storage and show the findings; returns the exit code."""
     records = open_records()
-    findings = verify(records, checksums=checksums)
+    findings = []
+    for finding in each_finding(records, checksums=checksums):
+        findings.append(finding)
+        if not as_json:
+            print_line(f"{finding.kind}: {records.storage.location(finding.path)}: {finding.message}")
     if as_json:
         print_json(findings)
     else:
-        for finding in findings:
-            print_line(f"{finding.kind}: {records.storage.location(finding.path)}: {finding.message}")
         print_line(f"{len(findings)} findings in {records.storage.url}")
     return 1 if findings else 0
 

@@ -1,17 +1,20 @@
 """Checks of a storage: each finding names a file and the promise that it breaks."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 
 from adreel.errors import InputError, NotFound, StorageError
 from adreel.models.cuts import Cut, segment_path
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import INPUT_PATTERN, is_local_file
+from adreel.models.sessions import ID_PATTERN, INPUT_PATTERN, Session, is_local_file
 from adreel.models.takes import Take, utc_now
 from adreel.records import Records
 from adreel.records.inputs import input_path, read_input
+from adreel.records.names import StoredNames
 from adreel.storage import Storage
 from adreel.storage.media import sha256_of
 
@@ -19,6 +22,8 @@ OURS = (".mp4", ".jpg", ".srt")
 ASIDE = ".aside."
 # A run holds a temporary file for minutes at most, and the clocks of two machines on one disk differ by less than this.
 ABANDONED = timedelta(days=1)
+PAGE = 256
+"""Maximum names that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -35,103 +40,147 @@ def verify(records: Records, *, checksums: bool = True) -> list[Finding]:
 
     Without `checksums`, files are looked for and not read.
     """
+    return list(each_finding(records, checksums=checksums))
+
+
+def each_finding(records: Records, *, checksums: bool = True) -> Iterator[Finding]:
+    """Yield the findings of `verify` as they are found. The memory does not depend on the number of sessions."""
     storage = records.storage
-    takes, cuts, findings = _read_all(records)
-    jobs, files = set(storage.names("jobs")), _Files(storage, frozenset(storage.names("")), checksums)
-    for path, take in takes.items():
-        clip = take.clip
-        # A job may be newer than the listing.
-        if f"{take.job_id}.json" not in jobs and not storage.exists(f"jobs/{take.job_id}.json"):
-            message = f"job {take.job_id} has no record, so a resume can't find this take"
-            findings.append(Finding(path, "jobless", message))
-        if take.aside:
-            findings += files.check(path, take.aside.file, take.aside.sha256)
-        if take.is_stored and clip is None:
-            findings.append(Finding(path, "clipless", "the take says stored, but names no clip"))
-        if take.is_stored and clip:
-            findings += files.check(path, clip.file, clip.sha256)
-    for path, cut in cuts.items():
-        for video in cut.files:
-            findings += files.check(path, video.file, video.sha256)
-            for name in filter(None, (video.poster, video.captions)):
-                if not files.has(name):
-                    findings.append(Finding(name, "missing", f"{path} says that this file is stored"))
-    findings += _check_segments(records, cuts, files)
-    findings += _check_inputs(records, takes, checksums=checksums)
-    clips = [take.clip for take in takes.values() if take.clip]
-    named = {clip.file for clip in clips} | {clip.poster for clip in clips}
-    named |= {attempt.aside.file for take in takes.values() for attempt in take.attempts if attempt.aside}
-    named |= {name for cut in cuts.values() for name in cut.file_names}
-    for name in sorted(files.names):
-        if (name.endswith(OURS) or ASIDE in name) and name not in named:
-            findings.append(Finding(name, "orphan", "no take and no cut names this file"))
+    with StoredNames() as names:
+        for folder in ("", "jobs", "sessions"):
+            names.read(storage, folder)
+        files = _Files(storage, names, checksums)
+        for page in names.pages("jobs", PAGE):
+            yield from chain.from_iterable(records.map(lambda name: _check_job(records, name), page))
+        for page in names.pages("sessions", PAGE):
+            session_ids = [name for name in page if re.fullmatch(ID_PATTERN, name)]
+            for session in records.map(lambda session_id: _check_session(records, files, session_id), session_ids):
+                names.use("", session.files)
+                yield from session.findings
+        reading = _Reading()
+        with reading.of("spend/pruned.json"):
+            records.pruned_spend()
+        yield from reading.findings
+        for page in names.pages("", PAGE, unused=True):
+            for name in page:
+                # A file may have been removed since the listing.
+                if (name.endswith(OURS) or ASIDE in name) and storage.exists(name):
+                    yield Finding(name, "orphan", "no take and no cut names this file")
     advice = "a killed run left it: once `adreel resume --all` finds nothing, delete it"
-    findings += [Finding(path, "leftover", advice) for path in storage.leftovers(utc_now() - ABANDONED)]
-    return findings
+    yield from (Finding(path, "leftover", advice) for path in storage.leftovers(utc_now() - ABANDONED))
 
 
-def _read_all(records: Records) -> tuple[dict[str, Take], dict[str, Cut], list[Finding]]:
-    """Read every record; return the takes and cuts by path, and the findings about records and choices."""
-    takes: dict[str, Take] = {}
-    cuts: dict[str, Cut] = {}
-    findings: list[Finding] = []
+@dataclass
+class _Reading:
+    """What is found while records are read, and the names of the files that they name."""
+
+    findings: list[Finding] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
 
     @contextmanager
-    def reading(path: str) -> Iterator[None]:
+    def of(self, path: str) -> Iterator[None]:
+        """Turn the error of an unreadable record into a finding."""
         try:
             yield
         except NotFound:
-            findings.append(Finding(path, "missing", "the folder has no such record"))
+            self.findings.append(Finding(path, "missing", "the folder has no such record"))
         except (StorageError, InputError) as error:
-            findings.append(Finding(path, "unreadable", str(error)))
+            self.findings.append(Finding(path, "unreadable", str(error)))
 
-    session_ids = records.session_ids()
-    for session_id in session_ids:
-        with reading(f"sessions/{session_id}/session.json"):
-            records.session(session_id)
-    for name in records.storage.names("jobs"):
-        with reading(f"jobs/{name}"):
-            records.job(name.removesuffix(".json"))
-    for session_id in session_ids:
-        for scenario in Scenario:
-            folder = f"sessions/{session_id}/takes/{scenario.value}"
-            with reading(folder):
-                for name in records.storage.names(folder):
-                    job_id = name.removesuffix(".json")
-                    with reading(f"{folder}/{name}"):
-                        if take := records.take(session_id, scenario, job_id):
-                            takes[f"{folder}/{job_id}.json"] = take
-        folder = f"sessions/{session_id}/cuts"
-        with reading(folder):
-            for name in records.storage.names(folder):
-                if name.endswith(".json"):
-                    with reading(f"{folder}/{name}"):
-                        if cut := records.cut(session_id, name.removesuffix(".json")):
-                            cuts[f"{folder}/{name}"] = cut
-    with reading("spend/pruned.json"):
-        records.pruned_spend()
-    stored = {(take.session_id, take.scenario, take.job_id) for take in takes.values() if take.is_stored}
-    for session_id in session_ids:
-        path = f"sessions/{session_id}/current.json"
-        with reading(path):
-            for scenario, job_id in records.choices(session_id).takes.items():
-                if (session_id, scenario, job_id) not in stored:
-                    message = f"the take that was chosen for {scenario} is not stored: {job_id}"
-                    findings.append(Finding(path, "dangling", message))
-    return takes, cuts, findings
+
+def _check_job(records: Records, name: str) -> list[Finding]:
+    reading = _Reading()
+    with reading.of(f"jobs/{name}"):
+        records.job(name.removesuffix(".json"))
+    return reading.findings
+
+
+def _check_session(records: Records, files: "_Files", session_id: str) -> _Reading:
+    """Check the records of a session, and the files that they name."""
+    reading, session = _Reading(), None
+    folder = f"sessions/{session_id}"
+    with reading.of(f"{folder}/session.json"):
+        session = records.session(session_id)
+    list_names = _names_below(records.storage, folder)
+    takes, cuts = dict[str, Take](), dict[str, Cut]()
+    for scenario in Scenario:
+        of_scene = f"{folder}/takes/{scenario.value}"
+        with reading.of(of_scene):
+            for name in list_names(of_scene):
+                job_id = name.removesuffix(".json")
+                with reading.of(f"{of_scene}/{name}"):
+                    if take := records.take(session_id, scenario, job_id):
+                        takes[f"{of_scene}/{job_id}.json"] = take
+    with reading.of(f"{folder}/cuts"):
+        for name in list_names(f"{folder}/cuts"):
+            if name.endswith(".json"):
+                with reading.of(f"{folder}/cuts/{name}"):
+                    if cut := records.cut(session_id, name.removesuffix(".json")):
+                        cuts[f"{folder}/cuts/{name}"] = cut
+    with reading.of(f"{folder}/current.json"):
+        stored = {(take.scenario, take.job_id) for take in takes.values() if take.is_stored}
+        for scenario, job_id in records.choices(session_id).takes.items():
+            if (scenario, job_id) not in stored:
+                message = f"the take that was chosen for {scenario} is not stored: {job_id}"
+                reading.findings.append(Finding(f"{folder}/current.json", "dangling", message))
+    for path, take in takes.items():
+        reading.findings += _check_take(files, path, take)
+        reading.files += filter(None, (take.clip.file, take.clip.poster) if take.clip else ())
+        reading.files += [attempt.aside.file for attempt in take.attempts if attempt.aside]
+    for path, cut in cuts.items():
+        reading.findings += _check_cut(files, path, cut)
+        reading.files += cut.file_names
+    with reading.of(segment_path(session_id)):
+        reading.findings += _check_segments(files, cuts, session_id, list_names(segment_path(session_id)))
+    reading.findings += _check_inputs(files, session_id, takes, session)
+    return reading
+
+
+def _names_below(storage: Storage, root: str) -> Callable[[str], list[str]]:
+    """Return a function that lists folders below a root, by one listing of an object store."""
+    if storage.is_local:
+        return storage.names
+    paths = storage.files(root)
+
+    def names(folder: str) -> list[str]:
+        inside = folder.removeprefix(f"{root}/") + "/"
+        return sorted({path.removeprefix(inside).partition("/")[0] for path in paths if path.startswith(inside)})
+
+    return names
+
+
+def _check_take(files: "_Files", path: str, take: Take) -> Iterator[Finding]:
+    # A job may be newer than the listing.
+    job = f"{take.job_id}.json"
+    if not files.names.has("jobs", job) and not files.storage.exists(f"jobs/{job}"):
+        yield Finding(path, "jobless", f"job {take.job_id} has no record, so a resume can't find this take")
+    if take.aside:
+        yield from files.check(path, take.aside.file, take.aside.sha256)
+    if take.is_stored and take.clip is None:
+        yield Finding(path, "clipless", "the take says stored, but names no clip")
+    if take.is_stored and take.clip:
+        yield from files.check(path, take.clip.file, take.clip.sha256)
+
+
+def _check_cut(files: "_Files", path: str, cut: Cut) -> Iterator[Finding]:
+    for video in cut.files:
+        yield from files.check(path, video.file, video.sha256)
+        for name in filter(None, (video.poster, video.captions)):
+            if not files.has(name):
+                yield Finding(name, "missing", f"{path} says that this file is stored")
 
 
 @dataclass(frozen=True)
 class _Files:
-    """The names in the root of a storage, and whether the content of files is checked."""
+    """The files of a storage, and whether their content is checked."""
 
     storage: Storage
-    names: frozenset[str]
+    names: StoredNames
     checksums: bool
 
     def has(self, name: str) -> bool:
         # A file may be newer than the listing.
-        return name in self.names or self.storage.exists(name)
+        return self.names.has("", name) or self.storage.exists(name)
 
     def check(self, path: str, file: str, sha256: str) -> Iterator[Finding]:
         """Check a file that the record at a path names."""
@@ -150,55 +199,49 @@ class _Files:
             yield Finding(file, "unreadable", str(error))
 
 
-def _check_segments(records: Records, cuts: dict[str, Cut], files: "_Files") -> Iterator[Finding]:
+def _check_segments(files: _Files, cuts: dict[str, Cut], session_id: str, names: list[str]) -> Iterator[Finding]:
     """Check the rendered clips that are kept for the next cut. A missing one is rendered again."""
     digests = {segment_path(cut.session_id, each.file): each.sha256 for cut in cuts.values() for each in cut.segments}
-    for session_id in records.session_ids():
-        for name in records.storage.names(segment_path(session_id)):
-            path = segment_path(session_id, name)
-            if path in digests:
-                for found in files.check(path, path, digests[path]) if files.checksums else ():
-                    yield Finding(path, found.kind, f"{found.message}: delete it, and the next cut renders it again")
-            else:
-                yield Finding(path, "orphan", "no cut names this segment: `adreel prune` removes it")
+    for path in (segment_path(session_id, name) for name in names):
+        if path in digests:
+            for found in files.check(path, path, digests[path]) if files.checksums else ():
+                yield Finding(path, found.kind, f"{found.message}: delete it, and the next cut renders it again")
+        else:
+            yield Finding(path, "orphan", "no cut names this segment: `adreel prune` removes it")
 
 
-def _check_inputs(records: Records, takes: dict[str, Take], *, checksums: bool) -> Iterator[Finding]:
-    """Check the images of open takes, the images of sessions for new takes, and the files of their cuts."""
-    needed: dict[tuple[str, str], str] = {}
+def _check_inputs(files: _Files, session_id: str, takes: dict[str, Take], session: Session | None) -> Iterator[Finding]:
+    """Check the images of open takes, the images of a session for new takes, and the files of its cuts."""
+    needed: dict[str, str] = {}
     for path, take in takes.items():
         last = take.attempts[-1] if take.attempts else None
         is_over = take.is_stored or (last and last.problem and not last.problem.retryable)
         for name, image in () if is_over else take.request.named_images():
-            needed[take.session_id, image] = path
+            needed[image] = path
             if is_local_file(image):
                 yield Finding(path, "outside", f"its {name} {image!r} is not in the storage: resume where it is")
-    for session_id in records.session_ids():
-        with suppress(StorageError, NotFound):  # Unreadable records are reported by other findings.
-            session = records.session(session_id)
-            for options in (session, *session.scene_descriptions):
-                for _, image in options.named_images():
-                    needed.setdefault((session_id, image), f"sessions/{session_id}/session.json")
-            for _, file in session.cut.named_files() if session.cut else ():
-                needed.setdefault((session_id, file), f"sessions/{session_id}/session.json")
-    yield from _check_copies(records, needed, checksums=checksums)
+    if session:
+        for options in (session, *session.scene_descriptions):
+            for _, image in options.named_images():
+                needed.setdefault(image, f"sessions/{session_id}/session.json")
+        for _, file in session.cut.named_files() if session.cut else ():
+            needed.setdefault(file, f"sessions/{session_id}/session.json")
+    for image, path in needed.items():
+        if INPUT_PATTERN.fullmatch(image):
+            yield from _check_copy(files, session_id, image, path)
 
 
-def _check_copies(records: Records, needed: dict[tuple[str, str], str], *, checksums: bool) -> Iterator[Finding]:
-    """Check the copies of inputs, by session and reference; each value is the path of the record that needs it."""
-    for (session_id, image), path in needed.items():
-        found = INPUT_PATTERN.fullmatch(image)
-        if found is None:
-            continue
-        copy = input_path(session_id, image)
-        try:
-            if checksums:
-                read_input(records.storage, session_id, image)
-            is_missing = not checksums and not records.storage.exists(copy)
-        except InputError:
-            is_missing = True
-        except StorageError as error:
-            yield Finding(copy, "changed", str(error))
-            continue
-        if is_missing:
-            yield Finding(copy, "missing", f"{path} needs this {'image' if found['image'] else 'file'}")
+def _check_copy(files: _Files, session_id: str, image: str, path: str) -> Iterator[Finding]:
+    """Check the copy of an input that the record at a path needs."""
+    copy, found = input_path(session_id, image), INPUT_PATTERN.fullmatch(image)
+    try:
+        if files.checksums:
+            read_input(files.storage, session_id, image)
+        is_missing = not files.checksums and not files.storage.exists(copy)
+    except InputError:
+        is_missing = True
+    except StorageError as error:
+        yield Finding(copy, "changed", str(error))
+        return
+    if is_missing:
+        yield Finding(copy, "missing", f"{path} needs this {'image' if found and found['image'] else 'file'}")

@@ -7,7 +7,7 @@ uses fsspec.
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -187,8 +187,25 @@ class Storage:
             entries = self._retry("list", folder, lambda: self._files.names(full) or self._confirm_missing([]))
         except FileNotFoundError:
             return []
-        names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry.rstrip("/") != full}
-        return sorted(name for name in names - {MARKER} if name and not name.startswith("."))
+        return sorted(set(_names_of(entries, full)))
+
+    def each_name(self, folder: str) -> Iterator[str]:
+        """Yield the names of `names` in no order. On S3, a thousand of them are in memory at a time."""
+        full = self._full(folder).rstrip("/") or "/"
+        after: str | None = None
+
+        def read_page() -> tuple[list[str], str | None]:
+            page = self._files.name_page(full, after)
+            return page if any(page) else self._confirm_missing(page)
+
+        while True:
+            try:
+                entries, after = self._retry("list", folder, read_page)
+            except FileNotFoundError:
+                return
+            yield from _names_of(entries, full)
+            if after is None:
+                return
 
     def files(self, folder: str) -> list[str]:
         """Return the sorted paths of the files below a folder, relative to it and uncached; none if it is missing.
@@ -296,3 +313,11 @@ class Storage:
                 advice = f"trying again costs nothing; if it lasts, check the store and {self._setting}"
                 raise StorageUnavailable(f"can't {verb} {place}: {reason}; {advice}") from error
             raise StorageError(f"can't {verb} {place}: {reason}; check {self._setting} and its permissions") from error
+
+
+def _names_of(entries: Iterable[str], folder: str) -> Iterator[str]:
+    """Yield the names in a folder of its entries, without the marker and hidden files."""
+    for entry in entries:
+        name = entry.rstrip("/").rsplit("/", 1)[-1]
+        if entry.rstrip("/") != folder and name and name != MARKER and not name.startswith("."):
+            yield name

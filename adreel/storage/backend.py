@@ -87,6 +87,10 @@ class StorageBackend:
         self.fs.invalidate_cache()
         return [str(name) for name in self.fs.ls(path, detail=False)]
 
+    def name_page(self, path: str, _after: str | None) -> tuple[list[str], str | None]:
+        """Return full names of a folder, and the token of the next page; None after the last one."""
+        return self.names(path), None
+
     def files(self, path: str) -> list[str]:
         """Return the full paths of the files below a folder, uncached; none if the folder is missing."""
         # fsspec's own walk leaves out folders that can't be listed.

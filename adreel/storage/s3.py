@@ -33,6 +33,7 @@ RECORD_TIMEOUT = 30.0
 MAX_TRIES = 100
 MAX_PAGES = 10_000
 """Maximum pages of a listing, of a thousand names each."""
+ENDLESS = "the server's listing repeats itself or does not end"
 # Error codes of a failed condition; 409 means that another write is still in progress.
 REFUSALS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 CONFLICTS = {"ConditionalRequestConflict", "409"}
@@ -188,24 +189,27 @@ class S3(StorageBackend):
     def names(self, path: str) -> list[str]:
         return self._list(path, Delimiter="/")
 
+    def name_page(self, path: str, after: str | None) -> tuple[list[str], str | None]:
+        names, following = self._names_page(path, after, Delimiter="/")
+        if following == after is not None:
+            raise OSError(ENDLESS)
+        return names, following
+
     def files(self, path: str) -> list[str]:
         return self._list(path)
 
     def _list(self, path: str, **parameters: str) -> list[str]:
-        bucket, key, _ = self.fs.split_path(path)
         found: set[str] = set()
-        after: dict[str, str] = {}
+        after = None
         for _ in range(MAX_PAGES):
-            page = self._list_page(bucket, Prefix=_folder_prefix(key), **parameters, **after)
             known = len(found)
-            found |= {str(each["Key"]) for each in page.get("Contents", [])}
-            found |= {str(each["Prefix"]) for each in page.get("CommonPrefixes", [])}
-            if not page.get("IsTruncated"):
-                return [f"{bucket}/{name}" for name in found]
-            if len(found) == known or not page.get("NextContinuationToken"):
+            names, after = self._names_page(path, after, **parameters)
+            found.update(names)
+            if after is None:
+                return list(found)
+            if len(found) == known:
                 break
-            after = {"ContinuationToken": page["NextContinuationToken"]}
-        raise OSError("the server's listing repeats itself or does not end")
+        raise OSError(ENDLESS)
 
     def leftovers(self, root: str, before: datetime) -> list[str]:
         """Return the unfinished uploads that began before then, as KEY?uploadId=ID."""
@@ -241,6 +245,19 @@ class S3(StorageBackend):
             return content, _etag(reply), reply.get("Metadata", {}).get(WRITE_ID, "")
 
         return self._run(get, RECORD_TIMEOUT if most else PART_TIMEOUT)
+
+    def _names_page(self, path: str, after: str | None, **parameters: str) -> tuple[list[str], str | None]:
+        """Return names of a page of a listing, and the token of the next page."""
+        bucket, key, _ = self.fs.split_path(path)
+        if after is not None:
+            parameters["ContinuationToken"] = after
+        page = self._list_page(bucket, Prefix=_folder_prefix(key), **parameters)
+        keys = [each["Key"] for each in page.get("Contents", [])]
+        keys += [each["Prefix"] for each in page.get("CommonPrefixes", [])]
+        following = page.get("NextContinuationToken")
+        if page["IsTruncated"] and not following:
+            raise OSError(ENDLESS)
+        return [f"{bucket}/{name}" for name in keys], str(following) if page["IsTruncated"] else None
 
     def _list_page(self, bucket: str, **parameters: Any) -> dict[str, Any]:
         page: dict[str, Any] = self._call("list_objects_v2", bucket, seconds=RECORD_TIMEOUT, **parameters)

@@ -86,6 +86,8 @@ class StorageContract:
             storage.write(path, b"")
         assert storage.names("jobs") == ["a.json", "b.json", "deep"]
         assert storage.names("") == ["jobs", "other"]
+        assert sorted(storage.each_name("jobs")) == ["a.json", "b.json", "deep"]
+        assert sorted(storage.each_name("")) == ["jobs", "other"]
 
     def test_files_are_all_those_below_a_folder(self, storage: Storage) -> None:
         for path in ("jobs/b.json", "jobs/a/deep/d.json", "jobs/a/c.json", "jobs2/e.json", "jobs.json", "jobs/.hidden"):
@@ -104,7 +106,7 @@ class StorageContract:
 
     @pytest.mark.parametrize("folder", ["", "jobs"], ids=["root", "folder"])
     def test_a_folder_that_is_missing_has_no_names(self, storage: Storage, folder: str) -> None:
-        assert storage.names(folder) == []
+        assert storage.names(folder) == list(storage.each_name(folder)) == []
         assert storage.files(folder) == []
 
     def test_every_character_that_an_id_may_have_is_kept(self, storage: Storage, tmp_path: Path) -> None:

@@ -179,6 +179,8 @@ def test_a_listing_that_repeats_itself_ends(storage: Storage, s3: S3Server) -> N
     with pytest.raises(StorageError, match="repeats itself"):
         storage.names("jobs")
     assert len(s3.requests) - before == 2
+    with pytest.raises(StorageError, match="repeats itself"):
+        list(storage.each_name("jobs"))
 
 
 def test_a_listing_of_new_names_without_an_end_ends(

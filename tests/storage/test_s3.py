@@ -12,7 +12,7 @@ import pytest
 from adreel.errors import StorageError
 from adreel.storage import Storage
 from adreel.storage import s3 as s3_module
-from adreel.storage.s3 import PART_BYTES
+from adreel.storage.s3 import PART_BYTES, S3
 from tests.storage.contract import finished
 from tests.storage.counting import counted
 from tests.storage.servers import KEY, Environment, S3Server
@@ -257,3 +257,17 @@ def test_a_server_that_ignores_conditions_is_read_before_each_put(storage: Stora
     assert storage.update("a.json", add_one) == b"11"
     assert storage.names("") == ["a.json"]
     assert storage.fs.find(storage.root) == [f"{storage.root}/a.json"]
+
+
+def test_a_listing_of_many_pages_is_whole(storage: Storage, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_page = S3._list_page
+    monkeypatch.setattr(S3, "_list_page", lambda self, bucket, **named: one_page(self, bucket, **named, MaxKeys=2))
+    for name in "edcba":
+        storage.write(f"jobs/{name}.json", b"")
+        storage.write(f"jobs/deep/{name}/file", b"")
+    expected = ["a.json", "b.json", "c.json", "d.json", "deep", "e.json"]
+    assert storage.names("jobs") == expected
+    assert len(storage.files("jobs")) == 10
+    with counted(s3) as requests:
+        assert sorted(storage.each_name("jobs")) == expected
+    assert requests["list"] == 3
