@@ -1,5 +1,7 @@
 """Pruning removes what nobody uses, and a cut at any step leaves no record without its clip and nothing to buy anew."""
 
+import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from adreel.models.spend_groups import Group
 from adreel.models.takes import AttemptState, Choices, Job
 from adreel.purchase.jobs import end_job, open_scenes
 from adreel.records import Records
-from adreel.records.pruning import parse_age, prunable, prune
+from adreel.records.pruning import SESSIONS_AT_ONCE, parse_age, prunable, prune
 from adreel.records.spend import spend_of, take_key
 from adreel.records.verification import verify
 from adreel.settings import Settings
@@ -172,6 +174,48 @@ def test_the_command_prunes_beside_broken_records_and_exits_1(
     assert "jobs/job-2.json is not a valid record" in ran.stderr
     assert "sessions/aa/session.json is not a valid record" in ran.stderr
     assert [take.job_id for take in records.takes("ad", Scenario.HOOK)] == ["job-1", "job-2"]
+
+
+def test_prune_reads_a_few_sessions_ahead(tmp_path: Path) -> None:
+    records = Records(Storage(str(tmp_path)))
+    count = 3 * SESSIONS_AT_ONCE
+    for number in range(count):
+        session_id = f"ad-{number:03}"
+        records.save_session(make_session(session_id=session_id))
+        for job_id, minute in (("job-1", 0), ("job-2", 5)):
+            records.save_take(make_take(session_id=session_id, job_id=job_id, minute=minute))
+    records.storage.write("sessions/ad-000/takes/hook/job-3.json", b"{")
+    broken: list[AdreelError] = []
+    found = prunable(records, LATER, broken=broken)
+    assert next(found).session_id == "ad-001"
+    late = f"ad-{count - 1:03}"
+    store_take(records, make_take(session_id=late, job_id="job-9", minute=9), tmp_path)
+    rest = list(found)
+    assert len(rest) == count - 2 + 1, "the last sessions were read before the first takes were returned"
+    assert [take.job_id for take in rest if take.session_id == late] == ["job-1", "job-2"]
+    assert len(broken) == 1
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_shows_all_takes_that_it_removes(
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, as_json: bool
+) -> None:
+    monkeypatch.setattr("adreel.cli.records.ROWS", 2)
+    monkeypatch.setenv("ADREEL_STORAGE", records.storage.url)
+    for number in range(3):
+        store_take(records, make_take(job_id=f"job-0{number}", minute=-5), tmp_path)
+    arguments = ["prune", "--older-than", "1h", *(["--json"] if as_json else [])]
+    shown = [CliRunner().invoke(app, [*arguments, *more], catch_exceptions=False) for more in (["--dry-run"], [])]
+    assert [ran.exit_code for ran in shown] == [0, 0]
+    removed = ["job-00", "job-01", "job-02", "job-1"]
+    for ran in shown:
+        if as_json:
+            assert [take["job_id"] for take in json.loads(ran.stdout)] == removed
+        else:
+            assert re.findall(r"hook +(job-\d+)", ran.stdout) == removed
+            assert "remove 4 takes" in ran.stdout or "removed 4 takes" in ran.stdout
+    again = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert json.loads(again.stdout) == [] if as_json else "removed 0 takes" in again.stdout
 
 
 @pytest.mark.parametrize(("text", "days"), [("30d", 30), ("24h", 1), (" 2w", 14)])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from textwrap import indent
 from typing import Any
 
 from rich.cells import cell_len
@@ -104,6 +105,19 @@ def print_json(value: Any) -> None:
 
     document = TypeAdapter(Any).dump_python(value, mode="json")
     print(json.dumps(document, indent=2))  # noqa: T201 - a command's answer
+
+
+def print_json_list(values: Iterable[Any]) -> int:
+    """Print models and dataclasses as a JSON list, each when it comes; returns their number."""
+    from pydantic import TypeAdapter
+
+    count = 0
+    for count, value in enumerate(values, 1):
+        document = json.dumps(TypeAdapter(Any).dump_python(value, mode="json"), indent=2)
+        start = "[\n" if count == 1 else ",\n"
+        print(start + indent(document, "  "), end="", flush=True)  # noqa: T201 - a command's answer
+    print("\n]" if count else "[]")  # noqa: T201
+    return count
 
 
 def print_table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:

@@ -1,12 +1,15 @@
 """The commands that read and maintain the records: status, takes, use, verify, fetch, prune."""
 
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from adreel.cli.display import (
     cost_beside_estimate,
     print_json,
+    print_json_list,
     print_line,
     print_table,
     show_cut,
@@ -21,11 +24,14 @@ from adreel.flows.in_process import open_records
 from adreel.models.api import SessionSummary, State
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import money
-from adreel.models.takes import utc_now
-from adreel.records import export, pruning
+from adreel.models.takes import Take, utc_now
+from adreel.records import Records, export, pruning
 from adreel.records.verification import each_finding
 from adreel.records.views import JobView, current_take, scene_status
 from adreel.spend.budgets import Budgets
+
+ROWS = 100
+"""Pruned takes that a table shows."""
 
 
 def show_status(name: str, *, as_json: bool) -> None:
@@ -105,16 +111,15 @@ def use_take(session_id: str, scenario: Scenario, name: str) -> None:
 def show_findings(*, checksums: bool, as_json: bool) -> int:
     """Check the storage and show the findings; returns the exit code."""
     records = open_records()
-    findings = []
-    for finding in each_finding(records, checksums=checksums):
-        findings.append(finding)
-        if not as_json:
-            print_line(f"{finding.kind}: {records.storage.location(finding.path)}: {finding.message}")
+    findings = each_finding(records, checksums=checksums)
     if as_json:
-        print_json(findings)
-    else:
-        print_line(f"{len(findings)} findings in {records.storage.url}")
-    return 1 if findings else 0
+        return 1 if print_json_list(findings) else 0
+    count = 0
+    for finding in findings:
+        print_line(f"{finding.kind}: {records.storage.location(finding.path)}: {finding.message}")
+        count += 1
+    print_line(f"{count} findings in {records.storage.url}")
+    return 1 if count else 0
 
 
 def fetch_clips(session_id: str, folder: Path, *, as_json: bool) -> int:
@@ -134,37 +139,51 @@ def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: 
     records = open_records()
     broken: list[AdreelError] = []
     before = utc_now() - pruning.parse_age(older_than)
-    takes = []
+
+    def remove_takes() -> Iterator[Take]:
+        for take in pruning.prunable(records, before, keep_current=keep_current, broken=broken):
+            is_removed = dry_run
+            with collect_errors(broken):
+                is_removed = is_removed or pruning.prune(records, take, keep_current=keep_current)
+            if is_removed:
+                yield take
+
     if not dry_run:
         # The hold of a dead run becomes its cost while the record of the take tells it.
         Budgets(records).reconcile(broken=broken)
-    for take in list(pruning.prunable(records, before, keep_current=keep_current, broken=broken)):
+    count, size = (print_json_list(remove_takes()), 0) if as_json else _show_removed(records, remove_takes())
+    cut_files, cut_count, segment_count = list[str](), 0, 0
+    for cut in pruning.prunable_cuts(records, before, broken) if cuts else ():
         with collect_errors(broken):
-            if dry_run or pruning.prune(records, take, keep_current=keep_current):
-                takes.append(take)
-    old_cuts = list(pruning.prunable_cuts(records, before, broken)) if cuts else []
-    for cut in () if dry_run else old_cuts:
+            cut_files += [file.file for file in cut.files]
+            cut_count += 1
+            if not dry_run:
+                pruning.prune_cut(records, cut)
+    for path in pruning.unused_segments(records, broken):
         with collect_errors(broken):
-            pruning.prune_cut(records, cut)
-    segments = list(pruning.unused_segments(records, broken))
-    for path in () if dry_run else segments:
-        with collect_errors(broken):
-            records.storage.remove(path)
-    if as_json:
-        print_json(takes)
-        return show_errors(broken)
-    rows = []
-    for take in takes:
-        file = take.clip or take.aside
-        clip = records.storage.location(file.file) if file else take.state
-        made = take.created_at.strftime("%Y-%m-%d %H:%M")
-        rows.append((take.session_id, take.scenario, take.job_id, made, money(take.cost), clip))
-    if rows:
-        print_table(("session", "scene", "take of job", "created", "cost", "clip"), rows)
-    size = sum(file.size for take in takes if (file := take.clip or take.aside)) / 1e6
-    action = "would remove" if dry_run else "removed"
-    print_line(f"{action} {len(takes)} takes, {size:.1f} MB, of {records.storage.url}")
-    if old_cuts or segments:
-        files = ", ".join(file.file for cut in old_cuts for file in cut.files)
-        print_line(f"{action} {len(old_cuts)} cuts and {len(segments)} segments{f': {files}' if files else ''}")
+            segment_count += 1
+            if not dry_run:
+                records.storage.remove(path)
+    if not as_json:
+        action = "would remove" if dry_run else "removed"
+        print_line(f"{action} {count} takes, {size / 1e6:.1f} MB, of {records.storage.url}")
+        if cut_count or segment_count:
+            files = f": {', '.join(cut_files)}" if cut_files else ""
+            print_line(f"{action} {cut_count} cuts and {segment_count} segments{files}")
     return show_errors(broken)
+
+
+def _show_removed(records: Records, takes: Iterator[Take]) -> tuple[int, int]:
+    """Show takes in tables of some rows; returns their number and the size of their files in bytes."""
+    count = size = 0
+    while page := list(islice(takes, ROWS)):
+        rows = []
+        for take in page:
+            file = take.clip or take.aside
+            clip = records.storage.location(file.file) if file else take.state
+            made = take.created_at.strftime("%Y-%m-%d %H:%M")
+            rows.append((take.session_id, take.scenario, take.job_id, made, money(take.cost), clip))
+            size += file.size if file else 0
+        print_table(("session", "scene", "take of job", "created", "cost", "clip"), rows)
+        count += len(page)
+    return count, size

@@ -9,6 +9,7 @@ leaves a record without its clip, and the cost counts once.
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 from adreel.errors import AdreelError, ClipUnavailable, InputError, collect_errors
 from adreel.models.cuts import Cut, segment_path
@@ -17,6 +18,8 @@ from adreel.records import Records
 from adreel.records.spend import spend_of, take_key
 from adreel.records.views import current_cut, current_take
 
+SESSIONS_AT_ONCE = 32
+"""Sessions whose takes are in memory together."""
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _OVER = {AttemptState.STORED, AttemptState.FAILED}
 
@@ -37,22 +40,37 @@ def prunable(
     Open takes are kept, because their clips may still be fetched, unless the job gave up on an undownloadable clip.
     Unreadable records are added to `broken`, and their scene or session is skipped. Without a list, they raise.
     """
-    for session_id in records.session_ids():
-        with collect_errors(broken):
-            choices = records.choices(session_id)
-            for scenario in records.session(session_id).scenarios:
-                with collect_errors(broken):
-                    takes = records.takes(session_id, scenario)
-                    kept = current_take(takes, choices) if keep_current else None
-                    for take in takes:
-                        if take == kept or take.updated_at >= before:
-                            continue
-                        is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
-                        if not is_over and take.is_open and take.problem and take.problem.code == ClipUnavailable.code:
-                            job = records.job(take.job_id)
-                            is_over = job is None or job.ended_at is not None
-                        if is_over:
-                            yield take
+    session_ids = records.each_session_id()
+    while page := list(islice(session_ids, SESSIONS_AT_ONCE)):
+        for takes, errors in records.map(lambda each: _prunable_of(records, each, before, keep_current), page):
+            if broken is None and errors:
+                raise errors[0]
+            yield from takes
+            if broken is not None:
+                broken += errors
+
+
+def _prunable_of(
+    records: Records, session_id: str, before: datetime, keep_current: bool
+) -> tuple[list[Take], list[AdreelError]]:
+    found: list[Take] = []
+    errors: list[AdreelError] = []
+    with collect_errors(errors):
+        choices = records.choices(session_id)
+        for scenario in records.session(session_id).scenarios:
+            with collect_errors(errors):
+                takes = records.takes(session_id, scenario)
+                kept = current_take(takes, choices) if keep_current else None
+                for take in takes:
+                    if take == kept or take.updated_at >= before:
+                        continue
+                    is_over = bool(take.attempts) and take.attempts[-1].state in _OVER
+                    if not is_over and take.is_open and take.problem and take.problem.code == ClipUnavailable.code:
+                        job = records.job(take.job_id)
+                        is_over = job is None or job.ended_at is not None
+                    if is_over:
+                        found.append(take)
+    return found, errors
 
 
 def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
@@ -97,7 +115,7 @@ def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
 
 def prunable_cuts(records: Records, before: datetime, broken: list[AdreelError] | None = None) -> Iterator[Cut]:
     """Find the cuts that were made before a moment, but neither the newest nor the current one of their session."""
-    for session_id in records.session_ids():
+    for session_id in records.each_session_id():
         with collect_errors(broken):
             old = [cut for cut in records.cuts(session_id)[:-1] if cut.created_at < before]
             current = current_cut(records, session_id) if old else None
@@ -115,9 +133,11 @@ def prune_cut(records: Records, cut: Cut) -> None:
 
 def unused_segments(records: Records, broken: list[AdreelError] | None = None) -> Iterator[str]:
     """Find the paths of segments that no cut names. A running cut renders a removed one again when it is needed."""
-    for session_id in records.session_ids():
+    for session_id in records.each_session_id():
         with collect_errors(broken):
-            named = {segment.file for cut in records.cuts(session_id) for segment in cut.segments}
-            for name in records.storage.names(segment_path(session_id)):
+            names = records.storage.names(segment_path(session_id))
+            cuts = records.cuts(session_id) if names else []
+            named = {segment.file for cut in cuts for segment in cut.segments}
+            for name in names:
                 if name not in named:
                     yield segment_path(session_id, name)

@@ -145,6 +145,10 @@ class Records:
         """Return the ids of all stored sessions, sorted."""
         return [name for name in self.storage.names("sessions") if re.fullmatch(ID_PATTERN, name)]
 
+    def each_session_id(self) -> Iterator[str]:
+        """Yield the ids of all stored sessions. On S3, a thousand of them are in memory at a time."""
+        return (name for name in self.storage.each_name("sessions") if re.fullmatch(ID_PATTERN, name))
+
     def update_job(self, job_id: str, change: Change[Job]) -> Job | None:
         """Change or create a job and return it; `change` may be called again.
 

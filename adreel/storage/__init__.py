@@ -190,7 +190,7 @@ class Storage:
         return sorted(set(_names_of(entries, full)))
 
     def each_name(self, folder: str) -> Iterator[str]:
-        """Yield the names of `names` in no order. On S3, a thousand of them are in memory at a time."""
+        """Yield the names of a folder. On S3, a thousand of them are in memory at a time."""
         full = self._full(folder).rstrip("/") or "/"
         after: str | None = None
 
@@ -203,7 +203,7 @@ class Storage:
                 entries, after = self._retry("list", folder, read_page)
             except FileNotFoundError:
                 return
-            yield from _names_of(entries, full)
+            yield from sorted(set(_names_of(entries, full)))
             if after is None:
                 return
 
