@@ -20,6 +20,7 @@ from adreel.web.keys import Keys
 from adreel.web.metrics import Metrics
 from adreel.web.middleware.access_log import AccessLogMiddleware
 from adreel.web.middleware.auth import AuthMiddleware
+from adreel.web.middleware.get_responses import CompressionMiddleware, HeadMiddleware
 from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
 from adreel.web.openapi import describe
 from adreel.web.pages import session_page, sessions_page
@@ -80,6 +81,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
 
     # The middleware that is added last is the outermost.
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_kb * 1024, uploads=UPLOADS)
     app.add_middleware(
         AuthMiddleware,
@@ -98,6 +100,7 @@ def build_app(settings: Settings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", IDEMPOTENCY_KEY, "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )
+    app.add_middleware(CompressionMiddleware)
     clips_from = outputs.signed_host(storage) if settings.signed_seconds else None
     app.add_middleware(AccessLogMiddleware, metrics=metrics, address=address, clips_from=clips_from)
     if address.root:

@@ -63,7 +63,7 @@ class AuthMiddleware:
         except (HTTPProblem, AdreelError) as error:
             problem = problem_of(error)
             response = problem.response(scope["path"])
-            is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+            is_page = request.method in {"GET", "HEAD"} and "text/html" in request.headers.get("accept", "")
             if problem.status == 401 and is_page:
                 query = scope["query_string"].decode("latin-1")
                 target = quote(scope["path"], safe="/") + (f"?{query}" if query else "")

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
 
 from adreel.errors import PrefectUnreachable, StorageError
 from adreel.models.api import State, VideoStatusResponse
@@ -64,6 +65,12 @@ async def events(
             status = await statuses.recent(job_id, POLL_SECONDS)
         except (PrefectUnreachable, StorageError) as error:
             log.warning("the events of job %s are delayed: %s", job_id, error)
+
+
+@router.head("/events/{job_id}", include_in_schema=False, dependencies=[Depends(first_status)])
+async def events_head() -> Response:
+    """Answer with the type of the stream alone, which would not end before its job."""
+    return Response(headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"})
 
 
 def event_id(status: VideoStatusResponse) -> str:
