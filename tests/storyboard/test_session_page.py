@@ -110,7 +110,7 @@ def test_each_scene_plays_its_current_take(visitor: Visitor, records: Records) -
     takes = [stored(records, scenario) for scenario in Scenario]
     page = visitor.read(AD)
     assert [(video["src"], video["poster"], video["preload"]) for video in page.all("video")] == [
-        (f"/outputs/{take.clip.file}", f"/outputs/{take.clip.poster}", "metadata") for take in takes if take.clip
+        (f"/outputs/{take.clip.file}", f"/outputs/{take.clip.poster}", "none") for take in takes if take.clip
     ]
     assert "Cost $0.44" in page.text
 

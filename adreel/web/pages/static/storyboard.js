@@ -62,8 +62,25 @@ function update(block, fresh) {
   const focused = block.contains(document.activeElement) ? document.activeElement.id : "";
   const opened = [...block.querySelectorAll("details[open]")].map((details) => details.id);
   block.replaceWith(document.adoptNode(fresh));
+  showLocalTimes(fresh);
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   if (focused) document.getElementById(focused)?.focus();
+}
+
+// The server writes times in UTC.
+const MOMENT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+
+function showLocalTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    time.title = time.textContent;
+    time.textContent = MOMENT.format(new Date(time.dateTime));
+  }
+}
+
+function pauseOthers(playing) {
+  for (const video of document.querySelectorAll("video")) {
+    if (video !== playing) video.pause();
+  }
 }
 
 // An ad that is made at the end of a job has no events of its own.
@@ -94,9 +111,11 @@ function preview(input) {
 }
 
 for (const block of document.querySelectorAll("[data-live]")) served.set(block.id, block.outerHTML);
+showLocalTimes(document);
 document.addEventListener("change", (event) => {
   if (event.target.type === "file") preview(event.target);
 });
+document.addEventListener("play", (event) => pauseOthers(event.target), true);
 document.addEventListener("pause", resumeAfterPause, true);
 document.addEventListener("ended", resumeAfterPause, true);
 // The second submit of a double click would discard the response to the first.

@@ -1,0 +1,77 @@
+"""The pages in a real browser, with a stand-in where Prefect is asked: what they load, show and play."""
+
+from pathlib import Path
+
+import pytest
+
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session
+from adreel.records import Records
+from tests.cut.stored_ads import store_ad
+from tests.storyboard.conftest import Visitor
+from tests.storyboard.test_in_chromium import CHROMIUM, page
+
+pytest.importorskip("playwright", reason="playwright is not installed")
+from playwright.sync_api import Page
+
+__all__ = ["page"]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")]
+
+
+def url(visitor: Visitor, path: str = "/sessions/ad") -> str:
+    return str(visitor.client.base_url.join(path))
+
+
+def test_opening_an_ad_fetches_posters_and_no_clip(
+    visitor: Visitor, records: Records, page: Page, tmp_path: Path
+) -> None:
+    store_ad(records, tmp_path)
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.goto(url(visitor), wait_until="networkidle")
+    assert sum(each.endswith(".jpg") for each in requested) == 4
+    assert not [each for each in requested if each.endswith(".mp4")]
+
+
+def test_one_clip_plays_at_a_time(visitor: Visitor, records: Records, page: Page, tmp_path: Path) -> None:
+    store_ad(records, tmp_path)
+    page.goto(url(visitor))
+    videos = page.locator(".stage video")
+    for number in (0, 1):
+        videos.nth(number).evaluate("video => { video.muted = video.loop = true; return video.play() }")
+    page.wait_for_function("document.querySelector('#hook-stage video').paused")
+    assert not videos.nth(1).evaluate("video => video.paused")
+
+
+@pytest.mark.parametrize("shape", ["16:9", "9:16"])
+def test_scenes_stand_in_one_two_or_four_columns(visitor: Visitor, records: Records, page: Page, shape: str) -> None:
+    records.update_session("ad", lambda session: Session.model_validate({**session.model_dump(), "aspect": shape}))
+    page.goto(url(visitor))
+    columns = []
+    for width in range(320, 2000, 80):
+        page.set_viewport_size({"width": width, "height": 900})
+        tops = page.locator(".scene").evaluate_all("cards => cards.map(card => card.getBoundingClientRect().top)")
+        columns.append(tops.count(tops[0]))
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert len(tops) == len(Scenario)
+    assert columns == sorted(columns)
+    assert set(columns) == {1, 2, 4}
+
+
+def test_times_are_those_of_the_reader(visitor: Visitor, records: Records, page: Page, tmp_path: Path) -> None:
+    store_ad(records, tmp_path)
+    assert page.context.browser is not None
+    with page.context.browser.new_context(timezone_id="Asia/Kolkata") as context:
+        abroad = context.new_page()
+        abroad.goto(url(visitor, "/"))
+        time = abroad.locator("time")
+        assert time.get_attribute("datetime") == "2026-11-23T12:00:00+00:00"
+        assert time.text_content() == "23 Nov 2026, 17:30"
+        assert time.get_attribute("title") == "23 Nov 2026, 12:00 UTC"
+
+
+def test_a_product_in_arabic_is_written_from_right_to_left(visitor: Visitor, records: Records, page: Page) -> None:
+    records.update_session("ad", lambda session: session.model_copy(update={"product_name": "مصباح"}))
+    page.goto(url(visitor))
+    assert page.locator("h1").evaluate("heading => heading.matches(':dir(rtl)')")
+    assert page.locator("#hook-visual_description").evaluate("field => field.matches(':dir(ltr)')")
