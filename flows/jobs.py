@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 from prefect import get_run_logger
@@ -123,10 +124,12 @@ class JobRun:
         `max_cost` and `clip_price` are in USD. Raises OverBudget if there is too little money for all scenes.
         """
         records, settings, runner, job_id = self.records, self.settings, self.runner, self.runner.run_id
+        tries = count(flow_run.run_count)
 
         def start() -> Job:
+            is_new = next(tries) == 1
             # A retried run already has its job, and people may have changed the session since then.
-            if new is not None and records.job(job_id) is None:
+            if new is not None and (is_new := records.job(job_id) is None):
                 store_for_generation(records, settings, new, scenarios, override_hint="a run with its session_id alone")
             return start_job(
                 records,
@@ -140,6 +143,7 @@ class JobRun:
                 clip_price=to_micros(clip_price),
                 request=self.request,
                 mark=self.mark,
+                is_new=is_new,
             )
 
         with self._abandoning_refused(job_id):

@@ -165,6 +165,7 @@ class Campaign:
             runner=self.runner,
             clip_price=to_micros(self.clip_price),
             mark=self.mark,
+            is_new=found is None,
         )
 
     def _end_refused(self, session: Session, error: OverBudget) -> JobView | None:

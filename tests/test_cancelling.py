@@ -267,11 +267,12 @@ async def test_scenes_that_are_sent_together_read_their_job_once(tmp_path: Path)
 
 
 async def test_a_check_does_not_join_a_read_in_flight(tmp_path: Path) -> None:
-    going_on = threading.Event()
+    going_on, has_read = threading.Event(), threading.Event()
 
-    class SlowRecords(CountingRecords):
+    class SlowRecords(Records):
         def job(self, job_id: str) -> Job | None:
             found = super().job(job_id)
+            has_read.set()
             going_on.wait(10)
             return found
 
@@ -279,7 +280,7 @@ async def test_a_check_does_not_join_a_read_in_flight(tmp_path: Path) -> None:
     records.save_session(make_session())
     async with watching.watch_job(records, "job-1") as watch:
         first = asyncio.create_task(watch.check())
-        await until(lambda: records.reads == 1)
+        await until(has_read.is_set)
         # The read in flight has seen no record of the job.
         job = Job(job_id="job-1", session_id="ad", scenarios=[Scenario.HOOK], created_at=utc_now())
         save_job(records, job.model_copy(update={"cancelled_at": utc_now()}))

@@ -44,16 +44,18 @@ def start_job(
     clip_price: int | None = None,
     request: str | None = None,
     mark: str | None = None,
+    is_new: bool = False,
 ) -> Job:
     """Record a job, its planned takes and its runner; a recorded job resumes as planned.
 
     `changes` apply to the session's description of each scene. `max_cost` limits the spend of a new job, `clip_price`
     is the price of its clips if nothing else tells it, both in micro-dollars. `request` is the idempotency key under
-    which money is held for it already. A runner that starts a job repeatedly gives the same `mark` for its holds.
+    which money is held for it already. A runner that starts a job repeatedly gives the same `mark` for its holds. A job
+    that is probably new needs no read with `is_new`; one that exists keeps its record and its takes.
 
     Raises InputError or OverBudget before the job is recorded.
     """
-    found, session = records.job(job_id), None
+    found, session = None if is_new else records.job(job_id), None
     if found is None:
         if changes is not None:
             if changes.model_extra:
@@ -87,6 +89,8 @@ def start_job(
         return latest.model_copy(update={**again, "ended_at": None, "cancelled_at": None, "runner": runner})
 
     with released_on_error(records, holds):
+        if is_new:
+            records.assume_no_job(job_id)
         job = records.update_job(job_id, start) or new
         _save_planned(records, job, planned)
     return job.model_copy(update={"holds": holds})
@@ -351,3 +355,4 @@ def _save_planned(records: Records, job: Job, planned: list[Take]) -> None:
         # A scene that was pruned meanwhile is no longer in the job.
         if take.scenario in job.scenarios:
             records.save_take(take, is_new=True)
+    records.announce_start(job)

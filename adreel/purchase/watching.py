@@ -22,6 +22,7 @@ class JobWatch:
     def __init__(self, records: Records, job_id: str) -> None:
         self._records, self._job_id = records, job_id
         self._next_read: asyncio.Task[None] | None = None
+        self._reading = asyncio.Lock()
         self._polling: asyncio.Task[JobCancelled] | None = None
         self.scenes = 0
         """Number of scenes that use it."""
@@ -52,9 +53,11 @@ class JobWatch:
                 pass  # The job goes on while the storage is unavailable.
 
     async def _read_soon(self) -> None:
-        await asyncio.sleep(TOGETHER_SECONDS)
-        self._next_read = None
-        await asyncio.to_thread(self._read)
+        # One read after the other: scenes that come during a read share the next one.
+        async with self._reading:
+            await asyncio.sleep(TOGETHER_SECONDS)
+            self._next_read = None
+            await asyncio.to_thread(self._read)
 
     def _read(self) -> None:
         latest = self._records.job(self._job_id)

@@ -156,6 +156,10 @@ class Records:
         """
         return self._change(_JOB, change, job_id=job_id)
 
+    def assume_no_job(self, job_id: str) -> None:
+        """Let the next update create a job without a read before it. If the job exists, the update reads it."""
+        self.storage.assume_missing(_JOB.path({"job_id": job_id}))
+
     def job(self, job_id: str) -> Job | None:
         """Return a job, or None if nothing was recorded under that id."""
         return self._read(_JOB, job_id=job_id)
@@ -397,9 +401,12 @@ class Records:
             self.storage.update(path, rewrite)
         session_id = ids.get("session_id") or getattr(stands, "session_id", None)
         if session_id and stands and stands is not earlier and _shows_in_lists(earlier, stands):
-            # The end of its job is announced, which follows the end of its last take.
-            self._announce(session_id, in_storage=not isinstance(earlier, Take))
+            self._announce(session_id, in_storage=not _is_announced_later(earlier, stands))
         return stands
+
+    def announce_start(self, job: Job) -> None:
+        """Announce a started job to other processes, once it and its planned takes are stored."""
+        self._announce(job.session_id)
 
     def _announce(self, session_id: str, *, in_storage: bool = True) -> None:
         tell_listeners(self.storage, session_id)
@@ -445,6 +452,13 @@ def _shows_in_lists(earlier: Record | None, record: Record) -> bool:
     if isinstance(earlier, Job) and isinstance(record, Job):
         return (earlier.ended_at, earlier.scenarios) != (record.ended_at, record.scenarios)
     return True
+
+
+def _is_announced_later(earlier: Record | None, record: Record) -> bool:
+    """Whether a change belongs to the start of a job, or precedes its end: each of them is announced once."""
+    if isinstance(record, Take):
+        return isinstance(earlier, Take) or not record.attempts
+    return isinstance(record, Job) and record.ended_at is None
 
 
 def _take_folder(session_id: str) -> str:
