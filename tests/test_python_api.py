@@ -69,7 +69,6 @@ def test_the_package_runs_as_the_command() -> None:
     assert ran.stdout.strip() == adreel.__version__
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_the_examples_of_the_guide_run(runware: LocalRunware) -> None:
     Path("lamp.yaml").write_text(make_session(session_id="file").model_dump_json(exclude_none=True))
@@ -81,7 +80,6 @@ def test_the_examples_of_the_guide_run(runware: LocalRunware) -> None:
     assert len(runware.ledger.entries) == 6
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_a_stored_session_is_bought_again_only_on_request(runware: LocalRunware) -> None:
     adreel.open_records().save_session(make_session(seconds=1))
@@ -95,7 +93,6 @@ def test_a_stored_session_is_bought_again_only_on_request(runware: LocalRunware)
     assert len(runware.ledger.entries) == 2
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_a_failed_scene_is_a_result_and_no_error(runware: LocalRunware) -> None:
     runware.inject("contentPolicy:hook")
@@ -104,7 +101,6 @@ def test_a_failed_scene_is_a_result_and_no_error(runware: LocalRunware) -> None:
     assert "invalidProviderContent" in (job.scenes[0].error or "")
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect")
 def test_a_limit_is_kept_by_its_job_and_can_be_raised(runware: LocalRunware) -> None:
     runware.inject("providerTimeout:hookx1")
@@ -120,7 +116,6 @@ def test_a_limit_is_kept_by_its_job_and_can_be_raised(runware: LocalRunware) -> 
     assert (resumed.overall_status, len(runware.ledger.entries)) == (State.COMPLETED, 2)
 
 
-@pytest.mark.xdist_group("prefect")
 @pytest.mark.usefixtures("prefect", "runware")
 async def test_a_job_runs_in_a_thread_beside_an_event_loop() -> None:
     job = await asyncio.to_thread(adreel.generate, make_session(seconds=1), ["hook"])

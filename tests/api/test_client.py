@@ -153,7 +153,6 @@ def test_a_lost_answer_is_asked_for_again_under_the_same_key(kind: str) -> None:
     assert len(set(Handler.keys)) == 1
 
 
-@pytest.mark.xdist_group("prefect")
 def test_jobs_are_started_cancelled_and_resumed(prefect: str, runware: object, records: Records) -> None:
     from prefect.client.orchestration import get_client
 
