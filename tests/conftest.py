@@ -1,5 +1,6 @@
 """Each test gets an empty folder and no settings of the machine; those that ask for it, a real Prefect server."""
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -30,6 +31,14 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         # An ignored signal is inherited, a handled one is not.
         signal.signal(signal.SIGHUP, lambda *_: None)
+    # Next to nothing that the imports and the collection make is garbage.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the collection made out of all later garbage collections."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_auto_num_workers() -> int:
