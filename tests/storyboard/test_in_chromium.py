@@ -115,14 +115,14 @@ def sign_in_with_key(page: Page, url: str) -> None:
 
 
 def make_session(page: Page) -> None:
-    page.get_by_role("main").get_by_role("link", name="New session").click()
+    page.get_by_role("main").get_by_role("link", name="New ad").click()
     page.get_by_label("Product").fill("Lamp")
     page.get_by_text("Audience, tone, colours").click()
     page.get_by_label("Id", exact=True).fill("lamp")
     for scenario in Scenario:
         page.locator(f"#{scenario}-visual_description").fill(f"a lamp in the {scenario}")
         page.locator(f"#{scenario}-duration").evaluate("field => field.value = '1'")
-    page.get_by_role("button", name="Create session").click()
+    page.get_by_role("button", name="Create the ad").click()
     expect(page.get_by_role("heading", name="Lamp", level=1)).to_be_visible()
 
 

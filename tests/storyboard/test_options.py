@@ -177,15 +177,15 @@ def test_a_form_names_no_file_of_the_server(visitor: Visitor, records: Records, 
 def test_a_new_session_starts_from_an_uploaded_image(
     visitor: Visitor, records: Records, lamp: tuple[str, bytes]
 ) -> None:
-    form = visitor.read("/new").form("/new", "Create session")
+    form = visitor.read("/new").form("/new", "Create the ad")
     words = {f"{each}.visual_description": f"a {each}" for each in Scenario}
     files = {"first_frame.file": lamp, "cta.last_frame.file": lamp}
-    page = upload(visitor, form, "Create session", files, 422, session_id="new", model=KLING, **words)
+    page = upload(visitor, form, "Create the ad", files, 422, session_id="new", model=KLING, **words)
     assert page.text.count("Please choose the file lamp.png again.") >= 2
     assert records.session_ids() == ["ad"]
-    form = page.form("/new", "Create session")
+    form = page.form("/new", "Create the ad")
     assert (form.fields["model"], form.fields["first_frame"]) == (KLING, "")
-    page = upload(visitor, form, "Create session", files, product_name="Lamp")
+    page = upload(visitor, form, "Create the ad", files, product_name="Lamp")
     session = records.session("new")
     [file] = records.storage.names("sessions/new/inputs")
     assert session.first_frame == session.scene(Scenario.CTA).last_frame == f"inputs/{file}#lamp.png"
@@ -195,9 +195,9 @@ def test_a_new_session_starts_from_an_uploaded_image(
 def test_an_image_for_an_id_that_is_taken_is_not_stored(
     visitor: Visitor, records: Records, lamp: tuple[str, bytes]
 ) -> None:
-    form = visitor.read("/new").form("/new", "Create session")
+    form = visitor.read("/new").form("/new", "Create the ad")
     typed = {f"{each}.visual_description": f"a {each}" for each in Scenario} | {"product_name": "Lamp"}
-    upload(visitor, form, "Create session", {"first_frame.file": lamp}, 409, session_id="ad", **typed)
+    upload(visitor, form, "Create the ad", {"first_frame.file": lamp}, 409, session_id="ad", **typed)
     assert is_unchanged(records)
     assert inputs(records) == []
 

@@ -68,15 +68,15 @@ def test_the_sessions_are_searched_and_filtered_without_script(visitor: Visitor,
     assert link.startswith("/?q=tent&state=new&sort=id&after=")
     ids = [each["href"] for each in visitor.read(link).all("a") if each.get("class") == "session"]
     assert ids == ["/sessions/tent-12", "/sessions/tent-13"]
-    assert "No session matches" in visitor.read("/?q=nothing").text
+    assert "No ad matches" in visitor.read("/?q=nothing").text
 
 
 def test_a_new_session_is_made_once_however_often_the_form_is_sent(visitor: Visitor, records: Records) -> None:
-    form = visitor.read("/new").form("/new", "Create session")
+    form = visitor.read("/new").form("/new", "Create the ad")
     words = {f"{each}.visual_description": f"a {each}\r\nin two lines" for each in Scenario}
     typed = {"product_name": "Tent", "brand_colors": "red, #fff", "hook.seed": "7", **words}
     for _ in range(2):
-        page = visitor.press(form, "Create session", **typed)
+        page = visitor.press(form, "Create the ad", **typed)
     made = [each for each in records.session_ids() if each != "ad"]
     assert len(made) == 1
     session = records.session(made[0])
@@ -86,10 +86,10 @@ def test_a_new_session_is_made_once_however_often_the_form_is_sent(visitor: Visi
 
 
 def test_a_wrong_form_comes_back_with_its_words_and_the_errors_beside_their_fields(visitor: Visitor) -> None:
-    form = visitor.read("/new").form("/new", "Create session")
+    form = visitor.read("/new").form("/new", "Create the ad")
     typed = {"category": "kept", "session_id": "no/good", "hook.duration": "x", "hook.seed": "1.5", "cta.size": "big"}
-    page = visitor.press(form, "Create session", 422, **typed)
-    sent = page.form("/new", "Create session").fields
+    page = visitor.press(form, "Create the ad", 422, **typed)
+    sent = page.form("/new", "Create the ad").fields
     assert {name: sent[name] for name in typed} == typed
     wrong = {each["id"]: each["aria-describedby"].split()[0] for each in page.all("input") if "aria-invalid" in each}
     assert wrong == {
@@ -100,24 +100,24 @@ def test_a_wrong_form_comes_back_with_its_words_and_the_errors_beside_their_fiel
 
 
 def test_what_a_model_does_not_offer_is_told_at_its_scene(visitor: Visitor) -> None:
-    form = visitor.read("/new").form("/new", "Create session")
+    form = visitor.read("/new").form("/new", "Create the ad")
     typed = {f"{each}.visual_description": "a lamp" for each in Scenario}
     wrong = {"solution.aspect": "4:5", "model": "klingai:kling-video@3-pro", "cta.duration": "60"}
-    page = visitor.press(form, "Create session", 422, product_name="Lamp", **typed, **wrong)
+    page = visitor.press(form, "Create the ad", 422, product_name="Lamp", **typed, **wrong)
     assert [each["id"] for kind in ("select", "input") for each in page.all(kind) if "aria-invalid" in each] == [
         "solution-aspect",
         "cta-duration",
     ]
     assert "aspect 4:5 is not offered by Kling VIDEO 3.0 Pro" in page.text
     assert "duration 60 is not offered by Kling VIDEO 3.0 Pro" in page.text
-    sent = page.form("/new", "Create session").fields
+    sent = page.form("/new", "Create the ad").fields
     assert {name: sent[name] for name in wrong} == wrong
 
 
 def test_an_id_that_is_taken_is_told_at_its_field(visitor: Visitor) -> None:
-    form = visitor.read("/new").form("/new", "Create session")
+    form = visitor.read("/new").form("/new", "Create the ad")
     typed = {f"{each}.visual_description": "a lamp" for each in Scenario}
-    page = visitor.press(form, "Create session", 409, product_name="Lamp", session_id="ad", **typed)
+    page = visitor.press(form, "Create the ad", 409, product_name="Lamp", session_id="ad", **typed)
     assert "exists already" in page.text
     assert "aria-invalid" in page.by_id("session_id")
 

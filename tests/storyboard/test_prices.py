@@ -67,7 +67,7 @@ def test_the_page_says_what_the_budgets_of_its_session_have_left(visitor: Visito
     budgets.set("session:ad", 2_000_000)
     budgets.set("session:other", 1_000_000)
     text = visitor.read(AD).text
-    assert "Left today: $5.00 of $5.00 Left for this session: $2.00 of $2.00" in text
+    assert "Left today: $5.00 of $5.00 Left for this ad: $2.00 of $2.00" in text
     assert "$1.00" not in text
 
 

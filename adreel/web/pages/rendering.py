@@ -66,7 +66,7 @@ def price_label(prices: Iterable[Price]) -> str:
 def left_of(budget: BudgetView) -> str:
     """Return what a budget has left: "Left today: $3.20 of $5.00"."""
     kind, _, name = budget.name.partition(":")
-    scopes = {"day": "today", "month": "this month", "session": "for this session", "campaign": f"for campaign {name}"}
+    scopes = {"day": "today", "month": "this month", "session": "for this ad", "campaign": f"for campaign {name}"}
     return f"Left {scopes.get(kind, 'in all')}: {money(to_usd(budget.left))} of {money(to_usd(budget.cap))}"
 
 
