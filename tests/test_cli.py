@@ -145,7 +145,7 @@ def test_each_scene_without_a_clip_gets_the_command_that_suits_it(runware: Local
         "Rerun one scene:  adreel regenerate ad solution",
         "  solution: Runware refuses this description: change it first. This buys a new clip.",
         f"Resume the job:  adreel resume {job_id}",
-        "  problem: The clip is already ordered: this downloads it, and buys another only if its render fails.",
+        "  problem: It is ordered already: this downloads the clip, and buys another only if its render has failed.",
     ]
     assert ran.stdout[ran.stdout.index("Rerun one scene") :].splitlines() == next_steps
     # PREFECT_API_URL names a server, so none is started.

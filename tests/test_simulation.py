@@ -103,7 +103,7 @@ def test_it_sees_an_image_that_is_not_copied_into_the_storage(monkeypatch: pytes
 
 
 def test_it_sees_a_refused_order_that_makes_the_cost_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Take, "_was_refused", lambda _self, _attempt: False)
+    monkeypatch.setattr(Take, "was_refused", lambda _self, _attempt: False)
     assert breaks("I9")
 
 

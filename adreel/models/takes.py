@@ -191,16 +191,16 @@ class Take(Record):
 
     def cost_of(self, attempt: Attempt) -> float | None:
         """USD of a sent attempt, 0 for a refused one; None if the cost of an accepted one is unknown."""
-        return 0.0 if self._was_refused(attempt) else attempt.cost
+        return 0.0 if self.was_refused(attempt) else attempt.cost
 
     @property
     def estimate(self) -> float | None:
         """USD that one attempt was expected to cost; None if that was unknown."""
         return to_usd(self.price.amount) if self.price else None
 
-    def _was_refused(self, attempt: Attempt) -> bool:
-        """Whether Runware refused the attempt's task instead of accepting it."""
-        if attempt.accepted_at is not None:
+    def was_refused(self, attempt: Attempt) -> bool:
+        """Whether Runware is known to have refused the attempt's task, or an empty account to have prevented it."""
+        if attempt.accepted_at is not None or attempt.aside is not None:
             return False
         if attempt.state == AttemptState.SUBMITTED:
             # The take waits for credits. The client has checked whether an earlier submit was accepted.

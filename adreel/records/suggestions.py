@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adreel.errors import ClipKeptAside, NoCredits, OverBudget, SceneRefused
+from adreel.errors import ClipKeptAside, OverBudget, SceneRefused
 from adreel.models.takes import AttemptState, Take
 
 
@@ -24,20 +24,22 @@ class SuggestedAction:
     text: str
 
 
+NOTHING_BOUGHT = "Nothing was bought: this buys the clip."
+_ANOTHER_CLIP = "The last attempt failed: this buys another clip."
 _RESUME = {
-    AttemptState.PLANNED: (Effect.BUYS, "Nothing was bought yet: this buys the clip."),
+    AttemptState.PLANNED: (Effect.BUYS, NOTHING_BOUGHT),
     AttemptState.SUBMITTED: (
         Effect.MAY_BUY,
-        "Runware may have the order: this checks, and buys the clip only if Runware does not have it.",
+        "It may be ordered already: this looks first, and buys the clip only if Runware does not have the order.",
     ),
-    AttemptState.ACCEPTED: (Effect.DOWNLOADS, "The clip is already ordered: this downloads it."),
-    AttemptState.FAILED: (Effect.BUYS, "The last attempt failed: this buys another clip."),
-    AttemptState.RENDERED: (Effect.DOWNLOADS, "The clip is rendered and paid: this downloads it."),
+    AttemptState.ACCEPTED: (Effect.DOWNLOADS, "It is ordered already: this downloads the clip and buys nothing."),
+    AttemptState.FAILED: (Effect.BUYS, _ANOTHER_CLIP),
+    AttemptState.RENDERED: (Effect.DOWNLOADS, "The clip is rendered and paid: this downloads it and buys nothing."),
     AttemptState.STORED: (Effect.DOWNLOADS, "The clip is stored."),
 }
-_REGENERATE = {
-    ClipKeptAside.code: "The file is kept aside in the storage: look at it first. This buys a new clip.",
-    SceneRefused.code: "Runware refuses this description: change it first. This buys a new clip.",
+_FIRST = {
+    ClipKeptAside.code: "The file is kept aside in the storage: look at it first.",
+    SceneRefused.code: "Runware refuses this description: change it first.",
 }
 
 
@@ -46,17 +48,19 @@ def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
     attempt = take.attempts[-1] if take and take.attempts else None
     if take is None or attempt is None:
         return SuggestedAction(True, *_RESUME[AttemptState.PLANNED])
+    refused = take.was_refused(attempt)
     if attempt.state == AttemptState.FAILED and not take.can_continue(attempts_allowed):
-        code = attempt.problem.code if attempt.problem else ""
-        return SuggestedAction(False, Effect.BUYS, _REGENERATE.get(code, "This buys a new clip."))
+        first = _FIRST.get(attempt.problem.code if attempt.problem else "", "")
+        # Earlier attempts of the take may have been bought.
+        cost = NOTHING_BOUGHT if refused and len(take.attempts) == 1 else "This buys a new clip."
+        return SuggestedAction(False, Effect.BUYS, f"{first} {cost}".strip())
     effect, text = _RESUME[attempt.state]
-    if attempt.state == AttemptState.SUBMITTED and take.problem and take.problem.code == NoCredits.code:
-        effect, text = (
-            Effect.BUYS,
-            "The account had no credits for the order: this repeats the order and buys the clip.",
-        )
+    if refused:
+        effect, text = Effect.BUYS, NOTHING_BOUGHT
+    if effect == Effect.BUYS and len(take.attempts) > 1:
+        text = _ANOTHER_CLIP
     if take.problem and take.problem.code == OverBudget.code and effect == Effect.BUYS:
         text = "It was too dear for --max-cost or a budget: give a higher --max-cost, or raise the budget, first."
     if attempt.state == AttemptState.ACCEPTED and len(take.attempts) < attempts_allowed:
-        text = "The clip is already ordered: this downloads it, and buys another only if its render fails."
+        text = "It is ordered already: this downloads the clip, and buys another only if its render has failed."
     return SuggestedAction(True, effect, text)

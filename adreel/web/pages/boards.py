@@ -15,7 +15,7 @@ from adreel.models.spend import Price
 from adreel.models.takes import AttemptState, ClipRequest, Job, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import open_scenes
-from adreel.records.suggestions import Effect, SuggestedAction, suggest_action
+from adreel.records.suggestions import NOTHING_BOUGHT, Effect, SuggestedAction, suggest_action
 from adreel.records.views import combine, current_take, scene_status, summarize
 from adreel.service import Service
 from adreel.spend.budgets import BudgetView
@@ -272,7 +272,7 @@ def _action(
 ) -> SceneAction:
     prices = [next_price] if next_price else []
     if not takes:
-        nothing_bought = SuggestedAction(False, Effect.BUYS, "Nothing was bought. This buys a clip.")
+        nothing_bought = SuggestedAction(False, Effect.BUYS, NOTHING_BOUGHT)
         return SceneAction(nothing_bought, "", ("retry", scenario), prices=prices)
     newest = takes[-1]
     job = read_job(newest.job_id)
