@@ -13,6 +13,7 @@ from adreel.cli.budgets import budget_app
 from adreel.cli.catalog import models_app
 from adreel.cli.finished_ads import cut, deliver
 from adreel.cli.money import ClipPrice, MaxCost, check_usd, price
+from adreel.cli.new_ads import new, templates
 from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
 from adreel.cli.output import make_output_durable, output_error, printable
 from adreel.cli.sessions import index_app, sessions
@@ -25,7 +26,7 @@ PURCHASES = {"generate", "campaign", "regenerate", "resume"}
 FOR_STUDIO = PURCHASES | {"cut", "deliver", "doctor"}
 """Commands that use the studio of the current folder, if one runs and no other server is set."""
 IMAGE = "a PNG, JPEG or WebP file or an https URL"
-WITHOUT_SETTINGS = {"--help", "schema", "version"}
+WITHOUT_SETTINGS = {"--help", "schema", "templates", "version"}
 """Arguments with which no settings are read."""
 
 
@@ -40,6 +41,10 @@ app = typer.Typer(
 
 app.add_typer(models_app, name="models")
 app.add_typer(budget_app, name="budget")
+
+
+app.command()(new)
+app.command()(templates)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from adreel.models.sessions import Session, read_session
 
 def show_prompts(source: str, scenes: list[Scenario] | None, *, as_json: bool) -> None:
     """Print the request of each scene of a session file or a stored session."""
-    planned = in_process.plan(_session(source), scenes or None)
+    planned = in_process.plan(open_session(source), scenes or None)
     if as_json:
         print_json([{"scenario": each.scenario, "request": each.task, "warnings": each.warnings} for each in planned])
         return
@@ -23,7 +23,8 @@ def show_prompts(source: str, scenes: list[Scenario] | None, *, as_json: bool) -
     show_warnings((each.scenario, each.warnings) for each in planned)
 
 
-def _session(source: str) -> Session:
+def open_session(source: str) -> Session:
+    """Read a session file, or a stored session by its id."""
     path = Path(source)
     if path.suffix or len(path.parts) > 1 or path.exists():
         return read_session(path)
