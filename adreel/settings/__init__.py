@@ -73,7 +73,8 @@ class Settings(BaseSettings):
         [], description="Faults of the emulator, such as providerTimeout:solution; comma-separated"
     )
     api_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
-        {}, description="Keys of the HTTP API as name:key,name:key, each of 16 characters or more; none: loopback only"
+        {},
+        description="Keys of the HTTP API as name:key,name/view:key, 16 characters or more each; none: loopback only",
     )
     cors_origins: Annotated[list[Annotated[str, AfterValidator(values.origin)]], NoDecode] = Field(
         [], description="Origins whose pages may call the HTTP API, such as https://shop.example; comma-separated"

@@ -13,6 +13,8 @@ from adreel.settings.proxies import LOOPBACK_HOSTS
 
 IN_QUOTES = re.compile(r"""(["']).*\1""", re.DOTALL)
 HOST_PATTERN = re.compile(r"[\w-]+(\.[\w-]+)*")
+ROLES = ("view", "buy")
+"""Roles of a key of the HTTP API: `view` changes nothing, `buy` may do everything."""
 
 
 def checked_key(key: str) -> str:
@@ -104,15 +106,20 @@ def origin(value: str) -> str:
 
 
 def api_keys(text: str) -> dict[str, str]:
-    """Parse `name:key,name:key`; the ValueError repeats no key."""
+    """Parse `name:key,name/role:key` into keys by name and role; the ValueError repeats no key."""
     keys: dict[str, str] = {}
+    names: set[str] = set()
     for part in filter(str.strip, text.split(",")):
-        name, _, key = (each.strip() for each in part.partition(":"))
+        owner, _, key = (each.strip() for each in part.partition(":"))
+        name, slash, role = owner.partition("/")
         if not key:
             raise ValueError("each key needs a name for the log: name:key, comma-separated")
-        if not re.fullmatch(ID_PATTERN, name) or name in keys:
+        if not re.fullmatch(ID_PATTERN, name) or name in names:
             raise ValueError("each name is letters, digits, '-' and '_', and is given once")
+        if slash and role not in ROLES:
+            raise ValueError(f"the role of {name!r} is not one of {', '.join(ROLES)}")
         if not re.fullmatch(r"[!-~]{16,}", key):
             raise ValueError(f"the key of {name!r} needs at least 16 visible ASCII characters")
-        keys[name] = key
+        names.add(name)
+        keys[owner] = key
     return keys

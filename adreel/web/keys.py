@@ -18,19 +18,25 @@ COOKIE_SECONDS = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated caller; the name is logged. `sign_in` and `expires` are those of a cookie."""
+    """An authenticated caller; the name is logged. `sign_in` and `expires` are those of a cookie.
+
+    The role `view` reads and changes nothing.
+    """
 
     name: str
     by_cookie: bool = False
     sign_in: str = field(default="", compare=False)
     expires: int = field(default=0, compare=False)
+    role: str = "buy"
 
 
 class Keys:
-    """The keys of the settings, by name. They never appear in a message."""
+    """The keys of the settings, by name or name/role. They never appear in a message."""
 
     def __init__(self, keys: dict[str, SecretStr]) -> None:
-        self._keys = {name: key.get_secret_value().encode() for name, key in keys.items()}
+        owners = {owner: owner.partition("/") for owner in keys}
+        self._keys = {owners[owner][0]: key.get_secret_value().encode() for owner, key in keys.items()}
+        self._roles = {name: role for name, _, role in owners.values() if role}
 
     def __bool__(self) -> bool:
         return bool(self._keys)
@@ -40,7 +46,7 @@ class Keys:
         offered, found = key.encode(errors="replace"), None
         for name, known in self._keys.items():
             if hmac.compare_digest(known, offered):
-                found = Caller(name)
+                found = Caller(name, role=self._role(name))
         return found
 
     def caller_of_cookie(self, cookie: str, now: float) -> Caller | None:
@@ -50,11 +56,16 @@ class Keys:
             return None
         name, expires, sign_in = found[1], int(found[2]), found[3]
         genuine = hmac.compare_digest(self._cookie(name, expires, sign_in).encode(), cookie.encode())
-        return Caller(name, by_cookie=True, sign_in=sign_in, expires=expires) if genuine and now < expires else None
+        if not genuine or now >= expires:
+            return None
+        return Caller(name, by_cookie=True, sign_in=sign_in, expires=expires, role=self._role(name))
 
     def cookie(self, caller: Caller, now: float) -> str:
         """Return a cookie for a caller, valid for COOKIE_SECONDS from `now`."""
         return self._cookie(caller.name, int(now) + COOKIE_SECONDS, secrets.token_hex(16))
+
+    def _role(self, name: str) -> str:
+        return self._roles.get(name, Caller.role)
 
     def _cookie(self, name: str, expires: int, sign_in: str) -> str:
         claim = f"{name}.{expires}.{sign_in}"

@@ -94,6 +94,30 @@ def test_every_key_opens_the_api(guarded: httpx.Client, key: str) -> None:
     assert guarded.get("/api/sessions/ad", headers={"Authorization": f"Bearer {key}"}).status_code == 200
 
 
+@pytest.mark.parametrize("signs_in", [False, True], ids=["by its key", "by a cookie"])
+def test_a_key_that_only_views_reads_everything_and_changes_nothing(
+    records: Records, monkeypatch: pytest.MonkeyPatch, *, signs_in: bool
+) -> None:
+    records.save_session(make_session())
+    before = records.session("ad")
+    monkeypatch.setenv("ADREEL_API_KEYS", f"shop:{KEY},board/view:{OTHER_KEY}")
+    with served() as client:
+        own = {"Origin": str(client.base_url).rstrip("/")}
+        headers = own if signs_in else {"Authorization": f"Bearer {OTHER_KEY}"}
+        if signs_in:
+            sign_in(client, OTHER_KEY)
+        for method, path in every_route():
+            if method in {"POST", "PUT", "PATCH", "DELETE"} and not is_open(path) and path != "/sign-out":
+                answer = client.request(method, path, json={"visual_description": "changed"}, headers=headers)
+                assert (answer.status_code, answer.json()["type"]) == (403, "urn:adreel:problem:role"), path
+                assert "'board' has the role view" in answer.json()["detail"]
+        assert client.get("/api/sessions/ad", headers=headers).status_code == 200
+        assert client.patch("/api/sessions/ad", json={"seed": 1}, headers=BEARER).status_code == 200
+        records.save_session(before)
+        assert client.post("/sign-out", headers=headers).status_code == 303
+    assert records.session("ad") == before
+
+
 def test_a_person_without_a_key_is_led_to_the_sign_in(guarded: httpx.Client) -> None:
     answer = guarded.get("/api/sessions?limit=3", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in?next=%2Fapi%2Fsessions%3Flimit%3D3")
@@ -181,7 +205,18 @@ def test_a_cookie_expires_and_ends_with_its_key() -> None:
     assert changed.caller_of_cookie(cookie, 1000) is None
 
 
-@pytest.mark.parametrize("text", ["key-without-name-0123", ":0123456789abcdef", "a b:0123456789abcdef", "shop:short"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key-without-name-0123",
+        ":0123456789abcdef",
+        "a b:0123456789abcdef",
+        "shop:short",
+        "shop/admin:0123456789abcdef",
+        "shop/:0123456789abcdef",
+        "shop:0123456789abcdef,shop/view:fedcba9876543210",
+    ],
+)
 def test_keys_that_are_no_good_are_refused_without_showing_them(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("ADREEL_API_KEYS", text)
     with pytest.raises(InputError, match=r"^ADREEL_API_KEYS: ") as caught:

@@ -26,6 +26,7 @@ from adreel.web.sign_outs import SignOuts
 from adreel.web.wrong_keys import WrongKeyLimiter, client_address
 
 SIGN_IN = "/sign-in"
+SIGN_OUT = "/sign-out"
 OPEN_PATHS = {"/healthz", "/readyz", SIGN_IN}
 OPEN_FOLDER = "/static/"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -95,6 +96,10 @@ class AuthMiddleware:
         if request.method not in SAFE_METHODS and (caller in {None, LOCAL_CALLER} or by_cookie):
             self._check_origin(headers, by_cookie=by_cookie)
         caller = caller or Caller("nobody")
+        changes = request.method not in SAFE_METHODS and request.scope["path"] != SIGN_OUT
+        if needs_key and changes and caller.role == "view":
+            detail = f"the key {caller.name!r} has the role view, which changes nothing: use a key with the role buy"
+            raise HTTPProblem(403, "role", detail)
         if needs_key and (seconds := self._rate_limiter.wait(caller.name)):
             detail = "too many requests: see ADREEL_REQUESTS_PER_MINUTE"
             raise HTTPProblem(429, "tooMany", detail, headers={"Retry-After": str(max(1, round(seconds)))})

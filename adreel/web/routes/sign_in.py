@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from adreel.web.bodies import read_form
 from adreel.web.keys import COOKIE, COOKIE_SECONDS, Keys
-from adreel.web.middleware.auth import SIGN_IN
+from adreel.web.middleware.auth import SIGN_IN, SIGN_OUT
 from adreel.web.problems import HTTPProblem
 from adreel.web.public_address import PublicAddress
 from adreel.web.sign_outs import SignOuts
@@ -56,7 +56,7 @@ async def sign_in(request: Request) -> Response:
     return response
 
 
-@router.post("/sign-out")
+@router.post(SIGN_OUT)
 async def sign_out(request: Request) -> Response:
     """Revoke the cookie on every server, and delete it in the browser."""
     sign_outs: SignOuts = request.app.state.sign_outs
