@@ -32,8 +32,8 @@ def lacking(version: int, steps: Sequence[Migration], fixtures: Path) -> list[st
     for number in range(1, version + 1):
         folder = fixtures / f"v{number}"
         kinds = {"session.json", "current.json", "jobs/*.json", "takes/*/*.json"}
-        # The first version had no cuts.
-        kinds |= {"cuts/*.json"} if number > 1 else set()
+        # The first version had no cuts, no shares and no reviews.
+        kinds |= {"cuts/*.json", "shares/*.json", "reviews/*.json"} if number > 1 else set()
         missing += [
             f"tests/fixtures/records/v{number} has no {kind}" for kind in sorted(kinds) if not any(folder.rglob(kind))
         ]
@@ -79,6 +79,10 @@ def read(records: Records, path: str) -> Any:
         return records.session(rest[0])
     if rest[1:] == ["cuts"]:
         return records.cut(rest[0], name)
+    if rest[1:] == ["shares"]:
+        return records.share(rest[0], name)
+    if rest[1:] == ["reviews"]:
+        return records.review(rest[0], name)
     return records.choices(rest[0]) if name == "current" else records.take(rest[0], Scenario(rest[2]), name)
 
 
@@ -91,6 +95,12 @@ def save(records: Records, path: str, record: Any) -> None:
         save_choices(records, path.split("/")[1], record)
     elif "/cuts/" in path:
         records.save_cut(record, records.cut(record.session_id, record.cut_id))
+    elif "/shares/" in path:
+        records.update_share(record.session_id, record.share_id, lambda _: record)
+    elif "/reviews/" in path:
+        # A review is never written again.
+        records.storage.remove(path)
+        records.add_review(record)
     else:
         records.save_take(record)
 

@@ -22,6 +22,7 @@ from adreel.models.migrations import NewerRecord, migrate
 from adreel.models.record import Record
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
+from adreel.models.shares import Review, Share
 from adreel.models.spend import BudgetRecord
 from adreel.models.spend_totals import PrunedSpend
 from adreel.models.takes import Choices, Job, Take, utc_now
@@ -72,6 +73,8 @@ _JOB = _Kind("job", Job, "jobs/{job_id}.json")
 _TAKE = _Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
 _CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
 _CUT = _Kind("cut", Cut, "sessions/{session_id}/cuts/{cut_id}.json")
+_SHARE = _Kind("share", Share, "sessions/{session_id}/shares/{share_id}.json")
+_REVIEW = _Kind("review", Review, "sessions/{session_id}/reviews/{review_id}.json")
 _PRUNED = _Kind("pruned", PrunedSpend, "spend/pruned.json")
 _BUDGETS = _Kind("budgets", BudgetRecord, "budgets/budgets.json")
 
@@ -354,6 +357,37 @@ class Records:
         self.storage.remove(_CUT.path({"session_id": cut.session_id, "cut_id": cut.cut_id}))
         self._announce(cut.session_id)
 
+    def share(self, session_id: str, share_id: str) -> Share | None:
+        """Return a share, or None if there is none of that id."""
+        return self._read(_SHARE, session_id=session_id, share_id=share_id)
+
+    def shares(self, session_id: str, unreadable: list[AdreelError] | None = None) -> list[Share]:
+        """Return the shares of a session. With a list, the errors of unreadable ones are added to it."""
+        share_ids = self._ids(f"sessions/{check_id(session_id, 'session_id')}/shares")
+        return list(filter(None, self.map(lambda each: self.share(session_id, each), share_ids, unreadable)))
+
+    def update_share(self, session_id: str, share_id: str, change: Change[Share]) -> Share | None:
+        """Change or create a share and return the stored one; `change` may be called again."""
+        return self._change(_SHARE, change, session_id=session_id, share_id=share_id)
+
+    def review(self, session_id: str, review_id: str) -> Review | None:
+        """Return a review, or None if there is none of that id."""
+        return self._read(_REVIEW, session_id=session_id, review_id=review_id)
+
+    def reviews(self, session_id: str, unreadable: list[AdreelError] | None = None) -> list[Review]:
+        """Return the reviews of a session. With a list, the errors of unreadable ones are added to it."""
+        review_ids = self._ids(f"sessions/{check_id(session_id, 'session_id')}/reviews")
+        return list(filter(None, self.map(lambda each: self.review(session_id, each), review_ids, unreadable)))
+
+    def count_reviews(self, session_id: str) -> int:
+        """Return the number of reviews of a session, by their names alone."""
+        return len(self._ids(f"sessions/{check_id(session_id, 'session_id')}/reviews"))
+
+    def add_review(self, review: Review) -> Review:
+        """Store a review unless there is one of its id, and return the stored one."""
+        ids = {"session_id": review.session_id, "review_id": review.review_id}
+        return self._put(_REVIEW, lambda earlier: review if earlier is None else None, **ids)
+
     def pruned_spend(self) -> PrunedSpend:
         """Return what pruned takes had cost."""
         return self._read(_PRUNED) or PrunedSpend()
@@ -447,6 +481,8 @@ class Records:
 
 def _shows_in_lists(earlier: Record | None, record: Record) -> bool:
     """Whether a change shows in lists: the steps of a purchase between its start and its end do not."""
+    if isinstance(record, Share | Review):
+        return False
     if isinstance(earlier, Take) and isinstance(record, Take):
         return (earlier.state, earlier.pruned_at) != (record.state, record.pruned_at)
     if isinstance(earlier, Job) and isinstance(record, Job):

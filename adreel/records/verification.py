@@ -117,6 +117,12 @@ def _check_session(records: Records, files: "_Files", session_id: str) -> _Readi
                 with reading.of(f"{folder}/cuts/{name}"):
                     if cut := records.cut(session_id, name.removesuffix(".json")):
                         cuts[f"{folder}/cuts/{name}"] = cut
+    readers: dict[str, Callable[[str, str], object]] = {"shares": records.share, "reviews": records.review}
+    for kind, read in readers.items():
+        with reading.of(f"{folder}/{kind}"):
+            for name in list_names(f"{folder}/{kind}"):
+                with reading.of(f"{folder}/{kind}/{name}"):
+                    read(session_id, name.removesuffix(".json"))
     with reading.of(f"{folder}/current.json"):
         stored = {(take.scenario, take.job_id) for take in takes.values() if take.is_stored}
         for scenario, job_id in records.choices(session_id).takes.items():

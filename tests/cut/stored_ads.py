@@ -1,13 +1,19 @@
 """Sessions whose four scenes have tiny clips, as a purchase stores them."""
 
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from adreel.cut.plan import RENDERER
+from adreel.models.cut_recipes import make_recipe
+from adreel.models.cut_settings import CutOptions, Format
+from adreel.models.cuts import Cut, CutFile, cut_file_name
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
 from adreel.models.takes import Clip, Job, Take, clip_name
 from adreel.records import Records
+from adreel.records.views import current_takes
 from tests.factories import NOW, make_take, save_job, session_data, write_film
 
 SECONDS = {Scenario.HOOK: 0.5, Scenario.PROBLEM: 0.6, Scenario.SOLUTION: 0.7, Scenario.CTA: 0.8}
@@ -67,3 +73,43 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Return the bytes and the time of the last change of every file in a folder."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def store_cut(
+    records: Records, folder: Path, shape: Format = "16:9", *, session_id: str = "ad", minute: int = 0
+) -> Cut:
+    """Store a finished ad of the current clips, with some bytes as its files, as if it had been rendered."""
+    options = CutOptions(formats=(shape,))
+    recipe = make_recipe(records.session(session_id), current_takes(records, session_id), options, RENDERER)
+    width, height = recipe.size(shape)
+    content = f"the film {recipe.digest}".encode()
+    names = {suffix: cut_file_name(session_id, recipe.cut_id, shape, suffix) for suffix in (".mp4", ".jpg", ".srt")}
+    for name in names.values():
+        source = folder / "source"
+        source.write_bytes(content)
+        records.storage.publish(source, name)
+        source.unlink(missing_ok=True)
+    file = CutFile(
+        format=shape,
+        file=names[".mp4"],
+        poster=names[".jpg"],
+        captions=names[".srt"],
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        width=width,
+        height=height,
+        duration=sum(SECONDS.values()),
+        frames=FRAMES,
+    )
+    cut = Cut(
+        session_id=session_id,
+        cut_id=recipe.cut_id,
+        digest=recipe.digest,
+        created_at=NOW + timedelta(minutes=minute),
+        renderer=RENDERER,
+        inputs=recipe.inputs,
+        settings=recipe.settings,
+        options=options,
+        files=[file],
+    )
+    return records.save_cut(cut)
