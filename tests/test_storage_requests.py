@@ -16,9 +16,11 @@ from adreel.records.verification import verify
 from adreel.records.views import job_status, session_view
 from adreel.settings import Settings
 from adreel.storage import Storage
+from tests.cut.stored_ads import save_cut, store_ad
 from tests.factories import NOW, make_session, make_take, save_job, store_take
 from tests.storage.counting import counted
 from tests.storage.servers import KEY, S3Server
+from tests.storyboard.conftest import Orders, visiting
 
 
 @pytest.fixture
@@ -86,3 +88,27 @@ def test_verify_without_checksums_downloads_no_clip(records: Records, s3: S3Serv
     assert take.clip
     records.storage.remove(take.clip.file)
     assert [finding.kind for finding in verify(records, checksums=False)] == ["missing"]
+
+
+def test_a_page_of_a_session_reads_each_record_once(records: Records, s3: S3Server, tmp_path: Path) -> None:
+    store_ad(records, tmp_path)
+    cut = save_cut(records)
+    announcer.flush()
+    read = [
+        "sessions/ad/session.json",
+        "sessions/ad/current.json",
+        *(f"sessions/ad/takes/{scenario}/job-1.json" for scenario in Scenario),
+        f"sessions/ad/cuts/{cut.cut_id}.json",
+        "jobs/job-1.json",
+        "budgets/budgets.json",
+    ]
+    with visiting(Orders()) as client:
+        # The catalogue and the prices are kept in memory after that.
+        client.get("/sessions/ad")
+        for path in ("/sessions/ad", "/sessions/ad?job=job-1"):
+            with counted(s3) as requests:
+                assert client.get(path).status_code == 200
+            assert sorted(each for each in requests.paths if "list" not in each) == sorted(
+                f"get {each}" for each in read
+            )
+            assert requests["list"] == 2, requests.paths

@@ -334,7 +334,7 @@ class Records:
     def cuts(self, session_id: str) -> list[Cut]:
         """Return the finished ads of a session, the oldest first."""
         cut_ids = self._ids(f"sessions/{check_id(session_id, 'session_id')}/cuts")
-        cuts = [cut for cut_id in cut_ids if (cut := self.cut(session_id, cut_id))]
+        cuts = filter(None, self.map(lambda cut_id: self.cut(session_id, cut_id), cut_ids))
         return sorted(cuts, key=lambda cut: (cut.created_at, cut.cut_id))
 
     def has_cut(self, session_id: str) -> bool:

@@ -193,8 +193,11 @@ def current_take(takes: list[Take], choices: Choices) -> Take | None:
 
 def current_takes(records: Records, session_id: str) -> dict[Scenario, Take]:
     """Return the current take of each scene that has a stored one, in the order of an ad."""
-    choices = records.choices(session_id)
-    found = {scenario: current_take(takes, choices) for scenario, takes in records.takes_by_scene(session_id).items()}
+    return _current_takes(records.takes_by_scene(session_id), records.choices(session_id))
+
+
+def _current_takes(takes_by_scene: Mapping[Scenario, list[Take]], choices: Choices) -> dict[Scenario, Take]:
+    found = {scenario: current_take(takes, choices) for scenario, takes in takes_by_scene.items()}
     return {scenario: take for scenario, take in found.items() if take and take.clip}
 
 
@@ -206,12 +209,22 @@ def is_stale(session: Session, takes: Mapping[Scenario, Take], cut: Cut) -> bool
         return True
 
 
-def cut_views(records: Records, session_id: str) -> list[CutView]:
-    """Return the cuts of a session, the newest first, or raise NotFound."""
-    session = records.session(session_id)
-    cuts = records.cuts(session_id)
-    takes = current_takes(records, session_id) if cuts else {}
-    return [cut_view(cut, is_stale=is_stale(session, takes, cut)) for cut in reversed(cuts)]
+def cut_views(records: Records, session: Session | str) -> list[CutView]:
+    """Return the cuts of a stored session, or of the session with that id, the newest first; raises NotFound."""
+    session = records.session(session) if isinstance(session, str) else session
+    cuts = records.cuts(session.session_id)
+    if not cuts:
+        return []
+    choices, takes = records.choices(session.session_id), records.takes_by_scene(session.session_id)
+    return views_of_cuts(session, choices, takes, cuts)
+
+
+def views_of_cuts(
+    session: Session, choices: Choices, takes: Mapping[Scenario, list[Take]], cuts: list[Cut]
+) -> list[CutView]:
+    """Return the cuts of a session, the newest first, by its takes, the oldest first."""
+    current = _current_takes(takes, choices)
+    return [cut_view(cut, is_stale=is_stale(session, current, cut)) for cut in reversed(cuts)]
 
 
 def current_cut(records: Records, session_id: str) -> Cut | None:

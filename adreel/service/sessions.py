@@ -178,8 +178,7 @@ class SessionService:
 
     def cuts(self, session_id: str) -> CutList:
         """Return the cuts of a session, the newest first, and whether each is stale."""
-        self.session(session_id)
-        return CutList(cuts=cut_views(self.records, session_id))
+        return CutList(cuts=cut_views(self.records, self.session(session_id)))
 
     # Prices
 

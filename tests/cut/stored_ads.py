@@ -8,7 +8,7 @@ from typing import Any
 from adreel.cut.plan import RENDERER
 from adreel.models.cut_recipes import make_recipe
 from adreel.models.cut_settings import CutOptions, Format
-from adreel.models.cuts import Cut, CutFile, cut_file_name
+from adreel.models.cuts import Cut, CutFile, CutSegment, cut_file_name, segment_path
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
 from adreel.models.takes import Clip, Job, Take, clip_name
@@ -67,6 +67,39 @@ def store_clip(
     if job_id != "job-1":
         save_job(records, Job(job_id=job_id, session_id="ad", scenarios=[scenario], created_at=NOW, ended_at=NOW))
     return take
+
+
+def save_cut(records: Records, *, minute: int = 0, options: CutOptions | None = None, segment: str = "a.mkv") -> Cut:
+    """Record a cut of the current takes, with some bytes as its files."""
+    recipe = make_recipe(records.session("ad"), current_takes(records, "ad"), options or CutOptions(), "1")
+    name = cut_file_name("ad", recipe.cut_id, recipe.formats[0])
+    content = f"the film of {name}".encode()
+    for path in (name, name.replace(".mp4", ".jpg"), segment_path("ad", segment)):
+        records.storage.write(path, content)
+    file = CutFile(
+        format=recipe.formats[0],
+        file=name,
+        poster=name.replace(".mp4", ".jpg"),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        width=48,
+        height=48,
+        duration=2.6,
+        frames=78,
+    )
+    cut = Cut(
+        session_id="ad",
+        cut_id=recipe.cut_id,
+        digest=recipe.digest,
+        created_at=NOW + timedelta(minutes=minute),
+        renderer="1",
+        inputs=recipe.inputs,
+        settings=recipe.settings,
+        options=recipe.options,
+        files=[file],
+        segments=[CutSegment(file=segment, sha256=hashlib.sha256(content).hexdigest())],
+    )
+    return records.save_cut(cut)
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:

@@ -1,6 +1,5 @@
 """The records of cuts: kept, verified, pruned and fetched, without rendering anything."""
 
-import hashlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,8 @@ from typing import Any
 import pytest
 
 from adreel.errors import BadRecord, InputError
-from adreel.models.cut_recipes import make_recipe
 from adreel.models.cut_settings import CutOptions
-from adreel.models.cuts import Cut, CutFile, CutSegment, cut_file_name, segment_path
+from adreel.models.cuts import segment_path
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
 from adreel.models.takes import Choices
@@ -19,43 +17,10 @@ from adreel.records.cut_inputs import copy_files_of_cut
 from adreel.records.export import fetch
 from adreel.records.pruning import prunable_cuts, prune_cut, unused_segments
 from adreel.records.verification import verify
-from adreel.records.views import choose_take, current_cut, current_takes, cut_views
-from tests.cut.stored_ads import store_ad, store_clip
+from adreel.records.views import choose_take, current_cut, cut_views
+from tests.cut.stored_ads import save_cut, store_ad, store_clip
 from tests.factories import NOW, save_choices, session_data, write_image
 from tests.test_cli import adreel
-
-
-def save_cut(records: Records, *, minute: int = 0, options: CutOptions | None = None, segment: str = "a.mkv") -> Cut:
-    """Record a cut of the current takes, with some bytes as its files."""
-    recipe = make_recipe(records.session("ad"), current_takes(records, "ad"), options or CutOptions(), "1")
-    name = cut_file_name("ad", recipe.cut_id, recipe.formats[0])
-    content = f"the film of {name}".encode()
-    for path in (name, name.replace(".mp4", ".jpg"), segment_path("ad", segment)):
-        records.storage.write(path, content)
-    file = CutFile(
-        format=recipe.formats[0],
-        file=name,
-        poster=name.replace(".mp4", ".jpg"),
-        sha256=hashlib.sha256(content).hexdigest(),
-        size=len(content),
-        width=48,
-        height=48,
-        duration=2.6,
-        frames=78,
-    )
-    cut = Cut(
-        session_id="ad",
-        cut_id=recipe.cut_id,
-        digest=recipe.digest,
-        created_at=NOW + timedelta(minutes=minute),
-        renderer="1",
-        inputs=recipe.inputs,
-        settings=recipe.settings,
-        options=recipe.options,
-        files=[file],
-        segments=[CutSegment(file=segment, sha256=hashlib.sha256(content).hexdigest())],
-    )
-    return records.save_cut(cut)
 
 
 def test_the_first_record_of_a_cut_stays(records: Records, tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 
 from adreel.catalog.sizes import DEFAULT_ASPECT, DEFAULT_RESOLUTION, aspect_of_platform, standard_size
 from adreel.errors import AdreelError, InputError, NotFound, PrefectUnreachable
 from adreel.models.api import ClipWarning, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
+from adreel.models.cuts import CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session
 from adreel.models.spend import Price
@@ -19,6 +20,7 @@ from adreel.records.suggestions import NOTHING_BOUGHT, Effect, SuggestedAction, 
 from adreel.records.views import combine, current_take, scene_status, summarize
 from adreel.service import Service
 from adreel.spend.budgets import BudgetView
+from adreel.web.pages.session_records import SessionRecords, read_session_records
 from adreel.web.problems import problem_of
 from adreel.web.status_cache import StatusCache
 
@@ -109,6 +111,8 @@ class Board:
     scenes: list[SceneBoard]
     followed: FollowedJobs
     budgets: list[BudgetView]
+    cuts: list[CutView] | None
+    """The finished ads, the newest first; None if one can't be read."""
 
     @cached_property
     def state(self) -> State | None:
@@ -171,11 +175,12 @@ class Board:
 
 async def read_board(service: Service, statuses: StatusCache, session_id: str, jobs: Iterable[str]) -> Board:
     """Return a session's board; `jobs` were started for it and may not have a record yet."""
+    known = list(dict.fromkeys(jobs))[-MAX_JOBS:]
+    recorded = dict(zip(known, await run_in_threadpool(service.records.map, service.records.job, known), strict=True))
     followed = FollowedJobs()
-    for job_id in list(dict.fromkeys(jobs))[-MAX_JOBS:]:
+    for job_id in [job_id for job_id, job in recorded.items() if job is None]:
         try:
-            job = await run_in_threadpool(service.records.job, job_id)
-            if not (job.session_id == session_id if job else await service.is_run_of(job_id, session_id)):
+            if not await service.is_run_of(job_id, session_id):
                 continue
             status = await statuses.read(job_id)
         except NotFound:
@@ -185,18 +190,25 @@ async def read_board(service: Service, statuses: StatusCache, session_id: str, j
             notice = f"Your last orders may be missing here: {problem_of(error).detail}."
             followed = FollowedJobs(followed.running, followed.unrecorded, notice)
             break
-        if status.overall_status == State.GENERATING:
+        (followed.running if status.overall_status == State.GENERATING else followed.unrecorded).append(status)
+    found = await read_session_records(service, session_id, recorded)
+    for job in filter(None, recorded.values()):
+        if job.session_id == session_id and (status := _status_of(job, found)).overall_status == State.GENERATING:
             followed.running.append(status)
-        elif job is None:
-            followed.unrecorded.append(status)
-    return await run_in_threadpool(_read_records, service, session_id, followed)
+    return await run_in_threadpool(_board, service, found, followed)
 
 
-def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> Board:
-    session = service.session(session_id)
-    choices = service.records.choices(session_id)
-    takes_by_scene = service.records.takes_by_scene(session_id)
-    read_job = cache(service.records.job)
+def _status_of(job: Job, found: SessionRecords) -> VideoStatusResponse:
+    """Return the status of a job of the session, from what was read for the page."""
+    takes = {take.scenario: take for of_scene in found.takes.values() for take in of_scene if take.job_id == job.job_id}
+    scenes = [scene_status(job, takes.get(scenario), scenario) for scenario in job.scenarios]
+    return VideoStatusResponse(
+        job_id=job.job_id, overall_status=combine(scene.status for scene in scenes), scenes=scenes
+    )
+
+
+def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> Board:
+    session, choices, takes_by_scene, read_job = found.session, found.choices, found.takes, found.job
 
     def has_ended(job_id: str) -> bool:
         job = read_job(job_id)
@@ -246,7 +258,7 @@ def _read_records(service: Service, session_id: str, followed: FollowedJobs) -> 
                 action=_action(service, read_job, scenario, takes, price) if has_failed else None,
             )
         )
-    return Board(session, view, scenes, followed, service.budgets_of(session))
+    return Board(session, view, scenes, followed, found.budgets, found.cut_views)
 
 
 def _size(

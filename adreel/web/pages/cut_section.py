@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from adreel.errors import NotFound, PrefectUnreachable, StorageError
+from adreel.errors import NotFound, PrefectUnreachable
 from adreel.models.api import CutStatus, State
 from adreel.models.cut_settings import SIZES, CutOptions, Format
 from adreel.models.cuts import CUT_FAILED, CutFileView, CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import utc_now
-from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.records import Records
 from adreel.service import Service, reason_of
 from adreel.web.pages.boards import Board
@@ -78,12 +77,9 @@ class CutSection:
 
 async def read_cut_section(service: Service, board: Board) -> CutSection:
     """Return the finished ads of the session of a board."""
-    try:
-        tabs = _tabs((await run_in_threadpool(service.cuts, board.session.session_id)).cuts)
-    except StorageError as broken:
-        # The clips are shown all the same.
-        log.warning("%s", broken)
+    if board.cuts is None:
         return CutSection(error="A finished ad can't be read: see the server's log.")
+    tabs = _tabs(board.cuts)
     current = {scene.scenario for scene in board.scenes if scene.current}
     can_make = current == set(Scenario) and not any(scene.is_busy for scene in board.scenes)
     if making := next((status.cut for status in board.followed.running if status.cut), None):
