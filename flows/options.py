@@ -20,9 +20,7 @@ FLOWS_OF_OTHER_JOBS = {"generate-campaign", "resume"}
 # Prefect passes the arguments by these names.
 def end_cancelled(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """End the jobs of a cancelled run. A job whose tasks had not started would look busy for ever."""
-    run_id = str(flow_run.id)
-    target = str((flow_run.parameters or {}).get("target", ALL)) if flow.name in FLOWS_OF_OTHER_JOBS else run_id
-    end_jobs_of_run(Records.of(Settings.load()), run_id, target)
+    _end_jobs(flow, flow_run, cancelled=True)
 
 
 def end_crashed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -31,7 +29,13 @@ def end_crashed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
     A run of a deployment may be resumed after a crash, in the same round of its jobs.
     """
     if flow_run.deployment_id is None:
-        end_cancelled(flow, flow_run, state)
+        _end_jobs(flow, flow_run, cancelled=False)
+
+
+def _end_jobs(flow: Flow[..., Any], flow_run: FlowRun, *, cancelled: bool) -> None:
+    run_id = str(flow_run.id)
+    target = str((flow_run.parameters or {}).get("target", ALL)) if flow.name in FLOWS_OF_OTHER_JOBS else run_id
+    end_jobs_of_run(Records.of(Settings.load()), run_id, target, cancelled=cancelled)
 
 
 FLOW_OPTIONS: dict[str, Any] = {

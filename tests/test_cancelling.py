@@ -39,7 +39,7 @@ def test_a_job_whose_run_is_cancelled_before_its_tasks_began_has_ended_and_can_b
     assert job_status(records, str(run.id)).overall_status == State.GENERATING
     [hook] = generate_ad.on_cancellation_hooks
     hook(generate_ad, run, Cancelling())
-    assert job_status(records, str(run.id)).overall_status == State.FAILED
+    assert job_status(records, str(run.id)).overall_status == State.CANCELLED
     [(job, scenes)] = open_scenes(records, Settings.load(), str(run.id))
     assert (job.rounds, scenes) == (1, [Scenario.HOOK])
 
@@ -60,7 +60,11 @@ def start_for(records: Records, run: FlowRun, job_id: str) -> Job:
 @pytest.mark.parametrize("flow", [generate_campaign, resume], ids=lambda flow: flow.name)
 @pytest.mark.parametrize(
     ("hook", "deployment", "state"),
-    [("cancellation", uuid4(), State.FAILED), ("crashed", None, State.FAILED), ("crashed", uuid4(), State.GENERATING)],
+    [
+        ("cancellation", uuid4(), State.CANCELLED),
+        ("crashed", None, State.FAILED),
+        ("crashed", uuid4(), State.GENERATING),
+    ],
     ids=["cancelled", "crashed for good", "crashed and carried on"],
 )
 def test_a_run_that_works_on_several_jobs_ends_them(
@@ -111,7 +115,7 @@ class TestACancelledJobOfARunThatGoesOn:
             with pytest.raises(JobCancelled, match="adreel resume"):
                 await scene
             assert it.take().is_open
-            assert job_status(it.records, job.job_id).overall_status == State.FAILED
+            assert job_status(it.records, job.job_id).overall_status == State.CANCELLED
 
     async def test_what_waits_for_a_slot_is_not_bought(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(watching, "WATCH_SECONDS", 600)

@@ -229,7 +229,7 @@ async def test_a_cancelled_scene_says_so_and_can_be_taken_up() -> None:
         with pytest.raises(asyncio.CancelledError):
             await work
         status = job_status(it.records, JOB).scenes[0]
-        assert status.status == State.FAILED
+        assert status.status == State.CANCELLED
         assert "cancelled" in (status.error or "")
         assert (await it.produce(job=job)).is_stored
         assert len(it.bought) == 1

@@ -10,7 +10,7 @@ from adreel.campaigns import Tally
 from adreel.errors import InputError, NotFound
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import AttemptState, Choices, Job, Take
+from adreel.models.takes import AttemptState, Choices, Job, Problem, Take
 from adreel.purchase.jobs import start_job
 from adreel.records import Records
 from adreel.records.views import (
@@ -27,7 +27,7 @@ from adreel.records.views import (
 from adreel.settings import Settings
 from tests.factories import NOW, make_session, make_take, save_job
 
-GENERATING, COMPLETED, FAILED, PARTIAL = State
+GENERATING, COMPLETED, FAILED, PARTIAL, CANCELLED = State
 HOOK, PROBLEM, SOLUTION, CTA = Scenario
 STORED, ACCEPTED = AttemptState.STORED, AttemptState.ACCEPTED
 
@@ -50,6 +50,12 @@ def failed(job_id: str, minute: int) -> Take:
     return make_take(AttemptState.FAILED, job_id=job_id, minute=minute, problem="broke")
 
 
+def cancelled(job_id: str, minute: int) -> Take:
+    take = make_take(ACCEPTED, job_id=job_id, minute=minute)
+    take.problem = Problem(code="cancelled", message="cancelled")
+    return take
+
+
 @pytest.mark.parametrize(
     ("states", "whole"),
     [
@@ -62,6 +68,10 @@ def failed(job_id: str, minute: int) -> Take:
         ([None, None, COMPLETED, COMPLETED], PARTIAL),
         ([None, None, None, FAILED], FAILED),
         ([None, None, None, GENERATING], GENERATING),
+        ([None, None, CANCELLED, CANCELLED], CANCELLED),
+        ([CANCELLED, CANCELLED, CANCELLED, FAILED], FAILED),
+        ([CANCELLED, FAILED, CANCELLED, COMPLETED], PARTIAL),
+        ([CANCELLED, CANCELLED, CANCELLED, GENERATING], GENERATING),
     ],
     ids=lambda value: ",".join(str(state or "untried") for state in value) if isinstance(value, list) else str(value),
 )
@@ -69,7 +79,7 @@ def test_the_state_of_a_whole_follows_from_its_scenes_in_any_order(states: list[
     assert {combine(order) for order in permutations(states)} == {whole}
 
 
-@given(st.lists(st.sampled_from([GENERATING, COMPLETED, FAILED, None]), min_size=1))
+@given(st.lists(st.sampled_from([GENERATING, COMPLETED, FAILED, CANCELLED, None]), min_size=1))
 def test_a_whole_is_completed_only_if_every_scene_is(states: list[State | None]) -> None:
     assert (combine(states) == COMPLETED) == (set(states) == {COMPLETED})
 
@@ -109,6 +119,9 @@ def test_the_current_take_is_the_chosen_or_the_newest_stored(
         pytest.param([good("a", 1), make_take(ACCEPTED, job_id="b", minute=2)], GENERATING, id="a regenerate renders"),
         pytest.param([failed("a", 1), good("b", 2)], COMPLETED, id="good at last"),
         pytest.param([failed("a", 1), failed("b", 2)], FAILED, id="failed twice"),
+        pytest.param([failed("a", 1), cancelled("b", 2)], CANCELLED, id="cancelled"),
+        pytest.param([cancelled("a", 1), failed("b", 2)], FAILED, id="failed after a cancel"),
+        pytest.param([good("a", 1), cancelled("b", 2)], COMPLETED, id="a regenerate was cancelled"),
     ],
 )
 def test_the_state_of_a_scene_follows_from_its_takes(takes: list[Take], state: State | None) -> None:
@@ -286,6 +299,9 @@ def test_a_session_is_not_busy_with_a_scene_whose_job_has_ended(records: Records
     save_job(records, a_job(HOOK, ended=True))
     records.save_take(make_take(ACCEPTED))
     assert session_view(records, "ad").state == FAILED
+    save_job(records, a_job(HOOK, ended=True).model_copy(update={"cancelled_at": NOW}))
+    assert session_view(records, "ad").state == CANCELLED
+    assert job_status(records, "job-1").overall_status == CANCELLED
     records.save_take(good("earlier", -1))
     assert session_view(records, "ad").state == PARTIAL
 

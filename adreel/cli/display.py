@@ -11,7 +11,7 @@ from rich.text import Text
 
 from adreel.cli.output import printable
 from adreel.errors import AdreelError, collect_errors
-from adreel.models.api import ClipWarning, SessionSummary, State
+from adreel.models.api import WITHOUT_CLIP, ClipWarning, SessionSummary, State
 from adreel.models.cuts import CutFile, CutView
 from adreel.models.deliveries import DeliveredFile
 from adreel.models.spend import money
@@ -21,7 +21,13 @@ from adreel.records.suggestions import suggest_action
 from adreel.records.views import JobView, warning_lines
 from adreel.settings import Settings
 
-COLOURS = {"completed": "green", "failed": "red", "partial": "yellow", "generating": "cyan"}
+COLOURS = {
+    "completed": "green",
+    "failed": "red",
+    "partial": "yellow",
+    "generating": "cyan",
+    "cancelled": "bright_black",
+}
 
 
 def show_job(view: JobView) -> None:
@@ -45,7 +51,7 @@ def show_job(view: JobView) -> None:
 
 def show_next_steps(view: JobView | SessionSummary, *, only_failed: bool = False) -> None:
     """Print the next command for each scene without a clip, whether it buys a clip, and files that were kept aside."""
-    states = {State.FAILED} if only_failed else {State.FAILED, State.GENERATING}
+    states = WITHOUT_CLIP if only_failed else {*WITHOUT_CLIP, State.GENERATING}
     if isinstance(view, JobView):
         scenes = [(scene.scenario, view.job_id) for scene in view.scenes if scene.status in states]
     else:

@@ -21,7 +21,7 @@ from adreel.cli.display import (
 from adreel.errors import AdreelError, collect_errors
 from adreel.flows import in_process
 from adreel.flows.in_process import open_records
-from adreel.models.api import SessionSummary, State
+from adreel.models.api import WITHOUT_CLIP, SessionSummary
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import money
 from adreel.models.takes import Take, utc_now
@@ -47,7 +47,7 @@ def show_status(name: str, *, as_json: bool) -> None:
         rows = []
         for video in view.scene_videos:
             clip = records.storage.location(video.video_url.removeprefix("/outputs/")) if video.video_url else ""
-            if video.status == State.FAILED:
+            if video.status in WITHOUT_CLIP:
                 # An unreadable record is named below.
                 with suppress(AdreelError):
                     job, take = records.job(video.take), records.take(name, video.scenario, video.take)

@@ -11,8 +11,8 @@ from typing import Any
 
 from adreel.errors import StorageUnavailable
 
-VERSION = 2
-"""To be raised with each change of the tables."""
+VERSION = 3
+"""To be raised with each change of the tables, or of what is derived from the records."""
 BUSY_SECONDS = 10.0
 MEMORY = ":memory:"
 TABLES = """

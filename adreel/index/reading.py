@@ -72,13 +72,13 @@ def read_session(records: Records, session_id: str) -> SessionRow:
             of_scene.sort(key=lambda take: take.order)
         jobs = _read_jobs(records, session_id, takes)
 
-        def has_ended(job_id: str) -> bool:
+        def find_job(job_id: str) -> Job | None:
             job = jobs[job_id]
             if isinstance(job, BadRecord):
                 raise job
-            return job is not None and job.ended_at is not None
+            return job
 
-        summary = summarize(session, choices, takes, has_ended)
+        summary = summarize(session, choices, takes, find_job)
     except StorageUnavailable:
         raise
     except NotFound:

@@ -34,12 +34,20 @@ WebImage = Annotated[
 
 
 class State(StrEnum):
-    """State of a scene, a job or a session; `partial` is for jobs and sessions only."""
+    """State of a scene, a job or a session; `partial` is for jobs and sessions only.
+
+    A cancelled scene has no clip because a person, or the end of its process, stopped its job.
+    """
 
     GENERATING = "generating"
     COMPLETED = "completed"
     FAILED = "failed"
     PARTIAL = "partial"
+    CANCELLED = "cancelled"
+
+
+WITHOUT_CLIP = frozenset({State.FAILED, State.CANCELLED})
+"""States of a scene that has ended without a clip."""
 
 
 class ClipWarning(BaseModel, extra="allow"):

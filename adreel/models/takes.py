@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from adreel.errors import AdreelError, BuyingStopped, NoCredits, RenderFailed, UnknownFailure
+from adreel.errors import AdreelError, BuyingStopped, JobCancelled, NoCredits, RenderFailed, UnknownFailure
 from adreel.models.api import ClipWarning, State
 from adreel.models.ids import derived_uuid
 from adreel.models.record import Record
@@ -162,11 +162,13 @@ class Take(Record):
     pruned_at: AwareDatetime | None = Field(None, description="When `adreel prune` began to remove it")
 
     @property
-    def state(self) -> Literal[State.GENERATING, State.COMPLETED, State.FAILED]:
+    def state(self) -> Literal[State.GENERATING, State.COMPLETED, State.FAILED, State.CANCELLED]:
         """The state of its scene, if this take is the newest."""
         if self.is_stored:
             return State.COMPLETED
-        return State.FAILED if self.problem else State.GENERATING
+        if self.problem is None:
+            return State.GENERATING
+        return State.CANCELLED if self.problem.code == JobCancelled.code else State.FAILED
 
     @property
     def is_stored(self) -> bool:

@@ -198,14 +198,14 @@ def cancel_job(records: Records, job: Job) -> None:
     _reconcile(records, [job.job_id])
 
 
-def end_jobs_of_run(records: Records, run_id: str, target: str = ALL) -> None:
+def end_jobs_of_run(records: Records, run_id: str, target: str = ALL, *, cancelled: bool = False) -> None:
     """End the open jobs of a run that can't do it; `target` is a job, a session or `all`."""
 
     def end(job_id: str) -> bool:
         job = records.job(job_id)
         is_open = job is not None and job.run_id == run_id and job.ended_at is None
         if job is not None and is_open:
-            end_job(records, job)
+            end_job(records, job, cancelled=cancelled)
         return is_open
 
     job_ids = _job_ids(records, target)

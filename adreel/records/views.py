@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from adreel.errors import InputError, NotFound
 from adreel.models.api import (
+    WITHOUT_CLIP,
     ClipWarning,
     SceneVideo,
     SessionSummary,
@@ -85,7 +86,9 @@ def combine(states: Iterable[State | None]) -> State:
     completed = all_states.count(State.COMPLETED)
     if completed and completed == len(all_states):
         return State.COMPLETED
-    return State.PARTIAL if completed else State.FAILED
+    if completed:
+        return State.PARTIAL
+    return State.CANCELLED if State.CANCELLED in all_states and State.FAILED not in all_states else State.FAILED
 
 
 def job_status(records: Records, job_id: str) -> VideoStatusResponse:
@@ -133,7 +136,9 @@ def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneS
     error = take.problem.clean_message if take and take.problem else None
     if state == State.GENERATING and job.ended_at is not None:
         # Without this, a scene that its ended job left open would stay busy for ever.
-        state, error = State.FAILED, "its job ended before this scene was finished: `adreel resume` continues it"
+        state = State.CANCELLED if job.cancelled_at else State.FAILED
+        ended = "was cancelled" if job.cancelled_at else "ended"
+        error = f"its job {ended} before this scene was finished: `adreel resume` continues it"
     return VideoSceneStatus(
         scenario=scenario,
         status=state,
@@ -150,24 +155,25 @@ def session_view(records: Records, session_id: str) -> SessionSummary:
     choices = records.choices(session_id)
     takes = records.takes_by_scene(session_id)
 
-    def has_ended(job_id: str) -> bool:
-        job = records.job(job_id)
-        return job is not None and job.ended_at is not None
-
-    return summarize(session, choices, takes, has_ended)
+    return summarize(session, choices, takes, records.job)
 
 
 def summarize(
-    session: StoredSession, choices: Choices, takes: Mapping[Scenario, list[Take]], has_ended: Callable[[str], bool]
+    session: StoredSession,
+    choices: Choices,
+    takes: Mapping[Scenario, list[Take]],
+    find_job: Callable[[str], Job | None],
 ) -> SessionSummary:
-    """Sum up a session, its takes by scene from old to new, and whether the job of an open take has ended."""
+    """Sum up a session and its takes by scene, from old to new. `find_job` is called for the job of an open take."""
     states: list[State | None] = []
     videos: list[SceneVideo] = []
     for scenario in session.scenarios:
         of_scene = takes.get(scenario, [])
         state = scene_state(of_scene)
-        if state == State.GENERATING and has_ended(of_scene[-1].job_id):
-            state = scene_state(of_scene[:-1]) or State.FAILED
+        if state == State.GENERATING and (job := find_job(of_scene[-1].job_id)) and job.ended_at is not None:
+            earlier = scene_state(of_scene[:-1])
+            ended = State.CANCELLED if job.cancelled_at else State.FAILED
+            state = ended if earlier is None or earlier in WITHOUT_CLIP else earlier
         if of_scene:
             videos.append(scene_video(current_take(of_scene, choices) or of_scene[-1], state))
         states.append(state)
@@ -259,12 +265,11 @@ def cut_view(cut: Cut, *, is_stale: bool) -> CutView:
 
 
 def scene_state(takes: list[Take]) -> State | None:
-    """Return the state of a scene: generating while its newest take is, completed if any take is stored."""
+    """Return the state of a scene: that of its newest take, but completed if any is stored and none is being made."""
     if not takes:
         return None
-    if takes[-1].state == State.GENERATING:
-        return State.GENERATING
-    return State.COMPLETED if any(take.is_stored for take in takes) else State.FAILED
+    newest = takes[-1].state
+    return State.COMPLETED if newest in WITHOUT_CLIP and any(take.is_stored for take in takes) else newest
 
 
 def scene_video(take: Take, status: State | None = None) -> SceneVideo:

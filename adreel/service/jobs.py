@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -153,7 +154,7 @@ class Service(SessionService):
         else:
             # The killed process can't write the end of its jobs. Without it they would stay busy for ever.
             target = run.parameters.get("target") or run.run_id
-            await run_in_threadpool(end_jobs_of_run, self.records, run.run_id, target)
+            await run_in_threadpool(partial(end_jobs_of_run, cancelled=True), self.records, run.run_id, target)
             if HOLD in run.labels:
                 await run_in_threadpool(Budgets(self.records).release_request, run.key)
         return is_running and not is_cancelled
@@ -263,7 +264,7 @@ class Service(SessionService):
         elif run.state == "Completed":
             cut = CutStatus(status=State.COMPLETED, progress=100)
         else:
-            cut = CutStatus(status=State.FAILED, progress=0, error=reason_of(run))
+            cut = CutStatus(status=_final_state(run), progress=0, error=reason_of(run))
         return VideoStatusResponse(job_id=run.run_id, overall_status=cut.status, scenes=[], cut=cut)
 
     def _status_of_resume(self, run: "Run", target: str) -> VideoStatusResponse:
@@ -290,13 +291,18 @@ def reason_of(run: "Run") -> str:
     return without_prefix(run.message) or f"its run ended as {run.state}"
 
 
+def _final_state(run: "Run") -> State:
+    """Return the state of a run that has ended without what it was to make."""
+    return State.CANCELLED if run.state == "Cancelled" else State.FAILED
+
+
 def _status_of_run(run: "Run") -> VideoStatusResponse:
     """Return the status of a run that has written nothing (yet)."""
     if not (run.parameters.get("session_id") or run.parameters.get("session")):
         raise NotFound(f"{run.run_id} is a flow run without a job")
     state, error = State.GENERATING, None
     if run.is_final:
-        state = State.FAILED
+        state = _final_state(run)
         error = f"its run ended as {run.state} before it bought anything" + (f": {run.message}" if run.message else "")
         if run.state == "Completed":
             error = "its run ended, but nothing is in this storage: do the worker and the server share ADREEL_STORAGE?"

@@ -1,7 +1,7 @@
 """What the flows and the Python API do before they buy: store the session of an order."""
 
 from adreel.errors import InputError
-from adreel.models.api import State
+from adreel.models.api import WITHOUT_CLIP
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.takes import ClipRequest
@@ -34,7 +34,7 @@ def store_for_generation(
         str(scenario)
         for scenario in requests
         if earlier[scenario]
-        and any(take.state != State.FAILED or take.is_open for take in records.takes(session.session_id, scenario))
+        and any(take.state not in WITHOUT_CLIP or take.is_open for take in records.takes(session.session_id, scenario))
     ]
     if taken and override_hint is not None:
         raise InputError(

@@ -111,7 +111,7 @@ def metric_families(totals: Totals, budgets: Iterable[BudgetView] = ()) -> Itera
     yield jobs
     scenes = GaugeMetricFamily("adreel_scenes", "Scenes of jobs, by outcome", labels=["scenario", "state"])
     for scenario in Scenario:
-        for state in (State.GENERATING, State.COMPLETED, State.FAILED):
+        for state in (State.GENERATING, State.COMPLETED, State.FAILED, State.CANCELLED):
             scenes.add_metric([scenario, state], totals.scenes.get((scenario, state), 0))
     yield scenes
     limits = [*map(str, SCENE_SECONDS), "+Inf"]

@@ -172,7 +172,7 @@ def test_jobs_are_started_cancelled_and_resumed(prefect: str, runware: object, r
         with pytest.raises(TimeoutError, match=job_id):
             client.wait(job_id, timeout=0.2, every=0.1)
         assert client.cancel(job_id).success
-        assert client.wait(job_id, timeout=60).overall_status == State.FAILED
+        assert client.wait(job_id, timeout=60).overall_status == State.CANCELLED
         assert client.resume(job_id, idempotency_key="r").job_id == client.resume(job_id, idempotency_key="r").job_id
 
 

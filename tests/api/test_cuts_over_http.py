@@ -91,7 +91,7 @@ def test_a_failed_ad_says_why_and_a_cancelled_one_has_ended(client: Client, reco
     other = client.cut("ad", ["1:1"], allow_missing=True)
     assert other.job_id
     client.cancel(other.job_id)
-    assert client.status(other.job_id).overall_status == State.FAILED
+    assert client.status(other.job_id).overall_status == State.CANCELLED
     with pytest.raises(ApiError) as again:
         client.cancel(other.job_id)
     assert again.value.status == 409

@@ -253,7 +253,7 @@ def test_a_job_that_has_not_begun_is_cancelled_for_good(api: httpx.Client) -> No
     job_id = started(api, GENERATE, {"session_id": "ad", "scenarios": ["hook"]})
     assert api.post(f"/api/videos/cancel/{job_id}").status_code == 202
     found = status(api, job_id)
-    assert (found["overall_status"], len(found["scenes"])) == ("failed", 1)
+    assert (found["overall_status"], len(found["scenes"])) == ("cancelled", 1)
     assert "Cancelled" in found["scenes"][0]["error"]
     assert api.post(f"/api/videos/cancel/{job_id}").status_code == 409
 
@@ -266,7 +266,7 @@ def test_a_job_that_runs_is_told_to_end_and_looks_busy_no_longer(api: httpx.Clie
     assert status(api, job_id)["overall_status"] == "generating"
     assert api.post(f"/api/videos/cancel/{job_id}").status_code == 202
     found = status(api, job_id)
-    assert found["overall_status"] == "failed"
+    assert found["overall_status"] == "cancelled"
     assert "resume" in found["scenes"][0]["error"]
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(UUID(job_id)).state_name in {"Cancelling", "Cancelled"}
@@ -298,7 +298,7 @@ def test_an_ad_is_cancelled_alone_if_its_run_works_on_others(
     answer = api.post(f"/api/videos/cancel/{job_id}")
     assert (answer.status_code, "continues with others" in answer.json()["message"]) == (202, True)
     assert state_of(run_id) == "Running"
-    assert [status(api, each)["overall_status"] for each in (job_id, other)] == ["failed", "generating"]
+    assert [status(api, each)["overall_status"] for each in (job_id, other)] == ["cancelled", "generating"]
     again = api.post(f"/api/videos/cancel/{job_id}")
     assert (again.status_code, again.json()["type"]) == (409, "urn:adreel:problem:ended")
 
@@ -308,7 +308,7 @@ def test_a_resume_of_one_job_is_cancelled_by_the_job_s_id(api: httpx.Client, rec
     job_id = ad_of(records, run_id)
     assert api.post(f"/api/videos/cancel/{job_id}").status_code == 202
     assert state_of(run_id) in {"Cancelling", "Cancelled"}
-    assert status(api, job_id)["overall_status"] == "failed"
+    assert status(api, job_id)["overall_status"] == "cancelled"
 
 
 def test_a_resume_of_all_is_cancelled_by_its_own_id_with_all_its_jobs(api: httpx.Client, records: Records) -> None:
@@ -316,7 +316,7 @@ def test_a_resume_of_all_is_cancelled_by_its_own_id_with_all_its_jobs(api: httpx
     mine, others = ad_of(records, run_id), ad_of(records, "another-run", "another")
     assert api.post(f"/api/videos/cancel/{run_id}").status_code == 202
     assert state_of(run_id) in {"Cancelling", "Cancelled"}
-    assert [status(api, each)["overall_status"] for each in (mine, others)] == ["failed", "generating"]
+    assert [status(api, each)["overall_status"] for each in (mine, others)] == ["cancelled", "generating"]
 
 
 @pytest.mark.parametrize("state", [Crashed(), Cancelled()], ids=lambda state: state.name)
@@ -326,7 +326,7 @@ def test_a_job_whose_run_is_over_is_ended_by_a_cancel(api: httpx.Client, records
     for each in (job_id, own):
         assert status(api, each)["overall_status"] == "generating"
         assert api.post(f"/api/videos/cancel/{each}").status_code == 202
-        assert status(api, each)["overall_status"] == "failed"
+        assert status(api, each)["overall_status"] == "cancelled"
 
 
 def test_a_job_of_another_server_is_ended_by_its_record(api: httpx.Client, records: Records) -> None:

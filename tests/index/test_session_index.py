@@ -16,7 +16,7 @@ from adreel.errors import StorageUnavailable
 from adreel.index import SessionIndex, SessionQuery
 from adreel.index.database import IndexReset
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import AttemptState, Job, utc_now
+from adreel.models.takes import AttemptState, Job, Problem, utc_now
 from adreel.records import Records, changes
 from adreel.storage import Storage, marker
 from tests.factories import NOW, make_session, make_take, save_job
@@ -95,6 +95,11 @@ def test_states_costs_and_campaigns_are_those_of_the_records(index: SessionIndex
     assert listed(index, state="partial") == ["two"]
     assert listed(index, state="generating") == ["three"]
     assert listed(index, state="new") == ["one"]
+    cancelled = make_take(AttemptState.ACCEPTED, session_id="one", job_id="job-3")
+    cancelled.problem = Problem(code="cancelled", message="cancelled")
+    records.save_take(cancelled)
+    index.update()
+    assert listed(index, state="cancelled") == ["one"]
     [two] = index.page(SessionQuery(q="SPRING")).sessions
     assert (two.session_id, two.cost, two.campaign, two.has_cut) == ("two", 0.11, "spring", False)
     assert listed(index, since=utc_now() - timedelta(hours=1), state="partial") == ["two"]

@@ -319,6 +319,27 @@ def test_a_running_job_can_be_cancelled(visitor: Visitor, orders: Orders) -> Non
     assert next(iter(orders.runs.values())).state == "Cancelled"
 
 
+def test_a_cancelled_job_has_one_notice_and_one_button(visitor: Visitor, records: Records, orders: Orders) -> None:
+    with_job(records)
+    generating(records, Scenario.HOOK, AttemptState.ACCEPTED)
+    generating(records, Scenario.PROBLEM, AttemptState.SUBMITTED)
+    stored(records, Scenario.CTA, "job-0", minute=-1)
+    page = visitor.press(visitor.read(AD).form(f"{AD}/jobs/job-1/cancel", "Cancel"), "Cancel")
+    resume = page.form(f"{AD}/jobs/job-1/resume", "Resume")
+    assert [form for form in page.forms if form.action.startswith(f"{AD}/jobs/")] == [resume]
+    assert (
+        "Cancelled: hook, problem, solution and call to action. Ordered already, so a resume downloads: hook."
+        " May be ordered already, so a resume looks first: problem."
+        " Not bought yet, so a resume buys: solution and call to action." in page.text
+    )
+    assert "Cancelled. Nothing more is bought" not in page.text
+    chips = [each["class"] for each in page.all("span") if each.get("class", "").startswith("chip ")]
+    assert chips == ["chip chip-partial", *["chip chip-cancelled"] * 3, "chip chip-completed"]
+    for _ in range(2):
+        visitor.press(resume, "Resume")
+    assert orders.parameters == [{"target": "job-1"}]
+
+
 def test_a_page_outlives_prefect(
     visitor: Visitor, records: Records, orders: Orders, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from adreel.catalog.sizes import DEFAULT_ASPECT, DEFAULT_RESOLUTION, aspect_of_platform, standard_size
 from adreel.errors import AdreelError, InputError, NotFound, PrefectUnreachable
-from adreel.models.api import ClipWarning, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
+from adreel.models.api import WITHOUT_CLIP, ClipWarning, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
 from adreel.models.cuts import CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session
@@ -36,10 +36,21 @@ class SceneAction:
     action: SuggestedAction
     job_id: str
     token_parts: tuple[str, ...]
-    also: dict[str, list[Scenario]] = field(default_factory=dict)
+    also: dict[Effect, list[Scenario]] = field(default_factory=dict)
     """Effects of a resume on the other scenes of the job: effect -> scenes."""
     prices: list[Price] = field(default_factory=list)
     """Prices of the clips that it may buy."""
+
+
+@dataclass(frozen=True)
+class CancelledJob:
+    """A cancelled job, with the effect of a resume on its scenes and the prices of the clips that it may buy."""
+
+    job_id: str
+    scenes: list[Scenario]
+    effects: dict[Effect, list[Scenario]]
+    prices: list[Price]
+    token_parts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,8 @@ class Board:
     budgets: list[BudgetView]
     cuts: list[CutView] | None
     """The finished ads, the newest first; None if one can't be read."""
+    cancelled: list[CancelledJob]
+    """The cancelled jobs that can be resumed."""
 
     @cached_property
     def state(self) -> State | None:
@@ -210,11 +223,7 @@ def _status_of(job: Job, found: SessionRecords) -> VideoStatusResponse:
 def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> Board:
     session, choices, takes_by_scene, read_job = found.session, found.choices, found.takes, found.job
 
-    def has_ended(job_id: str) -> bool:
-        job = read_job(job_id)
-        return job is not None and job.ended_at is not None
-
-    view = summarize(session, choices, takes_by_scene, has_ended)
+    view = summarize(session, choices, takes_by_scene, read_job)
     states = {video.scenario: video.status for video in view.scene_videos}
     scenes = []
     for scenario in session.scenarios:
@@ -226,7 +235,7 @@ def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> B
                 for followed_job in (*followed.running, *followed.unrecorded)
                 for scene in followed_job.scenes
                 if scene.scenario == scenario
-                and (scene.status == State.GENERATING or (not takes and scene.status == State.FAILED))
+                and (scene.status == State.GENERATING or (not takes and scene.status in WITHOUT_CLIP))
             ),
             None,
         )
@@ -258,7 +267,8 @@ def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> B
                 action=_action(service, read_job, scenario, takes, price) if has_failed else None,
             )
         )
-    return Board(session, view, scenes, followed, found.budgets, found.cut_views)
+    cancelled = _cancelled_jobs(service, read_job, scenes)
+    return Board(session, view, scenes, followed, found.budgets, found.cut_views, cancelled)
 
 
 def _size(
@@ -292,17 +302,50 @@ def _action(
     action = suggest_action(newest, attempts_allowed)
     if not action.resumes:
         return SceneAction(action, newest.job_id, ("retry", newest.job_id), prices=prices)
+    effects, prices = _resume(service, newest, attempts_allowed)
+    also = {
+        effect: others
+        for effect, scenes in effects.items()
+        if (others := [each for each in scenes if each != scenario])
+    }
+    return SceneAction(action, newest.job_id, _resume_token(newest), also, prices)
+
+
+def _cancelled_jobs(
+    service: Service, read_job: Callable[[str], Job | None], scenes: list[SceneBoard]
+) -> list[CancelledJob]:
+    by_job: dict[str, list[SceneBoard]] = {}
+    for scene in scenes:
+        if scene.takes and scene.status and scene.status.status == State.CANCELLED:
+            by_job.setdefault(scene.takes[-1].job_id, []).append(scene)
+    found = []
+    for job_id, of_job in by_job.items():
+        job = read_job(job_id)
+        effects, prices = _resume(service, of_job[0].takes[-1], service.settings.attempts * (job.rounds if job else 1))
+        if effects:
+            newest = max((scene.takes[-1] for scene in of_job), key=lambda take: take.updated_at)
+            scenarios = [scene.scenario for scene in of_job]
+            found.append(CancelledJob(job_id, scenarios, effects, prices, _resume_token(newest)))
+    return found
+
+
+def _resume(service: Service, newest: Take, attempts_allowed: int) -> tuple[dict[Effect, list[Scenario]], list[Price]]:
+    """Return the effects of a resume of a take's job on its open scenes, and the prices of what it may buy."""
     try:
         resumed = open_scenes(service.records, service.settings, newest.job_id)
     except AdreelError:
+        # Another scene of the job can't be planned; this one can be resumed all the same.
         resumed = []
-    also: dict[str, list[Scenario]] = {}
-    prices = [] if action.effect == Effect.DOWNLOADS else [service.price(newest.request)]
-    for other in [other for _, scenes in resumed for other in scenes if other != scenario]:
-        take = service.records.take(newest.session_id, other, newest.job_id)
+    effects: dict[Effect, list[Scenario]] = {}
+    prices = []
+    for scenario in [scenario for _, scenes in resumed for scenario in scenes] or [newest.scenario]:
+        take = service.records.take(newest.session_id, scenario, newest.job_id)
         effect = suggest_action(take, attempts_allowed).effect
-        also.setdefault(effect, []).append(other)
+        effects.setdefault(effect, []).append(scenario)
         if effect != Effect.DOWNLOADS:
             prices.append(service.price(take.request) if take else Price(amount=None, source="unknown"))
-    token_parts = ("resume", newest.job_id, newest.updated_at.isoformat())
-    return SceneAction(action, newest.job_id, token_parts, also, prices)
+    return effects, prices
+
+
+def _resume_token(take: Take) -> tuple[str, ...]:
+    return "resume", take.job_id, take.updated_at.isoformat()

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import Price, money, to_usd
+from adreel.records.suggestions import Effect
 from adreel.spend.budgets import BudgetView
 from adreel.web.pages.models import model_label
 from adreel.web.pages.static_files import static_url
@@ -33,6 +34,12 @@ STEPS = (
     (10, "Sent to Runware"),
     (0, "Waiting to start"),
 )
+RESUME = {
+    Effect.DOWNLOADS: "Ordered already, so a resume downloads:",
+    Effect.MAY_BUY: "May be ordered already, so a resume looks first:",
+    Effect.BUYS: "Not bought yet, so a resume buys:",
+}
+"""The effects of a resume on scenes, in words."""
 HEADINGS = {
     402: "Over budget",
     404: "Not found",
@@ -86,7 +93,7 @@ def listed(scenarios: list[Scenario]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-templates.globals.update(static=static_url, name_of=NAMES.__getitem__)
+templates.globals.update(static=static_url, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(money=money, step=step, when=when, listed=listed, model_label=model_label)
 templates.filters.update(price_label=price_label, left_of=left_of)
 

@@ -116,7 +116,7 @@ class PageContext:
             path=f"/sessions/{self.session_id}",
             forms=forms,
             problem="" if error is None else next(iter(problem.errors.values())),
-            notice=notice,
+            notice="" if board.cancelled and notice == NOTICES["cancelled"] else notice,
             description=DESCRIPTION,
             original=ORIGINAL,
             words=WORDS,
