@@ -100,9 +100,10 @@ def build_app(settings: Settings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", IDEMPOTENCY_KEY, "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )
-    app.add_middleware(CompressionMiddleware)
     clips_from = outputs.signed_host(storage) if settings.signed_seconds else None
     app.add_middleware(AccessLogMiddleware, metrics=metrics, address=address, clips_from=clips_from)
     if address.root:
         app.add_middleware(SubPathMiddleware, root=address.root)
+    # Outside of the sub-path, which rewrites the links of pages.
+    app.add_middleware(CompressionMiddleware, root=address.root)
     return app

@@ -33,15 +33,15 @@ class HeadMiddleware:
 
 
 class CompressionMiddleware:
-    """Compresses pages, JSON and static files for clients that accept gzip."""
+    """Compresses pages, JSON and static files for clients that accept gzip; `root` may precede the path."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, root: str = "") -> None:
+        self._app, self._root = app, root
         excluded = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream")
         self._compressed = GZipMiddleware(app, MINIMUM_BYTES, LEVEL, exclude_content_types=excluded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         # GZipMiddleware would hold the headers of a stream back until its first bytes.
-        is_plain = scope["type"] != "http" or is_stream(scope["path"])
+        is_plain = scope["type"] != "http" or is_stream(scope["path"].removeprefix(self._root))
         await (self._app if is_plain else self._compressed)(scope, receive, send)
