@@ -31,7 +31,7 @@ from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import expected_cost, warn_of_balance
 from adreel.purchase.jobs import end_job, end_jobs_of_run, open_scenes, resume_job, start_job
 from adreel.records import Records
-from adreel.records.views import SceneView, current_takes, failure_lines, job_view
+from adreel.records.views import SceneView, current_takes, failure_lines, job_view, readable_takes
 from adreel.service import HOLD, store_for_generation
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
@@ -229,8 +229,9 @@ class JobRun:
         delays = iter(RETRY_DELAYS)
         for job, scenarios in work:
             with collect_errors(broken):
-                ended = retry_unavailable(partial(end_job, self.records, job), delays)
-                view = retry_unavailable(partial(job_view, self.records, job.job_id, ended), delays)
+                takes = readable_takes(self.records, job)
+                ended = retry_unavailable(partial(end_job, self.records, job, takes=takes), delays)
+                view = retry_unavailable(partial(job_view, self.records, job.job_id, ended, takes), delays)
                 show_job_summary(self.settings, view)
                 job_finished(view)
                 scenes += [scene for scene in view.scenes if scene.scenario in scenarios]

@@ -22,7 +22,7 @@ from adreel.models.spend import new_mark, to_micros
 from adreel.models.takes import Job
 from adreel.purchase.jobs import buy_scene, end_job, end_jobs_of_run, record_failure, start_job
 from adreel.records import Records
-from adreel.records.views import JobView, current_takes, job_view
+from adreel.records.views import JobView, current_takes, job_view, readable_takes
 from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.tasks.cut_ad import cut_in_slot
@@ -55,6 +55,8 @@ class Campaign:
     """USD of each clip whose price is unknown."""
     mark: str = field(default_factory=new_mark)
     """Mark of its holds. A repeated try takes over those of the try before, and the end of a job releases them."""
+    finished: set[str] = field(default_factory=set)
+    """The sessions whose finished ad an earlier run of the campaign has made."""
     started: set[str] = field(default_factory=set)
     """The jobs that this run started. A job that was cancelled since then is not started again."""
 
@@ -92,8 +94,8 @@ class Campaign:
                 raise
             self.tally.add_failure(session.session_id, str(error))
             return error
-        if isinstance(started, JobView):
-            self.tally.add(started)
+        if isinstance(started, JobView) or started.is_stored:
+            self._count_completed(started)
             return None
         job = started
         failed: dict[Scenario, Exception] = {}
@@ -109,8 +111,9 @@ class Campaign:
         def finish() -> JobView:
             for scenario, error in failed.items():
                 record_failure(self.records, job, scenario, error)
-            ended = end_job(self.records, job)
-            return job_view(self.records, job.job_id, ended)
+            takes = readable_takes(self.records, job)
+            ended = end_job(self.records, job, takes=takes)
+            return job_view(self.records, job.job_id, ended, takes)
 
         await asyncio.gather(*map(produce, job.scenarios))
         refused = {scenario: error for scenario, error in failed.items() if isinstance(error, AccountError)}
@@ -129,26 +132,43 @@ class Campaign:
         job_finished(view)
         return failure
 
+    def _count_completed(self, found: Job | JobView) -> None:
+        """Count an ad that an earlier run has completed."""
+        if isinstance(found, JobView):
+            self.tally.add(found)
+            return
+        self.tally.add_stored(found)
+        if found.cut:
+            self.finished.add(found.session_id)
+
     async def cut(self, session_id: str) -> None:
         """Make the finished ad of a completed ad with all scenes. A failure is noted: the clips are stored."""
-        if not (self.cuts and self.settings.cut):
+        if not (self.cuts and self.settings.cut) or session_id in self.finished:
             return
+
+        def record(cut_id: str, job: Job | None) -> Job | None:
+            return job.model_copy(update={"cut": cut_id}) if job and job.cut != cut_id else None
+
         try:
             if len(await asyncio.to_thread(current_takes, self.records, session_id)) == len(Scenario):
-                await cut_in_slot(self.records, session_id, CutOptions(), lambda _percent, _step: None)
+                cut = await cut_in_slot(self.records, session_id, CutOptions(), lambda _percent, _step: None)
+                job_id = campaign_job_id(self.name, session_id)
+                await asyncio.to_thread(self.records.update_job, job_id, partial(record, cut.cut_id))
         except Exception as error:
             self.tally.note(f"{session_id}: the clips are stored, but no finished ad was made: {error}")
 
     def _start(self, session: Session) -> Job | JobView:
-        """Start the job of an ad; return its view instead if it is completed."""
+        """Start the job of an ad. A completed one is returned as it is, or as a view if its record does not say so."""
         records, settings, scenarios = self.records, self.settings, session.scenarios
         job_id = campaign_job_id(self.name, session.session_id)
         found = records.job(job_id)
         if found is None:
             override_hint = None if self.again else "a campaign that buys again: `adreel campaign --again`"
             store_for_generation(records, settings, session, scenarios, override_hint=override_hint, campaign=self.name)
+        elif found.is_stored:
+            return found
         else:
-            view = job_view(records, job_id)
+            view = job_view(records, job_id, found)
             if view.overall_status == State.COMPLETED:
                 return view
             if job_id in self.started and found.cancelled_at is not None:

@@ -25,8 +25,9 @@ from adreel.models.api import State
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges
 from adreel.models.takes import AttemptState, Take, task_uuid
-from adreel.purchase.jobs import buy_scene, end_job, record_failure, start_job
-from adreel.records.views import job_status, job_view, session_view
+from adreel.purchase.jobs import buy_scene, end_job, open_scenes, record_failure, start_job
+from adreel.records.verification import verify
+from adreel.records.views import job_status, job_view, readable_takes, session_view
 from adreel.settings import Settings
 from tests.studio import JOB, Studio, studio
 
@@ -119,6 +120,53 @@ async def test_a_job_that_ended_and_is_started_again_may_buy_what_failed_anew() 
         end_job(it.records, it.start(Scenario.HOOK))
         assert (await it.produce()).is_stored
         assert len(it.bought) == 2
+
+
+async def test_a_job_says_which_of_its_takes_are_stored() -> None:
+    async with studio("failedInDatax1", ADREEL_ATTEMPTS=1) as it:
+        job = it.start(Scenario.HOOK, Scenario.CTA)
+        with pytest.raises(TakeFailed):
+            await it.produce(Scenario.CTA, job=job)
+        await it.produce(job=job)
+        partial = end_job(it.records, job, takes=readable_takes(it.records, job))
+        assert partial
+        assert (partial.stored, partial.is_stored) == ({Scenario.HOOK: 100_000}, False)
+        again = it.start(Scenario.HOOK, Scenario.CTA)
+        cta = await it.produce(Scenario.CTA, job=again)
+        assert not again.is_stored
+        ended = end_job(it.records, again, takes=[cta])
+        assert ended
+        assert ended.is_stored
+
+        read, known = Tally(1), Tally(1)
+        read.add(job_view(it.records, JOB))
+        known.add_stored(ended)
+        assert (str(known), known.scenes, known.failures) == (str(read), read.scenes, read.failures)
+
+
+async def test_a_take_that_its_job_wrongly_says_to_be_stored_is_found() -> None:
+    """A copy of the storage may have a job that ended after its takes were copied."""
+    async with studio() as it:
+        job = it.start(Scenario.HOOK)
+        await it.produce(job=job)
+        end_job(it.records, job, takes=[it.take()])
+        assert open_scenes(it.records, it.settings, "all") == []
+        assert verify(it.records) == []
+        take = it.take()
+        take.attempts[-1].state, take.clip = AttemptState.ACCEPTED, None
+        path = f"sessions/ad/takes/hook/{JOB}.json"
+        for lost in (take.model_dump_json().encode(), None):
+            if lost:
+                it.records.storage.write(path, lost)
+            else:
+                it.records.storage.remove(path)
+            [finding] = [each for each in verify(it.records) if each.kind == "unstored"]
+            assert finding.path == f"jobs/{JOB}.json"
+            assert f"`adreel resume {JOB}`" in finding.message
+            assert open_scenes(it.records, it.settings, "all") == []
+            for target in (JOB, "ad") if lost else (JOB,):
+                [(found, scenes)] = open_scenes(it.records, it.settings, target)
+                assert (found.job_id, scenes) == (JOB, [Scenario.HOOK])
 
 
 async def test_a_refused_scene_is_final_and_costs_nothing() -> None:

@@ -1,15 +1,18 @@
 """The requests of an ad, a page and a command to an object store, counted by its server."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from adreel.campaigns import campaign_job_id
 from adreel.emulator import LocalRunware
 from adreel.flows.generate_ad import generate_ad
+from adreel.flows.generate_campaign import generate_campaign
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job
-from adreel.purchase.jobs import end_jobs_of_run, open_scenes
+from adreel.purchase.jobs import end_job, end_jobs_of_run, open_scenes
 from adreel.records import Records
 from adreel.records.changes import announcer
 from adreel.records.verification import verify
@@ -17,7 +20,7 @@ from adreel.records.views import job_status, session_view
 from adreel.settings import Settings
 from adreel.storage import Storage
 from tests.cut.stored_ads import save_cut, store_ad
-from tests.factories import NOW, make_session, make_take, save_job, store_take
+from tests.factories import NOW, make_session, make_take, save_job, session_data, store_take
 from tests.storage.counting import counted
 from tests.storage.servers import KEY, S3Server
 from tests.storyboard.conftest import Orders, visiting
@@ -112,3 +115,49 @@ def test_a_page_of_a_session_reads_each_record_once(records: Records, s3: S3Serv
                 f"get {each}" for each in read
             )
             assert requests["list"] == 2, requests.paths
+
+
+def store_completed(records: Records, session_id: str) -> None:
+    """Store an ad of the campaign spring that an earlier run has completed."""
+    job_id = campaign_job_id("spring", session_id)
+    records.save_session(make_session(session_id=session_id), "spring")
+    takes = [make_take(scenario=scenario, job_id=job_id, session_id=session_id) for scenario in Scenario]
+    for take in takes:
+        records.save_take(take)
+    job = Job(job_id=job_id, session_id=session_id, scenarios=list(Scenario), created_at=NOW, cut="0123abcd")
+    save_job(records, job)
+    end_job(records, job, takes=takes)
+    announcer.flush()
+
+
+def test_a_resume_of_all_jobs_reads_one_record_of_a_completed_one(records: Records, s3: S3Server) -> None:
+    store_job(records, "open", "job-open")
+    with counted(s3) as before:
+        assert [job.job_id for job, _ in open_scenes(records, Settings.load(), "all")] == ["job-open"]
+    for number in range(3):
+        store_completed(records, f"ad-{number}")
+    with counted(s3) as requests:
+        assert [job.job_id for job, _ in open_scenes(records, Settings.load(), "all")] == ["job-open"]
+    assert requests.total() == before.total() + 3
+    assert not any("ad-" in path for path in requests.paths)
+
+
+@pytest.mark.usefixtures("prefect", "runware")
+def test_a_campaign_that_continues_reads_one_record_of_a_completed_ad(
+    records: Records, s3: S3Server, tmp_path: Path
+) -> None:
+    counts = []
+    for ads in (1, 5):
+        source = tmp_path / f"{ads}.jsonl"
+        source.write_text("".join(f"{json.dumps(session_data(session_id=f'ad-{each}'))}\n" for each in range(ads)))
+        for each in range(ads):
+            store_completed(records, f"ad-{each}")
+        with counted(s3) as requests:
+            totals = generate_campaign(str(source), "spring")
+            announcer.flush()
+        assert isinstance(totals, dict)
+        assert (totals["ads completed"], totals["scenes completed"]) == (ads, 4 * ads)
+        assert totals["cost"] == f"USD {0.44 * ads:.2f}"
+        counts.append(requests.total())
+        assert not any("takes" in path for path in requests.paths), requests.paths
+    assert counts[1] - counts[0] <= 4, counts

@@ -20,6 +20,8 @@ from adreel.models.documents import MAX_BYTES, read_document, read_file, read_li
 from adreel.models.ids import derived_uuid
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
+from adreel.models.spend import to_usd
+from adreel.models.takes import Job
 from adreel.purchase.planning import plan_requests
 from adreel.records.cut_inputs import check_files_of_cut
 from adreel.records.views import JobView
@@ -217,6 +219,14 @@ class Tally:
         self.all_costs_known &= view.cost is not None or not any(scene.progress for scene in view.scenes)
         told = [scene for scene in view.scenes if scene.error and scene.scenario not in untold]
         self.note(*(f"{view.session_id}: {scene.error}" for scene in told))
+
+    def add_stored(self, job: Job) -> None:
+        """Count an ad whose job says that all its clips are stored."""
+        costs = [job.stored[scenario] for scenario in job.scenarios]
+        self.states[State.COMPLETED] += 1
+        self.scenes[State.COMPLETED] += len(costs)
+        self.cost += sum(to_usd(cost) or 0 for cost in costs)
+        self.all_costs_known &= None not in costs
 
     def add_failure(self, session_id: str, reason: str) -> None:
         """Count an ad that could not be started."""

@@ -1,7 +1,7 @@
 """Jobs: start or resume one, buy its scenes, and record its end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from functools import partial
 
@@ -15,6 +15,7 @@ from adreel.models.sessions import (
     Session,
     refuse_control_characters,
 )
+from adreel.models.spend import to_micros
 from adreel.models.takes import Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
 from adreel.purchase.holds import hold_attempt, hold_job, released_on_error
@@ -101,7 +102,8 @@ def open_scenes(
 ) -> list[tuple[Job, list[Scenario]]]:
     """Return the jobs with open scenes, and these scenes; `target` is a job, a session or `all`.
 
-    The jobs of a session are found by its takes, and only those of a session without takes among all jobs.
+    The jobs of a session are found by its takes, and only those of a session without takes among all jobs. For `all`,
+    the takes of a job are not read if its record says that they are stored.
     Stored scenes, and failed scenes that may not be bought again, are left out. A job that can't be resumed, for
     instance because of a BadRecord, is skipped and its error is added to `broken`. Without a list, the error raises.
     """
@@ -111,6 +113,8 @@ def open_scenes(
         if job is None or target not in {ALL, job.job_id, job.session_id}:
             return None
         sessions.add(job.session_id)
+        if target == ALL and job.is_stored:
+            return None
         takes = {scenario: records.take(job.session_id, scenario, job.job_id) for scenario in job.scenarios}
         if None in takes.values():
             _plan_takes(records, settings, job)  # Raises if resume_job could not plan them.
@@ -173,10 +177,11 @@ def resume_job(
     return resumed.model_copy(update={"holds": holds})
 
 
-def end_job(records: Records, job: Job, *, cancelled: bool = False) -> Job | None:
+def end_job(records: Records, job: Job, *, cancelled: bool = False, takes: Iterable[Take] = ()) -> Job | None:
     """Account for its costs and record the end of a job, unless another run has started it meanwhile.
 
-    Returns the job; None if it is gone.
+    Returns the job; None if it is gone. `takes` are those of the job that the caller has read: the record names the
+    stored ones, so that a resume need not read them.
 
     A run that still works on a `cancelled` job sends no more tasks for it, and ends soon.
     """
@@ -185,8 +190,10 @@ def end_job(records: Records, job: Job, *, cancelled: bool = False) -> Job | Non
         if latest is None or latest.rounds > job.rounds or (cancelled and latest.ended_at is not None):
             return None
         cancelled_at = utc_now() if cancelled else latest.cancelled_at
-        return latest.model_copy(update={"ended_at": utc_now(), "cancelled_at": cancelled_at, "runner": None})
+        update = {"ended_at": utc_now(), "cancelled_at": cancelled_at, "runner": None}
+        return latest.model_copy(update={**update, "stored": {**latest.stored, **stored}})
 
+    stored = {take.scenario: to_micros(take.cost) for take in takes if take.is_stored and take.job_id == job.job_id}
     ended = records.update_job(job.job_id, end)
     Budgets(records).settle(job)
     return ended

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from types import TracebackType
 from typing import Self
@@ -36,7 +36,11 @@ class StoredNames:
 
     def read(self, storage: Storage, folder: str) -> None:
         """List a folder."""
-        rows = ((folder, os.fsencode(name)) for name in storage.each_name(folder))
+        self.add(folder, storage.each_name(folder))
+
+    def add(self, folder: str, names: Iterable[str]) -> None:
+        """Add names."""
+        rows = ((folder, os.fsencode(name)) for name in names)
         with self._lock, self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO names (folder, name) VALUES (?, ?)", rows)
 

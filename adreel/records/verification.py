@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain
@@ -15,6 +15,7 @@ from adreel.models.takes import Take, utc_now
 from adreel.records import Records
 from adreel.records.inputs import input_path, read_input
 from adreel.records.names import StoredNames
+from adreel.records.spend import take_key
 from adreel.storage import Storage
 from adreel.storage.media import sha256_of
 
@@ -22,6 +23,7 @@ OURS = (".mp4", ".jpg", ".srt")
 ASIDE = ".aside."
 # A run holds a temporary file for minutes at most, and the clocks of two machines on one disk differ by less than this.
 ABANDONED = timedelta(days=1)
+STORED_TAKES = "stored takes"
 PAGE = 256
 """Maximum names that are looked at together."""
 
@@ -51,12 +53,17 @@ def each_finding(records: Records, *, checksums: bool = True) -> Iterator[Findin
             names.read(storage, folder)
         files = _Files(storage, names, checksums)
         for page in names.pages("jobs", PAGE):
-            yield from chain.from_iterable(records.map(lambda name: _check_job(records, name), page))
+            for job in records.map(lambda name: _check_job(records, name), page):
+                names.add(STORED_TAKES, job.stored)
+                yield from job.findings
         for page in names.pages("sessions", PAGE):
             session_ids = [name for name in page if re.fullmatch(ID_PATTERN, name)]
             for session in records.map(lambda session_id: _check_session(records, files, session_id), session_ids):
                 names.use("", session.files)
+                names.use(STORED_TAKES, session.stored)
                 yield from session.findings
+        for page in names.pages(STORED_TAKES, PAGE, unused=True):
+            yield from chain.from_iterable(records.map(lambda key: list(_check_stored(records, key)), page))
         reading = _Reading()
         with reading.of("spend/pruned.json"):
             records.pruned_spend()
@@ -72,10 +79,13 @@ def each_finding(records: Records, *, checksums: bool = True) -> Iterator[Findin
 
 @dataclass
 class _Reading:
-    """What is found while records are read, and the names of the files that they name."""
+    """What is found while records are read."""
 
     findings: list[Finding] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    """Names of the files that the records name."""
+    stored: list[str] = field(default_factory=list)
+    """Keys of takes that are stored, or that a job says to be."""
 
     @contextmanager
     def of(self, path: str) -> Iterator[None]:
@@ -88,11 +98,25 @@ class _Reading:
             self.findings.append(Finding(path, "unreadable", str(error)))
 
 
-def _check_job(records: Records, name: str) -> list[Finding]:
+def _check_job(records: Records, name: str) -> _Reading:
     reading = _Reading()
     with reading.of(f"jobs/{name}"):
-        records.job(name.removesuffix(".json"))
-    return reading.findings
+        job = records.job(name.removesuffix(".json"))
+        if job and job.is_stored:
+            reading.stored += [f"{job.session_id}/{scenario}/{job.job_id}" for scenario in job.scenarios]
+    return reading
+
+
+def _check_stored(records: Records, key: str) -> Iterator[Finding]:
+    """Check a take that is not stored, as it seems, though the record of its job says so."""
+    session_id, name, job_id = key.split("/")
+    scenario = Scenario(name)
+    # An unreadable record has a finding already. A take may have been stored or removed since it was read.
+    with suppress(StorageError):
+        take, job = records.take(session_id, scenario, job_id), records.job(job_id)
+        if job and job.is_stored and scenario in job.scenarios and not (take and take.is_stored):
+            message = f"it says that {scenario} is stored, but its take does not: `adreel resume {job_id}` continues it"
+            yield Finding(f"jobs/{job_id}.json", "unstored", message)
 
 
 def _check_session(records: Records, files: "_Files", session_id: str) -> _Reading:
@@ -133,6 +157,8 @@ def _check_session(records: Records, files: "_Files", session_id: str) -> _Readi
         reading.findings += _check_take(files, path, take)
         reading.files += filter(None, (take.clip.file, take.clip.poster) if take.clip else ())
         reading.files += [attempt.aside.file for attempt in take.attempts if attempt.aside]
+        if take.is_stored:
+            reading.stored.append(take_key(take))
     for path, cut in cuts.items():
         reading.findings += _check_cut(files, path, cut)
         reading.files += cut.file_names

@@ -1,9 +1,10 @@
 """Views of sessions, jobs and scenes, derived from the records and never stored."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from adreel.errors import InputError, NotFound
+from adreel.errors import AdreelError, InputError, NotFound
 from adreel.models.api import (
     WITHOUT_CLIP,
     ClipWarning,
@@ -97,9 +98,12 @@ def job_status(records: Records, job_id: str) -> VideoStatusResponse:
     return VideoStatusResponse(job_id=job_id, overall_status=combine(scene.status for scene in scenes), scenes=scenes)
 
 
-def job_view(records: Records, job_id: str, known: Job | None = None) -> JobView:
-    """Return the status of a job with clips and costs, or raise NotFound. The record of a `known` job is not read."""
-    found = _scenes(records, job_id, known)
+def job_view(records: Records, job_id: str, known: Job | None = None, takes: Collection[Take] = ()) -> JobView:
+    """Return the status of a job with clips and costs, or raise NotFound.
+
+    The record of a `known` job is not read, and neither are `takes` of it that the caller has just read.
+    """
+    found = _scenes(records, job_id, known, takes)
     views = []
     for job, take, scenario in found:
         clip = take.clip if take and take.is_stored else None
@@ -123,11 +127,26 @@ def job_view(records: Records, job_id: str, known: Job | None = None) -> JobView
     )
 
 
-def _scenes(records: Records, job_id: str, known: Job | None = None) -> list[tuple[Job, Take | None, Scenario]]:
+def readable_takes(records: Records, job: Job) -> list[Take]:
+    """Return the takes of a job that can be read."""
+    found: list[Take | None] = []
+    for scenario in job.scenarios:
+        with suppress(AdreelError):
+            found.append(records.final_take(job.session_id, scenario, job.job_id))
+    return [take for take in found if take]
+
+
+def _scenes(
+    records: Records, job_id: str, known: Job | None = None, takes: Collection[Take] = ()
+) -> list[tuple[Job, Take | None, Scenario]]:
     job = known or records.job(job_id)
     if job is None:
         raise NotFound(f"no job {job_id!r} in {records.place}")
-    return [(job, records.final_take(job.session_id, scenario, job_id), scenario) for scenario in job.scenarios]
+    by_scene = {take.scenario: take for take in takes}
+    return [
+        (job, by_scene.get(scenario) or records.final_take(job.session_id, scenario, job_id), scenario)
+        for scenario in job.scenarios
+    ]
 
 
 def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:

@@ -8,7 +8,7 @@ from uuid import UUID
 from adreel.errors import AdreelError
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges
-from adreel.models.takes import Job
+from adreel.models.takes import Job, Take
 from adreel.purchase.jobs import buy_scene, end_job, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
 from adreel.settings import Settings
@@ -36,34 +36,39 @@ async def run_job(  # noqa: PLR0917 - like the flow's own parameters
     job = await asyncio.to_thread(
         start_job, records, settings, job_id, SESSION, scenarios=list(scenarios), changes=changes
     )
-    await _scenes(records, settings, slots, job, job.scenarios)
-    await asyncio.to_thread(end_job, records, job)
+    takes = await _scenes(records, settings, slots, job, job.scenarios)
+    await asyncio.to_thread(end_job, records, job, takes=takes)
 
 
 async def resume(records: Records, settings: Settings, slots: Slots) -> None:
     """Resume open takes like the flow resume."""
     for job, scenarios in open_scenes(records, settings, "all"):
         resumed = resume_job(records, settings, job)
-        await _scenes(records, settings, slots, resumed, scenarios)
-        end_job(records, resumed)
+        takes = await _scenes(records, settings, slots, resumed, scenarios)
+        end_job(records, resumed, takes=takes)
 
 
-async def _scenes(records: Records, settings: Settings, slots: Slots, job: Job, scenarios: list[Scenario]) -> None:
-    """Execute scenes concurrently. A scene that can't record its error does not end the others."""
+async def _scenes(
+    records: Records, settings: Settings, slots: Slots, job: Job, scenarios: list[Scenario]
+) -> list[Take]:
+    """Execute scenes concurrently and return the stored takes. One that can't record its error ends no other."""
     scenes = [_scene(records, settings, slots, job, scenario) for scenario in scenarios]
+    takes = []
     for ended in await asyncio.gather(*scenes, return_exceptions=True):
         if isinstance(ended, Exception) and not isinstance(ended, AdreelError):
             raise ended
+        if isinstance(ended, Take):
+            takes.append(ended)
+    return takes
 
 
-async def _scene(records: Records, settings: Settings, slots: Slots, job: Job, scenario: Scenario) -> None:
+async def _scene(records: Records, settings: Settings, slots: Slots, job: Job, scenario: Scenario) -> Take | None:
     for delay in (*RETRY_DELAYS, None):
         try:
-            await buy_scene(records, settings, job, scenario, slot=slots.slot)
+            return await buy_scene(records, settings, job, scenario, slot=slots.slot)
         except AdreelError as error:
             if delay is None or not error.retryable:
                 await asyncio.to_thread(record_failure, records, job, scenario, error)
-                return
+                break
             await asyncio.sleep(delay)
-        else:
-            return
+    return None
