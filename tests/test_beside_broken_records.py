@@ -1,8 +1,5 @@
 """One broken record keeps nobody from what lies beside it: lists and resumes name it, go on, and end with 1."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +13,7 @@ from adreel.records import Records
 from adreel.settings import Settings
 from tests.factories import make_session, make_take, save_job
 from tests.test_broken_records import CHOICES, JOB, SESSION, TAKE, a_job, put, save_all
-
-ADREEL = Path(sys.executable).with_name("adreel")
+from tests.test_cli import adreel
 
 
 @pytest.fixture
@@ -86,11 +82,6 @@ def listed(records: Records) -> tuple[list[SessionSummary], list[str]]:
     index.update()
     page = index.page(SessionQuery(limit=0))
     return page.sessions, page.unreadable
-
-
-def adreel(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "RUNWARE_API_KEY": ""}
-    return subprocess.run([ADREEL, *words], env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize(

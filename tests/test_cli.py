@@ -20,6 +20,7 @@ from adreel.purchase.jobs import start_job
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.storage import Storage
+from tests.commands import run_command
 from tests.factories import make_session, session_data, write_image
 
 ADREEL = Path(sys.executable).with_name("adreel")
@@ -34,14 +35,7 @@ def session_file(tmp_path: Path) -> Path:
 
 
 def adreel(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ADREEL, *words],
-        env={**os.environ, "RUNWARE_API_KEY": "", **environment},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return run_command(ADREEL, [str(word) for word in words], {**os.environ, "RUNWARE_API_KEY": "", **environment})
 
 
 def answer(*words: str | Path, **environment: str) -> Any:
@@ -60,7 +54,8 @@ def test_help_and_version_do_without_prefect_and_pydantic() -> None:
     code = "import sys, adreel.cli.app; sys.exit(bool({'prefect', 'pydantic', 'runware', 'av'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert "generate" in adreel("--help").stdout
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", adreel("version").stdout)
+    installed = subprocess.run([ADREEL, "version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", installed.stdout)
 
 
 def test_the_schema_names_every_field_of_a_session() -> None:
