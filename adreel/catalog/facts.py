@@ -54,6 +54,13 @@ class Duration(Fact):
             return seconds in self.values
         return (self.min or 0) <= seconds <= (self.max or float("inf"))
 
+    @property
+    def seconds(self) -> list[int] | None:
+        """The offered whole seconds, if they are limited."""
+        if self.values is not None:
+            return list(self.values)
+        return None if self.max is None else list(range(self.min or 1, self.max + 1))
+
     def __str__(self) -> str:
         if self.values is not None:
             return f"{', '.join(map(str, self.values))} seconds"

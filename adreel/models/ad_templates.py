@@ -124,7 +124,7 @@ def for_other_product(session: Session, facts: Mapping[str, Any]) -> tuple[dict[
     data = session.model_dump(mode="json", include=set(Session.model_fields) - {"session_id"}, exclude_none=True)
     left_out: list[str] = []
     for block in (data, *data["scene_descriptions"]):
-        for name in ImageInputs.model_fields:
+        for name in (*ImageInputs.model_fields, "product_photo"):
             images = block.get(name, [])
             copies = [image for image in (images if isinstance(images, list) else [images]) if _is_copy(image)]
             if copies:

@@ -151,6 +151,9 @@ SESSION_EXAMPLE = {
 class SessionCreate(WebImages, RequestBody, Session, extra="forbid", json_schema_extra={"examples": [SESSION_EXAMPLE]}):
     """A new session: product facts and one to four scenes in words."""
 
+    product_photo: WebImage | None = Field(
+        None, description="A photo of the product, for its scenes: an https URL, or the `input` of an uploaded image"
+    )
     scene_descriptions: list[SceneCreate] = Field(min_length=1, max_length=4)  # type: ignore[assignment]
 
 
@@ -176,6 +179,7 @@ class ModelView(BaseModel):
     usd_per_second: float | None = Field(description="Least price, as public pages had it on `priced_on`")
     priced_on: date | None
     durations: str | None = Field(description="Offered seconds, as text", examples=["3 to 15 seconds"])
+    seconds: list[int] | None = Field(None, description="Offered whole seconds", examples=[[5, 10]])
     aspects: list[str] | None
     resolutions: list[str] | None
     sound: bool | None

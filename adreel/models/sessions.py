@@ -59,6 +59,9 @@ FirstFrame = Annotated[
     ),
 ]
 LastFrame = Annotated[str, Field(description="An image to end with, as for first_frame")]
+ProductPhoto = Annotated[
+    str, Field(description="A photo of the product, kept for scenes to start from or to refer to: as for first_frame")
+]
 References = Annotated[
     list[str], Field(max_length=30, description="Images of people, products or styles to keep, each as for first_frame")
 ]
@@ -197,9 +200,10 @@ class ProductFacts(OpenModel):
 class Session(RenderOptions, ProductFacts):
     """One ad in the making: product facts and up to four scene descriptions.
 
-    Its render options are the defaults of its scenes.
+    Its render options are the defaults of its scenes. A scene uses the product's photo if it names the same image.
     """
 
+    product_photo: ProductPhoto | None = None
     scene_descriptions: list[SceneDescription] = Field(min_length=1, max_length=4)
     cut: CutSettings | None = Field(None, description="How the finished ad is made of the clips")
 
@@ -210,6 +214,15 @@ class Session(RenderOptions, ProductFacts):
         if doubled:
             raise ValueError(f"scene given more than once: {', '.join(doubled)}")
         return self
+
+    def named_images(self) -> list[tuple[str, str]]:
+        """Return the fields that name images, and the images."""
+        return super().named_images() + ([("product_photo", self.product_photo)] if self.product_photo else [])
+
+    def with_images(self, renamed: Mapping[str, str]) -> Self:
+        """Return a copy that names some images differently."""
+        photo = renamed.get(self.product_photo, self.product_photo) if self.product_photo else None
+        return super().with_images(renamed).model_copy(update={"product_photo": photo})
 
     @property
     def scenarios(self) -> list[Scenario]:

@@ -23,6 +23,7 @@ def model_view(model: VideoModel, price: float | None) -> ModelView:
         usd_per_second=price,
         priced_on=model.priced_on if price is not None else None,
         durations=str(model.duration) if isinstance(model.duration, Duration) else None,
+        seconds=model.duration.seconds if isinstance(model.duration, Duration) else None,
         aspects=aspects(model) or None,
         resolutions=list(model.resolutions or resolutions_of(model.sizes or ())) or None,
         sound=model.has_sound,

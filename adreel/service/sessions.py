@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from adreel.catalog.selection import Needs
 from adreel.catalog.stored import load_catalog
-from adreel.errors import InputError, KeyReused, NotFound, SessionExists
+from adreel.errors import Conflict, InputError, KeyReused, NotFound, SessionExists
 from adreel.models.api import ModelList, ScenePatch, SessionCreate, SessionDetails, SessionPatch, StoredInput, TakeView
 from adreel.models.cuts import CutList
 from adreel.models.scenarios import Scenario
@@ -100,6 +100,39 @@ class SessionService:
         session = self.session(session_id)
         summary = session_view(self.records, session_id)
         return SessionDetails.model_validate({**session.model_dump(), **summary.model_dump()})
+
+    def draft(self, session_id: str) -> StoredSession:
+        """Return a session of which nothing was ordered, or raise Conflict."""
+        session = self.session(session_id)
+        if any(self.records.take_ids(session_id).values()):
+            raise Conflict(f"clips of {session.product_name} are ordered already: change its scenes one by one")
+        return session
+
+    def change_draft(self, session_id: str, draft: SessionCreate, *, version: str) -> SessionDetails:
+        """Replace the facts and scenes of a session without a job; fields that the draft does not set stay.
+
+        Raises Conflict if a clip was ordered, or if the session is no longer of that version.
+        """
+
+        def change(session: Session) -> Session:
+            if version_of(session) != version:
+                raise Conflict(f"session {session_id!r} was changed meanwhile: reload the page before you save")
+            earlier = {scene.scenario: scene.model_dump() for scene in session.scene_descriptions}
+            scenes = [
+                {**earlier.get(scene.scenario, {}), **scene.model_dump(exclude_unset=True)}
+                for scene in draft.scene_descriptions
+            ]
+            given = draft.model_dump(exclude_unset=True, exclude={"session_id"})
+            changed = Session.model_validate({**session.model_dump(), **given, "scene_descriptions": scenes})
+            self._check_session(changed)
+            return changed
+
+        self.draft(session_id)
+        self._check_inputs(session_id, draft)
+        for scene in draft.scene_descriptions:
+            self._check_inputs(session_id, scene, f"scene_descriptions.{scene.scenario}.")
+        self.records.update_session(session_id, change)
+        return self.session_details(session_id)
 
     def change_session(self, session_id: str, patch: SessionPatch) -> SessionDetails:
         """Change what the scenes of a session have in common, for later jobs. Null removes a field."""
@@ -259,6 +292,11 @@ def key_reused() -> KeyReused:
     """Return the error of an idempotency key that comes with another request."""
     detail = "this key was used before with another body: use a new key for a new request"
     return KeyReused(detail, {IDEMPOTENCY_KEY: detail})
+
+
+def version_of(session: Session) -> str:
+    """Return a digest of a session that changes with it."""
+    return fingerprint_of(session.model_dump(mode="json"))
 
 
 def fingerprint_of(body: Any) -> str:

@@ -23,7 +23,7 @@ from adreel.web.middleware.auth import AuthMiddleware
 from adreel.web.middleware.get_responses import CompressionMiddleware, HeadMiddleware
 from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
 from adreel.web.openapi import describe
-from adreel.web.pages import session_page, sessions_page
+from adreel.web.pages import compose_page, session_page, sessions_page
 from adreel.web.pages.static_files import VersionedStaticFiles
 from adreel.web.problems import add_problem_handlers
 from adreel.web.public_address import PublicAddress, SubPathMiddleware
@@ -74,7 +74,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.readiness = health.Readiness(service)
     for part in (videos, sessions, scenes):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    for part in (models, inputs, events, outputs, health, sign_in, sessions_page, session_page):
+    for part in (models, inputs, events, outputs, health, sign_in, sessions_page, compose_page, session_page):
         app.include_router(part.router)
     app.mount("/static", VersionedStaticFiles())
     add_problem_handlers(app)

@@ -20,7 +20,7 @@ MAX_FIELDS = 200
 MB = 1024 * 1024
 UPLOADS = {
     r"/api/sessions/[^/]+/inputs": 12 * MB,
-    r"/new|/sessions/[^/]+/(scenes/[^/]+|options)": 32 * MB,
+    r"/new|/sessions/[^/]+/(scenes/[^/]+|options|edit)": 32 * MB,
 }
 """Patterns of the paths that take images, and the largest bodies there. They are held in memory."""
 

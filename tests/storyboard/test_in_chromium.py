@@ -116,8 +116,8 @@ def sign_in_with_key(page: Page, url: str) -> None:
 
 def make_session(page: Page) -> None:
     page.get_by_role("main").get_by_role("link", name="New ad").click()
-    page.get_by_label("Product").fill("Lamp")
-    page.get_by_text("Audience, tone, colours").click()
+    page.get_by_label("Product", exact=True).fill("Lamp")
+    page.get_by_text("Tone, website, id").click()
     page.get_by_label("Id", exact=True).fill("lamp")
     for scenario in Scenario:
         page.locator(f"#{scenario}-visual_description").fill(f"a lamp in the {scenario}")

@@ -91,7 +91,8 @@ def test_a_wrong_form_comes_back_with_its_words_and_the_errors_beside_their_fiel
     page = visitor.press(form, "Create the ad", 422, **typed)
     sent = page.form("/new", "Create the ad").fields
     assert {name: sent[name] for name in typed} == typed
-    wrong = {each["id"]: each["aria-describedby"].split()[0] for each in page.all("input") if "aria-invalid" in each}
+    inputs = [*page.all("input"), *page.all("select")]
+    wrong = {each["id"]: each["aria-describedby"].split()[0] for each in inputs if "aria-invalid" in each}
     assert wrong == {
         name: f"{name}-wrong" for name in ("product_name", "session_id", "hook-duration", "hook-seed", "cta-size")
     }

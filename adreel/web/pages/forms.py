@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -14,12 +14,11 @@ from pydantic_core import ErrorDetails
 
 from adreel.catalog.sizes import ASPECTS, DEFAULT_ASPECT, DEFAULT_RESOLUTION, RESOLUTIONS, aspect_of_platform, ratio
 from adreel.errors import AdreelError, RequestInFlight
-from adreel.models.api import SceneCreate, ScenePatch, SessionCreate, SessionPatch
+from adreel.models.api import SceneCreate, ScenePatch, SessionPatch
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ImageInputs, RenderOptions, SceneDescription, Session, replacing
 from adreel.web.bodies import read_form
 from adreel.web.pages.images import KNOWN, UploadForm, get_upload_form, image_fields, image_values, previews
-from adreel.web.pages.rendering import NAMES
 from adreel.web.problems import HTTPProblem, problem_of
 
 IN_FLIGHT_SECONDS = 5.0
@@ -28,7 +27,7 @@ IN_FLIGHT_SECONDS = 5.0
 ORIGINAL = "shown."
 """Prefix of the hidden fields with the values that a scene's form was rendered with."""
 
-IMAGES = set(ImageInputs.model_fields)
+IMAGES = {*ImageInputs.model_fields, "product_photo"}
 NULLABLE = set(RenderOptions.model_fields)
 FORM_ERRORS = (ValidationError, HTTPProblem, AdreelError)
 T = TypeVar("T")
@@ -75,6 +74,7 @@ PRODUCT = (
     FormField("website_url", "Website", Session),
     FormField("session_id", "Id", Session, is_wide=True),
 )
+PHOTO = FormField("product_photo", "Product photo", Session, "image", is_wide=True, note="Any scene can use it.")
 DESCRIPTION = FormField("visual_description", "What the viewer sees", SceneCreate, "area", is_wide=True, note="")
 WORDS = (
     FormField("camera_work", "Camera", SceneCreate),
@@ -141,26 +141,9 @@ Fields = Annotated[dict[str, str], Depends(get_fields)]
 Upload = Annotated[UploadForm, Depends(get_upload_form)]
 
 
-def label_of(name: str) -> str:
-    """Return the label of a field of the new-session form."""
-    group, _, last = name.rpartition(".")
-    label = next((each.label for each in (*PRODUCT, *SCENE) if each.name == last), last)
-    return f"{NAMES[Scenario(group)]}: {label}" if group else label
-
-
 def new_token() -> str:
     """Return an idempotency key for one rendering of a form."""
     return uuid4().hex
-
-
-def session_of(fields: dict[str, str]) -> SessionCreate:
-    """Read the new-session form, or raise ValidationError."""
-    facts: dict[str, Any] = {each.name: fields.get(each.name, "") for each in PRODUCT}
-    facts["brand_colors"] = [part.strip() for part in facts["brand_colors"].split(",") if part.strip()]
-    if not facts["session_id"].strip():
-        del facts["session_id"]
-    scenes = [{"scenario": scenario, **_values(fields, SCENE, f"{scenario}.")} for scenario in Scenario]
-    return SessionCreate.model_validate({**facts, **_values(fields, OPTIONS), "scene_descriptions": scenes})
 
 
 def patch_of(fields: dict[str, str]) -> ScenePatch:
@@ -168,7 +151,7 @@ def patch_of(fields: dict[str, str]) -> ScenePatch:
 
     Such an image may be a file that only the machine of the worker can read, which no request may name.
     """
-    values = _values(fields, SCENE)
+    values = form_values(fields, SCENE)
     kept = {name: value for name, value in values.items() if name not in IMAGES or _is_edited(name, fields)}
     return ScenePatch.model_validate(kept)
 
@@ -190,7 +173,7 @@ def order_of(patch: ScenePatch, edited: ScenePatch) -> dict[str, Any]:
 
 def options_of(fields: dict[str, str]) -> SessionPatch:
     """Read the edited fields of the form for all scenes, or raise ValidationError."""
-    values = _values(fields, OPTIONS)
+    values = form_values(fields, OPTIONS)
     return SessionPatch.model_validate({name: value for name, value in values.items() if _is_edited(name, fields)})
 
 
@@ -198,7 +181,8 @@ def _is_edited(name: str, fields: dict[str, str]) -> bool:
     return ORIGINAL + name not in fields or fields[ORIGINAL + name].strip() != fields[name].strip()
 
 
-def _values(fields: dict[str, str], inputs: tuple[FormField, ...], prefix: str = "") -> dict[str, Any]:
+def form_values(fields: dict[str, str], inputs: tuple[FormField, ...], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a form's fields, for a request."""
     values = {each.name: fields[prefix + each.name].strip() for each in inputs if prefix + each.name in fields}
     if not values.get("duration"):
         values.pop("duration", None)
@@ -208,11 +192,12 @@ def _values(fields: dict[str, str], inputs: tuple[FormField, ...], prefix: str =
 
 def initial_fields(described: SceneDescription | Session, inputs: tuple[FormField, ...] = SCENE) -> dict[str, str]:
     """Return the fields of a form as it is rendered first."""
-    fields = {each.name: _text(getattr(described, each.name)) for each in inputs} | image_fields(described)
+    fields = {each.name: field_text(getattr(described, each.name)) for each in inputs} | image_fields(described)
     return fields | {ORIGINAL + name: text for name, text in fields.items() if name != KNOWN}
 
 
-def _text(value: object) -> str:
+def field_text(value: object) -> str:
+    """Return a value as its field shows it."""
     match value:
         case None:
             return ""
@@ -244,24 +229,24 @@ def scene_defaults(session: Session, model: str) -> dict[str, str]:
     return defaults_of(session, model) | given
 
 
-def with_errors(fields: dict[str, str], error: Exception) -> FormState:
-    """Return a submitted form with its errors."""
+def with_errors(fields: dict[str, str], error: Exception, scenarios: Sequence[Scenario] = tuple(Scenario)) -> FormState:
+    """Return a submitted form with its errors; `scenarios` are those of a new session's scenes, in their order."""
     if isinstance(error, ValidationError):
-        return FormState(fields, {_field_name(item["loc"]): _advice(item) for item in error.errors()}, 422)
+        return FormState(fields, {_field_name(item["loc"], scenarios): _advice(item) for item in error.errors()}, 422)
     problem = problem_of(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         # The page only says that the log has the reason.
         log.error("%s", error)
-    named = {_field_name(tuple(each.field.split("."))): each.detail for each in problem.errors}
+    named = {_field_name(tuple(each.field.split(".")), scenarios): each.detail for each in problem.errors}
     errors = {name if name in fields else "": detail for name, detail in named.items()}
     return FormState(fields, errors or {"": problem.detail}, problem.status, problem.headers)
 
 
-def _field_name(location: tuple[int | str, ...]) -> str:
+def _field_name(location: tuple[int | str, ...], scenarios: Sequence[Scenario]) -> str:
     """Return the name of the form's field for the location of an error in the request."""
     steps = [str(step) for step in location]
     if steps[0] == "scene_descriptions" and len(steps) > 1:
-        scenario = list(Scenario)[int(steps[1])] if steps[1].isdecimal() else steps[1]
+        scenario = scenarios[int(steps[1])] if steps[1].isdecimal() else steps[1]
         # An error of a whole scene is shown at its first field.
         return f"{scenario}.{steps[2] if len(steps) > 2 else DESCRIPTION.name}"
     return steps[0]

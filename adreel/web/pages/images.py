@@ -19,6 +19,8 @@ KNOWN = "images"
 FILE = ".file"
 """Suffix of the names of fields for files."""
 
+SINGLE_IMAGES = ("first_frame", "last_frame", "product_photo")
+
 
 @dataclass(frozen=True)
 class UploadForm:
@@ -73,16 +75,25 @@ def add_image(fields: dict[str, str], name: str, image: str) -> None:
     fields[name] = "\n".join([*filter(None, earlier), image])
 
 
-def image_fields(options: ImageInputs) -> dict[str, str]:
-    """Return the fields of the images of a scene or session, as a form shows them first."""
-    images = [image for _, image in options.named_images() if not image.startswith("https://")]
-    fields = {KNOWN: "\n".join(dict.fromkeys(images))}
+def image_fields(options: ImageInputs, known: str | None = None) -> dict[str, str]:
+    """Return the fields of the images of a scene or session, as a form shows them first.
+
+    `known` are the images of a form of several descriptions.
+    """
+    fields = {KNOWN: known_images(options) if known is None else known}
     shown = {image: label for label, image in labels(fields).items()}
-    fields["first_frame"], fields["last_frame"] = (
-        shown.get(image, image) for image in (options.first_frame or "", options.last_frame or "")
-    )
+    for name in SINGLE_IMAGES:
+        if hasattr(options, name):
+            image = getattr(options, name) or ""
+            fields[name] = shown.get(image, image)
     fields["references"] = "\n".join(shown.get(image, image) for image in options.references or ())
     return fields
+
+
+def known_images(*described: ImageInputs) -> str:
+    """Return the images that a form shows by their names."""
+    images = [image for options in described for _, image in options.named_images()]
+    return "\n".join(dict.fromkeys(image for image in images if not image.startswith("https://")))
 
 
 def labels(fields: dict[str, str]) -> dict[str, str]:
@@ -102,7 +113,7 @@ def image_values(fields: dict[str, str], prefix: str = "") -> dict[str, Any]:
     """Return the images of a form for a request."""
     known = labels(fields)
     values: dict[str, Any] = {}
-    for name in ("first_frame", "last_frame"):
+    for name in SINGLE_IMAGES:
         if (text := fields.get(prefix + name)) is not None:
             values[name] = known.get(text.strip(), text.strip()) or None
     if (text := fields.get(f"{prefix}references")) is not None:

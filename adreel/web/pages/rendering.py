@@ -15,7 +15,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.spend import Price, money, to_usd
 from adreel.records.suggestions import Effect
 from adreel.spend.budgets import BudgetView
-from adreel.web.pages.models import model_label
+from adreel.web.pages.models import model_label, model_offer, offer
 from adreel.web.pages.static_files import static_url
 from adreel.web.problems import problem_of
 from adreel.web.request_ids import request_id
@@ -95,7 +95,7 @@ def listed(scenarios: list[Scenario]) -> str:
 
 templates.globals.update(static=static_url, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(money=money, step=step, when=when, listed=listed, model_label=model_label)
-templates.filters.update(price_label=price_label, left_of=left_of)
+templates.filters.update(price_label=price_label, left_of=left_of, offer=offer, model_offer=model_offer)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
