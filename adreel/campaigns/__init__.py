@@ -214,7 +214,7 @@ class Tally:
         """Count an ad that has ended. The reasons of `untold` scenes are not noted."""
         self.states[view.overall_status] += 1
         self.scenes.update(scene.status for scene in view.scenes)
-        self.cost += sum(scene.cost or 0 for scene in view.scenes)
+        self.cost += view.billed
         # A job without a sent order costs 0, which is not an unknown cost.
         self.all_costs_known &= view.cost is not None or not any(scene.progress for scene in view.scenes)
         told = [scene for scene in view.scenes if scene.error and scene.scenario not in untold]

@@ -14,7 +14,7 @@ from adreel.errors import AdreelError, collect_errors
 from adreel.models.api import WITHOUT_CLIP, ClipWarning, SessionSummary, State
 from adreel.models.cuts import CutFile, CutView
 from adreel.models.deliveries import DeliveredFile
-from adreel.models.spend import money
+from adreel.models.spend import money, show_cost
 from adreel.models.takes import sum_costs
 from adreel.records import Records
 from adreel.records.suggestions import suggest_action
@@ -37,7 +37,7 @@ def show_job(view: JobView) -> None:
             scene.scenario,
             scene.status if scene.status != "generating" else f"generating, {scene.progress} %",
             f"{scene.duration:.1f} s" if scene.duration else "",
-            cost_beside_estimate(scene.cost, scene.estimate),
+            cost_beside_estimate(scene.cost, scene.estimate, scene.billed),
             scene.location or scene.error or "",
         )
         for scene in view.scenes
@@ -45,7 +45,7 @@ def show_job(view: JobView) -> None:
     print_table(("scene", "state", "length", "cost", "clip"), rows)
     show_warnings((scene.scenario, scene.warnings) for scene in view.scenes)
     campaign = f" of campaign {view.campaign}" if view.campaign else ""
-    cost = cost_beside_estimate(view.cost, sum_costs([scene.estimate for scene in view.scenes]))
+    cost = cost_beside_estimate(view.cost, sum_costs([scene.estimate for scene in view.scenes]), view.billed)
     print_line(f"job {view.job_id}{campaign}: {view.overall_status}, cost {cost}")
 
 
@@ -151,9 +151,9 @@ def print_line(text: str, *, err: bool = False) -> None:
     Console(stderr=err, highlight=False, soft_wrap=True, markup=False, emoji=False).print(printable(text))
 
 
-def cost_beside_estimate(cost: float | None, estimate: float | None) -> str:
+def cost_beside_estimate(cost: float | None, estimate: float | None, billed: float) -> str:
     """Return a cost for people, with the estimate if the bill was another."""
     if cost is None or estimate is None or round(cost - estimate, 6) == 0:
-        return money(cost)
+        return show_cost(cost, billed)
     digits = 4 if money(cost) == money(estimate) else 2
     return f"${cost:.{digits}f} (expected ${estimate:.{digits}f})"

@@ -23,7 +23,7 @@ from adreel.flows import in_process
 from adreel.flows.in_process import open_records
 from adreel.models.api import WITHOUT_CLIP, SessionSummary
 from adreel.models.scenarios import Scenario
-from adreel.models.spend import money
+from adreel.models.spend import show_cost, to_usd
 from adreel.models.takes import Take, utc_now
 from adreel.records import Records, export, pruning
 from adreel.records.verification import each_finding
@@ -53,12 +53,19 @@ def show_status(name: str, *, as_json: bool) -> None:
                     job, take = records.job(video.take), records.take(name, video.scenario, video.take)
                     clip = (scene_status(job, take, video.scenario).error if job else None) or ""
             rows.append(
-                (video.scenario, video.status, cost_beside_estimate(video.cost, video.estimate), video.take, clip)
+                (
+                    video.scenario,
+                    video.status,
+                    cost_beside_estimate(video.cost, video.estimate, video.billed),
+                    video.take,
+                    clip,
+                )
             )
         print_table(("scene", "state", "cost", "take of job", "clip"), rows)
         show_warnings((video.scenario, video.warnings) for video in view.scene_videos)
         campaign = f" of campaign {view.campaign}" if view.campaign else ""
-        print_line(f"session {name}{campaign}: {view.state or 'nothing generated yet'}, cost {money(view.cost)}")
+        cost = show_cost(view.cost, view.billed)
+        print_line(f"session {name}{campaign}: {view.state or 'nothing generated yet'}, cost {cost}")
         cuts = in_process.cuts(name)
         # After `adreel use`, an earlier cut may be the right one again.
         for cut in [cut for cut in cuts if cut.state == "current"][:1] or cuts[:1]:
@@ -89,7 +96,7 @@ def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> 
             take.short_id,
             take.state,
             take.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-            cost_beside_estimate(take.cost, take.estimate),
+            cost_beside_estimate(take.cost, take.estimate, to_usd(take.billed)),
             str(take.attempts[-1].seed or "") if take.attempts else "",
             take.problem.message if take.problem else take.scene.visual_description[:60],
         )
@@ -182,7 +189,9 @@ def _show_removed(records: Records, takes: Iterator[Take]) -> tuple[int, int]:
             file = take.clip or take.aside
             clip = records.storage.location(file.file) if file else take.state
             made = take.created_at.strftime("%Y-%m-%d %H:%M")
-            rows.append((take.session_id, take.scenario, take.job_id, made, money(take.cost), clip))
+            rows.append(
+                (take.session_id, take.scenario, take.job_id, made, show_cost(take.cost, to_usd(take.billed)), clip)
+            )
             size += file.size if file else 0
         print_table(("session", "scene", "take of job", "created", "cost", "clip"), rows)
         count += len(page)

@@ -40,7 +40,7 @@ def sessions(
     from adreel.cli.display import print_json, print_line, print_table, show_errors
     from adreel.errors import BadRecord
     from adreel.index import SessionQuery, Sort
-    from adreel.models.spend import money
+    from adreel.models.spend import show_cost
 
     if sort not in get_args(Sort):
         raise InputError(f"--sort is {sort!r}: use one of {', '.join(get_args(Sort))}")
@@ -68,7 +68,10 @@ def sessions(
     else:
         print_table(
             ("session", "state", "cost", "product"),
-            [(view.session_id, view.state or "new", money(view.cost), view.product_name) for view in page.sessions],
+            [
+                (view.session_id, view.state or "new", show_cost(view.cost, view.billed), view.product_name)
+                for view in page.sessions
+            ],
         )
         if page.next:
             print_line(f"{len(page.sessions)} of {page.total:,} sessions; --limit 0 shows all")

@@ -334,7 +334,7 @@ def _values_of(row: SessionRow, known_since: int) -> tuple[Any, ...]:
         return row.session_id, row.session_id.casefold(), UNREADABLE, known_since, known_since, -1, row.read_at
     text = "\n".join((row.session_id, summary.product_name, summary.campaign or "")).casefold()
     created, updated = microseconds(summary.created_at), microseconds(summary.updated_at)
-    cost = -1 if summary.cost is None else to_micros(summary.cost)
+    cost = to_micros(summary.billed)
     return row.session_id, text, summary.state or NEW, created, max(created, updated), cost, row.read_at
 
 

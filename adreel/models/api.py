@@ -66,6 +66,9 @@ class SceneVideo(BaseModel):
     status: State
     created_at: datetime
     cost: float | None = Field(None, description="USD as reported by the provider; null is unknown")
+    billed: float = Field(
+        0, description="USD of the bills that are known so far; less than the cost while `cost` is null"
+    )
     estimate: float | None = Field(None, description="USD as expected before it was bought; null is unknown")
     seed: int | None = None
     poster_url: str | None = None
@@ -320,6 +323,9 @@ class SessionSummary(BaseModel):
     campaign: str | None = Field(None, description="Name of the campaign that it belongs to")
     state: State | None
     cost: float | None = Field(description="USD over all takes; null is unknown")
+    billed: float = Field(
+        0, description="USD of the bills that are known so far; less than the cost while `cost` is null"
+    )
     updated_at: datetime | None
     scene_videos: list[SceneVideo]
     created_at: datetime | None = Field(None, description="Null for a session of an earlier version without takes")
@@ -343,6 +349,9 @@ class SessionDetails(Session, extra="ignore"):
     campaign: str | None = Field(None, description="Name of the campaign that it belongs to")
     state: State | None
     cost: float | None = Field(description="USD over all takes; null is unknown")
+    billed: float = Field(
+        0, description="USD of the bills that are known so far; less than the cost while `cost` is null"
+    )
     updated_at: datetime | None
     scene_videos: list[SceneVideo]
 
@@ -362,6 +371,9 @@ class TakeView(BaseModel):
     poster_url: str | None
     duration: float | None
     cost: float | None
+    billed: float = Field(
+        0, description="USD of the bills that are known so far; less than the cost while `cost` is null"
+    )
     estimate: float | None = None
     seed: int | None
     error: str | None

@@ -150,5 +150,14 @@ def usd_rounded_up(amount: int) -> str:
 
 
 def money(usd: float | None) -> str:
-    """Return USD in dollars and cents. A cost that the provider did not report is unknown, not 0."""
+    """Return USD in dollars and cents."""
     return "unknown" if usd is None else f"${usd:.2f}"
+
+
+def show_cost(usd: float | None, billed: float) -> str:
+    """Return a cost in USD for people. Without it, the bills that are known so far are the least."""
+    if usd is not None:
+        return money(usd)
+    # Rounded down: a least sum must not exceed the true one.
+    cents = to_micros(billed) // CENT
+    return f"at least {money(cents / 100)}" if cents else "not known yet"

@@ -19,7 +19,7 @@ from adreel.models.record import Record
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Identifier, ImageInputs, SceneChanges, SceneDescription
-from adreel.models.spend import Holds, Price, to_usd
+from adreel.models.spend import Holds, Price, to_micros, to_usd
 from adreel.text import clean_text
 
 MAX_PROBLEM_LENGTH = 4000
@@ -194,6 +194,11 @@ class Take(Record):
     def cost_of(self, attempt: Attempt) -> float | None:
         """USD of a sent attempt, 0 for a refused one; None if the cost of an accepted one is unknown."""
         return 0.0 if self.was_refused(attempt) else attempt.cost
+
+    @property
+    def billed(self) -> int:
+        """Micro-dollars of the bills that are known so far: its least cost."""
+        return sum(to_micros(cost) for cost in self.attempt_costs if cost is not None)
 
     @property
     def estimate(self) -> float | None:

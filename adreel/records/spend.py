@@ -3,7 +3,6 @@
 from datetime import UTC
 from urllib.parse import urlsplit
 
-from adreel.models.spend import to_micros
 from adreel.models.spend_totals import Spend
 from adreel.models.takes import AttemptState, Take
 from adreel.settings import LOOPBACK
@@ -27,7 +26,7 @@ def spend_of(take: Take) -> Spend | None:
         clips=take.is_stored,
         estimated=(estimate or 0) * expected,
         without_estimate=estimate is None and expected > 0,
-        billed=sum(to_micros(cost) for cost in costs if cost is not None),
+        billed=take.billed,
         unknown=None in costs,
     )
 

@@ -19,13 +19,14 @@ from adreel.models.cut_recipes import make_recipe
 from adreel.models.cuts import Cut, CutFileView, CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
+from adreel.models.spend import to_usd
 from adreel.models.takes import Choices, Job, Take, sum_costs
 from adreel.records import Records, StoredSession
 
 
 @dataclass(frozen=True)
 class SceneView:
-    """The status of a scene with its clip, cost and estimate in USD.
+    """The status of a scene with its clip, and in USD its cost, estimate and the bills that are known so far.
 
     `location` is the clip's place in storage, `take` its short id.
     """
@@ -42,6 +43,7 @@ class SceneView:
     error: str | None
     warnings: list[ClipWarning] = field(default_factory=list)
     estimate: float | None = None
+    billed: float = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class JobView:
     cost: float | None
     scenes: list[SceneView]
     campaign: str | None = None
+    billed: float = 0
 
 
 def warning_lines(named: Iterable[tuple[str, Iterable[ClipWarning]]]) -> list[str]:
@@ -115,6 +118,7 @@ def job_view(records: Records, job_id: str, known: Job | None = None, takes: Col
             seed=take.attempts[-1].seed if take and take.attempts else None,
             take=take.short_id if take else "",
             estimate=take.estimate if take else None,
+            billed=to_usd(take.billed) if take else 0,
         )
         views.append(view)
     return JobView(
@@ -124,6 +128,7 @@ def job_view(records: Records, job_id: str, known: Job | None = None, takes: Col
         cost=total_cost(take for _, take, _ in found if take),
         scenes=views,
         campaign=found[0][0].campaign,
+        billed=total_billed(take for _, take, _ in found if take),
     )
 
 
@@ -203,6 +208,7 @@ def summarize(
         campaign=session.campaign,
         state=combine(states) if every else None,
         cost=total_cost(every),
+        billed=total_billed(every),
         updated_at=max((take.updated_at for take in every), default=None),
         scene_videos=videos,
     )
@@ -300,6 +306,7 @@ def scene_video(take: Take, status: State | None = None) -> SceneVideo:
         status=status or take.state,
         created_at=take.created_at,
         cost=take.cost,
+        billed=to_usd(take.billed),
         estimate=take.estimate,
         seed=take.attempts[-1].seed if take.attempts else None,
         poster_url=f"/outputs/{take.clip.poster}" if take.is_stored and take.clip and take.clip.poster else None,
@@ -336,6 +343,11 @@ def video_url(take: Take) -> str | None:
 def total_cost(takes: Iterable[Take]) -> float | None:
     """Return the cost of takes in USD, 0 if nothing was sent; None without takes or with an unknown cost."""
     return sum_costs([take.cost if any(each.state != "planned" for each in take.attempts) else 0.0 for take in takes])
+
+
+def total_billed(takes: Iterable[Take]) -> float:
+    """Return the bills of takes that are known so far, in USD."""
+    return to_usd(sum(take.billed for take in takes))
 
 
 def choose_take(records: Records, session_id: str, scenario: Scenario, name: str) -> Take:

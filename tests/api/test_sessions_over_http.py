@@ -1,6 +1,7 @@
 """Sessions and takes over HTTP, from the records alone: Prefect is not in reach."""
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import Any
 import httpx
 import pytest
 
+from adreel.cli.records import show_status
 from adreel.index import SessionIndex
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import AttemptState, Job, utc_now
+from adreel.models.takes import PROGRESS, AttemptState, Job, utc_now
 from adreel.records import Records
 from adreel.records.pruning import prunable, prune
 from adreel.storage import Storage
 from adreel.web.metrics import Metrics, RecordsCollector
 from tests.api.serving import served
 from tests.factories import make_session, make_take, save_job, scene_data, session_data
+from tests.storyboard.reading import PageReader
 
 KLING = "klingai:kling-video@3-standard"
 FRAME, REFERENCE = "scene_descriptions.0.first_frame", "scene_descriptions.0.references.1"
@@ -360,6 +363,41 @@ def test_no_counter_falls_when_takes_are_pruned(records: Records) -> None:
     for take in list(prunable(records, utc_now())):
         prune(records, take)
     assert counters() == before
+
+
+def test_the_api_metrics_pages_and_commands_agree_on_a_cost_whose_bill_is_missing(
+    api: httpx.Client, records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records.save_session(make_session())
+    save_job(records, Job(job_id="job-1", session_id="ad", scenarios=list(Scenario), created_at=utc_now()))
+    records.save_take(make_take())
+    refused = make_take(AttemptState.FAILED, scenario=Scenario.PROBLEM, problem="no such duration")
+    refused.progress = PROGRESS["submitted"]
+    records.save_take(refused)
+    records.save_take(make_take(AttemptState.SUBMITTED, scenario=Scenario.CTA))
+
+    def costs() -> list[Any]:
+        read, [listed] = api.get("/api/sessions/ad").json(), api.get("/api/sessions").json()["sessions"]
+        takes = [
+            api.get(f"/api/sessions/ad/scenes/{scenario}/takes").json()["takes"] for scenario in ("problem", "cta")
+        ]
+        shown = PageReader(api.get("/sessions/ad", headers={"Accept": "text/html"}).text).text
+        show_status("ad", as_json=False)
+        return [
+            (read["cost"], read["billed"]),
+            (listed["cost"], listed["billed"]),
+            *((take["cost"], take["billed"]) for [take] in takes),
+            *re.findall(r"Cost ((?:at least )?\$[\d.]+)", shown),
+            capsys.readouterr().out.partition(", cost ")[2].splitlines()[0],
+        ]
+
+    assert costs() == [*[(None, 0.11)] * 2, (0, 0), (None, 0), "at least $0.11", "at least $0.11"]
+    lines = scraped(api, "adreel_jobs")
+    assert "adreel_cost_usd_total 0.11" in lines
+    assert "adreel_unknown_costs 1.0" in lines
+    # The retry of a lost order gets its bill.
+    records.update_take(make_take(scenario=Scenario.CTA, cost=0.2), lambda _latest: False)
+    assert costs() == [*[(0.31, 0.31)] * 2, (0, 0), (0.2, 0.2), "$0.31", "$0.31"]
 
 
 def test_metrics_tell_jobs_scenes_seconds_cost_and_requests(api: httpx.Client, records: Records) -> None:

@@ -70,7 +70,7 @@ def test_each_scene_shows_its_progress_in_words(visitor: Visitor, records: Recor
         "Rendered, being downloaded",
         "Waiting to start",
         "Refresh",
-        "Cost unknown",
+        "Cost not known yet",
     ):
         assert words in page.text
     assert page.by_id("jobs")["data-jobs"] == "job-1"
@@ -162,7 +162,9 @@ def test_what_was_never_bought_has_no_cost_and_what_is_unknown_is_not_zero(visit
     failed(records, Scenario.HOOK, "no credits left")
     assert "Nothing bought yet" in visitor.read(AD).text
     records.save_take(make_take(AttemptState.ACCEPTED, cost=None))
-    assert "Cost unknown" in visitor.read(AD).text
+    assert "Cost not known yet" in visitor.read(AD).text
+    stored(records, Scenario.CTA, "job-2")
+    assert "Cost at least $0.11" in visitor.read(AD).text
     assert "$0.00" not in visitor.read(AD).text
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from adreel.models.scenarios import Scenario
-from adreel.models.spend import Price, money, to_usd
+from adreel.models.spend import Price, money, show_cost, to_usd
 from adreel.records.suggestions import Effect
 from adreel.spend.budgets import BudgetView
 from adreel.web.pages.models import model_label, model_offer, offer
@@ -94,8 +94,9 @@ def listed(scenarios: list[Scenario]) -> str:
 
 
 templates.globals.update(static=static_url, resume_words=RESUME, name_of=NAMES.__getitem__)
-templates.filters.update(money=money, step=step, when=when, listed=listed, model_label=model_label)
-templates.filters.update(price_label=price_label, left_of=left_of, offer=offer, model_offer=model_offer)
+templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
+templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label)
+templates.filters.update(offer=offer, model_offer=model_offer)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
