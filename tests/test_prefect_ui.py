@@ -114,7 +114,7 @@ def test_an_operator_starts_watches_retries_and_cancels_in_prefects_own_ui(
     choose(page, regeneration, "Cancel", "Cancel Flow Run")
     watch_it_end(page, regeneration, "Cancelled")
     job_id = regeneration.rpartition("/")[2]
-    assert job_status(records, job_id).overall_status == State.FAILED
+    assert job_status(records, job_id).overall_status == State.CANCELLED
     job, take = records.job(job_id), records.take("lamp", Scenario.HOOK, job_id)
     assert job is not None
     assert take is not None

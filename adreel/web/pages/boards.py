@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -264,10 +264,10 @@ def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> B
                 request=request,
                 obstacle=obstacle,
                 price=price,
-                action=_action(service, read_job, scenario, takes, price) if has_failed else None,
+                action=_action(service, found, scenario, price) if has_failed else None,
             )
         )
-    cancelled = _cancelled_jobs(service, read_job, scenes)
+    cancelled = _cancelled_jobs(service, found, scenes)
     return Board(session, view, scenes, followed, found.budgets, found.cut_views, cancelled)
 
 
@@ -285,24 +285,16 @@ def _size(
     return int(width), int(height)
 
 
-def _action(
-    service: Service,
-    read_job: Callable[[str], Job | None],
-    scenario: Scenario,
-    takes: list[Take],
-    next_price: Price | None,
-) -> SceneAction:
-    prices = [next_price] if next_price else []
+def _action(service: Service, found: SessionRecords, scenario: Scenario, next_price: Price | None) -> SceneAction:
+    prices, takes = [next_price] if next_price else [], found.takes[scenario]
     if not takes:
         nothing_bought = SuggestedAction(False, Effect.BUYS, NOTHING_BOUGHT)
         return SceneAction(nothing_bought, "", ("retry", scenario), prices=prices)
     newest = takes[-1]
-    job = read_job(newest.job_id)
-    attempts_allowed = service.settings.attempts * (job.rounds if job else 1)
-    action = suggest_action(newest, attempts_allowed)
+    action = suggest_action(newest, _attempts_allowed(service, found, newest))
     if not action.resumes:
         return SceneAction(action, newest.job_id, ("retry", newest.job_id), prices=prices)
-    effects, prices = _resume(service, newest, attempts_allowed)
+    effects, prices = _resume(service, found, newest)
     also = {
         effect: others
         for effect, scenes in effects.items()
@@ -311,25 +303,29 @@ def _action(
     return SceneAction(action, newest.job_id, _resume_token(newest), also, prices)
 
 
-def _cancelled_jobs(
-    service: Service, read_job: Callable[[str], Job | None], scenes: list[SceneBoard]
-) -> list[CancelledJob]:
+def _cancelled_jobs(service: Service, found: SessionRecords, scenes: list[SceneBoard]) -> list[CancelledJob]:
     by_job: dict[str, list[SceneBoard]] = {}
     for scene in scenes:
         if scene.takes and scene.status and scene.status.status == State.CANCELLED:
-            by_job.setdefault(scene.takes[-1].job_id, []).append(scene)
-    found = []
+            # A scene that can't be resumed has the button of its form alone.
+            newest = scene.takes[-1]
+            if suggest_action(newest, _attempts_allowed(service, found, newest)).resumes:
+                by_job.setdefault(newest.job_id, []).append(scene)
+    cancelled = []
     for job_id, of_job in by_job.items():
-        job = read_job(job_id)
-        effects, prices = _resume(service, of_job[0].takes[-1], service.settings.attempts * (job.rounds if job else 1))
-        if effects:
-            newest = max((scene.takes[-1] for scene in of_job), key=lambda take: take.updated_at)
-            scenarios = [scene.scenario for scene in of_job]
-            found.append(CancelledJob(job_id, scenarios, effects, prices, _resume_token(newest)))
-    return found
+        newest = max((scene.takes[-1] for scene in of_job), key=lambda take: take.updated_at)
+        effects, prices = _resume(service, found, newest)
+        scenarios = [scene.scenario for scene in of_job]
+        cancelled.append(CancelledJob(job_id, scenarios, effects, prices, _resume_token(newest)))
+    return cancelled
 
 
-def _resume(service: Service, newest: Take, attempts_allowed: int) -> tuple[dict[Effect, list[Scenario]], list[Price]]:
+def _attempts_allowed(service: Service, found: SessionRecords, take: Take) -> int:
+    job = found.job(take.job_id)
+    return service.settings.attempts * (job.rounds if job else 1)
+
+
+def _resume(service: Service, found: SessionRecords, newest: Take) -> tuple[dict[Effect, list[Scenario]], list[Price]]:
     """Return the effects of a resume of a take's job on its open scenes, and the prices of what it may buy."""
     try:
         resumed = open_scenes(service.records, service.settings, newest.job_id)
@@ -339,8 +335,8 @@ def _resume(service: Service, newest: Take, attempts_allowed: int) -> tuple[dict
     effects: dict[Effect, list[Scenario]] = {}
     prices = []
     for scenario in [scenario for _, scenes in resumed for scenario in scenes] or [newest.scenario]:
-        take = service.records.take(newest.session_id, scenario, newest.job_id)
-        effect = suggest_action(take, attempts_allowed).effect
+        take = next((take for take in found.takes.get(scenario, []) if take.job_id == newest.job_id), None)
+        effect = suggest_action(take, _attempts_allowed(service, found, newest)).effect
         effects.setdefault(effect, []).append(scenario)
         if effect != Effect.DOWNLOADS:
             prices.append(service.price(take.request) if take else Price(amount=None, source="unknown"))
