@@ -153,12 +153,11 @@ def _check_session(records: Records, files: "_Files", session_id: str) -> _Readi
             if (scenario, job_id) not in stored:
                 message = f"the take that was chosen for {scenario} is not stored: {job_id}"
                 reading.findings.append(Finding(f"{folder}/current.json", "dangling", message))
+    reading.stored += [take_key(take) for take in takes.values() if take.is_stored]
     for path, take in takes.items():
         reading.findings += _check_take(files, path, take)
         reading.files += filter(None, (take.clip.file, take.clip.poster) if take.clip else ())
         reading.files += [attempt.aside.file for attempt in take.attempts if attempt.aside]
-        if take.is_stored:
-            reading.stored.append(take_key(take))
     for path, cut in cuts.items():
         reading.findings += _check_cut(files, path, cut)
         reading.files += cut.file_names
