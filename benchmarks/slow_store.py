@@ -7,7 +7,7 @@ import asyncio
 import sys
 import time
 
-from adreel.orchestration.threads import THREADS, DaemonThreadPool
+from adreel.records.threads import THREADS, DaemonThreadPool
 
 SECONDS = 0.1
 WRITES = 5

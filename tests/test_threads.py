@@ -7,17 +7,21 @@ import threading
 
 import pytest
 
-from adreel.orchestration.threads import THREADS, DaemonThreadPool
 from adreel.purchase.download import MAX_DOWNLOADS
+from adreel.records.threads import THREADS, TRANSFERS, DaemonThreadPool, transfer
 
 LEFT_BEHIND = """
 import asyncio, threading
-from adreel.orchestration.threads import DaemonThreadPool
+from adreel.records.threads import DaemonThreadPool, transfer
 
 async def main():
     asyncio.get_running_loop().set_default_executor(DaemonThreadPool(0.1))
     started = threading.Event()
     upload = asyncio.create_task(asyncio.to_thread(lambda: (started.set(), threading.Event().wait())))
+    await asyncio.to_thread(started.wait)
+    upload.cancel()
+    started.clear()
+    upload = asyncio.create_task(transfer(lambda: (started.set(), threading.Event().wait())))
     await asyncio.to_thread(started.wait)
     upload.cancel()
 
@@ -57,6 +61,19 @@ async def test_calls_one_after_the_other_share_a_thread() -> None:
 
 async def test_deliveries_leave_threads_for_records() -> None:
     assert THREADS >= 2 * MAX_DOWNLOADS
+
+
+async def test_transfers_leave_all_threads_to_records() -> None:
+    asyncio.get_running_loop().set_default_executor(DaemonThreadPool(1, 1))
+    going_on = threading.Event()
+
+    def upload() -> int:
+        assert going_on.wait(60)
+        return threading.get_ident()
+
+    uploads = [asyncio.create_task(transfer(upload)) for _ in range(3 * TRANSFERS)]
+    await asyncio.to_thread(going_on.set)
+    assert len(set(await asyncio.gather(*uploads))) <= TRANSFERS
 
 
 def test_a_short_call_that_was_cancelled_is_still_finished() -> None:

@@ -1,6 +1,5 @@
 """Delivers cuts to a folder on any file system: whole or not at all, and nothing there is replaced."""
 
-import asyncio
 import csv
 import hashlib
 import shutil
@@ -20,6 +19,7 @@ from adreel.models.deliveries import CheckedPlacement, DeliveredFile, Manifest
 from adreel.models.placements import Placement, find_placement
 from adreel.records import Records
 from adreel.records.export import copy_file
+from adreel.records.threads import transfer
 from adreel.settings import Settings
 from adreel.settings.paths import storage_place
 from adreel.storage import Storage
@@ -110,7 +110,7 @@ async def deliver(records: Records, cuts: Sequence[tuple[Placement, Cut]], desti
     placement would refuse a file or if another file has its name, and StorageError if a copy fails.
     """
     with records.storage.workspace() as folder:
-        films = await asyncio.to_thread(_fetch, records, cuts, folder)
+        films = await transfer(_fetch, records, cuts, folder)
         facts = await describe([film.path for film in films])
         verdicts = [judge(film.placement, fact) for film, fact in zip(films, facts, strict=True)]
         if refused := [
@@ -136,7 +136,7 @@ async def deliver(records: Records, cuts: Sequence[tuple[Placement, Cut]], desti
             table.writerows({**file.model_dump(), "advice": "; ".join(file.advice)} for file in manifest.files)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
         # The manifest comes last: who finds it finds everything that it names.
-        await asyncio.to_thread(_publish, [*files, folder / TABLE, folder / MANIFEST], destination)
+        await transfer(_publish, [*files, folder / TABLE, folder / MANIFEST], destination)
     return manifest
 
 

@@ -23,6 +23,7 @@ from adreel.models.takes import utc_now
 from adreel.records import Records
 from adreel.records.export import copy_file
 from adreel.records.inputs import input_path
+from adreel.records.threads import transfer
 from adreel.storage.crash_points import crash_point
 from adreel.storage.media import CHUNK_BYTES, sha256_of
 
@@ -105,16 +106,13 @@ class _Maker:
                 self._digests[segment] = _digest(segment)
 
         segments = {segment.path for segment in self._segments}
-        await asyncio.gather(*(asyncio.to_thread(fetch_stored, segment) for segment in segments))
+        await asyncio.gather(*(transfer(fetch_stored, segment) for segment in segments))
         for segment in self._segments:
             if segment.path not in self._digests:
                 clip = self._recipe.clips[segment.number]
                 copies[self._folder / clip.file] = (clip.file, clip.sha256)
         await asyncio.gather(
-            *(
-                asyncio.to_thread(copy_file, self._records, path, sha256, target)
-                for target, (path, sha256) in copies.items()
-            )
+            *(transfer(copy_file, self._records, path, sha256, target) for target, (path, sha256) in copies.items())
         )
 
     async def time_captions(self) -> None:
@@ -170,7 +168,7 @@ class _Maker:
             self._digests[segment] = _digest(segment)
 
         for segment in plans:
-            await asyncio.to_thread(publish, segment)
+            await transfer(publish, segment)
             crash_point("segment published")
 
     async def assemble(self) -> list[_Film]:
@@ -229,7 +227,7 @@ class _Maker:
                 crash_point("cut's captions published")
             return self._storage.publish(film.path, film.path.name)
 
-        is_first = await asyncio.to_thread(publish_files)
+        is_first = await transfer(publish_files)
         crash_point("cut published")
         measures = film.measures if is_first else await self._adopt(film)
         self._warn(measures.warnings)
@@ -251,7 +249,7 @@ class _Maker:
     async def _adopt(self, film: _Film) -> Measures:
         """Take over the published file: an earlier maker was killed before its record, or another one was faster."""
         video, ours, digest = film.path, film.measures, _digest(film.path)
-        await asyncio.to_thread(self._fetch, video.name, video)
+        await transfer(self._fetch, video.name, video)
         if _digest(video) == digest:
             return ours
         error = StorageError(

@@ -22,7 +22,7 @@ from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 from prefect.utilities.collections import visit_collection
 
-from adreel.orchestration.threads import DaemonThreadPool
+from adreel.records.threads import DaemonThreadPool
 
 START_TIMEOUT = 120.0
 # A cancelled run has to end within 10 s. Prefect's worker polls for its end every 3 s and needs 2 s more to report it:

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from anyio.lowlevel import RunVar
 
 from adreel.errors import StorageError
-from adreel.orchestration.threads import DaemonThreadPool
+from adreel.records.threads import DaemonThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")

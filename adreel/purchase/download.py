@@ -25,6 +25,7 @@ from adreel.models.api import ClipWarning
 from adreel.models.takes import AsideFile, Clip, ClipRequest, Take, clip_name
 from adreel.purchase.probe.findings import Findings, Measures
 from adreel.purchase.probe.process import probe
+from adreel.records.threads import transfer
 from adreel.settings import LOOPBACK, Settings, is_loopback
 from adreel.storage import Storage
 from adreel.storage.crash_points import crash_point
@@ -110,7 +111,7 @@ async def download_clip(
     attempt, path = take.attempts[-1], folder / clip_name(take)
     if not is_first and (published := await published_clip(folder, take, storage)):
         return published
-    if aside := await asyncio.to_thread(_published_aside, storage, take):
+    if aside := await transfer(_published_aside, storage, take):
         return aside
     downloaded = await download(attempt.url or "", path, rules)
     crash_point("downloaded")
@@ -137,7 +138,7 @@ async def download_clip(
 async def published_clip(folder: Path, take: Take, storage: Storage) -> Clip | None:
     """Copy the published clip of a take into a local folder and measure it; None if there is none."""
     path = folder / clip_name(take)
-    published = await asyncio.to_thread(_copy_published, storage, path)
+    published = await transfer(_copy_published, storage, path)
     if published is None:
         return None
     # Two runners may have received different bytes. The first published file is the clip.

@@ -3,7 +3,6 @@
 A clip is complete without its poster. If no picture of it can be decoded, its record gets a warning.
 """
 
-import asyncio
 import logging
 import re
 import shutil
@@ -16,6 +15,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.takes import Take
 from adreel.purchase.probe.process import draw, draw_now
 from adreel.records import Records
+from adreel.records.threads import transfer
 from adreel.storage.crash_points import crash_point
 
 POSTER_NAME = re.compile(rf"([A-Za-z0-9_-]{{1,64}})_({'|'.join(Scenario)})_[0-9a-f]{{8}}\.jpg")
@@ -32,7 +32,7 @@ async def store_poster(records: Records, take: Take, folder: Path) -> Take:
         return take
     try:
         reason = await draw(folder / take.clip.file, folder / take.clip.poster)
-        return await asyncio.to_thread(_record, records, take, folder, reason)
+        return await transfer(_record, records, take, folder, reason)
     except (ClipUnavailable, StorageError, NotFound) as error:
         log.info("the poster of %s is not drawn now: %s", take.clip.file, error)
         return take

@@ -46,6 +46,7 @@ from adreel.purchase.posters import store_poster
 from adreel.purchase.uploads import InputImages, SentImages
 from adreel.records import Records
 from adreel.records.inputs import display_name
+from adreel.records.threads import transfer
 from adreel.runware import InProgress, Rendered, RunwareClient
 from adreel.settings import Settings
 from adreel.spend.bills import learn_bill
@@ -329,7 +330,7 @@ class Purchase:
                     found = await published_clip(folder, self.take, storage) or found
                     self._announce(found)
                     await asyncio.to_thread(self._write)
-                await asyncio.to_thread(publish, found, folder, storage)
+                await transfer(publish, found, folder, storage)
                 crash_point("clip published")
                 self.take.clip = found
                 warnings = "; ".join(warning.message for warning in found.warnings)
@@ -352,7 +353,7 @@ class Purchase:
         await self._save("downloaded")
         if self._attempt.state != AttemptState.RENDERED:
             return  # Another runner has ended the attempt. A second file would belong to no record.
-        await asyncio.to_thread(publish_aside, aside, folder, self.records.storage)
+        await transfer(publish_aside, aside, folder, self.records.storage)
         message = f"paid, but not a playable MP4: {aside.reason}; kept aside as {aside.file} for a person to check"
         self._attempt.aside = aside
         self._attempt.problem = self.take.problem = Problem(code=ClipKeptAside.code, message=message)

@@ -17,6 +17,7 @@ from adreel.models.record import Record
 from adreel.models.sessions import INPUT_PATTERN
 from adreel.models.takes import ClipRequest, utc_now
 from adreel.records.inputs import image_data, upload_path
+from adreel.records.threads import transfer
 from adreel.runware import RunwareClient
 from adreel.storage import Storage
 from adreel.storage.crash_points import crash_point
@@ -87,7 +88,7 @@ class InputImages:
                 await asyncio.to_thread(self.storage.remove, path)
 
     async def _data(self, image: str) -> str:
-        return await asyncio.to_thread(image_data, self.storage, self.session_id, image)
+        return await transfer(image_data, self.storage, self.session_id, image)
 
     async def _upload_once(self, image: str, forgotten: str | None) -> tuple[str, bool]:
         """Return the UUID of an upload, or else the data of the image, and whether the upload was known already."""

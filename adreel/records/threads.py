@@ -1,21 +1,31 @@
-"""Threads for `asyncio.to_thread` that do not delay the end of their process.
+"""Threads for records and for files, which do not delay the end of their process.
 
 Python waits without a limit for the threads of a pool, at the end of a loop and again at the end of the process. A
 cancelled run would last as long as its longest upload. An abandoned call is as safe as under a `kill -9`.
 """
 
+import asyncio
+import atexit
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from threading import Semaphore, Thread
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 64
-"""Threads wait for the storage, so their number does not depend on the cores. Up to 16 are busy with the downloads of
-a loop (adreel/purchase/download.py). The others are for records."""
+"""Threads of a loop for `asyncio.to_thread`: records, and the steps of up to 16 downloads. They wait for the storage,
+so their number does not depend on the cores."""
+TRANSFERS = 16
+"""Threads of a process for `transfer`."""
+EXIT_SECONDS = 2.0
+"""Maximum time for which the end of a process waits for transfers that were abandoned."""
 
 
 class DaemonThreadPool(ThreadPoolExecutor):
@@ -59,3 +69,28 @@ class DaemonThreadPool(ThreadPoolExecutor):
         while call := self._calls.get():
             call()
             self._idle.release()
+
+
+class _Transfers:
+    """The threads of this process for files."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+        # A forked process has no thread of its parent.
+        os.register_at_fork(after_in_child=self.start_anew)
+        atexit.register(self.finish)
+
+    def start_anew(self) -> None:
+        self.pool = DaemonThreadPool(EXIT_SECONDS, TRANSFERS)
+
+    def finish(self) -> None:
+        self.pool.shutdown()
+
+
+_transfers = _Transfers()
+
+
+async def transfer(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function that copies a file from or to the storage. It takes no thread from the records of a purchase."""
+    run = partial(copy_context().run, call, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_transfers.pool, run)
