@@ -26,7 +26,7 @@ def pytest_configure() -> None:
     hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
     hypothesis.settings.load_profile("repeatable")
     # Each HTTP client reads the authorities that it trusts. The 140 of certifi take longer than a request.
-    os.environ.setdefault("SSL_CERT_FILE", str(Path(__file__).parent / "fixtures" / "authority.pem"))
+    os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "fixtures" / "authority.pem")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         # An ignored signal is inherited, a handled one is not.
