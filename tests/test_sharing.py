@@ -1,14 +1,19 @@
 """Shares and reviews in the storage: links that no record tells, and words that no other word overwrites."""
 
+import json
+import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
-from adreel.errors import Conflict, NotFound
+from adreel.cli.app import app
+from adreel.errors import Conflict, InputError, NotFound
 from adreel.models.scenarios import Scenario
-from adreel.models.shares import Review, ReviewKind, Right, Share, ShareCreate
+from adreel.models.shares import Review, ReviewKind, Right, Share, ShareCreate, time_label
 from adreel.models.takes import Choices, Job, utc_now
 from adreel.records import Records, sharing
 from adreel.records.sharing import (
@@ -180,3 +185,61 @@ def test_a_damaged_share_or_review_is_named_and_hides_no_other(records: Records,
     assert all("broken.json is not a valid record" in each for each in (*shares.unreadable, *reviews.unreadable))
     unreadable = {finding.path for finding in verify(records, checksums=False) if finding.kind == "unreadable"}
     assert unreadable == {"sessions/ad/shares/broken.json", "sessions/ad/reviews/broken.json"}
+
+
+@pytest.fixture
+def adreel(monkeypatch: pytest.MonkeyPatch, records: Records) -> Callable[..., Result]:
+    monkeypatch.setenv("ADREEL_STORAGE", records.storage.url)
+    return lambda *words: CliRunner().invoke(app, list(words))
+
+
+def test_the_commands_make_list_and_end_links_and_show_what_was_said(
+    records: Records, tmp_path: Path, adreel: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_clips(records, tmp_path)
+    assert "no shares of ad" in adreel("shares", "ad").output
+    made = adreel("share", "ad", "--rights", "download, comment", "--days", "3", "--label", "Client")
+    assert "set ADREEL_PUBLIC_URL" in made.stderr
+    monkeypatch.setenv("ADREEL_PUBLIC_URL", "https://ads.example/x")
+    link = json.loads(adreel("share", "ad", "--json").stdout)["url"]
+    assert link.startswith("https://ads.example/x/share/ad.")
+    share = find_share(records, made.stdout.strip().removeprefix("/share/"))
+    assert share is not None
+    assert (share.rights, share.label) == ([Right.VIEW, Right.COMMENT, Right.DOWNLOAD], "Client")
+    shown = adreel("shares", "ad").stdout
+    assert f"ad.{share.share_id}  open" in shown
+    assert "never" in shown
+
+    assert "nobody has said anything" in adreel("reviews", "ad").output
+    film = film_of(records, "ad")
+    add_review(
+        records,
+        share,
+        film,
+        ReviewKind.COMMENT,
+        author="Anna",
+        text="Too\ndark",
+        moment=66,
+        scenario=Scenario.CTA,
+        key="0",
+    )
+    review(records, share)
+    shown = adreel("reviews", "ad").stdout
+    assert re.search(r"Anna +comment +current +cta 1:06 +Too dark\n", shown)
+    assert "ad: approved" in shown
+    assert json.loads(adreel("reviews", "ad", "--json").stdout)["state"] == "approved"
+
+    assert "is revoked" in adreel("unshare", f"ad.{share.share_id}").stdout
+    assert "is revoked" in adreel("unshare", link).stdout
+    assert [each.state for each in list_shares(records, "ad").shares] == ["revoked", "revoked"]
+    for words in (("unshare", "nothing"), ("unshare", "../x.y"), ("share", "ad", "--rights", "buy")):
+        assert isinstance(adreel(*words).exception, InputError), words
+    assert isinstance(adreel("share", "nobody").exception, NotFound)
+    assert list_shares(records, "ad").shares[2:] == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "label"), [(None, ""), (0, "0:00"), (6, "0:06"), (62.54, "1:02.5"), (59.97, "1:00")]
+)
+def test_a_moment_is_shown_as_minutes_and_seconds(seconds: float | None, label: str) -> None:
+    assert time_label(seconds) == label

@@ -17,6 +17,7 @@ from adreel.cli.new_ads import new, templates
 from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
 from adreel.cli.output import make_output_durable, output_error, printable
 from adreel.cli.sessions import index_app, sessions
+from adreel.cli.shares import reviews, share, shares, unshare
 from adreel.cli.spend import spend
 from adreel.errors import AdreelError, InputError, OverBudget, SceneMissing
 from adreel.models.scenarios import Scenario
@@ -227,6 +228,8 @@ def status(
 
 app.command()(sessions)
 app.add_typer(index_app, name="index")
+for each in (share, shares, unshare, reviews):
+    app.command()(each)
 
 
 @app.command()

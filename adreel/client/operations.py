@@ -28,6 +28,7 @@ from adreel.models.api import (
 from adreel.models.cuts import CutList, VideoCutResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
+from adreel.models.shares import DEFAULT_DAYS, DEFAULT_RIGHTS, CreatedShare, ReviewList, ShareList, ShareView
 
 if TYPE_CHECKING:
     from adreel.client.clients import AsyncClient, Client
@@ -288,6 +289,29 @@ class Operations:
     def choose_take(self, session_id: str, scenario: AnyScenario, take: str) -> Call[TakeView]:
         """Make a stored take the current one of its scene."""
         return Call(_scene(session_id, scenario), json={"take": take})
+
+    # A repeated request would make a second link.
+    @operation("POST /api/sessions/{session_id}/shares", max_tries=1)
+    def create_share(
+        self, session_id: str, rights: Sequence[str] = DEFAULT_RIGHTS, *, days: int = DEFAULT_DAYS, label: str = ""
+    ) -> Call[CreatedShare]:
+        """Make a link to an ad for a person without a key; its `url` is in this result alone."""
+        return Call({"session_id": session_id}, json={"rights": list(rights), "days": days, "label": label})
+
+    @operation("GET /api/sessions/{session_id}/shares")
+    def shares(self, session_id: str) -> Call[ShareList]:
+        """Return the shares of an ad, the newest first."""
+        return Call({"session_id": session_id})
+
+    @operation("DELETE /api/sessions/{session_id}/shares/{share_id}")
+    def revoke_share(self, session_id: str, share_id: str) -> Call[ShareView]:
+        """End a share for good."""
+        return Call({"session_id": session_id, "share_id": share_id})
+
+    @operation("GET /api/sessions/{session_id}/reviews")
+    def reviews(self, session_id: str) -> Call[ReviewList]:
+        """Return what the guests of an ad have said, the newest first."""
+        return Call({"session_id": session_id})
 
     @operation("GET /healthz", max_tries=1)
     def check_health(self) -> Call[None]:

@@ -155,3 +155,12 @@ class ReviewList(BaseModel):
     state: Decision = Field(description="The newest decision; `stale` if the ad has changed since it was made")
     reviews: list[ReviewView]
     unreadable: list[str] = Field(default_factory=list, description="Errors of unreadable records")
+
+
+def time_label(moment: float | None) -> str:
+    """Return a moment as minutes and seconds, such as 0:06 or 1:02.5; empty for none."""
+    if moment is None:
+        return ""
+    tenths = round(moment * 10)
+    fraction = f".{tenths % 10}" if tenths % 10 else ""
+    return f"{tenths // 600}:{tenths // 10 % 60:02}{fraction}"

@@ -36,6 +36,7 @@ from adreel.records.views import current_takes, is_stale
 
 TOKEN = re.compile(r"(?P<session_id>[A-Za-z0-9_-]{1,64})\.(?P<secret>[0-9a-f]{40})")
 SHARE_PATH = "/share/"
+ID_LENGTH = 16
 SEEN_EVERY = timedelta(minutes=10)
 """Minimum time between two writes of `last_seen_at`."""
 MAX_REVIEWS = 1000
@@ -124,7 +125,7 @@ def create_share(
     now = utc_now()
     share = Share(
         session_id=session_id,
-        share_id=digest[:16],
+        share_id=digest[:ID_LENGTH],
         secret_sha256=digest,
         rights=[right for right in Right if right in {Right.VIEW, *new.rights}],
         label=new.label,
@@ -137,13 +138,19 @@ def create_share(
     return CreatedShare(**share_view(share, now).model_dump(), url=link(path) or path)
 
 
+def share_id_of(token: str) -> str:
+    """Return the id of the share that a token would open; empty for a text that can't be a token."""
+    found = TOKEN.fullmatch(token)
+    return hashlib.sha256(found["secret"].encode()).hexdigest()[:ID_LENGTH] if found else ""
+
+
 def find_share(records: Records, token: str) -> Share | None:
     """Return the share of a link, which may have ended; None for a token that never was one."""
     found = TOKEN.fullmatch(token)
     if found is None:
         return None
     digest = hashlib.sha256(found["secret"].encode()).hexdigest()
-    share = records.share(found["session_id"], digest[:16])
+    share = records.share(found["session_id"], digest[:ID_LENGTH])
     return share if share and hmac.compare_digest(share.secret_sha256, digest) else None
 
 

@@ -16,6 +16,7 @@ from adreel.settings import Settings
 from adreel.spend.notices import listen
 from adreel.tasks.events import budget_reached
 from adreel.web.bodies import UPLOADS, refuse_duplicate_keys
+from adreel.web.guests import GuestLimits
 from adreel.web.keys import Keys
 from adreel.web.metrics import Metrics
 from adreel.web.middleware.access_log import AccessLogMiddleware
@@ -23,11 +24,11 @@ from adreel.web.middleware.auth import AuthMiddleware
 from adreel.web.middleware.get_responses import CompressionMiddleware, HeadMiddleware
 from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
 from adreel.web.openapi import describe
-from adreel.web.pages import compose_page, session_page, sessions_page
+from adreel.web.pages import compose_page, guest_page, session_page, sessions_page, shares_page
 from adreel.web.pages.static_files import VersionedStaticFiles
 from adreel.web.problems import add_problem_handlers
 from adreel.web.public_address import PublicAddress, SubPathMiddleware
-from adreel.web.routes import events, health, inputs, models, outputs, scenes, sessions, sign_in, videos
+from adreel.web.routes import events, health, inputs, models, outputs, scenes, sessions, shares, sign_in, videos
 from adreel.web.sign_outs import SignOuts
 from adreel.web.status_cache import StatusCache
 from adreel.web.wrong_keys import WrongKeyLimiter
@@ -72,10 +73,13 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.address, app.state.keys, app.state.index = address, keys, index
     app.state.wrong_keys, app.state.sign_outs = wrong_keys, sign_outs
     app.state.readiness = health.Readiness(service)
-    for part in (videos, sessions, scenes):
+    app.state.guest_limits = GuestLimits()
+    for part in (videos, sessions, scenes, shares):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    for part in (models, inputs, events, outputs, health, sign_in, sessions_page, compose_page, session_page):
+    pages = (sessions_page, compose_page, session_page, shares_page, guest_page)
+    for part in (models, inputs, events, outputs, health, sign_in, *pages):
         app.include_router(part.router)
+    app.include_router(shares.guest_router)
     app.mount("/static", VersionedStaticFiles())
     add_problem_handlers(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
@@ -96,7 +100,7 @@ def build_app(settings: Settings) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "PUT"],
+            allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", IDEMPOTENCY_KEY, "Last-Event-ID"],
             expose_headers=["X-Request-ID", "Retry-After", "Location"],
         )

@@ -12,7 +12,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adreel.errors import InputError
 
-OWN_PATHS = {"api", "healthz", "metrics", "new", "openapi.json", "outputs", "readyz", "sessions", "sign-in", "sign-out"}
+OWN_PATHS = {
+    "api",
+    "healthz",
+    "metrics",
+    "new",
+    "openapi.json",
+    "outputs",
+    "readyz",
+    "sessions",
+    "share",
+    "sign-in",
+    "sign-out",
+}
 
 # Quotes in values of HTML and JSON are escaped, so a value can't look like an attribute or a field.
 LINKS = re.compile(rb'\b(href|src|action|poster|data-page)="/(?!/)')

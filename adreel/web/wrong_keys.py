@@ -38,22 +38,12 @@ class WrongKeyLimiter:
 
     def check(self, address: str, caller: Caller | None) -> Caller | None:
         """Return the caller of a key, None for a wrong key; HTTPProblem after too many wrong keys from the address."""
-        network = address
-        # The host part of an IPv6 address is free to choose.
-        if ":" in address and isinstance(found := ip_address(address), IPv6Address):
-            mapped = found.ipv4_mapped
-            network = str(mapped) if mapped else str(IPv6Network((found, 64), strict=False))
+        network = _network_of(address)
         if caller is not None and (network, caller.name) in self._known:
             return caller
-        now = self._clock()
-        left, at = self._left.get(network, (float(BURST), now))
-        left = min(float(BURST), left + (now - at) / SECONDS_EACH)
-        if left < 1:
-            wait = str(max(1, round((1 - left) * SECONDS_EACH)))
-            detail = "too many wrong keys came from this address: wait a moment"
-            raise HTTPProblem(429, "guesses", detail, headers={"Retry-After": wait})
+        left = self._guesses_left(network)
         if caller is None:
-            self._left[network] = (left - 1, now)
+            self._left[network] = (left - 1, self._clock())
             self._left.move_to_end(network)
             if len(self._left) > MAX_ADDRESSES:
                 self._left.popitem(last=False)
@@ -62,3 +52,27 @@ class WrongKeyLimiter:
             if len(self._known) > MAX_ADDRESSES:
                 self._known.popitem(last=False)
         return caller
+
+    def check_before_lookup(self, address: str, claimed: Caller) -> None:
+        """Raise HTTPProblem where `check` would for a wrong key, so that a guess costs no request to the storage."""
+        network = _network_of(address)
+        if (network, claimed.name) not in self._known:
+            self._guesses_left(network)
+
+    def _guesses_left(self, network: str) -> float:
+        now = self._clock()
+        left, at = self._left.get(network, (float(BURST), now))
+        left = min(float(BURST), left + (now - at) / SECONDS_EACH)
+        if left < 1:
+            wait = str(max(1, round((1 - left) * SECONDS_EACH)))
+            detail = "too many wrong keys or links came from this address: wait a moment"
+            raise HTTPProblem(429, "guesses", detail, headers={"Retry-After": wait})
+        return left
+
+
+def _network_of(address: str) -> str:
+    """Return the network that counts as one client: the host part of an IPv6 address is free to choose."""
+    if ":" in address and isinstance(found := ip_address(address), IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(mapped) if mapped else str(IPv6Network((found, 64), strict=False))
+    return address

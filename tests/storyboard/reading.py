@@ -73,7 +73,7 @@ class PageReader(HTMLParser):
         text, self._open = "".join(self._text), ""
         if tag == "textarea":
             self.forms[-1].fields[self._pressed["name"]] = text.removeprefix("\n")
-        else:
+        elif self.forms:
             adds = {self._pressed["name"]: self._pressed["value"]} if "name" in self._pressed else {}
             words = "".join(self._text[: self._price or None])
             self.forms[-1].buttons[" ".join(words.split())] = adds

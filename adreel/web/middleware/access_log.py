@@ -6,6 +6,7 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adreel.records.sharing import SHARE_PATH
 from adreel.web.metrics import Metrics
 from adreel.web.problems import HTTPProblem, problem_of
 from adreel.web.public_address import PublicAddress
@@ -21,6 +22,12 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+SHARE_HEADERS = {
+    # The address of a guest's page is a secret: no request tells it, and no search engine keeps it.
+    "Referrer-Policy": "strict-origin",
+    "X-Robots-Tag": "noindex, nofollow, noarchive",
 }
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -50,6 +57,7 @@ class AccessLogMiddleware:
         request_headers = Headers(scope=scope)
         request_id = set_request_id(request_headers.get("x-request-id"))
         started, status = time.perf_counter(), 0
+        is_shared = scope["path"].startswith(SHARE_PATH)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -57,7 +65,7 @@ class AccessLogMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                for name, value in self._headers.items():
+                for name, value in {**self._headers, **(SHARE_HEADERS if is_shared else {})}.items():
                     headers.setdefault(name, value)
                 if self._address.is_https(scope):
                     headers.setdefault("Strict-Transport-Security", "max-age=31536000")
@@ -80,6 +88,8 @@ class AccessLogMiddleware:
             self._metrics.seconds.labels(route).observe(seconds)
             # The raw path is still quoted, so it can't break the line. The query may hold secrets.
             path = scope.get("raw_path", b"").partition(b"?")[0].decode("ascii", "replace")
+            if is_shared:
+                path = route if route != "none" else f"{SHARE_PATH}{{token}}"
             log.info(
                 "%s %s %d %.0f ms caller=%s client=%s",
                 method,

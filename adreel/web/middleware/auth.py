@@ -1,6 +1,6 @@
 """Authentication of every request, before the routing, so that no route or page can be added without it.
 
-Only the probes, the sign-in and /static/ need no key.
+Only the probes, the sign-in and /static/ need no key. Below /share/, the token in the path takes its place (`guests`).
 
 A browser adds its cookie to requests that another site makes it send (CSRF). Such a request is recognised by headers
 that a page can't set: `Sec-Fetch-Site` and `Origin`. A server without keys trusts everybody who can reach its loopback
@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adreel.errors import AdreelError
+from adreel.records.sharing import SHARE_PATH
 from adreel.settings import LOOPBACK
 from adreel.web.keys import COOKIE, Caller, Keys
 from adreel.web.middleware.limits import RateLimiter
@@ -28,7 +29,7 @@ from adreel.web.wrong_keys import WrongKeyLimiter, client_address
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
 OPEN_PATHS = {"/healthz", "/readyz", SIGN_IN}
-OPEN_FOLDER = "/static/"
+OPEN_FOLDERS = ("/static/", SHARE_PATH)
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 LOCAL_CALLER = Caller("local")
 
@@ -128,7 +129,7 @@ class AuthMiddleware:
 
 def is_open(path: str) -> bool:
     """Whether a path needs no key."""
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def check_host(headers: Headers) -> None:

@@ -1,15 +1,20 @@
 """HEAD for every GET, and compressed responses. Clips and event streams have their own way: see `is_stream`."""
 
+import re
+
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from adreel.records.sharing import SHARE_PATH
+
 MINIMUM_BYTES = 500
 LEVEL = 6
+STREAMS = re.compile(rf"/outputs/|/api/videos/events/|{SHARE_PATH}[^/]+/files/")
 
 
 def is_stream(path: str) -> bool:
     """Whether a response may be long, or may last: a clip or the events of a job."""
-    return path.startswith(("/outputs/", "/api/videos/events/"))
+    return bool(STREAMS.match(path))
 
 
 class HeadMiddleware:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from adreel.models.scenarios import Scenario
+from adreel.models.shares import time_label
 from adreel.models.spend import Price, money, show_cost, to_usd
 from adreel.records.suggestions import Effect
 from adreel.spend.budgets import BudgetView
@@ -44,6 +45,7 @@ HEADINGS = {
     402: "Over budget",
     404: "Not found",
     409: "Not possible now",
+    410: "This link has ended",
     413: "Too large",
     422: "Not possible",
     503: "Temporarily unavailable",
@@ -96,7 +98,7 @@ def listed(scenarios: list[Scenario]) -> str:
 templates.globals.update(static=static_url, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
 templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label)
-templates.filters.update(offer=offer, model_offer=model_offer)
+templates.filters.update(offer=offer, model_offer=model_offer, time_label=time_label)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
@@ -107,7 +109,9 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages."""
+    """A route whose errors are pages of a template."""
+
+    template: ClassVar = "problem.html"
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route, which answers every error with a page."""
@@ -122,7 +126,7 @@ class PageRoute(APIRoute):
                     log.exception("%s", problem.detail)
                 response = page(
                     request,
-                    "problem.html",
+                    self.template,
                     problem.status,
                     heading=HEADINGS.get(problem.status, HTTPStatus(problem.status).phrase),
                     detail=problem.detail,
