@@ -21,6 +21,7 @@ from adreel.storage.media import sha256_of
 
 OURS = (".mp4", ".jpg", ".srt")
 ASIDE = ".aside."
+JSON = re.compile(r"\.json$")
 # A run holds a temporary file for minutes at most, and the clocks of two machines on one disk differ by less than this.
 ABANDONED = timedelta(days=1)
 STORED_TAKES = "stored takes"
@@ -135,18 +136,17 @@ def _check_session(records: Records, files: "_Files", session_id: str) -> _Readi
                 with reading.of(f"{of_scene}/{name}"):
                     if take := records.take(session_id, scenario, job_id):
                         takes[f"{of_scene}/{job_id}.json"] = take
-    with reading.of(f"{folder}/cuts"):
-        for name in list_names(f"{folder}/cuts"):
-            if name.endswith(".json"):
-                with reading.of(f"{folder}/cuts/{name}"):
-                    if cut := records.cut(session_id, name.removesuffix(".json")):
-                        cuts[f"{folder}/cuts/{name}"] = cut
-    readers: dict[str, Callable[[str, str], object]] = {"shares": records.share, "reviews": records.review}
+    readers: dict[str, Callable[[str, str], object]] = {
+        "cuts": records.cut,
+        "shares": records.share,
+        "reviews": records.review,
+    }
     for kind, read in readers.items():
         with reading.of(f"{folder}/{kind}"):
-            for name in list_names(f"{folder}/{kind}"):
+            for name in filter(JSON.search, list_names(f"{folder}/{kind}")):
                 with reading.of(f"{folder}/{kind}/{name}"):
-                    read(session_id, name.removesuffix(".json"))
+                    if isinstance(found := read(session_id, name.removesuffix(".json")), Cut):
+                        cuts[f"{folder}/{kind}/{name}"] = found
     with reading.of(f"{folder}/current.json"):
         stored = {(take.scenario, take.job_id) for take in takes.values() if take.is_stored}
         for scenario, job_id in records.choices(session_id).takes.items():
