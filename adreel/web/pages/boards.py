@@ -152,6 +152,17 @@ class Board:
         return any(attempt.state != AttemptState.PLANNED for attempt in attempts)
 
     @property
+    def is_draft(self) -> bool:
+        """Whether no clip was ordered yet, so the whole ad can be edited."""
+        return not self.running and not self.followed.unrecorded and not any(scene.takes for scene in self.scenes)
+
+    @property
+    def undescribed(self) -> list[Scenario]:
+        """The scenes that a draft lacks: it is generated when it has all four."""
+        described = {scene.scenario for scene in self.scenes}
+        return [scenario for scenario in Scenario if self.is_draft and scenario not in described]
+
+    @property
     def missing(self) -> list[Scenario]:
         """The scenes without a take; none while a job runs, as it may be about to record them."""
         return [] if self.running else [scene.scenario for scene in self.scenes if not scene.takes]

@@ -41,12 +41,12 @@ from adreel.web.pages.forms import (
     WORDS,
     FormState,
     Upload,
-    UploadForm,
     defaults_of,
     new_token,
     wait_if_in_flight,
     with_errors,
 )
+from adreel.web.pages.images import UploadForm
 from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.pictures import Shape, swatches
 from adreel.web.pages.rendering import PageRoute, listed, page
@@ -120,15 +120,19 @@ class ComposePage:
 
     async def submit(self, upload: UploadForm) -> Response:
         """Write the scenes, show the prompts, or save the ad, as the pressed button says."""
+        images: list[InputImage] = []
+        again: dict[str, str] = {}
         if self.session:
             form = await upload.stored(self.service, self.session.session_id)
-            images, again, kept = [], {}, form.fields
+            kept = form.fields
         else:
             form, images = await upload.decoded()
-            # Browsers do not keep chosen files, but the script does. There is no ad yet to store them in.
-            lost = [] if upload.fields.get("keeps_files") else upload.files
-            again = {each.name: f"Please choose the file {each.filename} again." for each in lost}
             kept = upload.fields
+            # Browsers do not keep chosen files, but the script does. There is no ad yet to store them in.
+            if not kept.get("keeps_files"):
+                again = {each.name: f"Please choose the file {each.filename} again." for each in upload.files}
+        # Browsers send no field for a choice that nobody made.
+        kept = empty_form() | kept
         if form.errors:
             return await self.show(FormState(kept, again | form.errors, 422))
         action, scenarios = form.fields.get("action", ""), list(Scenario)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import RedirectResponse
 
+from adreel.errors import InputError
 from adreel.models.api import TakeChoice, VideoGenerationRequest, VideoRegenerateRequest
 from adreel.models.cuts import CutView
 from adreel.models.scenarios import Scenario
@@ -39,7 +40,7 @@ from adreel.web.pages.forms import (
     with_errors,
 )
 from adreel.web.pages.models import ModelChoices
-from adreel.web.pages.rendering import PageRoute, page
+from adreel.web.pages.rendering import PageRoute, listed, page
 from adreel.web.problems import HTTPProblem
 from adreel.web.status_cache import StatusCache
 
@@ -174,11 +175,19 @@ async def show_session(page: Page, said: str = "") -> Response:
 @shows_errors
 async def generate(page: Page, fields: Fields) -> Response:
     """Order the first clips of scenes."""
+    await run_in_threadpool(refuse_incomplete, page.service, page.session_id)
     scenarios = fields.get("scenarios", "").split()
     order = VideoGenerationRequest.model_validate({"session_id": page.session_id, "scenarios": scenarios})
     key = page.key(fields)
     run = await wait_if_in_flight(lambda: page.service.generate(order, key=key))
     return page.redirect(job_id=run.run_id)
+
+
+def refuse_incomplete(service: Service, session_id: str) -> None:
+    """Raise InputError if a draft lacks scenes."""
+    missing = [scenario for scenario in Scenario if scenario not in service.session(session_id).scenarios]
+    if missing and not any(service.records.take_ids(session_id).values()):
+        raise InputError(f"This ad is a draft without the {listed(missing)}: complete it before you generate it.")
 
 
 @router.post("/sessions/{session_id}/cut")
