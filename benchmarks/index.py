@@ -15,8 +15,9 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 
-from adreel.index import SessionIndex, SessionQuery
-from adreel.index.reading import SessionRow, read_session
+from adreel.index import SessionIndex, SessionQuery, list_campaigns, read_campaign
+from adreel.index.queries import microseconds
+from adreel.index.reading import RANKS, AdRow, SessionRow, read_session
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Job, Take
@@ -77,6 +78,8 @@ def main() -> None:
         size = sum(path.stat().st_size for path in Path(folder, "cache").iterdir()) / 1e6
         print(f"{listed:,} sessions, stored in {time.perf_counter() - begun:.0f} s, {size:.0f} MB")
         _measure_lists(index)
+        _print_p95("campaigns", lambda: list_campaigns(index))
+        _print_p95("one of 10,000 ads", lambda: read_campaign(index, "campaign-0"))
         metrics = Metrics(index)
         while b"adreel_jobs{" not in metrics.text():
             time.sleep(0.1)
@@ -157,13 +160,27 @@ def _copy(row: SessionRow, number: int) -> SessionRow:
     at = NOW + timedelta(minutes=number)
     state = (State.COMPLETED, State.COMPLETED, State.COMPLETED, State.PARTIAL, State.FAILED)[number % 5]
     name = f"{PRODUCTS[number % len(PRODUCTS)]} {number}"
-    campaign = f"campaign-{number // 1000}"
+    campaign = f"campaign-{number // 10_000}"
     changes = {"session_id": session_id, "product_name": name, "created_at": at, "updated_at": at, "state": state}
     return replace(
         row,
         session_id=session_id,
         summary=row.summary.model_copy(update={**changes, "campaign": campaign, "cost": number % 100 / 10}),
         jobs={job_id: (campaign, row.jobs["job-000000"][1])},
+        ads=[
+            AdRow(
+                campaign=campaign,
+                rank=RANKS[state],
+                session_id=session_id,
+                product_name=name,
+                created_at=microseconds(at),
+                updated_at=microseconds(at),
+                estimated=400_000,
+                billed=number % 100 * 100_000,
+                unknown_bills=0,
+                error="Runware says invalidProviderContent: the scene was refused" if state == State.FAILED else "",
+            )
+        ],
         scenes=[each._replace(session_id=session_id, job_id=job_id, campaign=campaign) for each in row.scenes],
     )
 

@@ -10,6 +10,7 @@ import typer
 
 from adreel import __version__
 from adreel.cli.budgets import budget_app
+from adreel.cli.campaigns import campaigns
 from adreel.cli.catalog import models_app
 from adreel.cli.finished_ads import cut, deliver
 from adreel.cli.money import ClipPrice, MaxCost, check_usd, price
@@ -227,6 +228,7 @@ def status(
 
 
 app.command()(sessions)
+app.command()(campaigns)
 app.add_typer(index_app, name="index")
 for each in (share, shares, unshare, reviews):
     app.command()(each)

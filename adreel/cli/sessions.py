@@ -46,10 +46,7 @@ def sessions(
         raise InputError(f"--sort is {sort!r}: use one of {', '.join(get_args(Sort))}")
     if state is not None and state not in LISTED_STATES:
         raise InputError(f"--state is {state!r}: use one of {', '.join(LISTED_STATES)}")
-    index = _open_index()
-    index.update(_Progress())
-    if index.count <= NAMES_COMPARED:
-        index.refresh_names()
+    index = open_current_index()
     if limit is None:
         limit = 0 if as_json else SHOWN
     since_utc = since.replace(tzinfo=UTC) if since else None
@@ -111,6 +108,15 @@ def check(as_json: Json = False) -> None:
             print_line(finding)
         print_line(f"{len(findings)} differences in {index.count:,} sessions")
     raise typer.Exit(1 if findings else 0)
+
+
+def open_current_index() -> "SessionIndex":
+    """Return the index of the storage, once it has caught up."""
+    index = _open_index()
+    index.update(_Progress())
+    if index.count <= NAMES_COMPARED:
+        index.refresh_names()
+    return index
 
 
 def _open_index() -> "SessionIndex":

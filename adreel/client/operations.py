@@ -25,6 +25,7 @@ from adreel.models.api import (
     VideoRegenerateResponse,
     VideoStatusResponse,
 )
+from adreel.models.campaigns import CampaignList, CampaignPage
 from adreel.models.cuts import CutList, VideoCutResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
@@ -251,6 +252,19 @@ class Operations:
         since_text = since.isoformat() if since else None
         given = {"q": q, "state": state, "since": since_text, "after": after, "before": before}
         return Call(params={"sort": sort, "limit": limit, **{name: value for name, value in given.items() if value}})
+
+    @operation("GET /api/campaigns")
+    def campaigns(self, *, limit: int = 20, after: str | None = None) -> Call[CampaignList]:
+        """Return a page of the campaigns, the last one that was started first."""
+        return Call(params={"limit": limit, **({"after": after} if after else {})})
+
+    @operation("GET /api/campaigns/{name}")
+    def campaign(
+        self, name: str, *, state: State | str | None = None, limit: int = 20, after: str | None = None
+    ) -> Call[CampaignPage]:
+        """Return the progress and the cost of a campaign, and a page of its ads: failed ones first."""
+        given = {"state": str(state) if state else None, "after": after}
+        return Call({"name": name}, params={"limit": limit, **{name: value for name, value in given.items() if value}})
 
     @operation("GET /api/sessions/{session_id}")
     def session(self, session_id: str) -> Call[SessionDetails]:

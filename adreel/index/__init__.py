@@ -3,8 +3,9 @@
 It can be deleted at any time and is built again from the records. No purchase reads it.
 """
 
+from adreel.index.campaigns import list_campaigns, read_campaign
 from adreel.index.keeper import IndexKeeper
 from adreel.index.queries import SORTS, SessionQuery, Sort
 from adreel.index.session_index import SessionIndex
 
-__all__ = ["SORTS", "IndexKeeper", "SessionIndex", "SessionQuery", "Sort"]
+__all__ = ["SORTS", "IndexKeeper", "SessionIndex", "SessionQuery", "Sort", "list_campaigns", "read_campaign"]

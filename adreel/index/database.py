@@ -11,7 +11,7 @@ from typing import Any
 
 from adreel.errors import StorageUnavailable
 
-VERSION = 3
+VERSION = 4
 """To be raised with each change of the tables, or of what is derived from the records."""
 BUSY_SECONDS = 10.0
 MEMORY = ":memory:"
@@ -39,6 +39,13 @@ CREATE TABLE scenes (
     PRIMARY KEY (job_id, scenario)
 ) WITHOUT ROWID;
 CREATE INDEX scenes_of_session ON scenes (session_id);
+CREATE TABLE ads (
+    campaign TEXT NOT NULL, rank INTEGER NOT NULL, session_id TEXT NOT NULL, product_name TEXT NOT NULL,
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    estimated INTEGER NOT NULL, billed INTEGER NOT NULL, unknown_bills INTEGER NOT NULL, error TEXT NOT NULL,
+    PRIMARY KEY (campaign, rank, session_id)
+) WITHOUT ROWID;
+CREATE INDEX ads_of_session ON ads (session_id);
 """
 
 log = logging.getLogger("adreel.index")

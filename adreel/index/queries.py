@@ -69,23 +69,44 @@ class SessionQuery:
 
     def cursor(self, row: tuple[Any, ...]) -> str:
         """Return the cursor of a row: its id and the value that it is ordered by."""
-        content = json.dumps([self.sort, row[1], row[0]], separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(content).decode().rstrip("=")
+        return encode_cursor([self.sort, row[1], row[0]])
 
     def _position(self, cursor: str) -> list[Any]:
-        try:
-            sort, value, session_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-            if sort == self.sort and isinstance(value, str if self.column == "session_id" else int):
-                return [value, str(session_id)]
-        except (ValueError, TypeError):
-            pass
         name = "before" if self.before else "after"
-        told = f"{name} is not a cursor of this list: take `next` or `previous` of a page with the same sort"
-        raise InputError(told, {name: told})
+        kind = str if self.column == "session_id" else int
+        sort, value, session_id = decode_cursor(cursor, name, (str, kind, str))
+        if sort != self.sort:
+            raise _no_cursor(name)
+        return [value, session_id]
 
     def without_cursor(self) -> "SessionQuery":
         """Return the query of the first page."""
         return replace(self, after=None, before=None)
+
+
+def encode_cursor(values: list[Any]) -> str:
+    """Return a cursor: the place of a row in the order of a list."""
+    content = json.dumps(values, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, name: str, kinds: tuple[type, ...]) -> list[Any]:
+    """Return the values of a cursor, or raise InputError for the parameter `name`."""
+    try:
+        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if all(isinstance(value, kind) for value, kind in zip(values, kinds, strict=True)):
+            # SQLite has neither larger integers nor lone surrogates.
+            for value in values:
+                _ = value.encode() if isinstance(value, str) else value.to_bytes(8, signed=True)
+            return list(values)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    raise _no_cursor(name)
+
+
+def _no_cursor(name: str) -> InputError:
+    told = f"{name} is not a cursor of this list: take `next` or `previous` of a page with the same sort"
+    return InputError(told, {name: told})
 
 
 def microseconds(moment: datetime | None) -> int:

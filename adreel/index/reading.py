@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from adreel.errors import BadRecord, NotFound, StorageError, StorageUnavailable
-from adreel.models.api import SessionSummary, State
+from adreel.index.queries import microseconds
+from adreel.models.api import WITHOUT_CLIP, SessionSummary, State, VideoSceneStatus
 from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session
 from adreel.models.takes import Choices, Job, Take
 from adreel.records import Records
 from adreel.records.spend import spend_of
 from adreel.records.views import combine, scene_status, summarize
 
 TAKE = re.compile(r"takes/(?P<scenario>[a-z]+)/(?P<job_id>[A-Za-z0-9_-]{1,64})\.json")
+RANKS = {State.FAILED: 0, State.PARTIAL: 1, State.CANCELLED: 2, State.GENERATING: 3, State.COMPLETED: 4}
+"""Order of the ads of a campaign."""
+MAX_ERROR = 300
 ReadJobs = dict[str, Job | BadRecord | None]
 CUT = re.compile(r"cuts/[A-Za-z0-9_-]{1,64}\.json")
 
@@ -38,6 +43,21 @@ class SceneRow(NamedTuple):
     is_local: bool
 
 
+class AdRow(NamedTuple):
+    """An ad of a campaign, in the order of its table; times in microseconds, money in micro-dollars."""
+
+    campaign: str
+    rank: int
+    session_id: str
+    product_name: str
+    created_at: int
+    updated_at: int
+    estimated: int
+    billed: int
+    unknown_bills: int
+    error: str
+
+
 @dataclass(frozen=True)
 class SessionRow:
     """A session; without a summary, `error` is why it can't be read."""
@@ -50,6 +70,8 @@ class SessionRow:
     jobs: dict[str, tuple[str, State | None]] = field(default_factory=dict)
     """By job: its campaign and state; None for one that can't be read."""
     scenes: list[SceneRow] = field(default_factory=list)
+    ads: list[AdRow] = field(default_factory=list)
+    """The ad of each campaign that has a job of the session."""
     is_gone: bool = False
 
 
@@ -96,7 +118,8 @@ def read_session(records: Records, session_id: str) -> SessionRow:
     }
     states |= {job_id: ("", None) for job_id, job in jobs.items() if isinstance(job, BadRecord)}
     scenes = [scene for of_job in by_job.values() for scene in of_job]
-    return SessionRow(session_id, read_at, summary, jobs=states, scenes=scenes)
+    ads = list(_ads_of(session, readable, takes))
+    return SessionRow(session_id, read_at, summary, jobs=states, scenes=scenes, ads=ads)
 
 
 def _read_jobs(
@@ -111,6 +134,41 @@ def _read_jobs(
         else:
             jobs[job_id] = job if job and job.session_id == session_id else None
     return jobs
+
+
+def _ads_of(session: Session, jobs: list[Job], takes: dict[Scenario, list[Take]]) -> Iterator[AdRow]:
+    by_campaign: dict[str, list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: (job.created_at, job.job_id)):
+        if job.campaign:
+            by_campaign.setdefault(job.campaign, []).append(job)
+    for campaign, own in by_campaign.items():
+        # A scene may have been bought again by a later job.
+        scenes: dict[Scenario, list[VideoSceneStatus]] = {}
+        found: list[Take] = []
+        for job in own:
+            for scenario in job.scenarios:
+                take = next((take for take in takes.get(scenario, []) if take.job_id == job.job_id), None)
+                scenes.setdefault(scenario, []).append(scene_status(job, take, scenario))
+                found += [take] if take else []
+        states, errors = [], []
+        for statuses in scenes.values():
+            is_stored = State.COMPLETED in {each.status for each in statuses}
+            last = statuses[-1]
+            states.append(State.COMPLETED if is_stored and last.status != State.GENERATING else last.status)
+            errors += [last.error] if last.error and states[-1] in WITHOUT_CLIP else []
+        spends = [spend for take in found if (spend := spend_of(take))]
+        yield AdRow(
+            campaign=campaign,
+            rank=RANKS[combine(states)],
+            session_id=session.session_id,
+            product_name=session.product_name,
+            created_at=microseconds(own[0].created_at),
+            updated_at=microseconds(max([own[-1].created_at, *(take.updated_at for take in found)])),
+            estimated=sum(spend.estimated for spend in spends),
+            billed=sum(spend.billed for spend in spends),
+            unknown_bills=sum(spend.unknown for spend in spends),
+            error=next(iter(errors), "")[:MAX_ERROR],
+        )
 
 
 def _scenes_of(job: Job, takes: dict[Scenario, list[Take]]) -> Iterator[SceneRow]:

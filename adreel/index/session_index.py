@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from adreel.index.database import VERSION, Database, IndexReset
 from adreel.index.queries import NEW, UNREADABLE, SessionQuery, microseconds
@@ -30,6 +30,8 @@ OWN_CHANGE_SECONDS = 2.0
 BUILD_WAIT_SECONDS = 1.0
 """Maximum wait of a list for an index that is being built, after the start: small storages need no notice."""
 INSERT_SCENE = "INSERT OR REPLACE INTO scenes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+INSERT_AD = "INSERT OR REPLACE INTO ads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+Found = TypeVar("Found")
 Progress = Callable[[int, int], None]
 
 
@@ -60,14 +62,18 @@ class SessionIndex:
 
         Raises StorageUnavailable if the disk of the storage is gone.
         """
+        return self.current(lambda: self._page(query))
+
+    def current(self, read: Callable[[], Found]) -> Found:
+        """Call a function that reads the index, once the changes of this process are in it."""
         if self.records.storage.is_local:
             self.records.storage.exists("")
         try:
             if self.is_followed:
                 self._wait()
-            return self._page(query)
+            return read()
         except IndexReset:
-            return self._page(query)
+            return read()
 
     def _wait(self) -> None:
         """Wait for the changes that this process has just made, and for a small storage to be read at the start."""
@@ -307,7 +313,7 @@ class SessionIndex:
                 sql = "DELETE FROM scenes WHERE session_id = ? AND seconds IS NULL"
                 connection.execute(sql, (row.session_id,))
                 connection.execute("UPDATE scenes SET is_pruned = 1 WHERE session_id = ?", (row.session_id,))
-                for table in ("sessions", "summaries", "jobs"):
+                for table in ("sessions", "summaries", "jobs", "ads"):
                     connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (row.session_id,))  # noqa: S608
                 if row.is_gone:
                     continue
@@ -320,6 +326,7 @@ class SessionIndex:
                 ]
                 connection.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", jobs)
                 connection.executemany(INSERT_SCENE, row.scenes)
+                connection.executemany(INSERT_AD, row.ads)
 
 
 def cache_folder() -> Path:

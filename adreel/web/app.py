@@ -28,7 +28,19 @@ from adreel.web.pages import compose_page, guest_page, session_page, sessions_pa
 from adreel.web.pages.static_files import VersionedStaticFiles
 from adreel.web.problems import add_problem_handlers
 from adreel.web.public_address import PublicAddress, SubPathMiddleware
-from adreel.web.routes import events, health, inputs, models, outputs, scenes, sessions, shares, sign_in, videos
+from adreel.web.routes import (
+    campaigns,
+    events,
+    health,
+    inputs,
+    models,
+    outputs,
+    scenes,
+    sessions,
+    shares,
+    sign_in,
+    videos,
+)
 from adreel.web.sign_outs import SignOuts
 from adreel.web.status_cache import StatusCache
 from adreel.web.wrong_keys import WrongKeyLimiter
@@ -77,7 +89,7 @@ def build_app(settings: Settings) -> FastAPI:
     for part in (videos, sessions, scenes, shares):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
     pages = (sessions_page, compose_page, session_page, shares_page, guest_page)
-    for part in (models, inputs, events, outputs, health, sign_in, *pages):
+    for part in (campaigns, models, inputs, events, outputs, health, sign_in, *pages):
         app.include_router(part.router)
     app.include_router(shares.guest_router)
     app.mount("/static", VersionedStaticFiles())

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from adreel.errors import BadRecord, StorageError
 from adreel.index import SessionIndex
+from adreel.index.campaigns import states_of_newest
 from adreel.index.totals import Totals, read_totals, sessions_with
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
@@ -18,6 +19,8 @@ from adreel.models.spend import to_usd
 from adreel.spend.budgets import Budgets, BudgetView
 
 FRESH_SECONDS = 10.0
+CAMPAIGNS = 50
+"""Campaigns that metrics name. The number of time series stays bounded."""
 log = logging.getLogger("adreel.api")
 SCENE_SECONDS = (15, 30, 60, 90, 120, 180, 240, 300, 450, 600, 900, 1800, 3600)
 
@@ -98,12 +101,15 @@ class RecordsCollector(Collector):
             budgets = Budgets(records).views()
         except BadRecord as error:
             log.warning("no metrics of budgets: %s", error)
-        self._families = list(metric_families(totals, budgets))
+        campaigns = states_of_newest(self._index.database, CAMPAIGNS)
+        self._families = list(metric_families(totals, budgets, campaigns))
         self._read_at = self._clock()
         return True
 
 
-def metric_families(totals: Totals, budgets: Iterable[BudgetView] = ()) -> Iterator[Metric]:
+def metric_families(
+    totals: Totals, budgets: Iterable[BudgetView] = (), campaigns: Mapping[str, Mapping[State, int]] | None = None
+) -> Iterator[Metric]:
     """Return the metrics of all jobs."""
     jobs = GaugeMetricFamily("adreel_jobs", "Jobs in the storage", labels=["state"])
     for state in State:
@@ -114,6 +120,13 @@ def metric_families(totals: Totals, budgets: Iterable[BudgetView] = ()) -> Itera
         for state in (State.GENERATING, State.COMPLETED, State.FAILED, State.CANCELLED):
             scenes.add_metric([scenario, state], totals.scenes.get((scenario, state), 0))
     yield scenes
+    ads = GaugeMetricFamily(
+        "adreel_campaign_ads", "Ads of the campaigns that were started last", labels=["campaign", "state"]
+    )
+    for campaign, states in (campaigns or {}).items():
+        for state in State:
+            ads.add_metric([campaign, state], states.get(state, 0))
+    yield ads
     limits = [*map(str, SCENE_SECONDS), "+Inf"]
     yield HistogramMetricFamily(
         "adreel_scene_seconds",

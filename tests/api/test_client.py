@@ -19,9 +19,10 @@ from adreel.client.operations import Operation, Operations
 from adreel.client.steps import EVENTS_PATH
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState, Job
 from adreel.records import Records
 from tests.api.serving import KEY, KEYS, served
-from tests.factories import make_session, make_take, session_data, store_take
+from tests.factories import NOW, make_session, make_take, save_job, session_data, store_take
 
 
 def shape(route: str) -> str:
@@ -75,6 +76,25 @@ def test_sessions_are_stored_read_and_changed(client: Client, records: Records) 
     assert [session.session_id for session in rest.sessions] == ["ad"]
     assert client.sessions(limit=1, before=rest.previous) == page
     assert client.sessions(q="AD2", state="new", sort="-id").sessions == page.sessions
+
+
+def test_campaigns_and_their_ads_are_read(client: Client, records: Records) -> None:
+    for number, state in enumerate((AttemptState.FAILED, AttemptState.STORED)):
+        records.save_session(make_session(session_id=f"ad{number}"), "spring")
+        job = Job(job_id=f"job-{number}", session_id=f"ad{number}", scenarios=[Scenario.HOOK], created_at=NOW)
+        save_job(records, job.model_copy(update={"campaign": "spring", "ended_at": NOW}))
+        take = make_take(state, session_id=f"ad{number}", job_id=f"job-{number}", problem="no" if not number else None)
+        records.save_take(take)
+    [spring] = client.campaigns().campaigns
+    assert spring.states == {State.FAILED: 1, State.COMPLETED: 1}
+    page = client.campaign("spring", limit=1)
+    assert (page.campaign, page.ads[0].session_id, page.ads[0].error) == (spring, "ad0", "no")
+    assert [ad.session_id for ad in client.campaign("spring", after=page.next).ads] == ["ad1"]
+    assert client.campaign("spring", state="completed").ads == client.campaign("spring").ads[1:]
+    for wrong, status in ((lambda: client.campaign("summer"), 404), (lambda: client.campaigns(after="no"), 422)):
+        with pytest.raises(ApiError) as caught:
+            wrong()
+        assert caught.value.status == status
 
 
 async def test_takes_are_compared_chosen_and_downloaded(

@@ -1,0 +1,106 @@
+"""Campaigns by the index: the states of their ads, their failures and costs."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from adreel.errors import NotFound, StorageUnavailable
+from adreel.index.database import Database
+from adreel.index.queries import decode_cursor, encode_cursor
+from adreel.index.reading import RANKS
+from adreel.index.session_index import SessionIndex
+from adreel.models.api import State
+from adreel.models.campaigns import CampaignAd, CampaignList, CampaignPage, CampaignSummary
+from adreel.models.spend import to_usd
+
+_SUMS = "campaign, count(*), min(created_at), max(updated_at), total(estimated), total(billed), total(unknown_bills)"
+_SUMS += "".join(f", total(rank = {RANKS[state]})" for state in State)
+
+
+def list_campaigns(index: SessionIndex, *, limit: int = 20, after: str | None = None) -> CampaignList:
+    """Return campaigns, the last one that was started first; `limit` 0 is no limit."""
+    place = decode_cursor(after, "after", (int, str)) if after else [2**62, ""]
+
+    def read() -> CampaignList:
+        having = "HAVING (min(created_at), campaign) < (?, ?) ORDER BY min(created_at) DESC, campaign DESC"
+        rows = index.database.read(
+            f"SELECT {_SUMS} FROM ads GROUP BY campaign {having} LIMIT ?",  # noqa: S608 - only constants
+            [*place, limit + 1 if limit else -1],
+        )
+        shown = rows[:limit] if limit else rows
+        following = encode_cursor([shown[-1][2], shown[-1][0]]) if len(rows) > len(shown) else None
+        campaigns = [_summary(row) for row in shown]
+        return CampaignList(
+            campaigns=campaigns, next=following, total=count_campaigns(index.database), notice=index.notice
+        )
+
+    return index.current(read)
+
+
+def read_campaign(
+    index: SessionIndex, name: str, *, state: State | None = None, limit: int = 20, after: str | None = None
+) -> CampaignPage:
+    """Return a campaign and a page of its ads, failed ones first; `limit` 0 is no limit. Raises NotFound."""
+    place = decode_cursor(after, "after", (int, str)) if after else [-1, ""]
+
+    def read() -> CampaignPage:
+        sql = f"SELECT {_SUMS} FROM ads WHERE campaign = ? GROUP BY campaign"  # noqa: S608 - only constants
+        found = index.database.read(sql, (name,))
+        if not found:
+            if notice := index.notice:
+                raise StorageUnavailable(f"campaign {name!r} is not known yet. {notice}")
+            raise NotFound(f"no campaign {name!r} with ads in {index.records.place}: see `adreel campaigns`")
+        where, values = "campaign = ? AND (rank, session_id) > (?, ?)", [name, *place]
+        if state is not None:
+            where += " AND rank = ?"
+            values.append(RANKS[state])
+        rows = index.database.read(
+            "SELECT rank, session_id, product_name, billed, error, updated_at FROM ads"  # noqa: S608 - only constants
+            f" WHERE {where} ORDER BY rank, session_id LIMIT ?",
+            [*values, limit + 1 if limit else -1],
+        )
+        shown = rows[:limit] if limit else rows
+        states = {rank: state for state, rank in RANKS.items()}
+        ads = [
+            CampaignAd(
+                session_id=session_id,
+                product_name=product_name,
+                state=states[rank],
+                billed=to_usd(billed),
+                error=error or None,
+                updated_at=_moment(updated_at),
+            )
+            for rank, session_id, product_name, billed, error, updated_at in shown
+        ]
+        following = encode_cursor(list(shown[-1][:2])) if len(rows) > len(shown) else None
+        return CampaignPage(campaign=_summary(found[0]), ads=ads, next=following, notice=index.notice)
+
+    return index.current(read)
+
+
+def states_of_newest(database: Database, limit: int) -> dict[str, dict[State, int]]:
+    """Return the number of ads by state of the campaigns that were started last."""
+    sql = f"SELECT {_SUMS} FROM ads GROUP BY campaign ORDER BY min(created_at) DESC LIMIT ?"  # noqa: S608
+    return {row[0]: _summary(row).states for row in database.read(sql, (limit,))}
+
+
+def count_campaigns(database: Database) -> int:
+    """Return the number of campaigns."""
+    return int(database.read("SELECT count(DISTINCT campaign) FROM ads")[0][0])
+
+
+def _summary(row: tuple[Any, ...]) -> CampaignSummary:
+    name, ads, started_at, updated_at, estimated, billed, unknown, *counts = row
+    return CampaignSummary(
+        name=name,
+        ads=ads,
+        states={state: int(count) for state, count in zip(State, counts, strict=True) if count},
+        estimated=to_usd(int(estimated)),
+        billed=to_usd(int(billed)),
+        unknown_bills=int(unknown),
+        started_at=_moment(started_at),
+        updated_at=_moment(updated_at),
+    )
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
