@@ -19,6 +19,7 @@ from adreel.records import Records
 from adreel.records.pruning import SESSIONS_AT_ONCE, parse_age, prunable, prune
 from adreel.records.spend import spend_of, take_key
 from adreel.records.verification import verify
+from adreel.records.views import readable_takes
 from adreel.settings import Settings
 from adreel.spend.reports import PRUNED, build_report
 from adreel.storage import Storage
@@ -66,7 +67,14 @@ def test_an_open_take_is_never_removed(records: Records, tmp_path: Path) -> None
     ]
 
 
-def test_after_pruning_the_storage_is_whole_and_nothing_is_bought_anew(records: Records) -> None:
+@pytest.mark.parametrize(
+    "says_stored", [False, True], ids=["a job of an earlier version", "a job that names its takes"]
+)
+def test_after_pruning_the_storage_is_whole_and_nothing_is_bought_anew(records: Records, *, says_stored: bool) -> None:
+    for each in records.jobs() if says_stored else ():
+        ended = end_job(records, each, takes=readable_takes(records, each))
+        assert ended
+        assert ended.is_stored
     [take] = prunable(records, LATER)
     assert take.clip is not None
     assert take.clip.poster
