@@ -26,6 +26,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.spend import show_cost, to_usd
 from adreel.models.takes import Take, utc_now
 from adreel.records import Records, export, pruning
+from adreel.records.suggestions import why_no_clip
 from adreel.records.verification import each_finding
 from adreel.records.views import JobView, current_take, scene_status
 from adreel.spend.budgets import Budgets
@@ -51,7 +52,7 @@ def show_status(name: str, *, as_json: bool) -> None:
                 # An unreadable record is named below.
                 with suppress(AdreelError):
                     job, take = records.job(video.take), records.take(name, video.scenario, video.take)
-                    clip = (scene_status(job, take, video.scenario).error if job else None) or ""
+                    clip = why_no_clip(scene_status(job, take, video.scenario), take) if job else ""
             rows.append(
                 (
                     video.scenario,

@@ -1,9 +1,19 @@
-"""Suggested actions for a scene without a clip, with their effect on cost."""
+"""Why a scene has no clip, and the suggested action with its effect on cost: in words for pages and commands."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adreel.errors import ClipKeptAside, OverBudget, SceneRefused
+from adreel.errors import (
+    BuyingStopped,
+    ClipKeptAside,
+    JobCancelled,
+    NoFreeSlot,
+    OverBudget,
+    SceneRefused,
+    StillRendering,
+)
+from adreel.models.api import VideoSceneStatus
 from adreel.models.takes import AttemptState, Take
 
 
@@ -24,6 +34,17 @@ class SuggestedAction:
     text: str
 
 
+_COMMAND = re.compile(
+    r"`|(?<!\S)--[a-z]|\b(ADREEL|RUNWARE|PREFECT)_[A-Z]"
+    r"|\badreel (budget|generate|models|regenerate|resume|sessions|status|takes)\b"
+)
+_REASONS = {
+    BuyingStopped.code: "It was not sent, because the account can't buy at present.",
+    JobCancelled.code: "It was cancelled.",
+    NoFreeSlot.code: "No slot for a render was free in time.",
+    StillRendering.code: "It was still rendering at the deadline. Nothing is lost.",
+}
+"""By code of a problem. Other problems have words of Runware's, a store's or a budget's, which are kept."""
 NOTHING_BOUGHT = "Nothing was bought: this buys the clip."
 _ANOTHER_CLIP = "The last attempt failed: this buys another clip."
 _RESUME = {
@@ -43,6 +64,20 @@ _FIRST = {
 }
 
 
+def without_commands(message: str) -> str:
+    """Return a message without the clauses that name a command, an option or an environment variable."""
+    clauses = re.split(r"(?<=[.;:]) ", message)
+    kept = [clause for clause in clauses if not _COMMAND.search(clause)]
+    return " ".join(kept).rstrip(" ;:") or "See the server's log."
+
+
+def why_no_clip(status: VideoSceneStatus, take: Take | None) -> str:
+    """Return why a scene has no clip. The next step comes from `suggest_action`, so the reason names no command."""
+    known = _REASONS.get(take.problem.code if take and take.problem else "")
+    reason = (status.error or "no reason was recorded").removeprefix(f"scene {status.scenario}: ")
+    return known or without_commands(reason)
+
+
 def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
     """Return the action for a scene whose newest take has no clip; the take is None before it is recorded."""
     attempt = take.attempts[-1] if take and take.attempts else None
@@ -60,7 +95,7 @@ def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
     if effect == Effect.BUYS and len(take.attempts) > 1:
         text = _ANOTHER_CLIP
     if take.problem and take.problem.code == OverBudget.code and effect == Effect.BUYS:
-        text = "It was too dear for --max-cost or a budget: give a higher --max-cost, or raise the budget, first."
+        text = "It was too dear for its limit or a budget: raise that first. Nothing was bought."
     if attempt.state == AttemptState.ACCEPTED and len(take.attempts) < attempts_allowed:
         text = "It is ordered already: this downloads the clip, and buys another only if its render has failed."
     return SuggestedAction(True, effect, text)

@@ -173,7 +173,7 @@ def test_every_field_has_a_label_and_every_id_is_used_once(visitor: Visitor, rec
 
 
 def test_a_session_that_does_not_exist_has_a_page_that_says_so(visitor: Visitor) -> None:
-    assert "no session 'nothing'" in visitor.read("/sessions/nothing", 404).text
+    assert "There is no such ad." in visitor.read("/sessions/nothing", 404).text
     assert "Not possible" in visitor.read("/sessions/no.id", 422).text
 
 

@@ -1,5 +1,6 @@
 """The page of a session, and the orders that a person gives there: each is carried out once."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -365,3 +366,26 @@ def test_the_second_of_two_clicks_gets_the_answer_to_the_first(
         pages = list(clicks.map(lambda _: visitor.press(form, "Regenerate"), range(2)))
     assert [page.by_id("jobs")["data-jobs"] for page in pages] == [next(iter(orders.runs.values())).run_id] * 2
     assert len(orders.parameters) == 1
+
+
+COMMANDS = re.compile(r"`|(?<!\S)--[a-z]|\b(ADREEL|RUNWARE|PREFECT)_[A-Z]|\badreel [a-z]|[\^\\]\[|\[[a-z]-[a-z]")
+
+
+def test_no_page_names_a_command_a_setting_or_a_pattern(visitor: Visitor, records: Records, orders: Orders) -> None:
+    for message in (
+        "scene hook: still rendering after 9 s (ADREEL_DEADLINE) as task 1; nothing is lost: `adreel resume` continues",
+        "scene hook: failed (2 attempts were made, as many as ADREEL_ATTEMPTS allows)",
+        "scene hook: no such image. Nothing was bought: name one with `adreel regenerate ad hook` and --first-frame",
+        "scene hook: cancelled; Runware keeps rendering the clip: `adreel resume` downloads it",
+    ):
+        with_job(records)
+        generating(records, Scenario.HOOK, AttemptState.FAILED)
+        failed(records, Scenario.HOOK, message)
+        pages = [visitor.read(path) for path in (AD, "/", "/new")]
+        assert [COMMANDS.findall(page.text) for page in pages] == [[], [], []]
+        records.storage.remove("sessions/ad/takes/hook/job-1.json")
+    form = visitor.read(AD).form(f"{AD}/scenes/hook", "Save")
+    page = visitor.press(form, "Save", 422, size="big", model="x y", seed="1.5")
+    assert not COMMANDS.search(page.text)
+    assert not COMMANDS.search(visitor.read("/sessions/no.id", 422).text)
+    assert not COMMANDS.search(visitor.read("/sessions/nothing", 404).text)

@@ -16,7 +16,14 @@ from adreel.models.spend import Price
 from adreel.models.takes import AttemptState, ClipRequest, Job, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import open_scenes
-from adreel.records.suggestions import NOTHING_BOUGHT, Effect, SuggestedAction, suggest_action
+from adreel.records.suggestions import (
+    NOTHING_BOUGHT,
+    Effect,
+    SuggestedAction,
+    suggest_action,
+    why_no_clip,
+    without_commands,
+)
 from adreel.records.views import combine, current_take, scene_status, summarize
 from adreel.service import Service
 from adreel.spend.budgets import BudgetView
@@ -110,7 +117,9 @@ class SceneBoard:
     @property
     def error(self) -> str | None:
         """Why the newest take has failed."""
-        return self.status.error if self.status and self.status.status == State.FAILED else None
+        if self.status is None or self.status.status != State.FAILED:
+            return None
+        return why_no_clip(self.status, self.takes[-1] if self.takes else None)
 
 
 @dataclass(frozen=True)
@@ -261,7 +270,7 @@ def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> B
         try:
             request = service.preview(session, scenario)
         except InputError as error:
-            obstacle = str(error)
+            obstacle = without_commands(str(error))
         price = service.price(request) if request else None
         has_failed = status is not None and status.status == State.FAILED
         scenes.append(

@@ -19,6 +19,7 @@ from adreel.models.sessions import ID_PATTERN, Session
 from adreel.models.spend import Price
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.records.inputs import InputImage
+from adreel.records.suggestions import without_commands
 from adreel.service import Service
 from adreel.service.sessions import version_of
 from adreel.web.dependencies import ServiceDep, SessionId, scoped_key
@@ -194,7 +195,7 @@ def look_at(service: Service, ad: SessionCreate | None) -> dict[Scenario, SceneL
             request = service.preview(session, scenario)
             looks[scenario] = SceneLook(request.prompt, tuple(request.warnings), price=service.price(request))
         except InputError as error:
-            looks[scenario] = SceneLook(obstacle=str(error))
+            looks[scenario] = SceneLook(obstacle=without_commands(str(error)))
     return looks
 
 

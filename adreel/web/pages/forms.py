@@ -17,6 +17,7 @@ from adreel.errors import AdreelError, RequestInFlight
 from adreel.models.api import SceneCreate, ScenePatch, SessionPatch
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ImageInputs, RenderOptions, SceneDescription, Session, replacing
+from adreel.records.suggestions import without_commands
 from adreel.web.bodies import read_form
 from adreel.web.pages.images import KNOWN, UploadForm, get_upload_form, image_fields, image_values, previews
 from adreel.web.problems import HTTPProblem, problem_of
@@ -238,8 +239,8 @@ def with_errors(fields: dict[str, str], error: Exception, scenarios: Sequence[Sc
         # The page only says that the log has the reason.
         log.error("%s", error)
     named = {_field_name(tuple(each.field.split(".")), scenarios): each.detail for each in problem.errors}
-    errors = {name if name in fields else "": detail for name, detail in named.items()}
-    return FormState(fields, errors or {"": problem.detail}, problem.status, problem.headers)
+    errors = {name if name in fields else "": without_commands(detail) for name, detail in named.items()}
+    return FormState(fields, errors or {"": without_commands(problem.detail)}, problem.status, problem.headers)
 
 
 def _field_name(location: tuple[int | str, ...], scenarios: Sequence[Scenario]) -> str:
@@ -270,10 +271,10 @@ def _advice(item: ErrorDetails) -> str:
     if item["type"] == "string_too_long":
         return f"At most {item['ctx']['max_length']} characters, please."
     if item["type"] == "string_pattern_mismatch":
-        return PATTERN_ADVICE.get(str(item["loc"][-1]), item["msg"])
+        return PATTERN_ADVICE.get(str(item["loc"][-1]), "Please check this value.")
     if item["type"] == "value_error" and place & IMAGES:
         return "Use an address that begins with https://, or upload a file."
-    return ADVICE.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+    return ADVICE.get(item["type"]) or without_commands(item["msg"].removeprefix("Value error, "))
 
 
 async def wait_if_in_flight(call: Callable[[], Awaitable[T]]) -> T:

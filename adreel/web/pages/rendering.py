@@ -7,14 +7,16 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from adreel.errors import NotFound
 from adreel.models.scenarios import Scenario
 from adreel.models.shares import time_label
 from adreel.models.spend import Price, money, show_cost, to_usd
-from adreel.records.suggestions import Effect
+from adreel.records.suggestions import Effect, without_commands
 from adreel.spend.budgets import BudgetView
 from adreel.web.pages.models import model_label, model_offer, offer
 from adreel.web.pages.static_files import static_url
@@ -97,7 +99,7 @@ def listed(scenarios: list[Scenario]) -> str:
 
 templates.globals.update(static=static_url, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
-templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label)
+templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands)
 templates.filters.update(offer=offer, model_offer=model_offer, time_label=time_label)
 
 
@@ -106,6 +108,17 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     caller = getattr(request.state, "caller", None)
     signed_in = caller.name if caller is not None and caller.by_cookie else None
     return HTMLResponse(templates.get_template(template).render(signed_in=signed_in, **values), status)
+
+
+def _detail_of(error: Exception) -> str:
+    if isinstance(error, NotFound):
+        return "There is no such ad."
+    # Forms are validated by their pages, so an invalid request has a wrong address.
+    return (
+        "This address is not valid."
+        if isinstance(error, RequestValidationError)
+        else without_commands(problem_of(error).detail)
+    )
 
 
 class PageRoute(APIRoute):
@@ -129,7 +142,7 @@ class PageRoute(APIRoute):
                     self.template,
                     problem.status,
                     heading=HEADINGS.get(problem.status, HTTPStatus(problem.status).phrase),
-                    detail=problem.detail,
+                    detail=_detail_of(error),
                     request_id=request_id(),
                 )
                 response.headers.update(problem.headers)
