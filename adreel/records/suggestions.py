@@ -64,6 +64,30 @@ _FIRST = {
 }
 
 
+_FIELDS = {
+    "negativePrompt": "negative_prompt",
+    "duration": "duration",
+    "resolution": "resolution",
+    "width": "size",
+    "height": "size",
+    "seed": "seed",
+    "referenceImages": "references",
+    "frameImages": "first_frame",
+    "model": "model",
+}
+"""Fields of a description by the parameters of Runware's request that they become. Any other is about the words."""
+
+
+def refused_field(take: Take) -> str | None:
+    """Return the field of the description that Runware has refused for good; None if it has refused none."""
+    problem = take.attempts[-1].problem if take.attempts else None
+    if problem is None or problem.code != SceneRefused.code:
+        return None
+    _, _, parameter = problem.message.partition("(parameter ")
+    named = parameter.partition(")")[0]
+    return next((field for name, field in _FIELDS.items() if name in named), "visual_description")
+
+
 def without_commands(message: str) -> str:
     """Return a message without the clauses that name a command, an option or an environment variable."""
     clauses = re.split(r"(?<=[.;:]) ", message)

@@ -7,7 +7,7 @@ import pytest
 
 from adreel.models.api import ClipWarning
 from adreel.models.scenarios import Scenario
-from adreel.models.takes import AsideFile, AttemptState
+from adreel.models.takes import AsideFile, AttemptState, Problem
 from adreel.purchase.jobs import end_job
 from adreel.records import Records
 from tests.factories import make_session, make_take
@@ -366,6 +366,32 @@ def test_the_second_of_two_clicks_gets_the_answer_to_the_first(
         pages = list(clicks.map(lambda _: visitor.press(form, "Regenerate"), range(2)))
     assert [page.by_id("jobs")["data-jobs"] for page in pages] == [next(iter(orders.runs.values())).run_id] * 2
     assert len(orders.parameters) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("Runware says unsupportedDuration: no (parameter duration); allowed: 6", "duration"),
+        ("Runware says invalidProviderContent: no", "visual_description"),
+        ("Runware says invalidModel: no such model (parameter model)", "model"),
+    ],
+)
+def test_a_refusal_marks_its_field_and_offers_no_retry_until_it_is_changed(
+    visitor: Visitor, records: Records, message: str, field: str
+) -> None:
+    with_job(records)
+    generating(records, Scenario.HOOK, AttemptState.FAILED)
+    take = records.take("ad", Scenario.HOOK, "job-1")
+    assert take
+    take.attempts[-1].problem = Problem(code="sceneRefused", message=message)
+    records.save_take(take)
+    failed(records, Scenario.HOOK, message)
+    page = visitor.read(AD)
+    assert page.by_id(f"hook-{field}")["aria-invalid"] == "true"
+    assert not [form for form in page.forms if "Retry" in form.buttons]
+    page = visitor.press(page.form(f"{AD}/scenes/hook", "Save"), "Save", visual_description="a moth")
+    assert "aria-invalid" not in page.by_id(f"hook-{field}")
+    assert page.form(f"{AD}/scenes/hook/retry", "Retry")
 
 
 COMMANDS = re.compile(r"`|(?<!\S)--[a-z]|\b(ADREEL|RUNWARE|PREFECT)_[A-Z]|\badreel [a-z]|[\^\\]\[|\[[a-z]-[a-z]")

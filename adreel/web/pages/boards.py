@@ -20,6 +20,7 @@ from adreel.records.suggestions import (
     NOTHING_BOUGHT,
     Effect,
     SuggestedAction,
+    refused_field,
     suggest_action,
     why_no_clip,
     without_commands,
@@ -120,6 +121,18 @@ class SceneBoard:
         if self.status is None or self.status.status != State.FAILED:
             return None
         return why_no_clip(self.status, self.takes[-1] if self.takes else None)
+
+    @property
+    def refused_field(self) -> str | None:
+        """The field that Runware has refused, while the description is the refused one: a retry can't help."""
+        newest = self.takes[-1] if self.takes else None
+        is_same = newest is not None and newest.scene == self.description
+        return refused_field(newest) if newest and is_same and self.error else None
+
+    @property
+    def field_errors(self) -> dict[str, str]:
+        """The errors of its form before anything is typed."""
+        return {self.refused_field: "Runware refuses this. Change it, then regenerate."} if self.refused_field else {}
 
 
 @dataclass(frozen=True)

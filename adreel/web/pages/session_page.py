@@ -94,7 +94,9 @@ class PageContext:
         """
         problem = FormState({}) if error is None else with_errors({}, error)
         board = await read_board(self.service, self.statuses, self.session_id, self.job_ids)
-        forms = {scene.scenario: FormState(initial_fields(scene.description)) for scene in board.scenes}
+        forms = {
+            scene.scenario: FormState(initial_fields(scene.description), scene.field_errors) for scene in board.scenes
+        }
         tokens = {scenario: new_token() for scenario in forms}
         for scenario, form in (submitted or {}).items():
             forms[scenario] = problem = form
