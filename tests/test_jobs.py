@@ -123,25 +123,38 @@ async def test_a_job_that_ended_and_is_started_again_may_buy_what_failed_anew() 
 
 
 async def test_a_job_says_which_of_its_takes_are_stored() -> None:
-    async with studio("failedInDatax1", ADREEL_ATTEMPTS=1) as it:
+    async with studio("invalidParameterx1", ADREEL_ATTEMPTS=1) as it:
         job = it.start(Scenario.HOOK, Scenario.CTA)
-        with pytest.raises(TakeFailed):
+        with pytest.raises(SceneRefused):
             await it.produce(Scenario.CTA, job=job)
         await it.produce(job=job)
         partial = end_job(it.records, job, takes=readable_takes(it.records, job))
         assert partial
         assert (partial.stored, partial.is_stored) == ({Scenario.HOOK: 100_000}, False)
-        again = it.start(Scenario.HOOK, Scenario.CTA)
-        cta = await it.produce(Scenario.CTA, job=again)
-        assert not again.is_stored
-        ended = end_job(it.records, again, takes=[cta])
+        other = it.start_another(Scenario.HOOK, Scenario.CTA)
+        takes = [await it.produce(scenario, job=other) for scenario in other.scenarios]
+        ended = end_job(it.records, other, takes=takes)
         assert ended
         assert ended.is_stored
 
         read, known = Tally(1), Tally(1)
-        read.add(job_view(it.records, JOB))
+        read.add(job_view(it.records, other.job_id))
         known.add_stored(ended)
         assert (str(known), known.scenes, known.failures) == (str(read), read.scenes, read.failures)
+
+
+async def test_a_job_leaves_a_stored_take_with_an_unknown_bill_to_its_record() -> None:
+    async with studio("failedInDatax1", ADREEL_ATTEMPTS=1) as it:
+        with pytest.raises(TakeFailed):
+            await it.produce()
+        end_job(it.records, it.start(Scenario.HOOK))
+        job = it.start(Scenario.HOOK)
+        take = await it.produce(job=job)
+        ended = end_job(it.records, job, takes=[take])
+        assert take.is_stored
+        assert ended
+        assert (ended.stored, ended.is_stored) == ({}, False)
+        assert open_scenes(it.records, it.settings, "all") == []
 
 
 async def test_a_take_that_its_job_wrongly_says_to_be_stored_is_found() -> None:

@@ -221,12 +221,10 @@ class Tally:
         self.note(*(f"{view.session_id}: {scene.error}" for scene in told))
 
     def add_stored(self, job: Job) -> None:
-        """Count an ad whose job says that all its clips are stored."""
-        costs = [job.stored[scenario] for scenario in job.scenarios]
+        """Count an ad whose job says that all its clips are stored, and what they have cost."""
         self.states[State.COMPLETED] += 1
-        self.scenes[State.COMPLETED] += len(costs)
-        self.cost += sum(to_usd(cost) or 0 for cost in costs)
-        self.all_costs_known &= None not in costs
+        self.scenes[State.COMPLETED] += len(job.scenarios)
+        self.cost += to_usd(sum(job.stored[scenario] for scenario in job.scenarios))
 
     def add_failure(self, session_id: str, reason: str) -> None:
         """Count an ad that could not be started."""

@@ -295,16 +295,15 @@ class Job(Record):
     runner: Runner | None = Field(None, description="The run that works on it, if known")
     max_cost: int | None = Field(None, ge=0, description="Maximum spend in micro-dollars, retries included")
     clip_price: int | None = Field(None, ge=0, description="Micro-dollars of each clip whose price is unknown")
-    stored: dict[Scenario, int | None] = Field(
-        default_factory=dict,
-        description="Cost in micro-dollars of each scene that was stored at its end; null: unknown",
+    stored: dict[Scenario, int] = Field(
+        default_factory=dict, description="Micro-dollars of each scene that was stored, at a known cost, at its end"
     )
     cut: str | None = Field(None, description="ID of the finished ad that its campaign has made")
     holds: Holds | None = Field(None, exclude=True, description="Held tasks of its runner in memory, not stored")
 
     @property
     def is_stored(self) -> bool:
-        """Whether it has ended with a stored clip of each scene. Jobs of earlier versions don't tell."""
+        """Whether it has ended with a stored clip of each scene. Only the takes tell if it is false."""
         return self.ended_at is not None and all(scenario in self.stored for scenario in self.scenarios)
 
     @property

@@ -193,7 +193,11 @@ def end_job(records: Records, job: Job, *, cancelled: bool = False, takes: Itera
         update = {"ended_at": utc_now(), "cancelled_at": cancelled_at, "runner": None}
         return latest.model_copy(update={**update, "stored": {**latest.stored, **stored}})
 
-    stored = {take.scenario: to_micros(take.cost) for take in takes if take.is_stored and take.job_id == job.job_id}
+    stored = {
+        take.scenario: to_micros(take.cost)
+        for take in takes
+        if take.is_stored and take.job_id == job.job_id and take.cost is not None
+    }
     ended = records.update_job(job.job_id, end)
     Budgets(records).settle(job)
     return ended
