@@ -1,14 +1,17 @@
 """Jobs under a budget, by the provider's ledger: nothing is sent without a hold, and all of it is accounted for."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from adreel.errors import NotFound, OverBudget, RenderFailed
+from adreel.errors import NotFound, OverBudget, RenderFailed, SceneRefused
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Job, task_uuid
 from adreel.purchase.jobs import cancel_job, end_job, end_jobs_of_run, open_scenes, resume_job, start_job
 from adreel.purchase.quotes import hold_quote, quote_resume
+from adreel.purchase.state_machine import Purchase
+from adreel.purchase.uploads import SentImages
 from adreel.records import Records
 from adreel.spend.budgets import Budgets
 from tests.studio import JOB, Studio, studio
@@ -207,3 +210,39 @@ async def test_a_released_runner_sends_nothing_if_the_money_is_gone() -> None:
         with pytest.raises(OverBudget):
             await it.produce(job=slow)
         assert it.bought == []
+
+
+@pytest.mark.parametrize("refused", [0, 1])
+async def test_a_refusal_of_one_runner_does_not_end_the_hold_under_which_another_one_sends(
+    refused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates: list[asyncio.Event] = []
+    sending = asyncio.Semaphore(0)
+    send = Purchase._send
+
+    async def wait(purchase: Purchase, images: SentImages) -> None:
+        gates.append(asyncio.Event())
+        sending.release()
+        await gates[-1].wait()
+        await send(purchase, images)
+
+    monkeypatch.setattr(Purchase, "_send", wait)
+    async with studio("invalidParameter@1x1") as it:
+        price = estimate(it)
+        Budgets(it.records).set("all", price)
+        jobs = [it.start(HOOK), it.start(HOOK)]
+        runs = []
+        for job in jobs:
+            runs.append(asyncio.create_task(it.produce(job=job)))
+            await asyncio.wait_for(sending.acquire(), 10)
+        gates[refused].set()
+        with pytest.raises(SceneRefused):
+            await runs[refused]
+        end_job(it.records, jobs[refused])
+        Budgets(it.records).reconcile()
+        assert numbers(it) == (0, price)
+        gates[1 - refused].set()
+        take = await runs[1 - refused]
+        end_job(it.records, jobs[1 - refused])
+        assert it.bought == [str(take.attempts[0].uuid)]
+        assert numbers(it) == (round((take.cost or 0) * 1e6), 0)

@@ -108,6 +108,7 @@ class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
     accepted_at: AwareDatetime | None = Field(None, description="When Runware was known to have the task")
     slot: UUID | None = Field(None, description="The slot of its last run; a resumed run takes it over")
     hold: str | None = Field(None, description="Mark of the hold under which it was sent; null without budgets")
+    senders: list[str] = Field(default_factory=list, description="Marks of runners whose submit has no answer yet")
     url: str | None = None
     cost: float | None = None
     seed: int | None = None
@@ -129,7 +130,13 @@ class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
     @property
     def is_final(self) -> bool:
         """Whether its cost, if any, is known as far as it ever will be."""
-        return self.state in {AttemptState.FAILED, AttemptState.RENDERED, AttemptState.STORED}
+        is_ended = self.state in {AttemptState.FAILED, AttemptState.RENDERED, AttemptState.STORED}
+        return is_ended and not self.is_in_doubt
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether its task was refused while another runner may still have it accepted."""
+        return self.state == AttemptState.FAILED and self.accepted_at is None and bool(self.senders)
 
     @property
     def knowledge(self) -> float:

@@ -15,7 +15,7 @@ from adreel.models.sessions import (
     Session,
     refuse_control_characters,
 )
-from adreel.models.spend import to_micros
+from adreel.models.spend import UNMARKED, to_micros
 from adreel.models.takes import Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
 from adreel.purchase.holds import hold_attempt, hold_job, released_on_error
@@ -275,6 +275,7 @@ async def buy_scene(
             draws_poster=draws_poster,
             check_wanted=watch.check,
             hold=partial(hold_attempt, records, job),
+            mark=job.holds.mark if job.holds else UNMARKED,
             on_poster=on_poster,
         )
         return await purchase.run()

@@ -87,6 +87,8 @@ class Purchase:
     """Called before a task is sent; its error prevents the sending."""
     hold: Callable[[Take], str | None]
     """Called in a thread before a task is sent: holds its price and returns the hold's mark, or raises OverBudget."""
+    mark: str
+    """Names this runner of the job among those that may send a task."""
     on_poster: Callable[[bytes], None] = lambda _poster: None
     """Called with a drawn poster."""
 
@@ -95,6 +97,8 @@ class Purchase:
         self._is_first = False
         """Whether no other run can have published a file of the attempt."""
         self._recorded_position = self.take.position
+        self._sender: str | None = None
+        """Mark under which this runner may send the task."""
         self._inputs = InputImages(self.client, self.records.storage, self.take.session_id)
         self._images: SentImages | None = None
         self._write_lock = threading.Lock()
@@ -133,7 +137,7 @@ class Purchase:
             self._raise_failure()
         if not take.attempts or self._attempt.state == AttemptState.FAILED:
             take.plan_attempt(utc_now())
-            self._is_first = True
+            self._is_first, self._sender = True, None
         elif not take.problem:
             return
         # A plan alone needs no record: the next step writes it, and another run would plan the same.
@@ -178,7 +182,7 @@ class Purchase:
         elif self.take.price and self.take.price.source == "emulator":
             self.take.price = await asyncio.to_thread(price, self.take.request, self.records.storage)
         while self._attempt.state == AttemptState.PLANNED:
-            self._attempt.hold = await asyncio.to_thread(self.hold, self.take)
+            self._attempt.hold = self._sender = await asyncio.to_thread(self.hold, self.take)
             try:
                 await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
             except _HoldReleased:
@@ -186,13 +190,8 @@ class Purchase:
 
     async def _submit(self) -> None:
         if not await self._look_up_resumed():
-            if self._is_resumed:
-                # Another runner of the same job may have recorded a refusal meanwhile.
-                take = self.take
-                latest = await asyncio.to_thread(self.records.take, take.session_id, take.scenario, take.job_id)
-                if latest is not None and self._yields_to(latest):
-                    self._adopt(latest)
-                    return
+            if self._is_resumed and not await asyncio.to_thread(self._join_senders):
+                return
             async with self._recording_failure():
                 images = self._images or await self._read_images()
                 crash_point("before the submit")
@@ -200,7 +199,22 @@ class Purchase:
                 crash_point("after the submit")
         self._is_resumed, self._images = False, None
         self._attempt.accepted_at = utc_now()
-        await self._move(AttemptState.ACCEPTED, "accepted by Runware")
+        await self._record_answer(AttemptState.ACCEPTED, "accepted by Runware")
+
+    def _join_senders(self) -> bool:
+        """Prepare to send a task that another runner may send too. False if it has recorded the end of the attempt.
+
+        The task's hold ends only once each runner that may send it has its answer.
+        """
+        take = self.take
+        if self._attempt.hold is not None:
+            self._sender = self.mark
+            self._write()
+        else:
+            latest = self.records.take(take.session_id, take.scenario, take.job_id)
+            if latest is not None and self._yields_to(latest):
+                self._adopt(latest)
+        return self.take is take
 
     async def _send(self, images: SentImages) -> None:
         """Submit the task. If Runware has forgotten an earlier upload, upload the image again and repeat the submit."""
@@ -279,7 +293,7 @@ class Purchase:
                 )
                 error = type(error)(f"{text}. The image is {names}")
             self._attempt.problem = Problem.of(error)
-            await self._move(AttemptState.FAILED, f"failed: {error}")
+            await self._record_answer(AttemptState.FAILED, f"failed: {error}")
             if error.retryable:
                 self._raise_failure()
             raise error from None
@@ -363,6 +377,13 @@ class Purchase:
         self.take.advance(state)
         await self._save(text)
 
+    async def _record_answer(self, state: AttemptState, text: str) -> None:
+        attempt, sender = self._attempt, self._sender
+        await self._move(state, text)
+        if self._attempt is not attempt:
+            # Another runner was refused, and has gone on. What this one knows still decides about the task's money.
+            await asyncio.to_thread(self.records.answer_sender, self.take, attempt, sender)
+
     async def _save(self, text: str) -> None:
         await asyncio.to_thread(self._write)
         self.report(self.take, text)
@@ -386,7 +407,19 @@ class Purchase:
         is_send = self._attempt.state == AttemptState.SUBMITTED and latest.position < self.take.position
         if is_send and not is_overtaken and (self._attempt.hold or UNMARKED) in latest.released:
             raise _HoldReleased
+        if not is_overtaken:
+            self._merge_senders(latest)
         return is_overtaken
+
+    def _merge_senders(self, latest: Take) -> None:
+        recorded = {attempt.uuid: (attempt.senders, attempt.accepted_at) for attempt in latest.attempts}
+        for attempt in self.take.attempts:
+            senders, accepted_at = recorded.get(attempt.uuid, ([], None))
+            attempt.senders, attempt.accepted_at = senders, attempt.accepted_at or accepted_at
+        senders = [each for each in self._attempt.senders if each != self._sender]
+        if self._sender is not None and self._attempt.state == AttemptState.SUBMITTED:
+            senders.append(self._sender)
+        self._attempt.senders = senders
 
     def _yields_to(self, latest: Take) -> bool:
         """Whether another runner of the same job has moved the record at least as far as this one."""
@@ -396,7 +429,7 @@ class Purchase:
 
     def _adopt(self, latest: Take) -> None:
         self.take, self._recorded_position, self._is_resumed = latest, latest.position, latest.is_open
-        self._is_first = False
+        self._is_first, self._sender = False, None
 
     def _record_cancel(self) -> "asyncio.Future[None] | None":
         """Begin to write the record of a cancel, once."""

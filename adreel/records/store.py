@@ -25,7 +25,7 @@ from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
 from adreel.models.shares import Review, Share
 from adreel.models.spend import BudgetRecord
 from adreel.models.spend_totals import PrunedSpend
-from adreel.models.takes import Choices, Job, Take, utc_now
+from adreel.models.takes import Attempt, AttemptState, Choices, Job, Take, utc_now
 from adreel.records.changes import announcer, tell_listeners
 from adreel.settings import Settings
 from adreel.storage import Storage
@@ -296,6 +296,27 @@ class Records:
             return None if released == latest.released else latest.model_copy(update={"released": released})
 
         return self._change(_TAKE, release, session_id=take.session_id, scenario=take.scenario, job_id=take.job_id)
+
+    def answer_sender(self, take: Take, attempt: Attempt, mark: str | None) -> None:
+        """Record the answer that a runner got about a task which others have recorded as failed meanwhile."""
+
+        def answer(latest: Take | None) -> Take | None:
+            if latest is None:
+                return None
+            attempts = [
+                each.model_copy(
+                    update={
+                        "senders": [sender for sender in each.senders if sender != mark],
+                        "accepted_at": each.accepted_at or attempt.accepted_at,
+                    }
+                )
+                if each.uuid == attempt.uuid and each.state == AttemptState.FAILED
+                else each
+                for each in latest.attempts
+            ]
+            return None if attempts == latest.attempts else latest.model_copy(update={"attempts": attempts})
+
+        self._change(_TAKE, answer, **_ids_of(take))
 
     def mark_pruned(self, take: Take) -> Take | None:
         """Mark a take for removal, so no runner plans another attempt, and return the stored take; None if it is gone.

@@ -30,7 +30,7 @@ from adreel.models.spend import (
     request_hold,
     to_micros,
 )
-from adreel.models.takes import Job, Take, utc_now
+from adreel.models.takes import Attempt, Job, Take, utc_now
 from adreel.records import Records
 from adreel.records.spend import take_key
 from adreel.spend.accounts import Accounts, Admission, Order, Release, Settlement
@@ -39,7 +39,7 @@ from adreel.spend.notices import Reached, notify
 
 READERS = 16
 UNRECORDED = timedelta(hours=1)
-"""Age of a hold after which it is released if its job was never recorded: a start takes seconds."""
+"""Time after which a runner has died that has neither recorded its job nor the answer to its submit."""
 UNLIMITED = 10**6
 _commits: dict[str, GroupCommit] = {}
 
@@ -231,14 +231,12 @@ class Budgets:
             if scenario not in job.scenarios:
                 return Settlement(uuid, None, hold.holds[0])  # Its take was pruned after it had ended.
             return release if job.ended_at is not None and utc_now() - hold.at > UNRECORDED else None
-        if found := next((each for each in settlements_of(take) if each.uuid == uuid), None):
-            return found
-        is_sent = any(str(attempt.uuid) == uuid for attempt in take.attempts if attempt.is_open)
-        if take.is_stored:
+        attempt = next((attempt for attempt in take.attempts if str(attempt.uuid) == uuid), None)
+        if attempt is not None and (attempt.is_open or attempt.is_final or attempt.is_in_doubt):
+            return _settlement(take, attempt)
+        if take.is_stored or (job.ended_at is not None and self._forbid(take, hold.holds)):
             return release
-        if is_sent or job.ended_at is None:
-            return None
-        return release if self._forbid(take, hold.holds) else None
+        return None
 
     def _forbid(self, take: Take, marks: Iterable[str]) -> bool:
         """Forbid in the take's record to send its next task under some marks; whether that is certain."""
@@ -276,7 +274,8 @@ class Budgets:
 
     def _open_tasks(self, take: Take) -> Iterator[tuple[str, OpenHold]]:
         """Yield what a take may still be billed for, and may still send under the order of a running job."""
-        marks = {str(attempt.uuid): attempt.hold or UNMARKED for attempt in take.attempts[-1:] if attempt.is_open}
+        may_be_billed = [attempt for attempt in take.attempts if attempt.is_open or attempt.is_in_doubt]
+        marks = {str(attempt.uuid): attempt.hold or UNMARKED for attempt in may_be_billed}
         unsent = take.unsent_task(1)
         if unsent is not None:
             job = self._records.job(take.job_id)
@@ -299,16 +298,19 @@ class Budgets:
 
 def settlements_of(take: Take, budget: str = "all", period: str = "all") -> list[Settlement]:
     """Return the costs of a take's finished tasks that a budget counts in a period."""
-    return [
-        Settlement(
-            str(attempt.uuid),
-            None if (cost := take.cost_of(attempt)) is None else to_micros(cost),
-            attempt.hold or UNMARKED,
-            _estimate(take),
-        )
-        for attempt in take.attempts
-        if attempt.is_final and period_of(budget, attempt.created_at) == period
-    ]
+    attempts = [attempt for attempt in take.attempts if period_of(budget, attempt.created_at) == period]
+    return [each for attempt in attempts if attempt.is_final and (each := _settlement(take, attempt))]
+
+
+def _settlement(take: Take, attempt: Attempt) -> Settlement | None:
+    """Return what a task has cost; None if that is still to be seen."""
+    mark, estimate = attempt.hold or UNMARKED, _estimate(take)
+    if attempt.is_final:
+        return Settlement(str(attempt.uuid), to_micros(take.cost_of(attempt)), mark, estimate)
+    if attempt.is_in_doubt and utc_now() - take.updated_at > UNRECORDED:
+        # A submit lasts minutes at most: its runner has died, and nobody knows whether the task was accepted.
+        return Settlement(str(attempt.uuid), None, mark, estimate)
+    return None
 
 
 def spent_on(takes: Iterable[Take]) -> dict[str, int]:

@@ -23,7 +23,7 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 from adreel.errors import NotFound, OverBudget
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription
-from adreel.models.spend import Price
+from adreel.models.spend import UNMARKED, Price
 from adreel.models.takes import AttemptState, ClipRequest, Job, Problem, Take
 from adreel.purchase.holds import hold_attempt, hold_job
 from adreel.purchase.jobs import end_job
@@ -39,6 +39,10 @@ PRICE = 50_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ATTEMPTS = 2
 CRASH = 0.02
+REFUSED = 0.2
+FAILED = 0.3
+LONG = 40
+"""Turns of the others while a runner sends, so that they can end in the meantime."""
 GIVE_UP = 0.3
 SCENES = (Scenario.HOOK, Scenario.PROBLEM)
 REQUEST = ClipRequest(model="bytedance:2@2", prompt="a lamp")
@@ -93,6 +97,8 @@ class Interleaving:
         self.dice = Random(seed)
         self.violations: list[str] = []
         self.billed: dict[str, int] = {}
+        self.died_in: set[str] = set()
+        """Tasks in whose submit a runner has died."""
         self._is_calm = True
         self._files = Files(self._pause)
         self._actors: list[greenlet] = []
@@ -131,12 +137,13 @@ class Interleaving:
         storage.watch_marker = lambda: None  # type: ignore[method-assign]
         return Records(storage)
 
-    def _pause(self) -> None:
+    def _pause(self, turns: int = 1) -> None:
         if self._is_calm:
             return
         if self.dice.random() < CRASH:
             raise Crash
-        cast(Any, getcurrent().parent).switch()
+        for _ in range(turns):
+            cast(Any, getcurrent().parent).switch()
 
     def _runner(self, job_id: str) -> None:
         with suppress(Crash):
@@ -172,39 +179,55 @@ class Interleaving:
         return (job or new).model_copy(update={"holds": holds})
 
     def _buy(self, job: Job, scenario: Scenario) -> None:
-        take = self.records().take("ad", scenario, job.job_id)
+        take = self._take(scenario, job.job_id)
         while take is not None and take.can_continue(ATTEMPTS):
             purchase = self._purchase(job, take)
             if not take.attempts or take.attempts[-1].state == AttemptState.FAILED:
                 take.plan_attempt(NOW)
             while purchase._attempt.state == AttemptState.PLANNED:
-                purchase._attempt.hold = purchase.hold(purchase.take)
+                purchase._attempt.hold = purchase._sender = purchase.hold(purchase.take)
                 try:
                     _advance(purchase, AttemptState.SUBMITTED)
                 except _HoldReleased:
                     purchase._attempt.state = AttemptState.PLANNED
-            if purchase._attempt.state == AttemptState.SUBMITTED:
-                self._send(purchase)
+            while purchase._attempt.state == AttemptState.SUBMITTED:
+                uuid = str(purchase._attempt.uuid)
+                try:
+                    if uuid in self.billed or not purchase._is_resumed or purchase._join_senders():
+                        self._send(purchase)
+                except Crash:
+                    self.died_in.add(uuid)
+                    raise
             if purchase._attempt.state == AttemptState.ACCEPTED:
                 self._end(purchase)
-            take = self.records().take("ad", scenario, job.job_id)
+            take = self._take(scenario, job.job_id)
             if take is not None and take.attempts and take.attempts[-1].state == AttemptState.RENDERED:
                 _advance(self._purchase(job, take), AttemptState.STORED)
 
+    def _take(self, scenario: Scenario, job_id: str) -> Take | None:
+        return self.records().take("ad", scenario, job_id)
+
     def _send(self, purchase: Purchase) -> None:
-        uuid = str(purchase._attempt.uuid)
-        record = self._budgets()
-        if uuid not in record.open:
-            self.violations.append(f"{uuid} was sent without a hold")
-        self.billed.setdefault(uuid, PRICE)
-        if sum(self.billed.values()) > self.cap * PRICE:
-            self.violations.append(f"{len(self.billed)} tasks were sent under a cap for {self.cap}")
-        purchase._attempt.accepted_at = NOW
-        _advance(purchase, AttemptState.ACCEPTED)
+        self._pause(self.dice.choice([1, 1, LONG]))
+        attempt, sender, uuid = purchase._attempt, purchase._sender, str(purchase._attempt.uuid)
+        if uuid not in self.billed and self.dice.random() < REFUSED:
+            attempt.problem = Problem(code="sceneRefused", message="refused", retryable=self.dice.random() < 0.5)
+            state = AttemptState.FAILED
+        else:
+            if uuid not in self._budgets().open and uuid not in self.billed:
+                self.violations.append(f"{uuid} was sent without a hold")
+            self.billed.setdefault(uuid, PRICE)
+            if sum(self.billed.values()) > self.cap * PRICE:
+                self.violations.append(f"{len(self.billed)} tasks were sent under a cap for {self.cap}")
+            attempt.accepted_at, state = NOW, AttemptState.ACCEPTED
+        self._pause()
+        _advance(purchase, state)
+        if purchase._attempt is not attempt:
+            purchase.records.answer_sender(purchase.take, attempt, sender)
 
     def _end(self, purchase: Purchase) -> None:
         attempt = purchase._attempt
-        if Random(attempt.uuid.int).random() < 0.3:
+        if Random(attempt.uuid.int).random() < FAILED:
             attempt.problem = Problem(code="renderFailed", message="failed", retryable=True)
             _advance(purchase, AttemptState.FAILED)
         else:
@@ -215,6 +238,7 @@ class Interleaving:
         purchase = Purchase.__new__(Purchase)
         purchase.take, purchase.records = take, self.records()
         purchase.hold = partial(hold_attempt, purchase.records, job)
+        purchase.mark, purchase._sender = job.holds.mark if job.holds else UNMARKED, None
         purchase._is_resumed, purchase._recorded_position = take.is_open, take.position
         purchase._write_lock = Lock()
         return purchase
@@ -228,7 +252,12 @@ class Interleaving:
         spent = record.budgets["all"].accounts["all"].spent
         if record.open:
             self.violations.append(f"{len(record.open)} tasks stay held")
-        if spent != sum(self.billed.values()):
+        takes = [take for job_id in ("job-1", "job-2") for each in SCENES if (take := self._take(each, job_id))]
+        doubtful = {str(attempt.uuid) for take in takes for attempt in take.attempts if attempt.is_in_doubt}
+        if doubtful - self.died_in:
+            self.violations.append(f"{doubtful - self.died_in} stay in doubt, and each of their runners had an answer")
+        # Of a submit whose runner has died, nobody knows whether it was accepted: it counts with its estimate.
+        if spent != sum((dict.fromkeys(doubtful, PRICE) | self.billed).values()):
             self.violations.append(f"{spent} are counted, not {sum(self.billed.values())}")
 
     def _budgets(self) -> Any:
