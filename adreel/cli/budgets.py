@@ -1,5 +1,6 @@
 """The commands about budgets: `budget`, `budget set`, `budget remove` and `budget reconcile`."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,26 +23,28 @@ def budget(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand:
         return
     from adreel.cli.display import print_json, print_line, print_table
-    from adreel.models.spend import show_usd
+    from adreel.models.spend import show_usd, to_usd
 
     views = _open_budgets().views()
     if as_json:
-        print_json({"budgets": views})
+        sums = ("cap", "spent", "held", "left", "over")
+        rows = [asdict(view) | {name: to_usd(getattr(view, name)) for name in sums} for view in views]
+        print_json({"budgets": rows})
         return
     if not views:
         print_line("There is no budget: set one with `adreel budget set day 5`")
         return
     headings = ("budget", "mode", "period", "cap", "spent", "held", "left", "note")
-    rows = []
+    lines = []
     for view in views:
         notes = [
             f"over by {show_usd(view.over)}" if view.over else "",
             f"{view.unknown} clips of unknown cost count with their estimates" if view.unknown else "",
             "still counts earlier spend: repeat `adreel budget set`" if view.is_counting else "",
         ]
-        sums = [show_usd(amount) for amount in (view.cap, view.spent, view.held, view.left)]
-        rows.append((view.name, view.mode.value, view.period, *sums, "; ".join(filter(None, notes))))
-    print_table(headings, rows)
+        amounts = [show_usd(amount) for amount in (view.cap, view.spent, view.held, view.left)]
+        lines.append((view.name, view.mode.value, view.period, *amounts, "; ".join(filter(None, notes))))
+    print_table(headings, lines)
 
 
 @budget_app.command("set")
