@@ -8,6 +8,7 @@ import pytest
 from adreel.errors import NotFound, OverBudget, RenderFailed, SceneRefused
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Job, task_uuid
+from adreel.purchase.holds import hold_attempt
 from adreel.purchase.jobs import cancel_job, end_job, end_jobs_of_run, open_scenes, resume_job, start_job
 from adreel.purchase.quotes import hold_quote, quote_resume
 from adreel.purchase.state_machine import Purchase
@@ -72,12 +73,32 @@ async def test_a_second_attempt_needs_a_hold_of_its_own() -> None:
         job = it.start(HOOK)
         with pytest.raises(RenderFailed):
             await it.produce(job=job)
+        assert numbers(it) == (0, price)
         take = await it.produce(job=job)
+        assert numbers(it) == (0, 2 * price)
         assert [attempt.hold is not None for attempt in take.attempts] == [True, True]
-        assert take.attempts[0].hold != take.attempts[1].hold
+        assert job.holds
+        assert take.attempts[1].hold == job.holds.mark
         end_job(it.records, job)
         Budgets(it.records).reconcile()
         assert numbers(it)[1] == 0
+
+
+async def test_a_second_attempt_that_was_held_and_not_sent_is_released_with_its_job() -> None:
+    async with studio("providerTimeoutx1") as it:
+        price = estimate(it)
+        Budgets(it.records).set("all", 2 * price)
+        job = it.start(HOOK)
+        with pytest.raises(RenderFailed):
+            await it.produce(job=job)
+        take = it.take()
+        take.plan_attempt(take.created_at)
+        assert hold_attempt(it.records, job, take)
+        assert numbers(it) == (0, 2 * price)
+        end_job(it.records, job)
+        assert numbers(it) == (price, 0)
+        resumed = resume_job(it.records, it.settings, job)
+        assert (await it.produce(job=resumed)).is_stored
 
 
 async def test_a_second_attempt_beyond_the_cap_is_not_sent() -> None:

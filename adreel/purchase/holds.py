@@ -60,7 +60,9 @@ def hold_attempt(records: Records, job: Job, take: Take) -> str | None:
     if job.max_cost is not None:
         others = [scenario for scenario in job.scenarios if scenario != take.scenario]
         takes += [other for each in others if (other := records.take(job.session_id, each, job.job_id))]
-    holds = Budgets(records).reserve(_order(job, takes, [(take, task)])).holds
+    # Under the mark of its runner, the end of the job finds a hold whose task was never sent.
+    mark = job.holds.mark if job.holds is not None and job.holds.mark not in take.released else None
+    holds = Budgets(records).reserve(_order(job, takes, [(take, task)]), mark).holds
     # Without budgets a released task needs a new mark too.
     return holds.mark if holds else new_mark() if UNMARKED in take.released else None
 

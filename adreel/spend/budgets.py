@@ -122,16 +122,24 @@ class Budgets:
         """Account for the finished tasks of a job at its end, and release what its runner has not sent."""
         if job.holds is None:
             return
-        settlements: list[Settlement] = []
-        releases: list[Release] = []
+        mark, settlements, unsent = job.holds.mark, list[Settlement](), dict[str, Take]()
         for scenario in job.scenarios:
             take = self._records.take(job.session_id, scenario, job.job_id)
             if take is None:
                 continue
             settlements += settlements_of(take)
-            task = str(take.unsent_task(UNLIMITED))
-            if task in job.holds.tasks and self._forbid(take, [job.holds.mark]):
-                releases.append(Release(task, frozenset([job.holds.mark])))
+            if task := take.unsent_task(UNLIMITED):
+                unsent[str(task)] = take
+        if unsent.keys() - job.holds.tasks:
+            # A further attempt may have been held after the start of the job, and not sent.
+            held = {uuid for uuid, hold in self._records.budgets().open.items() if mark in hold.holds}
+        else:
+            held = set(job.holds.tasks)
+        releases = [
+            Release(uuid, frozenset([mark]))
+            for uuid, take in unsent.items()
+            if uuid in held and self._forbid(take, [mark])
+        ]
         self._apply(settlements, releases)
 
     def reconcile(
