@@ -75,7 +75,8 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         parts: Into how many slices they are cut.
         cut: Make the finished ad of each ad whose four scenes have clips.
         clip_price: USD of each clip whose price is unknown. Such a clip is refused under a budget without it.
-        max_cost: Most USD that all ads of the source may cost. A dearer campaign is not started. 0 is no limit.
+        max_cost: Most USD of all clips by their prices. A dearer campaign is not started. Retries come on top:
+            a budget limits them. 0 is no limit.
     """
     _, records = open_records()
     settings = asyncio.run(load_settings())

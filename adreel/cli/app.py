@@ -112,7 +112,10 @@ def campaign(
     max_cost: Annotated[
         float | None,
         typer.Option(
-            "--max-cost", min=0, callback=check_usd, help="Refuse the campaign if its clips would cost more USD"
+            "--max-cost",
+            min=0,
+            callback=check_usd,
+            help="Refuse the campaign if its clips would cost more USD. Retries come on top: a budget limits them",
         ),
     ] = None,
     clip_price: ClipPrice = None,
