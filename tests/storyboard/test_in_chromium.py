@@ -103,6 +103,41 @@ def test_an_ad_is_made_watched_played_and_changed_in_a_browser(
     expect(page.get_by_label("key")).to_be_visible()
 
 
+@pytest.mark.slow
+def test_an_empty_server_leads_by_a_template_to_a_generated_ad(
+    records: Records, runware: LocalRunware, address: str, page: Page, tmp_path: Path
+) -> None:
+    sign_in(page, address)
+    page.get_by_role("main").get_by_role("link", name="New ad").click()
+    page.get_by_label("Product", exact=True).fill("Dewdrop")
+    page.get_by_label("Platform", exact=True).fill("TikTok")
+    page.get_by_label("Upload product photo").set_input_files(write_image(tmp_path / "dew.png"))
+    page.get_by_text("Serums, creams and cosmetics").click()
+    page.get_by_role("button", name="Write the scenes").click()
+    expect(page.get_by_text("The scenes are written for skincare.")).to_be_visible()
+    # The file is still chosen, and the shapes and lengths are those of the new model.
+    assert page.get_by_label("Upload product photo").evaluate("input => input.files.length") == 1
+    page.locator("#model").select_option("klingai:kling-video@3-pro")
+    expect(page.locator("[data-aspect='4:5']")).to_be_hidden()
+    assert page.locator("#hook-duration option").first.inner_text() == "3 s"
+    page.locator("#model").select_option("")
+    for scenario in Scenario:
+        page.locator(f"#{scenario}-duration").select_option("1")
+    expect(page.locator("#problem-words")).to_have_text("11 words: about 2 fit into 1 s")
+    page.locator("#hook-visual_description").fill("A drop falls")
+    page.get_by_role("button", name="Look at the prompts").click()
+    expect(page.locator("#hook-look .prompt")).to_contain_text("A drop falls.")
+    page.get_by_role("button", name="Create the ad").click()
+    expect(page.get_by_role("heading", name="Dewdrop", level=1)).to_be_visible()
+
+    watch_it_generate(page)
+    [session_id] = records.session_ids()
+    session = records.session(session_id)
+    assert session.scene(Scenario.HOOK).visual_description == "A drop falls"
+    assert (session.product_photo or "").endswith("#dew.png")
+    assert sorted(str(entry.scenario) for entry in runware.ledger.entries) == sorted(Scenario)
+
+
 def sign_in(page: Page, address: str) -> None:
     sign_in_with_key(page, address)
     expect(page.get_by_role("heading", name="Your first ad starts with four scenes")).to_be_visible()

@@ -4,6 +4,7 @@
 
 const form = document.getElementById("compose");
 const WORDS_PER_SECOND = 2.5;
+const NO_ANSWER = "The server did not answer. Nothing that you wrote is lost: please try again.";
 let isBusy = false;
 let isChanged = false;
 
@@ -105,9 +106,19 @@ async function send(button) {
     location.assign(response.url);
     return;
   }
-  const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("compose");
-  if (!fresh) throw new Error("the answer is not this form");
-  apply(fresh, button.value);
+  const answer = new DOMParser().parseFromString(await response.text(), "text/html");
+  const fresh = answer.getElementById("compose");
+  if (fresh) apply(fresh, button.value);
+  else say(answer.querySelector("main p")?.textContent ?? NO_ANSWER);
+}
+
+function say(words) {
+  const notice = document.createElement("div");
+  notice.className = "notice notice-bad";
+  notice.setAttribute("role", "alert");
+  notice.textContent = words;
+  field("compose-said").replaceChildren(notice);
+  notice.scrollIntoView({ block: "nearest" });
 }
 
 function apply(fresh, action) {
@@ -151,9 +162,7 @@ form.addEventListener("submit", (event) => {
   isBusy = true;
   form.setAttribute("aria-busy", "true");
   send(button)
-    .catch(() => {
-      field("compose-price").textContent = "The server did not answer. Nothing is lost: please try again.";
-    })
+    .catch(() => say(NO_ANSWER))
     .finally(() => {
       isBusy = false;
       form.removeAttribute("aria-busy");
