@@ -6,6 +6,7 @@ import it. They use the Prefect server at PREFECT_API_URL, else an embedded one.
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from adreel.orchestration.embedded_server import (
     start_embedded_server,
 )
 from adreel.orchestration.errors import prefect_errors, without_prefix
+from adreel.orchestration.imports import without_collections
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import sum_prices, warn_of_balance
 from adreel.purchase.jobs import ALL, open_scenes
@@ -416,9 +418,13 @@ def run_flow(
         # The server starts while this process imports Prefect.
         if has_begun := not may_name_server() and begin_embedded_server():
             starting.enter_context(observer.starting("Prefect"))
-        from adreel.orchestration.runs import needs_embedded_server, run_in_process
+        with without_collections():
+            from adreel.orchestration.runs import needs_embedded_server, run_in_process
 
-        flow = getattr(import_module(f"adreel.flows.{name}"), name)
+            flow = getattr(import_module(f"adreel.flows.{name}"), name)
+        if buys and settings.is_local:
+            # The emulator takes a fifth of a second to import, while this process waits for Prefect's answers.
+            threading.Thread(target=import_module, args=["adreel.emulator"], daemon=True).start()
         if needs_embedded_server():
             if not (has_begun or is_embedded()):
                 starting.enter_context(observer.starting("Prefect"))

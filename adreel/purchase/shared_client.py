@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -51,8 +52,8 @@ async def shared_client(settings: Settings) -> AsyncIterator[RunwareClient]:
 async def _open(settings: Settings, stack: AsyncExitStack) -> RunwareClient:
     url = settings.provider_url
     if not url:
-        from adreel.emulator import LocalRunware  # noqa: PLC0415 - with a key neither FFmpeg nor a web server is needed
-
+        # With a key neither FFmpeg nor a web server is needed. The import takes so long that it would stop the loop.
+        local_runware = (await asyncio.to_thread(import_module, "adreel.emulator")).LocalRunware
         # The tasks outlive the process, because another process may resume the job. They are no part of the storage.
         state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
         name = hashlib.sha256(Storage.from_settings(settings).location("").encode()).hexdigest()[:16]
@@ -62,7 +63,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> RunwareClient:
         except OSError as error:
             message = f"can't store the emulator's tasks in {file}: {error}; set XDG_STATE_HOME"
             raise StorageError(message) from error
-        server = LocalRunware(
+        server = local_runware(
             render_seconds=settings.local_render_seconds, faults=settings.local_faults, ledger_file=file
         )
         await stack.enter_async_context(server)
