@@ -12,7 +12,7 @@ from tests.storyboard.conftest import Visitor
 from tests.storyboard.test_in_chromium import CHROMIUM, page
 
 pytest.importorskip("playwright", reason="playwright is not installed")
-from playwright.sync_api import Page
+from playwright.sync_api import Dialog, Page, expect
 
 __all__ = ["page"]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")]
@@ -75,3 +75,31 @@ def test_a_product_in_arabic_is_written_from_right_to_left(visitor: Visitor, rec
     page.goto(url(visitor))
     assert page.locator("h1").evaluate("heading => heading.matches(':dir(rtl)')")
     assert page.locator("#hook-visual_description").evaluate("field => field.matches(':dir(ltr)')")
+
+
+def test_typing_in_three_scenes_and_saving_one_loses_nothing(visitor: Visitor, records: Records, page: Page) -> None:
+    page.goto(url(visitor))
+    page.evaluate("window.isTheSamePage = true")
+    for scenario in ("hook", "problem", "solution"):
+        page.locator(f"#{scenario}-visual_description").fill(f"a moth in the {scenario}")
+    expect(page.get_by_text("Not saved yet").locator("visible=true")).to_have_count(3)
+    page.locator("#hook-save").click()
+    expect(page.locator("#hook-said")).to_contain_text("Saved.")
+    expect(page.locator("#hook-save")).to_be_focused()
+    expect(page.get_by_text("Not saved yet").locator("visible=true")).to_have_count(2)
+    assert page.evaluate("window.isTheSamePage")
+    assert records.session("ad").scene(Scenario.HOOK).visual_description == "a moth in the hook"
+    assert records.session("ad").scene(Scenario.PROBLEM).visual_description == "a lamp in the problem"
+
+    asked: list[str] = []
+
+    def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", leave)
+    page.reload()
+    assert asked == ["beforeunload"]
+    for scenario in ("hook", "problem", "solution"):
+        expect(page.locator(f"#{scenario}-visual_description")).to_have_value(f"a moth in the {scenario}")
+    expect(page.get_by_text("Not saved yet").locator("visible=true")).to_have_count(2)

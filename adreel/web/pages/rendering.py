@@ -97,7 +97,7 @@ def listed(scenarios: list[Scenario]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-templates.globals.update(static=static_url, resume_words=RESUME, name_of=NAMES.__getitem__)
+templates.globals.update(static=static_url, steps=STEPS, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
 templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands)
 templates.filters.update(offer=offer, model_offer=model_offer, time_label=time_label)

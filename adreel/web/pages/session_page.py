@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -54,18 +54,24 @@ NOTICES = {
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
+Part = Scenario | Literal["ad"]
 JobIds = Annotated[list[Annotated[str, Query(pattern=ID_PATTERN)]], Query(default_factory=list, alias="job")]
+Parts = Annotated[list[Part], Query(default_factory=list, alias="only")]
 
 
 @dataclass(frozen=True)
 class PageContext:
-    """A request for the page of one session; `job_ids` were started from it and may not have a record yet."""
+    """A request for the page of one session; `job_ids` were started from it and may not have a record yet.
+
+    The script of the page asks for the parts that it replaces: the ad's own, and scenes. Without any, all is shown.
+    """
 
     request: Request
     session_id: str
     service: Service
     statuses: StatusCache
     job_ids: list[str]
+    only: list[Part]
 
     def key(self, fields: dict[str, str]) -> str | None:
         """Return the idempotency key of a form."""
@@ -76,7 +82,8 @@ class PageContext:
     def redirect(self, *, job_id: str = "", notice: str = "", scene: str = "") -> Response:
         """Redirect to the page, which also follows a job that was started."""
         jobs = dict.fromkeys([*self.job_ids, *([job_id] if job_id else [])])
-        query = urlencode([*(("job", each) for each in jobs), *([("said", notice)] if notice else [])])
+        said = [("said", notice), ("scene", scene)] if notice else []
+        query = urlencode([*(("job", each) for each in jobs), *(("only", each) for each in self.only), *said])
         fragment = f"#{scene}" if scene in set(Scenario) else ""
         return RedirectResponse(f"/sessions/{self.session_id}{'?' if query else ''}{query}{fragment}", 303)
 
@@ -87,8 +94,9 @@ class PageContext:
         error: Exception | None = None,
         submitted: dict[Scenario, FormState] | None = None,
         options: FormState | None = None,
+        scene: str = "",
     ) -> Response:
-        """Render the page, with an error at its top or with forms as they were submitted.
+        """Render the page, with a notice or an error in a scene or at the top, or with forms as they were submitted.
 
         `options` is the form for all scenes.
         """
@@ -124,6 +132,8 @@ class PageContext:
             original=ORIGINAL,
             words=WORDS,
             options=OPTIONS,
+            only=self.only,
+            scene_acted=scene if scene in forms else "",
             common=self._completed(common, defaults_of(board.session, models.default), models),
             models=models,
             tokens=tokens,
@@ -144,10 +154,10 @@ class PageContext:
 
 
 async def get_page(
-    request: Request, session_id: SessionId, service: ServiceDep, statuses: StatusesDep, job_ids: JobIds
+    request: Request, session_id: SessionId, service: ServiceDep, statuses: StatusesDep, *, job_ids: JobIds, only: Parts
 ) -> PageContext:
     """Collect what every request of the page has."""
-    return PageContext(request, session_id, service, statuses, job_ids)
+    return PageContext(request, session_id, service, statuses, job_ids, only)
 
 
 Page = Annotated[PageContext, Depends(get_page)]
@@ -155,22 +165,23 @@ Handler = Callable[..., Awaitable[Response]]
 
 
 def shows_errors(handle: Handler) -> Handler:
-    """Make a handler of a form show the page with an error at its top."""
+    """Make a handler of a form show the page with an error in its scene, or at the top."""
 
     @wraps(handle)
     async def handle_or_show(page: PageContext, **arguments: Any) -> Response:
         try:
             return await handle(page, **arguments)
         except FORM_ERRORS as error:
-            return await page.show(error=error)
+            scene = arguments.get("scenario") or arguments.get("fields", {}).get("scenario", "")
+            return await page.show(error=error, scene=scene)
 
     return handle_or_show
 
 
 @router.get("/sessions/{session_id}")
-async def show_session(page: Page, said: str = "") -> Response:
+async def show_session(page: Page, said: str = "", scene: str = "") -> Response:
     """Show a session."""
-    return await page.show(notice=NOTICES.get(said, ""))
+    return await page.show(notice=NOTICES.get(said, ""), scene=scene)
 
 
 @router.post("/sessions/{session_id}/generate")

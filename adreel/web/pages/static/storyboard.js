@@ -1,14 +1,31 @@
-// Keeps an open page of a session up to date. Without JavaScript a person presses Refresh.
+// Keeps an open page up to date, sends its forms without leaving it, and keeps what is typed.
+// Without JavaScript a person presses Refresh, and each form leads to the page anew.
 "use strict";
 
 // A browser opens at most six connections to a server: keep some free for the clips.
 const MAX_STREAMS = 3;
 const POLL_MILLISECONDS = 2000;
 const MAX_IMAGE_BYTES = 10_000_000;
+const DRAFT = "adreel.draft.";
+const SENT = "adreel.sent";
+// The server writes times in UTC.
+const MOMENT = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 const streams = new Map();
 const served = new Map();
+const seen = new Map();
+const changed = new Set();
+const paused = new Set();
 let timer = 0;
-let updateAfterPause = false;
+let actions = 0;
+let isLeaving = false;
+
+// Following the jobs of an ad
 
 function follow() {
   const marker = document.getElementById("jobs");
@@ -26,10 +43,10 @@ function follow() {
 
 function listen(job) {
   // Behind a proxy the server may have a sub-path, which precedes the path of the page.
-  const page = document.getElementById("main").dataset.page;
+  const page = pageAddress();
   const root = page.slice(0, page.lastIndexOf("/sessions/"));
   const stream = new EventSource(`${root}/api/videos/events/${job}`);
-  stream.addEventListener("status", refreshSoon);
+  stream.addEventListener("status", (event) => showStatus(JSON.parse(event.data)));
   stream.addEventListener("end", () => {
     stream.close();
     refreshSoon();
@@ -37,38 +54,265 @@ function listen(job) {
   return stream;
 }
 
-function refreshSoon() {
-  clearTimeout(timer);
-  timer = setTimeout(() => refresh().catch(() => {}), 150); // After an error the stream reconnects and refreshes again.
+function showStatus(status) {
+  for (const scene of status.scenes) {
+    const { progress, ...rest } = scene;
+    const key = `${status.job_id} ${scene.scenario}`;
+    const state = JSON.stringify(rest);
+    const isNew = seen.has(key) ? seen.get(key) !== state : !isShown(scene);
+    seen.set(key, state);
+    if (isNew) changed.add(scene.scenario);
+    else if (scene.status === "generating") showProgress(scene.scenario, progress);
+  }
+  if (status.cut || changed.size) refreshSoon();
 }
 
+// Whether the page was rendered with the state that the first event of a job tells.
+function isShown(scene) {
+  if (document.getElementById(`${scene.scenario}-state`)?.dataset.status !== scene.status) return false;
+  const clips = [...document.querySelectorAll(`#${scene.scenario} video`)];
+  return !scene.video_url || clips.some((video) => video.src.endsWith(scene.video_url));
+}
+
+function showProgress(scenario, progress) {
+  const block = document.querySelector(`#${scenario}-state .progress`);
+  if (!block) return;
+  const steps = JSON.parse(document.getElementById("board").dataset.steps);
+  block.querySelector("progress").value = progress;
+  const [words, percent] = block.querySelectorAll("p:first-of-type span");
+  words.textContent = steps.find(([minimum]) => progress >= minimum)[1];
+  percent.textContent = `${progress} %`;
+}
+
+function refreshSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(refresh, 150);
+}
+
+// Replaces what belongs to the ad, and the parts of changed scenes.
 async function refresh() {
-  const response = await fetch(document.getElementById("main").dataset.page, { headers: { Accept: "text/html" } });
-  if (response.redirected) location.reload(); // The sign-in has expired.
-  if (!response.ok) return;
-  const next = new DOMParser().parseFromString(await response.text(), "text/html");
-  updateAfterPause = false;
+  const scenes = [...changed];
+  const started = actions;
+  changed.clear();
+  try {
+    const response = await fetch(onlyParts(pageAddress(), ["ad", ...scenes]), { headers: { Accept: "text/html" } });
+    if (response.redirected) leaveTo(location.href); // The sign-in has expired.
+    if (!response.ok) throw new Error(response.statusText);
+    const next = parsed(await response.text());
+    // An action that was answered meanwhile has shown something newer.
+    if (started !== actions) throw new Error("outdated");
+    updateBlocks(next);
+  } catch {
+    for (const scene of scenes) changed.add(scene);
+    if (started !== actions) refreshSoon(); // After other errors the stream reconnects and refreshes again.
+  }
+}
+
+function updateBlocks(next) {
+  paused.clear();
   for (const block of document.querySelectorAll("[data-live]")) update(block, next.getElementById(block.id));
+  document.getElementById("main").dataset.page = next.getElementById("main").dataset.page;
   follow();
 }
 
 function update(block, fresh) {
   if (!fresh || fresh.outerHTML === served.get(block.id)) return;
   if ([...block.querySelectorAll("video")].some((video) => !video.paused && !video.ended)) {
-    updateAfterPause = true;
+    paused.add(block.id);
     return;
   }
   served.set(block.id, fresh.outerHTML);
-  const focused = block.contains(document.activeElement) ? document.activeElement.id : "";
+  replace(block, fresh);
+}
+
+// Focus, the cursor in a text, and what was opened stay.
+function replace(block, fresh) {
+  const focused = block.contains(document.activeElement) ? document.activeElement : null;
+  const cursor = focused && "selectionStart" in focused ? [focused.selectionStart, focused.selectionEnd] : null;
   const opened = [...block.querySelectorAll("details[open]")].map((details) => details.id);
+  const place = block.dataset.draft ? window.scrollY : null;
   block.replaceWith(document.adoptNode(fresh));
   showLocalTimes(fresh);
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
-  if (focused) document.getElementById(focused)?.focus();
+  if (!focused) return;
+  const again = document.getElementById(focused.id) || fresh.querySelector("button");
+  again?.focus({ preventScroll: true });
+  if (cursor?.[0] != null && again?.id === focused.id) again.setSelectionRange(...cursor);
+  if (place !== null) window.scrollTo(window.scrollX, place);
 }
 
-// The server writes times in UTC.
-const MOMENT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+function resumeAfterPause() {
+  if (!paused.size) return;
+  for (const id of paused) if (!id.startsWith("cut-")) changed.add(id.split("-")[0]);
+  refreshSoon();
+}
+
+function pageAddress() {
+  return document.getElementById("main")?.dataset.page;
+}
+
+function onlyParts(address, parts) {
+  return address + (address.includes("?") ? "&" : "?") + parts.map((part) => `only=${part}`).join("&");
+}
+
+function parsed(html) {
+  return new DOMParser().parseFromString(html, "text/html");
+}
+
+function leaveTo(address) {
+  isLeaving = true;
+  location.assign(address);
+}
+
+// Sending a form of an ad's page
+
+async function send(form, button) {
+  const fields = new FormData(form);
+  if (button?.name) fields.append(button.name, button.value);
+  const before = values(form);
+  const [path, query] = form.getAttribute("action").split("?"); // A button is called "action".
+  // A form that stayed on the page may not know the jobs that were started since.
+  const jobs = pageAddress().split("?")[1] || query || "";
+  const scene = form.closest(".scene")?.id;
+  let address = jobs ? `${path}?${jobs}` : path;
+  if (scene) address = onlyParts(address, ["ad", scene]);
+  form.setAttribute("aria-busy", "true");
+  try {
+    const body = form.enctype === "multipart/form-data" ? fields : new URLSearchParams(fields);
+    const response = await fetch(address, { method: "POST", body, headers: { Accept: "text/html" } });
+    if (response.status === 401) return leaveTo(pageAddress()); // The sign-in has expired. Drafts survive it.
+    const text = await response.text();
+    const next = parsed(text);
+    if (!next.getElementById("main")?.dataset.page) return complain(form, reasonOf(next, text));
+    actions += 1;
+    answer(form, next, before);
+    return;
+  } catch {
+    complain(form, "The server did not answer. What you typed is kept. Press again: the same order is carried out once.");
+  } finally {
+    form.removeAttribute("aria-busy");
+    delete form.dataset.sent;
+  }
+}
+
+function reasonOf(next, text) {
+  const words = next.querySelector("main .words")?.textContent;
+  if (words) return words;
+  try {
+    return JSON.parse(text).detail;
+  } catch {
+    return "The server's answer can't be read. What you typed is kept.";
+  }
+}
+
+function complain(form, reason) {
+  form.querySelector("[data-complaint]")?.remove();
+  const complaint = document.createElement("p");
+  complaint.className = "wrong words";
+  complaint.dataset.complaint = "yes";
+  complaint.setAttribute("role", "alert");
+  complaint.textContent = reason;
+  form.append(complaint);
+}
+
+// Shows the answer to a form: its own fields, what it says, and the parts that have changed.
+function answer(sent, next, before) {
+  for (const form of draftForms()) {
+    const fresh = next.getElementById(form.id);
+    if (!fresh || (form !== sent && hasFiles(form))) continue;
+    const typedSince = Object.fromEntries(Object.entries(values(form)).filter(([name, value]) => before[name] !== value));
+    const kept = form === sent ? typedSince : unsaved(form);
+    for (const block of fresh.querySelectorAll("[data-live]")) served.set(block.id, block.outerHTML);
+    replace(form, fresh);
+    for (const [name, value] of Object.entries(kept)) setValue(fresh, name, value);
+    keepDraft(fresh);
+    if (form === sent) fresh.querySelector("[aria-invalid]")?.focus();
+  }
+  for (const block of document.querySelectorAll("[data-said]")) {
+    const said = next.getElementById(block.id);
+    if (said || block.id === "said") block.replaceChildren(...(said?.childNodes ?? []));
+    if (block.childElementCount) block.scrollIntoView({ block: "nearest" });
+  }
+  updateBlocks(next);
+  history.replaceState(null, "", pageAddress());
+}
+
+// What is typed and not saved yet
+
+function draftForms() {
+  return document.querySelectorAll("form[data-draft]");
+}
+
+function names(form) {
+  const kept = [...form.elements].filter((field) => field.name && !["hidden", "file", "submit"].includes(field.type));
+  return new Set(kept.map((field) => field.name));
+}
+
+function values(form) {
+  return Object.fromEntries([...names(form)].map((name) => [name, form.elements[name].value]));
+}
+
+function setValue(form, name, value) {
+  if (names(form).has(name)) form.elements[name].value = value;
+}
+
+function storedValue(form, name) {
+  const shown = form.elements[`shown.${name}`];
+  if (shown) return shown.value;
+  const field = form.elements[name];
+  const fields = field instanceof RadioNodeList ? [...field] : [field];
+  if (fields[0].type === "radio") return fields.find((each) => each.defaultChecked)?.value ?? "";
+  if (fields[0].type === "select-one") return [...fields[0].options].find((each) => each.defaultSelected)?.value ?? "";
+  return fields[0].defaultValue;
+}
+
+function unsaved(form) {
+  const differs = ([name, value]) => "unsaved" in form.dataset || value.trim() !== storedValue(form, name).trim();
+  return Object.fromEntries(Object.entries(values(form)).filter(differs));
+}
+
+function hasFiles(form) {
+  return [...form.elements].some((field) => field.type === "file" && field.files.length);
+}
+
+function hasUnsaved(form) {
+  return hasFiles(form) || Object.keys(unsaved(form)).length > 0;
+}
+
+function keepDraft(form) {
+  const found = unsaved(form);
+  if (Object.keys(found).length) sessionStorage.setItem(DRAFT + form.dataset.draft, JSON.stringify(found));
+  else sessionStorage.removeItem(DRAFT + form.dataset.draft);
+  markUnsaved(form);
+}
+
+function markUnsaved(form) {
+  const mark = form.querySelector(".unsaved span");
+  if (mark) mark.hidden = !hasUnsaved(form);
+}
+
+function restoreDrafts() {
+  const sent = sessionStorage.getItem(SENT);
+  // The form is gone, and this is no error page: what it sent is stored.
+  if (sent && !document.querySelector(`form[data-draft="${sent}"], [data-problem]`)) {
+    sessionStorage.removeItem(DRAFT + sent);
+  }
+  sessionStorage.removeItem(SENT);
+  for (const form of draftForms()) {
+    const kept = sessionStorage.getItem(DRAFT + form.dataset.draft);
+    // A form that came back with errors has what was sent.
+    if (kept && !("unsaved" in form.dataset)) {
+      for (const [name, value] of Object.entries(JSON.parse(kept))) {
+        setValue(form, name, value);
+        const field = form.elements[name];
+        (field?.[0] ?? field)?.closest?.("details")?.setAttribute("open", "");
+      }
+    }
+    keepDraft(form);
+  }
+}
+
+// Times, clips and images
 
 function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -81,15 +325,6 @@ function pauseOthers(playing) {
   for (const video of document.querySelectorAll("video")) {
     if (video !== playing) video.pause();
   }
-}
-
-// An ad that is made at the end of a job has no events of its own.
-setInterval(() => {
-  if (document.querySelector("[data-poll]")) refreshSoon();
-}, POLL_MILLISECONDS);
-
-function resumeAfterPause() {
-  if (updateAfterPause) refreshSoon();
 }
 
 // Show chosen images before they are sent. Without JavaScript they show once they are stored.
@@ -110,21 +345,47 @@ function preview(input) {
   }
 }
 
+// An ad that is made at the end of a job has no events of its own.
+setInterval(() => {
+  if (document.querySelector("[data-poll]")) refreshSoon();
+}, POLL_MILLISECONDS);
+
 for (const block of document.querySelectorAll("[data-live]")) served.set(block.id, block.outerHTML);
 showLocalTimes(document);
+document.addEventListener("input", (event) => {
+  if (event.target.form?.dataset.draft) keepDraft(event.target.form);
+});
 document.addEventListener("change", (event) => {
   if (event.target.type === "file") preview(event.target);
+  if (event.target.form?.dataset.draft) keepDraft(event.target.form);
 });
 document.addEventListener("play", (event) => pauseOthers(event.target), true);
 document.addEventListener("pause", resumeAfterPause, true);
 document.addEventListener("ended", resumeAfterPause, true);
-// The second submit of a double click would discard the response to the first.
 document.addEventListener("submit", (event) => {
-  if (event.target.dataset.sent) event.preventDefault();
-  event.target.dataset.sent = "yes";
+  const form = event.target;
+  if (form.method !== "post") return;
+  // The second submit of a double click would discard the response to the first.
+  const isSecond = form.dataset.sent;
+  form.dataset.sent = "yes";
+  // The answer can be shown in place only where the page has parts for it.
+  const staysOnPage = pageAddress() && (form.dataset.draft || form.closest("[data-live]"));
+  if (isSecond || staysOnPage) event.preventDefault();
+  if (isSecond) return;
+  if (staysOnPage) {
+    send(form, event.submitter);
+  } else if (form.dataset.draft) {
+    sessionStorage.setItem(SENT, form.dataset.draft);
+    isLeaving = true;
+  }
+});
+window.addEventListener("beforeunload", (event) => {
+  if (!isLeaving && [...draftForms()].some(hasUnsaved)) event.preventDefault();
 });
 window.addEventListener("pageshow", () => {
+  isLeaving = false;
   for (const form of document.forms) delete form.dataset.sent;
 });
 document.querySelector("[aria-invalid]")?.focus();
+restoreDrafts();
 follow();
