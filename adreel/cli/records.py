@@ -65,8 +65,8 @@ def show_status(name: str, *, as_json: bool) -> None:
         print_table(("scene", "state", "cost", "take of job", "clip"), rows)
         show_warnings((video.scenario, video.warnings) for video in view.scene_videos)
         campaign = f" of campaign {view.campaign}" if view.campaign else ""
-        cost = show_cost(view.cost, view.billed)
-        print_line(f"session {name}{campaign}: {view.state or 'nothing generated yet'}, cost {cost}")
+        state = f"{view.state}, cost {show_cost(view.cost, view.billed)}" if view.state else "nothing generated yet"
+        print_line(f"session {name}{campaign}: {state}")
         cuts = in_process.cuts(name)
         # After `adreel use`, an earlier cut may be the right one again.
         for cut in [cut for cut in cuts if cut.state == "current"][:1] or cuts[:1]:

@@ -66,7 +66,12 @@ def sessions(
         print_table(
             ("session", "state", "cost", "product"),
             [
-                (view.session_id, view.state or "new", show_cost(view.cost, view.billed), view.product_name)
+                (
+                    view.session_id,
+                    view.state or "new",
+                    show_cost(view.cost, view.billed) if view.state else "-",
+                    view.product_name,
+                )
                 for view in page.sessions
             ],
         )
