@@ -1,29 +1,35 @@
 """The command `campaigns`: the progress, failures and costs of campaigns."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adreel.cli.options import Json
 from adreel.cli.sessions import SHOWN, open_current_index
 from adreel.errors import InputError
-from adreel.models.api import State
-from adreel.models.campaigns import CampaignSummary
+from adreel.models.session_states import LISTED_STATES
+
+if TYPE_CHECKING:
+    from adreel.models.campaigns import CampaignSummary
+
+STATES = ", ".join(state for state in LISTED_STATES if state not in ("new", "unreadable"))
+"""A campaign has started each of its ads."""
 
 
 def campaigns(
     name: Annotated[str | None, typer.Argument(help="Campaign whose ads are listed, failed ones first")] = None,
-    state: Annotated[str | None, typer.Option(help=f"Only ads in this state: {', '.join(State)}")] = None,
+    state: Annotated[str | None, typer.Option(help=f"Only ads in this state: {STATES}")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of campaigns or ads; 0 for all")] = SHOWN,
     as_json: Json = False,
 ) -> None:
     """Show how far campaigns are, what they have cost and which ads have failed."""
     from adreel.cli.display import print_json, print_line, print_table
     from adreel.index import list_campaigns, read_campaign
+    from adreel.models.api import State
     from adreel.models.spend import money
 
     if state is not None and state not in set(State):
-        raise InputError(f"--state is {state!r}: use one of {', '.join(State)}")
+        raise InputError(f"--state is {state!r}: use one of {STATES}")
     if state is not None and name is None:
         raise InputError("--state chooses ads of one campaign: name the campaign")
     index = open_current_index()
@@ -66,5 +72,5 @@ def campaigns(
     )
 
 
-def _progress(campaign: CampaignSummary) -> str:
+def _progress(campaign: "CampaignSummary") -> str:
     return ", ".join(f"{count:,} {state}" for state, count in campaign.states.items())

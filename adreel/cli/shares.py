@@ -7,7 +7,6 @@ import typer
 
 from adreel.cli.options import Json, SessionId
 from adreel.errors import InputError
-from adreel.models.sessions import ID_PATTERN
 
 DAYS = 14
 """Default of `ShareCreate.days`. Its module takes too long to import for the help."""
@@ -84,6 +83,7 @@ def unshare(
     """End a link for good. What its guests have said stays."""
     from adreel.cli.display import print_line
     from adreel.flows.in_process import open_records
+    from adreel.models.sessions import ID_PATTERN
     from adreel.records.sharing import revoke_share, share_id_of
 
     name = share.rpartition("/")[2]

@@ -229,7 +229,7 @@ def test_an_ad_is_copied_for_another_product(visitor: Visitor) -> None:
     fields = new_form(visitor.read("/new?from=ad")).fields
     assert (fields["product_name"], fields["session_id"]) == ("", "")
     assert fields["hook.visual_description"] == "a lamp in the hook"
-    assert "no session 'nothing'" in visitor.read("/new?from=nothing", 404).text
+    assert "There is no such ad" in visitor.read("/new?from=nothing", 404).text
 
 
 def test_the_example_is_made_by_one_press_on_an_empty_list(records: Records, orders: Orders) -> None:

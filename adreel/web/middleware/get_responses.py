@@ -9,6 +9,8 @@ from adreel.records.sharing import SHARE_PATH
 
 MINIMUM_BYTES = 500
 LEVEL = 6
+IN_LOOP_BYTES = 2**20
+"""Size up to which a response is compressed in the event loop: all but the longest lists, in milliseconds."""
 STREAMS = re.compile(rf"/outputs/|/api/videos/events/|{SHARE_PATH}[^/]+/files/")
 
 
@@ -43,7 +45,7 @@ class CompressionMiddleware:
     def __init__(self, app: ASGIApp, root: str = "") -> None:
         self._app, self._root = app, root
         excluded = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream")
-        self._compressed = GZipMiddleware(app, MINIMUM_BYTES, LEVEL, exclude_content_types=excluded)
+        self._compressed = GZipMiddleware(app, MINIMUM_BYTES, LEVEL, IN_LOOP_BYTES, exclude_content_types=excluded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
