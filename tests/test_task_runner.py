@@ -46,11 +46,14 @@ def recorded_state(future: PrefectFuture[Any]) -> State[Any]:
     """Return the final state that the server has of a task run; it learns of it in the background."""
     runs = TaskRunFilter(id=TaskRunFilterId(any_=[future.task_run_id]), state=FINAL)
     deadline = time.monotonic() + 30
+    state: State[Any] | None = None
     with get_client(sync_client=True) as client:
-        while not (found := client.read_task_runs(task_run_filter=runs)) and time.monotonic() < deadline:
+        # Prefect may return a run for its final state before it returns that state.
+        while state is None and time.monotonic() < deadline:
             time.sleep(0.1)
-    assert found[0].state is not None
-    return found[0].state
+            state = next((run.state for run in client.read_task_runs(task_run_filter=runs)), None)
+    assert state is not None
+    return state
 
 
 def runner_threads() -> list[threading.Thread]:
