@@ -1,6 +1,5 @@
 """The crash-point sweep under some faults, and the proof that it would see a broken promise."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -34,12 +33,8 @@ FAULTS = ["", "providerTimeoutx1", "dropReplyReset", "emptyAcceptance", "conflic
 ASIDE = ["webmBytes", "undecodableBytes"]
 
 
-def first_fast(values: Iterable[str]) -> list[Any]:
-    """Leave all but the first value to the slow tier."""
-    return [pytest.param(value, marks=[pytest.mark.slow] if index else []) for index, value in enumerate(values)]
-
-
-@pytest.mark.parametrize("fault", first_fast(FAULTS))
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
 async def test_a_crash_at_any_point_costs_nothing_twice_and_loses_nothing(fault: str, tmp_path: Path) -> None:
     swept = await sweep(fault, tmp_path)
     assert not swept.violations

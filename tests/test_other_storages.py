@@ -44,7 +44,7 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return url
 
 
-@pytest.fixture(params=[*(pytest.param(kind, marks=pytest.mark.slow) for kind in ("local disk", "memory")), "S3"])
+@pytest.fixture(params=["local disk", "memory", "S3"])
 def any_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
     """Point the settings at an empty storage of each kind in turn."""
     if request.param == "S3":
@@ -55,6 +55,7 @@ def any_storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
     return Storage.from_settings(Settings())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 def test_the_whole_way_of_an_ad_is_the_same_on_every_storage(
     runware: LocalRunware, any_storage: Storage, tmp_path: Path

@@ -69,6 +69,7 @@ def test_the_package_runs_as_the_command() -> None:
     assert ran.stdout.strip() == adreel.__version__
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 def test_the_examples_of_the_guide_run(runware: LocalRunware) -> None:
     Path("lamp.yaml").write_text(make_session(session_id="file").model_dump_json(exclude_none=True))
