@@ -26,6 +26,7 @@ AdreelError
 │   ├── RenderFailed         known to have failed; a retry is a new, paid attempt
 │   ├── ClipKeptAside        paid and downloaded, but not a playable MP4; a person decides
 │   ├── UnknownFailure       failed with an unknown code; a person decides
+│   ├── TaskInDoubt          refused, while another run may still have the task accepted: resume later
 │   └── TakeFailed           failed, and the allowed attempts are used up
 ├── CatalogUnreadable        a page about Runware's models is not what was expected: the catalogue stays as it is
 ├── CutFailed                the finished ad can't be rendered or fails its checks; the clips are safe
@@ -243,6 +244,13 @@ class UnknownFailure(ProviderError):
     """The provider reported an unknown failure code; a person decides whether to buy again."""
 
     code = "unknownFailure"
+    retryable = False
+
+
+class TaskInDoubt(ProviderError):
+    """The task was refused, and another run may still have it accepted: a later resume looks it up."""
+
+    code = "taskInDoubt"
     retryable = False
 
 

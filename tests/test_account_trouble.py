@@ -50,7 +50,8 @@ async def test_scenes_after_a_refusal_for_credits_are_not_sent_and_stay_open() -
                     await it.produce(scenario, job=job)
                 record_failure(it.records, job, scenario, refused.value)
         assert set(it.server.ledger.submits) == {str(task_uuid(JOB, each, 1)) for each in (HOOK, PROBLEM, SOLUTION)}
-        assert open_scenes(it.records, it.settings, JOB) == [(job, [SOLUTION, CTA])]
+        recorded = job.model_copy(update={"mark": None})
+        assert open_scenes(it.records, it.settings, JOB) == [(recorded, [SOLUTION, CTA])]
         view = job_view(it.records, JOB)
         assert view.cost == pytest.approx(2 * CLIP)
         assert "insufficientCredits" not in str(view.scenes[3].error)

@@ -5,7 +5,7 @@ accepted -> rendered -> stored, or ends as failed. A state is recorded before it
 the request is sent, so a resumed run always knows which UUID to look up.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, Self
 from uuid import UUID
@@ -23,6 +23,8 @@ from adreel.models.spend import Holds, Price, to_micros, to_usd
 from adreel.text import clean_text
 
 MAX_PROBLEM_LENGTH = 4000
+SUBMIT_DEADLINE = timedelta(hours=1)
+"""Time after which a runner has died that has neither recorded its job nor the answer to its submit."""
 
 PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetched": 80, "stored": 100}
 
@@ -108,7 +110,9 @@ class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
     accepted_at: AwareDatetime | None = Field(None, description="When Runware was known to have the task")
     slot: UUID | None = Field(None, description="The slot of its last run; a resumed run takes it over")
     hold: str | None = Field(None, description="Mark of the hold under which it was sent; null without budgets")
-    senders: list[str] = Field(default_factory=list, description="Marks of runners whose submit has no answer yet")
+    senders: dict[str, AwareDatetime] = Field(
+        default_factory=dict, description="Runners whose submit has no answer yet, as mark -> time"
+    )
     url: str | None = None
     cost: float | None = None
     seed: int | None = None
@@ -137,6 +141,15 @@ class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
     def is_in_doubt(self) -> bool:
         """Whether its task was refused while another runner may still have it accepted."""
         return self.state == AttemptState.FAILED and self.accepted_at is None and bool(self.senders)
+
+    @property
+    def doubt_ends_at(self) -> datetime:
+        """When no other runner can send its task any more."""
+        return max(self.senders.values(), default=self.created_at) + SUBMIT_DEADLINE
+
+    def without_sender(self, mark: str | None) -> Self:
+        """Return a copy on which one runner has its answer."""
+        return self.model_copy(update={"senders": {name: at for name, at in self.senders.items() if name != mark}})
 
     @property
     def knowledge(self) -> float:
@@ -188,6 +201,11 @@ class Take(Record):
         return bool(self.attempts) and self.attempts[-1].is_open
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether its last task was refused while another runner may still have it accepted."""
+        return bool(self.attempts) and self.attempts[-1].is_in_doubt
+
+    @property
     def cost(self) -> float | None:
         """USD over all sent attempts, 0 for a refused one; None if the cost of an accepted one is unknown."""
         return sum_costs(self.attempt_costs)
@@ -214,7 +232,7 @@ class Take(Record):
 
     def was_refused(self, attempt: Attempt) -> bool:
         """Whether Runware is known to have refused the attempt's task, or an empty account to have prevented it."""
-        if attempt.accepted_at is not None or attempt.aside is not None:
+        if attempt.accepted_at is not None or attempt.aside is not None or attempt.is_in_doubt:
             return False
         if attempt.state == AttemptState.SUBMITTED:
             # The take waits for credits. The client has checked whether an earlier submit was accepted.
@@ -254,11 +272,19 @@ class Take(Record):
         return self.number, self.created_at, self.job_id
 
     def can_continue(self, attempts_allowed: int) -> bool:
-        """Whether a run may continue it within the allowed attempts."""
+        """Whether a run may continue it within the allowed attempts. A task in doubt is never replaced.
+
+        Once no other runner can send that task, a run asks Runware about it.
+        """
         if self.pruned_at is not None:
             return False
         if not self.attempts or self.attempts[-1].state != AttemptState.FAILED:
             return not self.is_stored
+        if self.is_in_doubt:
+            return utc_now() > self.attempts[-1].doubt_ends_at
+        return self._allows_next(attempts_allowed)
+
+    def _allows_next(self, attempts_allowed: int) -> bool:
         problem = self.attempts[-1].problem
         return problem is not None and problem.retryable and len(self.attempts) < attempts_allowed
 
@@ -267,7 +293,11 @@ class Take(Record):
         last = self.attempts[-1] if self.attempts else None
         if last is None or last.state == AttemptState.PLANNED:
             return task_uuid(self.job_id, self.scenario, max(1, len(self.attempts)))
-        if last.state == AttemptState.FAILED and self.can_continue(attempts_allowed):
+        if (
+            last.state == AttemptState.FAILED
+            and self.can_continue(attempts_allowed)
+            and self._allows_next(attempts_allowed)
+        ):
             return task_uuid(self.job_id, self.scenario, len(self.attempts) + 1)
         return None
 
@@ -307,6 +337,7 @@ class Job(Record):
     )
     cut: str | None = Field(None, description="ID of the finished ad that its campaign has made")
     holds: Holds | None = Field(None, exclude=True, description="Held tasks of its runner in memory, not stored")
+    mark: str | None = Field(None, exclude=True, description="Mark of its runner in memory, not stored")
 
     @property
     def is_stored(self) -> bool:

@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 
 from adreel.catalog.stored import load_catalog
-from adreel.errors import AdreelError, InputError, NotFound
+from adreel.errors import AdreelError, BuyingStopped, InputError, NoCredits, NotFound
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
@@ -15,7 +15,7 @@ from adreel.models.sessions import (
     Session,
     refuse_control_characters,
 )
-from adreel.models.spend import UNMARKED, to_micros
+from adreel.models.spend import new_mark, to_micros
 from adreel.models.takes import Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
 from adreel.purchase.holds import hold_attempt, hold_job, released_on_error
@@ -94,7 +94,7 @@ def start_job(
             records.assume_no_job(job_id)
         job = records.update_job(job_id, start) or new
         _save_planned(records, job, planned)
-    return job.model_copy(update={"holds": holds})
+    return job.model_copy(update={"holds": holds, "mark": holds.mark if holds else mark or new_mark()})
 
 
 def open_scenes(
@@ -119,7 +119,12 @@ def open_scenes(
         if None in takes.values():
             _plan_takes(records, settings, job)  # Raises if resume_job could not plan them.
         allowed = settings.attempts * job.rounds
-        scenes = [scenario for scenario, take in takes.items() if take is None or take.can_continue(allowed)]
+        # The resume of a scene in doubt tells until when another run may buy it.
+        scenes = [
+            scenario
+            for scenario, take in takes.items()
+            if take is None or take.can_continue(allowed) or (take.is_in_doubt and take.pruned_at is None)
+        ]
         return (job, scenes) if scenes else None
 
     sessions = set[str]()
@@ -174,7 +179,7 @@ def resume_job(
         if resumed is None:
             raise NotFound(f"job {job.job_id!r} was removed meanwhile: see `adreel status {job.session_id}`")
         _save_planned(records, resumed, planned)
-    return resumed.model_copy(update={"holds": holds})
+    return resumed.model_copy(update={"holds": holds, "mark": holds.mark if holds else mark or new_mark()})
 
 
 def end_job(records: Records, job: Job, *, cancelled: bool = False, takes: Iterable[Take] = ()) -> Job | None:
@@ -275,7 +280,7 @@ async def buy_scene(
             draws_poster=draws_poster,
             check_wanted=watch.check,
             hold=partial(hold_attempt, records, job),
-            mark=job.holds.mark if job.holds else UNMARKED,
+            mark=job.mark or new_mark(),
             on_poster=on_poster,
         )
         return await purchase.run()
@@ -286,6 +291,8 @@ def record_failure(records: Records, job: Job, scenario: Scenario, error: BaseEx
     found = records.take(job.session_id, scenario, job.job_id)
     if found is not None and not found.is_stored:
         take = found.model_copy(update={"problem": Problem.of(error), "updated_at": utc_now()})
+        if take.attempts and isinstance(error, NoCredits | BuyingStopped):
+            take.attempts = [*take.attempts[:-1], take.attempts[-1].without_sender(job.mark)]
         # A changed record belongs to another runner of the scene.
         records.update_take(take, lambda latest: latest != found)
 

@@ -29,6 +29,7 @@ from adreel.errors import (
     StillRendering,
     StorageError,
     TakeFailed,
+    TaskInDoubt,
     UnknownFailure,
 )
 from adreel.models.spend import UNMARKED
@@ -133,7 +134,12 @@ class Purchase:
     async def _open_attempt(self) -> None:
         """Continue the recorded attempt, or plan the first or next one if the settings allow it."""
         take = self.take
-        if take.attempts and not take.can_continue(self.attempts_allowed):
+        if take.is_in_doubt and take.can_continue(self.attempts_allowed):
+            await self._end_doubt()
+            take = self.take
+            if take.is_stored:
+                return
+        if take.attempts and (take.is_in_doubt or not take.can_continue(self.attempts_allowed)):
             self._raise_failure()
         if not take.attempts or self._attempt.state == AttemptState.FAILED:
             take.plan_attempt(utc_now())
@@ -145,6 +151,15 @@ class Purchase:
             take.problem = None
             await asyncio.to_thread(self._write)
         self.report(take, f"attempt {len(take.attempts)}: {self._attempt.state}")
+
+    async def _end_doubt(self) -> None:
+        """Follow a refused task after all if another runner had it accepted; else end its attempt for good."""
+        if await self.client.look_up(self._attempt.uuid):
+            self._attempt.accepted_at, self._attempt.problem, self.take.problem = utc_now(), None, None
+            await self._move(AttemptState.ACCEPTED, "accepted by Runware, as another run had sent it")
+            self._is_resumed = True
+        elif latest := await asyncio.to_thread(self.records.end_doubt, self.take):
+            self._adopt(latest)
 
     async def _render(self) -> None:
         """Have Runware render the clip while holding a slot."""
@@ -182,7 +197,7 @@ class Purchase:
         elif self.take.price and self.take.price.source == "emulator":
             self.take.price = await asyncio.to_thread(price, self.take.request, self.records.storage)
         while self._attempt.state == AttemptState.PLANNED:
-            self._attempt.hold = self._sender = await asyncio.to_thread(self.hold, self.take)
+            self._attempt.hold, self._sender = await asyncio.to_thread(self.hold, self.take), self.mark
             try:
                 await self._move(AttemptState.SUBMITTED, f"sent to Runware as {self._attempt.uuid}")
             except _HoldReleased:
@@ -204,16 +219,10 @@ class Purchase:
     def _join_senders(self) -> bool:
         """Prepare to send a task that another runner may send too. False if it has recorded the end of the attempt.
 
-        The task's hold ends only once each runner that may send it has its answer.
+        The next attempt and the end of the hold wait until each runner that may send the task has its answer.
         """
-        take = self.take
-        if self._attempt.hold is not None:
-            self._sender = self.mark
-            self._write()
-        else:
-            latest = self.records.take(take.session_id, take.scenario, take.job_id)
-            if latest is not None and self._yields_to(latest):
-                self._adopt(latest)
+        take, self._sender = self.take, self.mark
+        self._write()
         return self.take is take
 
     async def _send(self, images: SentImages) -> None:
@@ -299,11 +308,16 @@ class Purchase:
             raise error from None
 
     def _raise_failure(self) -> None:
-        """Raise the attempt's problem: RenderFailed if a further attempt is allowed, else TakeFailed."""
+        """Raise RenderFailed if a further attempt is allowed, TaskInDoubt if only later, or TakeFailed."""
         problem = self._attempt.problem
         message = problem.message if problem else "failed for an unknown reason"
         if self._attempt.aside:
             raise ClipKeptAside(message)
+        if self.take.is_in_doubt and not self.take.can_continue(self.attempts_allowed):
+            raise TaskInDoubt(
+                f"{message}; another run may still buy this clip: `adreel resume` after"
+                f" {self._attempt.doubt_ends_at:%Y-%m-%d %H:%M} UTC asks Runware for it first"
+            )
         if self.take.can_continue(self.attempts_allowed):
             raise RenderFailed(message)
         if problem and problem.retryable:
@@ -414,12 +428,13 @@ class Purchase:
     def _merge_senders(self, latest: Take) -> None:
         recorded = {attempt.uuid: (attempt.senders, attempt.accepted_at) for attempt in latest.attempts}
         for attempt in self.take.attempts:
-            senders, accepted_at = recorded.get(attempt.uuid, ([], None))
-            attempt.senders, attempt.accepted_at = senders, attempt.accepted_at or accepted_at
-        senders = [each for each in self._attempt.senders if each != self._sender]
-        if self._sender is not None and self._attempt.state == AttemptState.SUBMITTED:
-            senders.append(self._sender)
-        self._attempt.senders = senders
+            senders, accepted_at = recorded.get(attempt.uuid, ({}, None))
+            attempt.senders, attempt.accepted_at = dict(senders), attempt.accepted_at or accepted_at
+        if self._sender is None:
+            return
+        self._attempt.senders.pop(self._sender, None)
+        if self._attempt.state == AttemptState.SUBMITTED:
+            self._attempt.senders[self._sender] = self.take.updated_at
 
     def _yields_to(self, latest: Take) -> bool:
         """Whether another runner of the same job has moved the record at least as far as this one."""

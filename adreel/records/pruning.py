@@ -68,7 +68,8 @@ def _prunable_of(
                     if not is_over and take.is_open and take.problem and take.problem.code == ClipUnavailable.code:
                         job = records.job(take.job_id)
                         is_over = job is None or job.ended_at is not None
-                    if is_over:
+                    # Another run may still buy the clip of a task in doubt.
+                    if is_over and not take.is_in_doubt:
                         found.append(take)
     return found, errors
 

@@ -304,12 +304,7 @@ class Records:
             if latest is None:
                 return None
             attempts = [
-                each.model_copy(
-                    update={
-                        "senders": [sender for sender in each.senders if sender != mark],
-                        "accepted_at": each.accepted_at or attempt.accepted_at,
-                    }
-                )
+                each.without_sender(mark).model_copy(update={"accepted_at": each.accepted_at or attempt.accepted_at})
                 if each.uuid == attempt.uuid and each.state == AttemptState.FAILED
                 else each
                 for each in latest.attempts
@@ -317,6 +312,17 @@ class Records:
             return None if attempts == latest.attempts else latest.model_copy(update={"attempts": attempts})
 
         self._change(_TAKE, answer, **_ids_of(take))
+
+    def end_doubt(self, take: Take) -> Take | None:
+        """Record that Runware does not know the last task of a take in doubt, and return the stored take."""
+
+        def end(latest: Take | None) -> Take | None:
+            if latest is None or latest.attempts != take.attempts:
+                return None
+            attempt = latest.attempts[-1].model_copy(update={"senders": {}})
+            return latest.model_copy(update={"attempts": [*latest.attempts[:-1], attempt]})
+
+        return self._change(_TAKE, end, **_ids_of(take))
 
     def mark_pruned(self, take: Take) -> Take | None:
         """Mark a take for removal, so no runner plans another attempt, and return the stored take; None if it is gone.

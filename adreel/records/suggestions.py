@@ -107,6 +107,10 @@ def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
     attempt = take.attempts[-1] if take and take.attempts else None
     if take is None or attempt is None:
         return SuggestedAction(True, *_RESUME[AttemptState.PLANNED])
+    if attempt.is_in_doubt:
+        first = f"Another run may still buy this clip: wait until {attempt.doubt_ends_at:%Y-%m-%d %H:%M} UTC."
+        text = _RESUME[AttemptState.SUBMITTED][1]
+        return SuggestedAction(True, Effect.MAY_BUY, text if take.can_continue(attempts_allowed) else f"{first} {text}")
     refused = take.was_refused(attempt)
     if attempt.state == AttemptState.FAILED and not take.can_continue(attempts_allowed):
         first = _FIRST.get(attempt.problem.code if attempt.problem else "", "")

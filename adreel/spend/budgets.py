@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 
 from adreel.errors import AdreelError, InputError, NotFound, OverBudget, collect_errors
 from adreel.models.budget_modes import BudgetMode
@@ -30,7 +30,7 @@ from adreel.models.spend import (
     request_hold,
     to_micros,
 )
-from adreel.models.takes import Attempt, Job, Take, utc_now
+from adreel.models.takes import SUBMIT_DEADLINE, Attempt, Job, Take, utc_now
 from adreel.records import Records
 from adreel.records.spend import take_key
 from adreel.spend.accounts import Accounts, Admission, Order, Release, Settlement
@@ -38,8 +38,6 @@ from adreel.spend.group_commit import GroupCommit
 from adreel.spend.notices import Reached, notify
 
 READERS = 16
-UNRECORDED = timedelta(hours=1)
-"""Time after which a runner has died that has neither recorded its job nor the answer to its submit."""
 UNLIMITED = 10**6
 _commits: dict[str, GroupCommit] = {}
 
@@ -230,7 +228,7 @@ class Budgets:
         if job is not None:
             return self._examine_task(uuid, hold, job)
         is_over = hold.job or (request_is_over is not None and request_is_over(hold.key))
-        return Release(uuid, frozenset(hold.holds)) if is_over and utc_now() - hold.at > UNRECORDED else None
+        return Release(uuid, frozenset(hold.holds)) if is_over and utc_now() - hold.at > SUBMIT_DEADLINE else None
 
     def _examine_task(self, uuid: str, hold: OpenHold, job: Job) -> Settlement | Release | None:
         scenario, release = Scenario(hold.scene), Release(uuid, frozenset(hold.holds))
@@ -238,7 +236,7 @@ class Budgets:
         if take is None:
             if scenario not in job.scenarios:
                 return Settlement(uuid, None, hold.holds[0])  # Its take was pruned after it had ended.
-            return release if job.ended_at is not None and utc_now() - hold.at > UNRECORDED else None
+            return release if job.ended_at is not None and utc_now() - hold.at > SUBMIT_DEADLINE else None
         attempt = next((attempt for attempt in take.attempts if str(attempt.uuid) == uuid), None)
         if attempt is not None and (attempt.is_open or attempt.is_final or attempt.is_in_doubt):
             return _settlement(take, attempt)
@@ -315,7 +313,7 @@ def _settlement(take: Take, attempt: Attempt) -> Settlement | None:
     mark, estimate = attempt.hold or UNMARKED, _estimate(take)
     if attempt.is_final:
         return Settlement(str(attempt.uuid), to_micros(take.cost_of(attempt)), mark, estimate)
-    if attempt.is_in_doubt and utc_now() - take.updated_at > UNRECORDED:
+    if attempt.is_in_doubt and utc_now() > attempt.doubt_ends_at:
         # A submit lasts minutes at most: its runner has died, and nobody knows whether the task was accepted.
         return Settlement(str(attempt.uuid), None, mark, estimate)
     return None

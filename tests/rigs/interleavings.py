@@ -97,6 +97,9 @@ class Interleaving:
         self.dice = Random(seed)
         self.violations: list[str] = []
         self.billed: dict[str, int] = {}
+        self.accepted: dict[tuple[str, Scenario], list[str]] = {}
+        self.failed: set[str] = set()
+        """Tasks that were accepted and whose failure a runner has seen."""
         self.died_in: set[str] = set()
         """Tasks in whose submit a runner has died."""
         self._is_calm = True
@@ -182,6 +185,10 @@ class Interleaving:
         take = self._take(scenario, job.job_id)
         while take is not None and take.can_continue(ATTEMPTS):
             purchase = self._purchase(job, take)
+            if take.is_in_doubt:
+                self._end_doubt(purchase)
+                take = self._take(scenario, job.job_id)
+                continue
             if not take.attempts or take.attempts[-1].state == AttemptState.FAILED:
                 take.plan_attempt(NOW)
             while purchase._attempt.state == AttemptState.PLANNED:
@@ -204,6 +211,14 @@ class Interleaving:
             if take is not None and take.attempts and take.attempts[-1].state == AttemptState.RENDERED:
                 _advance(self._purchase(job, take), AttemptState.STORED)
 
+    def _end_doubt(self, purchase: Purchase) -> None:
+        attempt = purchase._attempt
+        if str(attempt.uuid) in self.billed:
+            attempt.accepted_at, attempt.problem = NOW, None
+            _advance(purchase, AttemptState.ACCEPTED)
+        else:
+            purchase.records.end_doubt(purchase.take)
+
     def _take(self, scenario: Scenario, job_id: str) -> Take | None:
         return self.records().take("ad", scenario, job_id)
 
@@ -216,6 +231,8 @@ class Interleaving:
         else:
             if uuid not in self._budgets().open and uuid not in self.billed:
                 self.violations.append(f"{uuid} was sent without a hold")
+            if uuid not in self.billed:
+                self._check_first(purchase.take, uuid)
             self.billed.setdefault(uuid, PRICE)
             if sum(self.billed.values()) > self.cap * PRICE:
                 self.violations.append(f"{len(self.billed)} tasks were sent under a cap for {self.cap}")
@@ -225,9 +242,18 @@ class Interleaving:
         if purchase._attempt is not attempt:
             purchase.records.answer_sender(purchase.take, attempt, sender)
 
+    def _check_first(self, take: Take, uuid: str) -> None:
+        """Check that each task that was accepted for the scene before is known to have failed."""
+        accepted = self.accepted.setdefault((take.job_id, take.scenario), [])
+        for earlier in accepted:
+            if earlier not in self.failed:
+                self.violations.append(f"{uuid} was bought beside {earlier} for one scene")
+        accepted.append(uuid)
+
     def _end(self, purchase: Purchase) -> None:
         attempt = purchase._attempt
         if Random(attempt.uuid.int).random() < FAILED:
+            self.failed.add(str(attempt.uuid))
             attempt.problem = Problem(code="renderFailed", message="failed", retryable=True)
             _advance(purchase, AttemptState.FAILED)
         else:
@@ -246,19 +272,38 @@ class Interleaving:
     def _finish(self) -> None:
         for job_id in ("job-1", "job-2"):
             self._runner(job_id)
-        with patch("adreel.spend.budgets.UNRECORDED", timedelta(days=-1000)):
+        doubtful = self._doubtful()
+        if doubtful - self.died_in:
+            self.violations.append(f"{doubtful - self.died_in} stay in doubt, and each of their runners had an answer")
+        passed = timedelta(days=-1000)
+        with _patched(
+            dict.fromkeys(("adreel.spend.budgets.SUBMIT_DEADLINE", "adreel.models.takes.SUBMIT_DEADLINE"), passed)
+        ):
+            if is_reconciled_first := self.dice.random() < 0.5:
+                Budgets(self.records()).reconcile()
+            for job_id in ("job-1", "job-2"):
+                self._runner(job_id)
             Budgets(self.records()).reconcile()
+        self._check_end(doubtful if is_reconciled_first else self._doubtful())
+
+    def _check_end(self, unknown: set[str]) -> None:
+        """Check the money and the clips. An unknown task counts with its estimate, whether it was accepted or not."""
         record = self._budgets()
         spent = record.budgets["all"].accounts["all"].spent
         if record.open:
             self.violations.append(f"{len(record.open)} tasks stay held")
-        takes = [take for job_id in ("job-1", "job-2") for each in SCENES if (take := self._take(each, job_id))]
-        doubtful = {str(attempt.uuid) for take in takes for attempt in take.attempts if attempt.is_in_doubt}
-        if doubtful - self.died_in:
-            self.violations.append(f"{doubtful - self.died_in} stay in doubt, and each of their runners had an answer")
-        # Of a submit whose runner has died, nobody knows whether it was accepted: it counts with its estimate.
-        if spent != sum((dict.fromkeys(doubtful, PRICE) | self.billed).values()):
+        if spent != sum((dict.fromkeys(unknown, PRICE) | self.billed).values()):
             self.violations.append(f"{spent} are counted, not {sum(self.billed.values())}")
+        stored = {str(take.attempts[-1].uuid) for take in self._takes() if take.is_stored}
+        # A job that a budget refuses does not ask about its tasks in doubt.
+        if lost := self.billed.keys() - self.failed - stored - self._doubtful():
+            self.violations.append(f"{lost} are paid and not stored")
+
+    def _takes(self) -> list[Take]:
+        return [take for job_id in ("job-1", "job-2") for each in SCENES if (take := self._take(each, job_id))]
+
+    def _doubtful(self) -> set[str]:
+        return {str(attempt.uuid) for take in self._takes() for attempt in take.attempts if attempt.is_in_doubt}
 
     def _budgets(self) -> Any:
         calm, self._is_calm = self._is_calm, True
