@@ -174,13 +174,12 @@ def watch_it_generate(page: Page) -> None:
 
 
 def play(page: Page, video: Locator) -> None:
-    """Play a clip, from bytes that were asked for by range."""
+    """Play a clip, from bytes that are asked for by range once it is played."""
     source = video.get_attribute("src") or ""
     page.reload()
     with page.expect_response(lambda answer: answer.url.endswith(source)) as fetched:
-        page.reload()
+        video.evaluate("video => { video.muted = true; return video.play() }")
     assert (fetched.value.status, "content-range" in fetched.value.headers) == (206, True)
-    video.evaluate("video => { video.muted = true; return video.play() }")
     page.wait_for_function("video => video.currentTime > 0.2", arg=video.element_handle())
     assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [128, 72]
 
