@@ -106,8 +106,9 @@ def test_a_page_of_a_session_reads_each_record_once(records: Records, s3: S3Serv
         "budgets/budgets.json",
     ]
     with visiting(Orders()) as client:
-        # The catalogue and the prices are kept in memory after that.
+        # The catalogue and the prices are kept in memory after that, and the list waits for the index.
         client.get("/sessions/ad")
+        client.get("/")
         for path in ("/sessions/ad", "/sessions/ad?job=job-1"):
             with counted(s3) as requests:
                 assert client.get(path).status_code == 200
