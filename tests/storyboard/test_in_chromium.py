@@ -116,10 +116,11 @@ def test_an_empty_server_leads_by_a_template_to_a_generated_ad(
     page.get_by_role("button", name="Write the scenes").click()
     expect(page.get_by_text("The scenes are written for skincare.")).to_be_visible()
     # The file is still chosen, and the shapes and lengths are those of the new model.
-    assert page.get_by_label("Upload product photo").evaluate("input => input.files.length") == 1
+    photo = page.get_by_label("Upload product photo").element_handle()
+    page.wait_for_function("input => input.files.length === 1", arg=photo)
     page.locator("#model").select_option("klingai:kling-video@3-pro")
     expect(page.locator("[data-aspect='4:5']")).to_be_hidden()
-    assert page.locator("#hook-duration option").first.inner_text() == "3 s"
+    expect(page.locator("#hook-duration option").first).to_have_text("3 s")
     page.locator("#model").select_option("")
     for scenario in Scenario:
         page.locator(f"#{scenario}-duration").select_option("1")
