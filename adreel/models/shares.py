@@ -15,7 +15,7 @@ MAX_DAYS = 365
 
 
 class Right(StrEnum):
-    """What a guest may do with an ad; each share allows at least to view it."""
+    """A right of a guest on an ad; each share has at least `view`."""
 
     VIEW = "view"
     COMMENT = "comment"

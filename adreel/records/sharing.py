@@ -63,7 +63,7 @@ class FilmFile:
 
 @dataclass(frozen=True)
 class Film:
-    """What an ad is now: its current cuts, or else the current clips of its scenes."""
+    """The current files of an ad: its current cuts, or else the current clips of its scenes."""
 
     files: tuple[FilmFile, ...]
     is_cut: bool

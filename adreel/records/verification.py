@@ -80,7 +80,7 @@ def each_finding(records: Records, *, checksums: bool = True) -> Iterator[Findin
 
 @dataclass
 class _Reading:
-    """What is found while records are read."""
+    """Findings and files of a session, collected while its records are read."""
 
     findings: list[Finding] = field(default_factory=list)
     files: list[str] = field(default_factory=list)

@@ -73,7 +73,7 @@ class Display:
 
 @dataclass(frozen=True)
 class PictureTags:
-    """What a stream says of its pictures. It is read while the file is open: closing it frees the stream's memory."""
+    """Facts of a video stream, copied while the file is open: closing it frees the stream's memory."""
 
     aspect: Fraction | None
     """Aspect ratio of a pixel."""

@@ -57,7 +57,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 @dataclass(frozen=True)
 class SceneLook:
-    """What would be ordered for a scene, or why it can't be."""
+    """The order of a scene as it would be sent, or the reason why it can't be."""
 
     prompt: str = ""
     warnings: tuple[ClipWarning, ...] = ()

@@ -41,7 +41,7 @@ router = APIRouter(prefix=SHARE_PATH + "{token}", include_in_schema=False, route
 
 
 class ReviewForm(RequestBody, extra="ignore"):
-    """What a guest sends. `version` is that of the film on the page, `key` that of the form."""
+    """The form of a guest. `version` is that of the film on the page, `key` that of the form."""
 
     kind: ReviewKind
     author: str = Field(min_length=1, max_length=80)
