@@ -11,7 +11,6 @@ A hold is released only after its mark was forbidden in the take's record: a run
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
@@ -84,20 +83,19 @@ class Budgets:
         """
         mark, now = mark or new_mark(), utc_now()
 
-        def admit(accounts: Accounts) -> tuple[Admission, list[Reached]]:
-            admission = accounts.admit(order, mark, now)
+        def admit(accounts: Accounts) -> tuple[Admission | OverBudget, list[Reached]]:
+            try:
+                admission = accounts.admit(order, mark, now)
+            except OverBudget as refusal:
+                refused = accounts.refuse(refusal.budget, now)
+                return refusal, [refused] if refused else []
             return admission, [accounts.notice(name, percent, now) for name, percent in admission.crossed]
 
-        try:
-            admission, notices = self._commit.run(self._records, admit)
-        except OverBudget as refusal:
-            name = refusal.budget
-            # The refusal stands, whatever becomes of its notice.
-            with suppress(AdreelError):
-                refused = self._commit.run(self._records, lambda accounts: accounts.refuse(name, now))
-                notify([refused] if refused else [])
-            raise
+        # A refusal is noted in the same commit: many refused orders would queue for a second one.
+        admission, notices = self._commit.run(self._records, admit)
         notify(notices)
+        if isinstance(admission, OverBudget):
+            raise admission
         return admission
 
     def release(self, holds: Holds) -> None:
