@@ -13,7 +13,8 @@ import pytest
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Choices, Job, Take, utc_now
 from adreel.records import Records
-from adreel.records.store import READERS, AnyRecord
+from adreel.records.files import AnyRecord
+from adreel.records.store import READERS
 from adreel.records.verification import verify
 from adreel.storage import Storage
 from adreel.storage.media import sha256_of

@@ -8,36 +8,30 @@ unreadable record is never replaced.
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from itertools import chain
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
-from pydantic import AwareDatetime, Field, ValidationError
-from pydantic_core import from_json
+from pydantic import AwareDatetime, Field
 
-from adreel.errors import AdreelError, BadRecord, NotFound, StorageError, collect_errors
+from adreel.errors import AdreelError, BadRecord, NotFound, collect_errors
 from adreel.models.cuts import Cut
-from adreel.models.migrations import NewerRecord, migrate
 from adreel.models.record import Record
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import ID_PATTERN, Session, check_id, describe
+from adreel.models.sessions import ID_PATTERN, Session, check_id
 from adreel.models.shares import Review, Share
 from adreel.models.spend import BudgetRecord
 from adreel.models.spend_totals import PrunedSpend
 from adreel.models.takes import Attempt, AttemptState, Choices, Job, Take, utc_now
-from adreel.records.changes import announcer, tell_listeners
+from adreel.records.files import Change, Kind, RecordFiles
 from adreel.settings import Settings
 from adreel.storage import Storage
-from adreel.storage.backend import RECORD_BYTES
 
 READERS = 16
 """Maximum number of records that a call reads at once."""
 
-AnyRecord = TypeVar("AnyRecord", bound=Record)
 Item = TypeVar("Item")
 Found = TypeVar("Found")
-Change = Callable[[AnyRecord | None], AnyRecord | None]
 
 
 class StoredSession(Session, Record):
@@ -48,47 +42,19 @@ class StoredSession(Session, Record):
     """Name of the last campaign that stored it. Later takes of its scenes belong to it as well."""
 
 
-@dataclass(frozen=True)
-class _Kind(Generic[AnyRecord]):
-    """A kind of record: its name in the migrations, its model, and the template of its path."""
-
-    name: str
-    model: type[AnyRecord]
-    template: str
-
-    def path(self, ids: dict[str, str]) -> str:
-        return self.template.format(**{name: check_id(value, name) for name, value in ids.items()})
-
-    def parse(self, content: bytes, ids: dict[str, str]) -> AnyRecord:
-        data = from_json(content, allow_inf_nan=False)
-        record = self.model.model_validate(migrate(self.name, data) if isinstance(data, dict) else data)
-        for name, value in ids.items():
-            if getattr(record, name, value) != value:
-                raise ValueError(f"it is that of {name} {getattr(record, name)!r}")
-        return record
+_SESSION = Kind("session", StoredSession, "sessions/{session_id}/session.json")
+_JOB = Kind("job", Job, "jobs/{job_id}.json")
+_TAKE = Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
+_CHOICES = Kind("choices", Choices, "sessions/{session_id}/current.json")
+_CUT = Kind("cut", Cut, "sessions/{session_id}/cuts/{cut_id}.json")
+_SHARE = Kind("share", Share, "sessions/{session_id}/shares/{share_id}.json")
+_REVIEW = Kind("review", Review, "sessions/{session_id}/reviews/{review_id}.json")
+_PRUNED = Kind("pruned", PrunedSpend, "spend/pruned.json")
+_BUDGETS = Kind("budgets", BudgetRecord, "budgets/budgets.json")
 
 
-_SESSION = _Kind("session", StoredSession, "sessions/{session_id}/session.json")
-_JOB = _Kind("job", Job, "jobs/{job_id}.json")
-_TAKE = _Kind("take", Take, "sessions/{session_id}/takes/{scenario}/{job_id}.json")
-_CHOICES = _Kind("choices", Choices, "sessions/{session_id}/current.json")
-_CUT = _Kind("cut", Cut, "sessions/{session_id}/cuts/{cut_id}.json")
-_SHARE = _Kind("share", Share, "sessions/{session_id}/shares/{share_id}.json")
-_REVIEW = _Kind("review", Review, "sessions/{session_id}/reviews/{review_id}.json")
-_PRUNED = _Kind("pruned", PrunedSpend, "spend/pruned.json")
-_BUDGETS = _Kind("budgets", BudgetRecord, "budgets/budgets.json")
-
-
-class Records:
-    """Reads and writes the records of one storage; BadRecord names a file that is not a valid record.
-
-    With `announces`, other processes learn of changed sessions through the storage.
-    """
-
-    def __init__(self, storage: Storage, *, announces: bool = False) -> None:
-        self.storage = storage
-        self._announces = announces
-        storage.watch_marker()
+class Records(RecordFiles):
+    """Reads and writes the records of one storage; BadRecord names a file that is not a valid record."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -434,94 +400,9 @@ class Records:
             return  # On a disk, an update makes the folder even if it writes nothing.
         self._change(_BUDGETS, lambda budgets: change(budgets or BudgetRecord()))
 
-    def _ids(self, folder: str) -> list[str]:
-        names = (name.removesuffix(".json") for name in self.storage.names(folder) if name.endswith(".json"))
-        return [name for name in names if re.fullmatch(ID_PATTERN, name)]
-
-    def _put(self, kind: _Kind[AnyRecord], change: Change[AnyRecord], **ids: str) -> AnyRecord:
-        record = self._change(kind, change, **ids)
-        assert record is not None  # noqa: S101 - `change` returns None only for a stored record
-        return record
-
-    def _change(self, kind: _Kind[AnyRecord], change: Change[AnyRecord], **ids: str) -> AnyRecord | None:
-        path = kind.path(ids)
-        stands: AnyRecord | None = None
-        earlier: AnyRecord | None = None
-
-        def rewrite(content: bytes | None) -> bytes | None:
-            nonlocal stands, earlier
-            # Parsed in any case: an unreadable record may be all that is known of a paid clip and must not be replaced.
-            with self._parsing(path):
-                stands = earlier = None if content is None else kind.parse(content, ids)
-            if (record := change(earlier)) is None:
-                return None
-            stands = record
-            return record.model_dump_json(indent=2).encode() + b"\n"
-
-        with self._refusing_folders(path):
-            self.storage.update(path, rewrite)
-        session_id = ids.get("session_id") or getattr(stands, "session_id", None)
-        if session_id and stands and stands is not earlier and _shows_in_lists(earlier, stands):
-            self._announce(session_id, in_storage=not _is_announced_later(earlier, stands))
-        return stands
-
     def announce_start(self, job: Job) -> None:
         """Announce a started job to other processes, once it and its planned takes are stored."""
         self._announce(job.session_id)
-
-    def _announce(self, session_id: str, *, in_storage: bool = True) -> None:
-        tell_listeners(self.storage, session_id)
-        if self._announces and in_storage:
-            announcer.announce(self.storage, session_id)
-
-    def _read(self, kind: _Kind[AnyRecord], **ids: str) -> AnyRecord | None:
-        path = kind.path(ids)
-        with self._refusing_folders(path), self._parsing(path):
-            try:
-                return kind.parse(self.storage.read(path, RECORD_BYTES), ids)
-            except FileNotFoundError:
-                return None
-
-    @contextmanager
-    def _refusing_folders(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except StorageError as error:
-            if isinstance(error.__cause__, IsADirectoryError):
-                where = self.storage.location(path)
-                raise BadRecord(f"{where} is not a valid record, but a folder: move it away") from None
-            raise
-
-    @contextmanager
-    def _parsing(self, path: str) -> Iterator[None]:
-        where = self.storage.location(path)
-        try:
-            yield
-        except NewerRecord as error:
-            raise BadRecord(f"{where} was written by a newer adreel ({error}): update this one") from None
-        except ValueError as error:
-            reason = describe(error) if isinstance(error, ValidationError) else error
-            raise BadRecord(
-                f"{where} is not a valid record: {reason}; it is not replaced: restore it or move it away"
-            ) from None
-
-
-def _shows_in_lists(earlier: Record | None, record: Record) -> bool:
-    """Whether a change shows in lists: the steps of a purchase between its start and its end do not."""
-    if isinstance(record, Share | Review):
-        return False
-    if isinstance(earlier, Take) and isinstance(record, Take):
-        return (earlier.state, earlier.pruned_at) != (record.state, record.pruned_at)
-    if isinstance(earlier, Job) and isinstance(record, Job):
-        return (earlier.ended_at, earlier.scenarios) != (record.ended_at, record.scenarios)
-    return True
-
-
-def _is_announced_later(earlier: Record | None, record: Record) -> bool:
-    """Whether a change belongs to the start of a job, or precedes its end: each of them is announced once."""
-    if isinstance(record, Take):
-        return isinstance(earlier, Take) or not record.attempts
-    return isinstance(record, Job) and record.ended_at is None
 
 
 def _take_folder(session_id: str) -> str:
