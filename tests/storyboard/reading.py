@@ -23,6 +23,7 @@ class PageReader(HTMLParser):
         self.forms: list[Form] = []
         self._words: list[str] = []
         self._open = self._selected = ""
+        self._is_in_form = False
         self._text: list[str] = []
         self._price = 0
         self._pressed: dict[str, str] = {}
@@ -50,12 +51,13 @@ class PageReader(HTMLParser):
         self.tags.append((tag, attributes))
         if tag == "form":
             self.forms.append(Form(attributes["action"]))
-        elif tag == "input" and self.forms and attributes.get("type") in {"radio", "checkbox"}:
+            self._is_in_form = True
+        elif tag == "input" and self._is_in_form and attributes.get("type") in {"radio", "checkbox"}:
             if "checked" in attributes:
                 self.forms[-1].fields[attributes["name"]] = attributes["value"]
-        elif tag == "input" and self.forms and attributes.get("type") == "file":
+        elif tag == "input" and self._is_in_form and attributes.get("type") == "file":
             self.forms[-1].files.append(attributes["name"])
-        elif tag == "input" and self.forms and "disabled" not in attributes:
+        elif tag == "input" and self._is_in_form and "disabled" not in attributes:
             self.forms[-1].fields[attributes["name"]] = attributes.get("value", "")
         elif tag == "select":
             self._selected = attributes["name"]
@@ -68,12 +70,14 @@ class PageReader(HTMLParser):
             self._price = len(self._text)
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._is_in_form = False
         if tag != self._open:
             return
         text, self._open = "".join(self._text), ""
         if tag == "textarea":
             self.forms[-1].fields[self._pressed["name"]] = text.removeprefix("\n")
-        elif self.forms:
+        elif self._is_in_form:
             adds = {self._pressed["name"]: self._pressed["value"]} if "name" in self._pressed else {}
             words = "".join(self._text[: self._price or None])
             self.forms[-1].buttons[" ".join(words.split())] = adds

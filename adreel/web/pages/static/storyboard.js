@@ -321,9 +321,11 @@ function showLocalTimes(root) {
   }
 }
 
+// Two takes that are compared play together.
 function pauseOthers(playing) {
+  const together = playing.closest("[data-together]");
   for (const video of document.querySelectorAll("video")) {
-    if (video !== playing) video.pause();
+    if (video !== playing && !together?.contains(video)) video.pause();
   }
 }
 
