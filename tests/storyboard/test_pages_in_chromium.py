@@ -77,6 +77,35 @@ def test_a_product_in_arabic_is_written_from_right_to_left(visitor: Visitor, rec
     assert page.locator("#hook-visual_description").evaluate("field => field.matches(':dir(ltr)')")
 
 
+def test_a_new_ad_that_is_not_saved_survives_a_reload(visitor: Visitor, records: Records, page: Page) -> None:
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(url(visitor, "/new"))
+    expect(page.get_by_text("Not saved yet")).to_be_hidden()
+    page.locator("#product_name").fill("Dewdrop")
+    page.get_by_text("Serums, creams and cosmetics").click()
+    page.get_by_role("button", name="Write the scenes").click()
+    expect(page.locator("#compose-said")).to_contain_text("The scenes are written")
+    page.locator("#hook-visual_description").fill("One drop.")
+    page.locator("#hook-duration").select_option("7")
+    page.reload()
+    for name, text in (("product_name", "Dewdrop"), ("hook-visual_description", "One drop."), ("hook-duration", "7")):
+        expect(page.locator(f"#{name}")).to_have_value(text)
+    expect(page.locator("#solution-dialog_narration")).to_have_value("Dewdrop: skin that feels calm all day.")
+    page.goto(url(visitor, "/new?from=ad"))
+    expect(page.locator("#product_name")).to_have_value("")
+    page.goto(url(visitor, "/new"))
+    page.locator("#session_id").evaluate("field => { field.value = 'dew' }")
+    page.get_by_role("button", name="Create the ad").click()
+    expect(page.get_by_role("heading", name="Dewdrop", level=1)).to_be_visible()
+    assert records.session("dew").scene(Scenario.HOOK).visual_description == "One drop."
+    page.goto(url(visitor, "/new"))
+    expect(page.locator("#product_name")).to_have_value("")
+    page.locator("#product_name").fill("Nothing")
+    page.get_by_role("button", name="Discard it").click()
+    expect(page.locator("#product_name")).to_have_value("")
+    expect(page.get_by_text("Not saved yet")).to_be_hidden()
+
+
 def test_typing_in_three_scenes_and_saving_one_loses_nothing(visitor: Visitor, records: Records, page: Page) -> None:
     page.goto(url(visitor))
     page.evaluate("window.isTheSamePage = true")

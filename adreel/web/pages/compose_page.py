@@ -78,6 +78,12 @@ class ComposePage:
         """The address that the form is sent to."""
         return f"/sessions/{self.session.session_id}/edit" if self.session else "/new"
 
+    @property
+    def draft(self) -> str:
+        """The name under which the script keeps what is typed: a copy of an ad is not the new one that was begun."""
+        earlier = self.request.query_params.get("from", "")
+        return f"{self.session.session_id}/edit" if self.session else f"new/{earlier}"
+
     async def show(self, form: FormState, *, notice: str = "", shown: SessionCreate | None = None) -> Response:
         """Render the form; `shown` is the ad as it would be ordered."""
         models = await run_in_threadpool(ModelChoices.of, self.service)
@@ -97,6 +103,8 @@ class ComposePage:
             session=self.session,
             version=version_of(self.session) if self.session else "",
             action=self.action,
+            draft=self.draft,
+            is_unsaved=self.request.method == "POST",
             notice=notice,
             looks=looks,
             prices=[look.price for look in looks.values() if look.price],

@@ -6,7 +6,6 @@ const form = document.getElementById("compose");
 const WORDS_PER_SECOND = 2.5;
 const NO_ANSWER = "The server did not answer. Nothing that you wrote is lost: please try again.";
 let isBusy = false;
-let isChanged = false;
 
 const field = (id) => document.getElementById(id);
 
@@ -38,7 +37,9 @@ function offerSeconds(select) {
   if (!offered) return;
   const wanted = Number(select.value) || 5;
   const nearest = offered.reduce((best, each) => (Math.abs(each - wanted) < Math.abs(best - wanted) ? each : best));
-  select.replaceChildren(...offered.map((each) => new Option(`${each} s`, each, false, each === nearest)));
+  const stored = storedValue(form, select.name);
+  const shown = select.value === stored ? nearest : Number(stored);
+  select.replaceChildren(...offered.map((each) => new Option(`${each} s`, each, each === shown, each === nearest)));
 }
 
 function countWords(scenario) {
@@ -70,6 +71,7 @@ function showColours() {
       swatch.style.background = each;
       swatch.addEventListener("click", () => {
         field("brand_colors").value = colours.filter((other) => other !== each).join(", ");
+        keepDraft(form);
         showColours();
         field("brand_colors").focus();
       });
@@ -88,7 +90,7 @@ function adder(colours) {
   picker.ariaLabel = "Add a colour";
   picker.addEventListener("change", () => {
     field("brand_colors").value = [...colours, picker.value].join(", ");
-    isChanged = true;
+    keepDraft(form);
     showColours();
   });
   label.append(picker);
@@ -102,8 +104,8 @@ async function send(button) {
   body.append("keeps_files", "yes");
   const response = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { Accept: "text/html" } });
   if (response.redirected) {
-    isChanged = false;
-    location.assign(response.url);
+    sessionStorage.setItem(SENT, form.dataset.draft);
+    leaveTo(response.url);
     return;
   }
   const answer = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -139,7 +141,10 @@ function apply(fresh, action) {
   }
   for (const wrong of form.querySelectorAll(".field-wrong")) wrong.closest("details")?.setAttribute("open", "");
   if (action === "look") for (const look of form.querySelectorAll(".look details")) look.open = true;
+  // What the server has written is in the fields alone.
+  form.dataset.unsaved = "";
   follow();
+  keepDraft(form);
   const said = field("compose-said");
   const wrong = form.querySelector("[aria-invalid]");
   if (wrong) wrong.focus();
@@ -169,7 +174,6 @@ form.addEventListener("submit", (event) => {
     });
 });
 form.addEventListener("input", (event) => {
-  isChanged = true;
   if (event.target.id === "brand_colors") showColours();
   const scenario = event.target.id.split("-")[0];
   if (field(`${scenario}-duration`)) countWords(scenario);
@@ -178,7 +182,8 @@ form.addEventListener("change", (event) => {
   if (event.target.id === "model") showOffer();
   else if (event.target.id.endsWith("-model")) offerSeconds(field(event.target.id.replace("model", "duration")));
 });
-window.addEventListener("beforeunload", (event) => {
-  if (isChanged) event.preventDefault();
+field("compose-discard").addEventListener("click", () => {
+  sessionStorage.removeItem(DRAFT + form.dataset.draft);
+  leaveTo(location.pathname + location.search);
 });
 follow();

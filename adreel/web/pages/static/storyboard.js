@@ -253,14 +253,19 @@ function values(form) {
 }
 
 function setValue(form, name, value) {
-  if (names(form).has(name)) form.elements[name].value = value;
+  if (!names(form).has(name)) return;
+  const field = form.elements[name];
+  const isKnown = field.type !== "select-one" || [...field.options].some((option) => option.value === value);
+  if (!isKnown) field.add(new Option(value, value));
+  field.value = value;
 }
 
 function storedValue(form, name) {
   const shown = form.elements[`shown.${name}`];
   if (shown) return shown.value;
   const field = form.elements[name];
-  const fields = field instanceof RadioNodeList ? [...field] : [field];
+  // The elements of a form are found by their ids too.
+  const fields = (field instanceof RadioNodeList ? [...field] : [field]).filter((each) => each.name === name);
   if (fields[0].type === "radio") return fields.find((each) => each.defaultChecked)?.value ?? "";
   if (fields[0].type === "select-one") return [...fields[0].options].find((each) => each.defaultSelected)?.value ?? "";
   return fields[0].defaultValue;
@@ -281,7 +286,9 @@ function hasUnsaved(form) {
 
 function keepDraft(form) {
   const found = unsaved(form);
-  if (Object.keys(found).length) sessionStorage.setItem(DRAFT + form.dataset.draft, JSON.stringify(found));
+  // A text that was typed into an earlier version must not replace a later one unasked.
+  const kept = form.elements.version ? { ...found, version: form.elements.version.value } : found;
+  if (Object.keys(found).length) sessionStorage.setItem(DRAFT + form.dataset.draft, JSON.stringify(kept));
   else sessionStorage.removeItem(DRAFT + form.dataset.draft);
   markUnsaved(form);
 }
@@ -302,7 +309,9 @@ function restoreDrafts() {
     const kept = sessionStorage.getItem(DRAFT + form.dataset.draft);
     // A form that came back with errors has what was sent.
     if (kept && !("unsaved" in form.dataset)) {
-      for (const [name, value] of Object.entries(JSON.parse(kept))) {
+      const { version, ...typed } = JSON.parse(kept);
+      if (version && form.elements.version) form.elements.version.value = version;
+      for (const [name, value] of Object.entries(typed)) {
         setValue(form, name, value);
         const field = form.elements[name];
         (field?.[0] ?? field)?.closest?.("details")?.setAttribute("open", "");
