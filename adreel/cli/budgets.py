@@ -7,19 +7,20 @@ import typer
 
 from adreel.cli.money import check_usd
 from adreel.cli.options import Json
+from adreel.cli.usage import CommandGroup
 from adreel.models.budget_modes import BudgetMode
 
 if TYPE_CHECKING:
     from adreel.spend.budgets import Budgets
 
-budget_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+budget_app = typer.Typer(name="budget", cls=CommandGroup, rich_markup_mode=None, add_completion=False)
 
 Name = Annotated[str, typer.Argument(help="day, month, all, campaign:NAME or session:ID; days and months are in UTC")]
 
 
 @budget_app.callback(invoke_without_command=True)
 def budget(context: typer.Context, as_json: Json = False) -> None:
-    """Show each budget with what is spent, held and left in its present period."""
+    """Show what each budget has spent, holds and has left."""
     if context.invoked_subcommand:
         return
     from adreel.cli.display import print_json, print_line, print_table
@@ -76,7 +77,7 @@ def remove_budget(name: Name) -> None:
 
 @budget_app.command()
 def reconcile(as_json: Json = False) -> None:
-    """Account for clips whose run has died, and release what is held for tasks that will not be sent."""
+    """Account for the clips of dead runs. Also releases what is held for tasks that will not be sent."""
     from adreel.cli.display import print_json, print_line, show_errors
     from adreel.errors import AdreelError
 

@@ -22,7 +22,7 @@ def campaigns(
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of campaigns or ads; 0 for all")] = SHOWN,
     as_json: Json = False,
 ) -> None:
-    """Show how far campaigns are, what they have cost and which ads have failed."""
+    """Show the progress, costs and failures of campaigns."""
     from adreel.cli.display import print_json, print_line, print_table
     from adreel.index import list_campaigns, read_campaign
     from adreel.models.api import State

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from adreel.cli.options import Json
+from adreel.cli.usage import CommandGroup
 
-models_app = typer.Typer(rich_markup_mode=None, add_completion=False)
+models_app = typer.Typer(name="models", cls=CommandGroup, rich_markup_mode=None, add_completion=False)
 
 
 @models_app.callback(invoke_without_command=True)
@@ -53,7 +54,7 @@ def models(
 def show_model(
     air: Annotated[str, typer.Argument(help="Model as creator:family@version")], as_json: Json = False
 ) -> None:
-    """Show what is known about a model: what it takes, its prices, and where that is from."""
+    """Show what a model takes, its prices, and their sources."""
     from adreel.cli.models import show_model as show
 
     show(air, as_json=as_json)
@@ -66,7 +67,7 @@ def refresh_models(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read the models and prices that Runware publishes, and keep them in the storage. Exits 1 if that fails."""
+    """Read the models and prices that Runware publishes today. Keeps them in the storage. Exits 1 if that fails."""
     from adreel.cli.models import refresh
 
     refresh(keep_going=keep_going, as_json=as_json)

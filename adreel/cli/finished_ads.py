@@ -51,7 +51,7 @@ def deliver(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Copy the finished ad for each placement to a folder or a URL, with its manifest. Replaces nothing there."""
+    """Copy the finished ad to a folder or a URL for placements. Adds a manifest and replaces nothing there."""
     from adreel.cli import deliveries
 
     if check:

@@ -18,13 +18,18 @@ def check_usd(usd: float | None) -> float | None:
 ClipPrice = Annotated[
     float | None,
     typer.Option(
-        "--price", min=0, callback=check_usd, help="USD of each clip whose price is unknown; unknown is never free"
+        "--price",
+        metavar="USD",
+        min=0,
+        callback=check_usd,
+        help="USD of each clip whose price is unknown; unknown is never free",
     ),
 ]
 MaxCost = Annotated[
     float | None,
     typer.Option(
         "--max-cost",
+        metavar="USD",
         min=0,
         callback=check_usd,
         help="Most USD to spend, retries included. More is refused before it is sent",

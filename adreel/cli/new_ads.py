@@ -1,4 +1,4 @@
-"""The commands that start an ad: `new` writes a session file, `templates` lists what it can be written from."""
+"""The commands that start an ad: `new` writes a session file, `templates` and `schema` say what it can be made of."""
 
 import re
 from pathlib import Path
@@ -76,7 +76,7 @@ def new(
 
 
 def templates(as_json: Json = False) -> None:
-    """List the templates for `adreel new --template`, one for each kind of product."""
+    """List the kinds of product that `adreel new --template` knows."""
     from adreel.cli.display import print_json, print_table
     from adreel.models.ad_templates import ad_templates
 
@@ -85,6 +85,15 @@ def templates(as_json: Json = False) -> None:
         print_json([{"template": each.name, "title": each.title, "for": each.about} for each in found])
     else:
         print_table(("template", "for"), [(each.name, each.about) for each in found])
+
+
+def schema() -> None:
+    """Print the JSON Schema of a session file."""
+    import json
+
+    from adreel.models.sessions import Session
+
+    typer.echo(json.dumps(Session.model_json_schema(), indent=2))
 
 
 def _id_of(name: str) -> str:

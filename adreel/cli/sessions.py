@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from adreel.cli.options import Json
+from adreel.cli.usage import CommandGroup
 from adreel.errors import InputError
 from adreel.models.session_states import LISTED_STATES
 
@@ -19,7 +20,7 @@ PROGRESS_SECONDS = 2.0
 NAMES_COMPARED = 10_000
 """Maximum number of sessions for which a command lists all names, so that a copied one shows at once."""
 
-index_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+index_app = typer.Typer(name="index", cls=CommandGroup, rich_markup_mode=None, add_completion=False)
 
 
 def sessions(
@@ -82,7 +83,7 @@ def sessions(
 
 @index_app.callback()
 def index() -> None:
-    """Build or check the index of sessions, which lists are read from. It can be deleted at any time."""
+    """Build or check the index that lists are read from. It can be deleted at any time."""
 
 
 @index_app.command()
@@ -100,7 +101,7 @@ def rebuild(as_json: Json = False) -> None:
 
 @index_app.command()
 def check(as_json: Json = False) -> None:
-    """Compare the index with the records of all sessions. Exits 1 if they differ."""
+    """Compare the index with the records. Exits 1 if they differ."""
     from adreel.cli.display import print_json, print_line
 
     index = _open_index()

@@ -25,9 +25,10 @@ def spend(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with sums in USD")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what was spent: estimated and billed, unknown bills, takes that no ad uses, and the cost per finished ad.
+    """Show what was spent, and what it was estimated at.
 
-    Exits 1 if a record is unreadable. It is named and left out.
+    Lists unknown bills, takes that no ad uses and the cost per finished ad. Exits 1 if a record is unreadable, which is
+    named and left out.
     """
     from adreel.cli.display import print_json, show_errors
     from adreel.flows.in_process import open_records

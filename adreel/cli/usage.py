@@ -1,0 +1,60 @@
+"""The help of the command line in groups, and one sentence for a command that can't be understood."""
+
+import re
+from collections import defaultdict
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Base of the errors about commands, options and arguments. Typer exports only one of them."""
+
+
+class CommandGroup(TyperGroup):
+    """Commands whose help has a section for each `rich_help_panel`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Print the help if a command is missing."""
+        if not args and not self.invoke_without_command and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help(), err=True)
+            raise typer.Exit(2)
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands with their first sentences, a section for each group."""
+        sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        longest = max(map(len, self.commands))
+        for name, command in self.commands.items():
+            title = getattr(command, "rich_help_panel", None)
+            summary = command.get_short_help_str(formatter.width - longest - 4)
+            sections[title if isinstance(title, str) else "Commands"].append((name.ljust(longest), summary))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def usage_message(error: Any) -> str:
+    """Return what is wrong with a command, what was probably meant, and the command that prints the help."""
+    message = error.format_message().removesuffix(".")
+    if possibilities := getattr(error, "possibilities", None):
+        given, choices, message = error.option_name, possibilities, error.message
+    elif found := re.search(r"'([^']*)' is not one of (.*)$", message):
+        given, choices = found[1], re.findall(r"'([^']*)'", found[2])
+    else:
+        given, choices = "", ()
+    message = re.sub(r"\. Did you mean ('.*)\?$", lambda found: f": did you mean {found[1]}?", message)
+    if similar := similar_to(given, choices):
+        message += f": did you mean {similar}?"
+    message = message[:1].lower() + message[1:].replace("float range", "number").replace(
+        "integer range", "whole number"
+    )
+    path = error.ctx.command_path if error.ctx else "adreel"
+    return f"{message}{' See' if message.endswith('?') else ': see'} `{path} -h`"
+
+
+def similar_to(given: str, choices: Any) -> str:
+    """Return the choice that was probably meant; empty if none is like it."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(given, choices, n=1)), "")
