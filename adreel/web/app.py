@@ -24,7 +24,15 @@ from adreel.web.middleware.auth import AuthMiddleware
 from adreel.web.middleware.get_responses import CompressionMiddleware, HeadMiddleware
 from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
 from adreel.web.openapi import describe
-from adreel.web.pages import compare_page, compose_page, guest_page, session_page, sessions_page, shares_page
+from adreel.web.pages import (
+    compare_page,
+    compose_page,
+    guest_page,
+    player_page,
+    session_page,
+    sessions_page,
+    shares_page,
+)
 from adreel.web.pages.static_files import VersionedStaticFiles
 from adreel.web.problems import add_problem_handlers
 from adreel.web.public_address import PublicAddress, SubPathMiddleware
@@ -88,7 +96,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.guest_limits = GuestLimits()
     for part in (videos, sessions, scenes, shares):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    pages = (sessions_page, compose_page, session_page, compare_page, shares_page, guest_page)
+    pages = (sessions_page, compose_page, session_page, player_page, compare_page, shares_page, guest_page)
     for part in (campaigns, models, inputs, events, outputs, health, sign_in, *pages):
         app.include_router(part.router)
     app.include_router(shares.guest_router)

@@ -131,9 +131,10 @@ def test_what_people_write_is_text(visitor: Visitor, records: Records) -> None:
     records.save_session(session)
     with_job(records)
     failed(records, Scenario.HOOK, attack)
-    for path in ("/", AD):
+    for path, scripts in (("/", ["storyboard"]), (AD, ["storyboard", "player"])):
         page = visitor.read(path)
-        assert len(page.all("script")) == 1
+        sources = [each["src"].partition("?")[0] for each in page.all("script")]
+        assert sources == [f"/static/{name}.js" for name in scripts]
         assert not [image for image in page.all("img") if image["src"] == "x"]
         assert not [link for link in page.all("a") if link["href"].startswith("javascript")]
         assert attack in page.text

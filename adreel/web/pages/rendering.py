@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import asdict
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -100,7 +101,7 @@ def listed(scenarios: list[Scenario]) -> str:
 templates.globals.update(static=static_url, steps=STEPS, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
 templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands)
-templates.filters.update(offer=offer, model_offer=model_offer, time_label=time_label)
+templates.filters.update(offer=offer, model_offer=model_offer, time_label=time_label, as_dict=asdict)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:

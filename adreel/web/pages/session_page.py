@@ -40,7 +40,8 @@ from adreel.web.pages.forms import (
     with_errors,
 )
 from adreel.web.pages.models import ModelChoices
-from adreel.web.pages.rendering import PageRoute, listed, page
+from adreel.web.pages.playlists import make_playlist
+from adreel.web.pages.rendering import NAMES, PageRoute, listed, page
 from adreel.web.problems import HTTPProblem
 from adreel.web.status_cache import StatusCache
 
@@ -117,12 +118,15 @@ class PageContext:
         defaults = scene_defaults(board.session, models.default)
         forms = {scenario: self._completed(form, defaults, models) for scenario, form in forms.items()}
         query = urlencode([("job", status.job_id) for status in board.followed.running])
+        cut = await read_cut_section(self.service, board)
         response = page(
             self.request,
             "session.html",
             problem.status,
             board=board,
-            cut=await read_cut_section(self.service, board),
+            cut=cut,
+            playlist=make_playlist(board, cut),
+            names=NAMES,
             session=board.session,
             path=f"/sessions/{self.session_id}",
             forms=forms,

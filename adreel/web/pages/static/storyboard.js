@@ -113,6 +113,7 @@ function updateBlocks(next) {
   for (const block of document.querySelectorAll("[data-live]")) update(block, next.getElementById(block.id));
   document.getElementById("main").dataset.page = next.getElementById("main").dataset.page;
   follow();
+  document.dispatchEvent(new Event("adreel:updated"));
 }
 
 function update(block, fresh) {
@@ -173,7 +174,7 @@ async function send(form, button) {
   const [path, query] = form.getAttribute("action").split("?"); // A button is called "action".
   // A form that stayed on the page may not know the jobs that were started since.
   const jobs = pageAddress().split("?")[1] || query || "";
-  const scene = form.closest(".scene")?.id;
+  const scene = form.dataset.scene ?? form.closest(".scene")?.id;
   let address = jobs ? `${path}?${jobs}` : path;
   if (scene) address = onlyParts(address, ["ad", scene]);
   form.setAttribute("aria-busy", "true");
@@ -231,7 +232,7 @@ function answer(sent, next, before) {
   for (const block of document.querySelectorAll("[data-said]")) {
     const said = next.getElementById(block.id);
     if (said || block.id === "said") block.replaceChildren(...(said?.childNodes ?? []));
-    if (block.childElementCount) block.scrollIntoView({ block: "nearest" });
+    if (block.childElementCount && !sent.dataset.scene) block.scrollIntoView({ block: "nearest" });
   }
   updateBlocks(next);
   history.replaceState(null, "", pageAddress());
@@ -380,7 +381,7 @@ document.addEventListener("submit", (event) => {
   const isSecond = form.dataset.sent;
   form.dataset.sent = "yes";
   // The answer can be shown in place only where the page has parts for it.
-  const staysOnPage = pageAddress() && (form.dataset.draft || form.closest("[data-live]"));
+  const staysOnPage = pageAddress() && (form.dataset.draft || form.dataset.scene || form.closest("[data-live]"));
   if (isSecond || staysOnPage) event.preventDefault();
   if (isSecond) return;
   if (staysOnPage) {
