@@ -29,6 +29,7 @@ def sessions(
     ] = None,
     search: Annotated[str, typer.Option(help="Words that the id, the product or the campaign contain")] = "",
     state: Annotated[str | None, typer.Option(help=f"Only in this state: {', '.join(LISTED_STATES)}")] = None,
+    campaign: Annotated[str, typer.Option(help="Only of this campaign")] = "",
     since: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Changed since this UTC time")
     ] = None,
@@ -51,7 +52,7 @@ def sessions(
     if limit is None:
         limit = 0 if as_json else SHOWN
     since_utc = since.replace(tzinfo=UTC) if since else None
-    page = index.page(SessionQuery(search, state, since_utc, sort, limit))  # type: ignore[arg-type]
+    page = index.page(SessionQuery(search, state, campaign, since_utc, sort, limit))  # type: ignore[arg-type]
     if page.notice:
         print_line(f"adreel: {page.notice}", err=True)
     if as_json:
@@ -61,7 +62,7 @@ def sessions(
         ]
         print_json(rows)
     elif not page.total:
-        chosen = "no session matches" if search or state or since else "no sessions"
+        chosen = "no session matches" if search or state or campaign or since else "no sessions"
         print_line(f"{chosen} in {index.records.place}")
     else:
         print_table(

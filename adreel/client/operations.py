@@ -242,6 +242,7 @@ class Operations:
         *,
         q: str = "",
         state: str | None = None,
+        campaign: str | None = None,
         since: datetime | None = None,
         sort: str = "-created",
         limit: int = 20,
@@ -250,7 +251,7 @@ class Operations:
     ) -> Call[SessionPage]:
         """Return a page of the sessions, the newest first; its `next` is the `after` of the next page."""
         since_text = since.isoformat() if since else None
-        given = {"q": q, "state": state, "since": since_text, "after": after, "before": before}
+        given = {"q": q, "state": state, "campaign": campaign, "since": since_text, "after": after, "before": before}
         return Call(params={"sort": sort, "limit": limit, **{name: value for name, value in given.items() if value}})
 
     @operation("GET /api/campaigns")

@@ -11,7 +11,7 @@ from typing import Any
 
 from adreel.errors import StorageUnavailable
 
-VERSION = 4
+VERSION = 5
 """To be raised with each change of the tables, or of what is derived from the records."""
 BUSY_SECONDS = 10.0
 MEMORY = ":memory:"
@@ -20,12 +20,14 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE announced (period TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (period, entry)) WITHOUT ROWID;
 CREATE TABLE sessions (
     session_id TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL, state TEXT NOT NULL,
-    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, cost INTEGER NOT NULL, read_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, cost INTEGER NOT NULL, read_at INTEGER NOT NULL,
+    campaign TEXT NOT NULL
 );
 CREATE INDEX by_created ON sessions (created_at, session_id);
 CREATE INDEX by_updated ON sessions (updated_at, session_id);
 CREATE INDEX by_cost ON sessions (cost, session_id);
 CREATE INDEX by_state ON sessions (state, created_at, session_id);
+CREATE INDEX by_campaign ON sessions (campaign, created_at, session_id);
 CREATE TABLE summaries (session_id TEXT NOT NULL PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE jobs (
     job_id TEXT NOT NULL PRIMARY KEY, session_id TEXT NOT NULL, campaign TEXT NOT NULL, state TEXT NOT NULL

@@ -23,6 +23,8 @@ class SessionQuery:
     q: str = ""
     """Words that the id, the product or the campaign contain, in any case."""
     state: str | None = None
+    campaign: str | None = None
+    """Name of the campaign that the session belongs to."""
     since: datetime | None = None
     """Minimum time of the last change."""
     sort: Sort = "-created"
@@ -50,6 +52,9 @@ class SessionQuery:
         if self.state:
             conditions.append("state = ?")
             values.append(str(self.state))
+        if self.campaign:
+            conditions.append("campaign = ?")
+            values.append(self.campaign)
         if self.since:
             conditions.append("updated_at >= ?")
             values.append(microseconds(self.since))

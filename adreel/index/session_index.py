@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -113,9 +114,11 @@ class SessionIndex:
             return self._page(query.without_cursor())
         if has_more:
             rows = rows[1:] if query.before else rows[: query.limit]
-        where, filters = query.filters()
-        [[total]] = self.database.read(f"SELECT count(*) FROM sessions WHERE {where}", filters)  # noqa: S608
-        page = SessionPage(sessions=[], next=None, total=total, unreadable=[], notice=self.notice)
+        where, filters = replace(query, state=None).filters()
+        counted = self.database.read(f"SELECT state, count(*) FROM sessions WHERE {where} GROUP BY state", filters)  # noqa: S608
+        states: dict[str, int] = dict(counted)
+        total = states.get(str(query.state), 0) if query.state else sum(states.values())
+        page = SessionPage(sessions=[], next=None, total=total, states=states, unreadable=[], notice=self.notice)
         if rows:
             page.next = query.cursor(rows[-1]) if query.before or has_more else None
             page.previous = query.cursor(rows[0]) if query.after or (query.before and has_more) else None
@@ -318,7 +321,7 @@ class SessionIndex:
                 if row.is_gone:
                     continue
                 values = _values_of(row, known[1] if known else row.read_at // 1000)
-                connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+                connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
                 connection.execute("INSERT INTO summaries VALUES (?, ?)", (row.session_id, _content_of(row)))
                 jobs = [
                     (job_id, row.session_id, campaign, state or UNREADABLE)
@@ -338,11 +341,12 @@ def _values_of(row: SessionRow, known_since: int) -> tuple[Any, ...]:
     summary = row.summary
     if summary is None:
         # It stays where people saw it before.
-        return row.session_id, row.session_id.casefold(), UNREADABLE, known_since, known_since, -1, row.read_at
+        return row.session_id, row.session_id.casefold(), UNREADABLE, known_since, known_since, -1, row.read_at, ""
     text = "\n".join((row.session_id, summary.product_name, summary.campaign or "")).casefold()
     created, updated = microseconds(summary.created_at), microseconds(summary.updated_at)
     cost = to_micros(summary.billed)
-    return row.session_id, text, summary.state or NEW, created, max(created, updated), cost, row.read_at
+    state, campaign = summary.state or NEW, summary.campaign or ""
+    return row.session_id, text, state, created, max(created, updated), cost, row.read_at, campaign
 
 
 def _content_of(row: SessionRow) -> bytes:

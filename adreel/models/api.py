@@ -339,6 +339,7 @@ class SessionPage(BaseModel):
     next: str | None = Field(description="Send it as `after`; null on the last page")
     previous: str | None = Field(None, description="Send it as `before`; null on the first page")
     total: int = Field(0, description="Number of sessions on all pages")
+    states: dict[str, int] = Field(default_factory=dict, description="Number of sessions by state, of any state")
     unreadable: list[str] = Field(description="Reasons why sessions of this page are missing")
     notice: str | None = Field(None, description="Why sessions may be missing: the list is being built")
 

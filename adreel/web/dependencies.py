@@ -34,6 +34,7 @@ class SessionFilters(BaseModel):
 
     q: str = Field("", max_length=200, description="Words that the id, the product or the campaign contain")
     state: ListedState | None = Field(None, description="Only sessions in this state; `new` has no takes yet")
+    campaign: str | None = Field(None, max_length=200, description="Only sessions of this campaign")
     since: AwareDatetime | None = Field(None, description="Minimum time of the last change")
     sort: Sort = Field("-created", description="Order; `-` puts the largest first")
     limit: int = Field(20, ge=1, le=100)

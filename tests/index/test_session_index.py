@@ -101,6 +101,9 @@ def test_states_costs_and_campaigns_are_those_of_the_records(index: SessionIndex
     index.update()
     assert listed(index, state="cancelled") == ["one"]
     [two] = index.page(SessionQuery(q="SPRING")).sessions
+    assert listed(index, campaign="spring") == ["two"]
+    assert listed(index, campaign="Spring") == []
+    assert index.page(SessionQuery(state="partial")).states == {"partial": 1, "generating": 1, "cancelled": 1}
     assert (two.session_id, two.cost, two.campaign, two.has_cut) == ("two", 0.11, "spring", False)
     assert listed(index, since=utc_now() - timedelta(hours=1), state="partial") == ["two"]
 

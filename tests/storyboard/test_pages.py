@@ -7,6 +7,7 @@ import pytest
 
 from adreel.models.scenarios import Scenario
 from adreel.records import Records
+from adreel.web.pages import sessions_page
 from tests.factories import make_session
 from tests.storyboard.conftest import Orders, Visitor, visiting
 from tests.storyboard.stories import failed, stored, with_job
@@ -27,13 +28,13 @@ def test_the_sessions_show_posters_states_and_cost(visitor: Visitor, records: Re
         stored(records, scenario)
     records.save_session(make_session(session_id="blank", product_name="Nothing yet"))
     page = visitor.read("/")
-    assert page.text.count("Completed") == 1
+    assert page.text.count("Completed 4 clips") == 1
     assert "Cost $0.44" in page.text
     assert "Nothing bought yet" in page.text
-    posters = [image["src"] for image in page.all("img") if image["src"].startswith("/outputs/")]
-    assert [re.sub(r"_[0-9a-f]{8}\.jpg", "", poster) for poster in posters] == [
-        f"/outputs/ad_{each}" for each in Scenario
-    ]
+    assert "4 clips" in page.text
+    [poster] = [image["src"] for image in page.all("img") if image["src"].startswith("/outputs/")]
+    assert re.fullmatch(r"/outputs/ad_hook_[0-9a-f]{8}\.jpg", poster)
+    assert {"/new?from=ad", "/new?from=blank"} <= {link["href"] for link in page.all("a")}
 
 
 def test_a_session_that_cannot_be_read_is_named_and_hides_no_other(records: Records, orders: Orders) -> None:
@@ -45,7 +46,8 @@ def test_a_session_that_cannot_be_read_is_named_and_hides_no_other(records: Reco
     assert "Lamp" in text
 
 
-def test_the_sessions_are_paged(visitor: Visitor, records: Records) -> None:
+def test_the_sessions_are_paged(visitor: Visitor, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions_page, "PER_PAGE", 12)
     for number in range(14):
         records.save_session(make_session(session_id=f"many-{number:02}"))
     first = visitor.read("/")
@@ -57,18 +59,31 @@ def test_the_sessions_are_paged(visitor: Visitor, records: Records) -> None:
     assert visitor.read(back).text == first.text
 
 
-def test_the_sessions_are_searched_and_filtered_without_script(visitor: Visitor, records: Records) -> None:
+def test_the_sessions_are_searched_and_filtered_without_script(
+    visitor: Visitor, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions_page, "PER_PAGE", 12)
     stored(records, Scenario.HOOK)
     for number in range(14):
-        records.save_session(make_session(session_id=f"tent-{number:02}", product_name="Tent"))
-    form = visitor.read("/").form("/", "Show")
-    assert form.fields == {"q": "", "state": "", "sort": "-created"}
+        records.save_session(make_session(session_id=f"tent-{number:02}", product_name="Tent"), campaign="Spring & co")
+    page = visitor.read("/")
+    assert page.form("/", "Search").fields == {"q": "", "state": "", "sort": "-created"}
+    assert "15 ads" in page.text
+    assert page.by_id("state-partial")["href"] == "/?state=partial"
     found = visitor.read("/?q=tent&state=new&sort=id")
+    assert found.form("/", "Search").fields == {"q": "tent", "state": "new", "sort": "id"}
+    assert found.by_id("state-all")["href"] == "/?q=tent&sort=id"
     [link] = [link["href"] for link in found.all("a") if link.get("rel") == "next"]
     assert link.startswith("/?q=tent&state=new&sort=id&after=")
     ids = [each["href"] for each in visitor.read(link).all("a") if each.get("class") == "session"]
     assert ids == ["/sessions/tent-12", "/sessions/tent-13"]
-    assert "No ad matches" in visitor.read("/?q=nothing").text
+
+    of_campaign = visitor.read(found.by_id("campaign-tent-00")["href"])
+    assert "14 ads of the campaign Spring & co" in of_campaign.text
+    assert of_campaign.form("/", "Search").fields["campaign"] == "Spring & co"
+    nothing = visitor.read("/?campaign=Spring+%26+co&state=failed&q=tent")
+    assert "No ad matches" in nothing.text
+    assert {"/", "/?q=tent&campaign=Spring+%26+co"} <= {link["href"] for link in nothing.all("a")}
 
 
 def test_a_new_session_is_made_once_however_often_the_form_is_sent(visitor: Visitor, records: Records) -> None:
@@ -133,7 +148,7 @@ def test_what_people_write_is_text(visitor: Visitor, records: Records) -> None:
     failed(records, Scenario.HOOK, attack)
     for path, scripts in (("/", ["storyboard"]), (AD, ["storyboard", "player"])):
         page = visitor.read(path)
-        sources = [each["src"].partition("?")[0] for each in page.all("script")]
+        sources = [script.get("src", "").partition("?")[0] for script in page.all("script")]
         assert sources == [f"/static/{name}.js" for name in scripts]
         assert not [image for image in page.all("img") if image["src"] == "x"]
         assert not [link for link in page.all("a") if link["href"].startswith("javascript")]
