@@ -13,6 +13,7 @@ from adreel.cli.app import app
 from adreel.errors import AdreelError, BadRecord, InputError
 from adreel.models.scenarios import Scenario
 from adreel.models.spend_groups import Group
+from adreel.models.spend_reports import PRUNED
 from adreel.models.takes import AttemptState, Choices, Job
 from adreel.purchase.jobs import end_job, open_scenes
 from adreel.records import Records
@@ -21,7 +22,7 @@ from adreel.records.spend import spend_of, take_key
 from adreel.records.verification import verify
 from adreel.records.views import readable_takes
 from adreel.settings import Settings
-from adreel.spend.reports import PRUNED, build_report
+from adreel.spend.reports import build_report
 from adreel.storage import Storage
 from tests.factories import NOW, make_session, make_take, save_choices, save_job, store_take
 

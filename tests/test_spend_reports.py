@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adreel.cli.app import app
-from adreel.index import SessionIndex
+from adreel.index import SessionIndex, read_report, usual_seconds
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import MICROS, Price
 from adreel.models.spend_groups import Group
@@ -150,6 +150,27 @@ class TestOverTheTakes:
         assert scraped(collector) == scraped(RecordsCollector(SessionIndex(records))) == spent
         assert report()["total"]["billed"] == 1.6
 
+    def test_the_index_reports_what_the_takes_say_before_and_after_a_prune(self, records: Records) -> None:
+        index, day = SessionIndex(records), DAY + timedelta(days=1)
+
+        def compare() -> None:
+            for by in Group:
+                for since, until in ((None, None), (day, None), (None, DAY), (DAY, day)):
+                    assert read_report(index, by, since, until) == build_report(records, by, since, until)
+
+        index.update()
+        compare()
+        [unused] = list(prunable(records, NOW + timedelta(days=9)))
+        prune(records, unused)
+        compare()
+        take = records.takes("torch", HOOK)[0]
+        spend = spend_of(take)
+        assert spend is not None
+        records.update_pruned_spend(lambda pruned: pruned.with_removing(take_key(take), spend))
+        compare()
+        index.update()
+        compare()
+
     def test_what_a_budget_has_left_is_a_metric(self, records: Records) -> None:
         Budgets(records).set("all", 3_000_000)
         metrics = Metrics(SessionIndex(records))
@@ -176,6 +197,9 @@ def test_an_unreadable_take_is_named_and_the_others_are_counted(storage: Storage
     assert found.money.total.billed == 110_000
     [error] = found.unreadable
     assert "job-1.json" in str(error)
+    index = SessionIndex(records)
+    index.update()
+    assert read_report(index, Group.MODEL).money == found.money
     ran = CliRunner().invoke(app, ["spend"])
     assert ran.exit_code == 1
 
@@ -195,6 +219,30 @@ def test_local_renders_are_marked_as_no_money(storage: Storage) -> None:
     assert "campaign (emulator, no money)" in printed
     [row] = csv.DictReader(io.StringIO(CliRunner().invoke(app, ["spend", "--csv"]).output))
     assert (row["billed"], row["currency"]) == ("0.22", "emulator, no money")
+
+
+def test_the_usual_wait_is_that_of_own_clips_of_the_same_model_and_length(storage: Storage) -> None:
+    records = Records(storage)
+    records.save_session(make_session())
+    for number, seconds in enumerate((60, 80, 4000)):
+        take = make_take(job_id=f"job-{number}", minute=number)
+        take.updated_at = take.created_at + timedelta(seconds=seconds)
+        records.save_take(take)
+    index = SessionIndex(records)
+    index.update()
+    request = take.request
+    assert request.duration
+    assert usual_seconds(index, request.model, request.duration, is_local=False) == 80
+    assert usual_seconds(index, request.model, request.duration, is_local=True) is None
+    assert usual_seconds(index, request.model, request.duration + 1, is_local=False) is None
+
+
+def test_a_name_is_no_formula_in_a_spreadsheet(storage: Storage) -> None:
+    records = Records(storage)
+    records.save_session(make_session(), "=1+1")
+    keep(records, make_take(), campaign="=1+1")
+    rows = list(csv.reader(io.StringIO(CliRunner().invoke(app, ["spend", "--csv"]).output)))
+    assert rows[1][0] == "'=1+1"
 
 
 @pytest.mark.parametrize(

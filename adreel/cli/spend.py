@@ -1,6 +1,5 @@
 """The command `spend`: what was estimated and billed, from the records of takes."""
 
-import csv
 import sys
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,9 +11,8 @@ from adreel.errors import InputError
 from adreel.models.spend_groups import Group
 
 if TYPE_CHECKING:
-    from adreel.spend.reports import Line, Lines, Report
+    from adreel.models.spend_reports import Line, Lines, Report
 
-EMULATOR = "emulator, no money"
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day, such as 2026-11-01")]
 
 
@@ -32,7 +30,7 @@ def spend(
     """
     from adreel.cli.display import print_json, show_errors
     from adreel.flows.in_process import open_records
-    from adreel.spend.reports import Line, build_report
+    from adreel.spend.reports import build_report
 
     if as_csv and as_json:
         raise InputError("give --csv or --json, not both")
@@ -43,11 +41,7 @@ def spend(
     if as_json:
         print_json(_document(report, first, last))
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow([by.value, *_values(Line()), "currency"])
-        for lines, currency in ((report.money, "USD"), (report.emulator, EMULATOR)):
-            for name, line in sorted(lines.by_name.items()):
-                writer.writerow([name, *_values(line).values(), currency])
+        report.write_csv(sys.stdout)
     else:
         _print_tables(report)
     raise typer.Exit(show_errors(report.unreadable))
@@ -55,32 +49,15 @@ def spend(
 
 def _document(report: "Report", since: date | None, until: date | None) -> dict[str, Any]:
     def part(lines: "Lines") -> dict[str, Any]:
-        rows = [{report.by.value: name, **_values(line)} for name, line in sorted(lines.by_name.items())]
-        return {"rows": rows, "total": _values(lines.total)}
+        rows = [{report.by.value: name, **line.values()} for name, line in sorted(lines.by_name.items())]
+        return {"rows": rows, "total": lines.total.values()}
 
     return {"by": report.by, "since": since, "until": until, **part(report.money), "emulator": part(report.emulator)}
 
 
-def _values(line: "Line") -> dict[str, int | float | None]:
-    from adreel.models.spend import to_usd
-
-    return {
-        "ads": line.ads,
-        "finished": line.finished,
-        "takes": line.takes,
-        "clips": line.clips,
-        "estimated": to_usd(line.estimated),
-        "without_estimate": line.without_estimate,
-        "billed": to_usd(line.billed),
-        "unknown": line.unknown,
-        "unused": line.unused,
-        "unused_billed": to_usd(line.unused_billed),
-        "per_finished": to_usd(line.per_finished),
-    }
-
-
 def _print_tables(report: "Report") -> None:
     from adreel.cli.display import print_line, print_table
+    from adreel.models.spend_reports import EMULATOR
 
     if not report.money.by_name:
         print_line("nothing was spent" if report.emulator.by_name else "nothing was ordered")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, cast, get_args, get_type_hints, overload
@@ -30,6 +30,8 @@ from adreel.models.cuts import CutList, VideoCutResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.shares import DEFAULT_DAYS, DEFAULT_RIGHTS, CreatedShare, ReviewList, ShareList, ShareView
+from adreel.models.spend_groups import Group
+from adreel.models.spend_reports import SpendReport
 
 if TYPE_CHECKING:
     from adreel.client.clients import AsyncClient, Client
@@ -266,6 +268,14 @@ class Operations:
         """Return the progress and the cost of a campaign, and a page of its ads: failed ones first."""
         given = {"state": str(state) if state else None, "after": after}
         return Call({"name": name}, params={"limit": limit, **{name: value for name, value in given.items() if value}})
+
+    @operation("GET /api/spend")
+    def spend(
+        self, by: Group | str = Group.CAMPAIGN, *, since: date | None = None, until: date | None = None
+    ) -> Call[SpendReport]:
+        """Return what was spent by campaign, session, day, model or scene, in a period of UTC days."""
+        period = {"since": since, "until": until}
+        return Call(params={"by": str(by), **{name: day.isoformat() for name, day in period.items() if day}})
 
     @operation("GET /api/sessions/{session_id}")
     def session(self, session_id: str) -> Call[SessionDetails]:

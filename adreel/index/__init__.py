@@ -7,5 +7,17 @@ from adreel.index.campaigns import list_campaigns, read_campaign
 from adreel.index.keeper import IndexKeeper
 from adreel.index.queries import SORTS, SessionQuery, Sort
 from adreel.index.session_index import SessionIndex
+from adreel.index.spend import read_report, read_spend, usual_seconds
 
-__all__ = ["SORTS", "IndexKeeper", "SessionIndex", "SessionQuery", "Sort", "list_campaigns", "read_campaign"]
+__all__ = [
+    "SORTS",
+    "IndexKeeper",
+    "SessionIndex",
+    "SessionQuery",
+    "Sort",
+    "list_campaigns",
+    "read_campaign",
+    "read_report",
+    "read_spend",
+    "usual_seconds",
+]

@@ -48,6 +48,13 @@ CREATE TABLE ads (
     PRIMARY KEY (campaign, rank, session_id)
 ) WITHOUT ROWID;
 CREATE INDEX ads_of_session ON ads (session_id);
+CREATE TABLE takes (
+    session_id TEXT NOT NULL, scenario TEXT NOT NULL, job_id TEXT NOT NULL, day TEXT NOT NULL, model TEXT NOT NULL,
+    campaign TEXT NOT NULL, is_local INTEGER NOT NULL, clips INTEGER NOT NULL, estimated INTEGER NOT NULL,
+    without_estimate INTEGER NOT NULL, billed INTEGER NOT NULL, unknown INTEGER NOT NULL, is_used INTEGER NOT NULL,
+    is_finished INTEGER NOT NULL, duration REAL NOT NULL, seconds REAL, PRIMARY KEY (session_id, scenario, job_id)
+) WITHOUT ROWID;
+CREATE INDEX takes_by_length ON takes (model, duration, is_local, day);
 """
 
 log = logging.getLogger("adreel.index")

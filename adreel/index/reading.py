@@ -13,7 +13,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.takes import Choices, Job, Take
 from adreel.records import Records
-from adreel.records.spend import spend_of
+from adreel.records.spend import SessionSpend, read_session_spend, session_spend, spend_of
 from adreel.records.views import combine, scene_status, summarize
 
 TAKE = re.compile(r"takes/(?P<scenario>[a-z]+)/(?P<job_id>[A-Za-z0-9_-]{1,64})\.json")
@@ -58,6 +58,31 @@ class AdRow(NamedTuple):
     error: str
 
 
+class TakeRow(NamedTuple):
+    """A take for which something was sent, in the order of its table; money in micro-dollars."""
+
+    session_id: str
+    scenario: Scenario
+    job_id: str
+    day: str
+    """UTC day of the order."""
+    model: str
+    campaign: str
+    is_local: bool
+    clips: int
+    estimated: int
+    without_estimate: int
+    billed: int
+    unknown: int
+    is_used: bool
+    is_finished: bool
+    """Whether its ad has a clip of each scene."""
+    duration: float
+    """Seconds of the ordered clip; 0 for the default of its model."""
+    seconds: float | None
+    """From planned to stored."""
+
+
 @dataclass(frozen=True)
 class SessionRow:
     """A session; without a summary, `error` is why it can't be read."""
@@ -72,6 +97,7 @@ class SessionRow:
     scenes: list[SceneRow] = field(default_factory=list)
     ads: list[AdRow] = field(default_factory=list)
     """The ad of each campaign that has a job of the session."""
+    takes: list[TakeRow] = field(default_factory=list)
     is_gone: bool = False
 
 
@@ -105,9 +131,9 @@ def read_session(records: Records, session_id: str) -> SessionRow:
         raise
     except NotFound:
         folder = records.storage.location(f"sessions/{session_id}")
-        return SessionRow(session_id, read_at, error=f"{folder} has no session.json")
+        return _unreadable_row(records, session_id, read_at, f"{folder} has no session.json")
     except StorageError as error:
-        return SessionRow(session_id, read_at, error=str(error))
+        return _unreadable_row(records, session_id, read_at, str(error))
     every = sorted((take for of_scene in takes.values() for take in of_scene), key=lambda take: take.created_at)
     readable = [job for job in jobs.values() if isinstance(job, Job)]
     summary.created_at = session.created_at or (every[0].created_at if every else None)
@@ -119,7 +145,37 @@ def read_session(records: Records, session_id: str) -> SessionRow:
     states |= {job_id: ("", None) for job_id, job in jobs.items() if isinstance(job, BadRecord)}
     scenes = [scene for of_job in by_job.values() for scene in of_job]
     ads = list(_ads_of(session, readable, takes))
-    return SessionRow(session_id, read_at, summary, jobs=states, scenes=scenes, ads=ads)
+    rows = _takes_of(session_spend(session_id, session.scenarios, choices, takes))
+    return SessionRow(session_id, read_at, summary, jobs=states, scenes=scenes, ads=ads, takes=rows)
+
+
+def _unreadable_row(records: Records, session_id: str, read_at: int, error: str) -> SessionRow:
+    """Return the row of a session that can't be shown. Its readable takes count in reports of spend."""
+    return SessionRow(session_id, read_at, error=error, takes=_takes_of(read_session_spend(records, session_id)))
+
+
+def _takes_of(session: SessionSpend) -> list[TakeRow]:
+    return [
+        TakeRow(
+            session_id=session.session_id,
+            scenario=take.scenario,
+            job_id=take.job_id,
+            day=spend.day.isoformat(),
+            model=spend.model,
+            campaign=spend.campaign or "",
+            is_local=spend.is_local,
+            clips=spend.clips,
+            estimated=spend.estimated,
+            without_estimate=spend.without_estimate,
+            billed=spend.billed,
+            unknown=spend.unknown,
+            is_used=is_used,
+            is_finished=session.is_finished,
+            duration=take.request.duration or 0,
+            seconds=(take.updated_at - take.created_at).total_seconds() if take.is_stored else None,
+        )
+        for take, spend, is_used in session.takes
+    ]
 
 
 def _read_jobs(

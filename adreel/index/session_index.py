@@ -31,6 +31,7 @@ OWN_CHANGE_SECONDS = 2.0
 BUILD_WAIT_SECONDS = 1.0
 """Maximum wait of a list for an index that is being built, after the start: small storages need no notice."""
 INSERT_SCENE = "INSERT OR REPLACE INTO scenes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+INSERT_TAKE = "INSERT OR REPLACE INTO takes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_AD = "INSERT OR REPLACE INTO ads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 Found = TypeVar("Found")
 Progress = Callable[[int, int], None]
@@ -316,7 +317,7 @@ class SessionIndex:
                 sql = "DELETE FROM scenes WHERE session_id = ? AND seconds IS NULL"
                 connection.execute(sql, (row.session_id,))
                 connection.execute("UPDATE scenes SET is_pruned = 1 WHERE session_id = ?", (row.session_id,))
-                for table in ("sessions", "summaries", "jobs", "ads"):
+                for table in ("sessions", "summaries", "jobs", "ads", "takes"):
                     connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (row.session_id,))  # noqa: S608
                 if row.is_gone:
                     continue
@@ -330,6 +331,7 @@ class SessionIndex:
                 connection.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?)", jobs)
                 connection.executemany(INSERT_SCENE, row.scenes)
                 connection.executemany(INSERT_AD, row.ads)
+                connection.executemany(INSERT_TAKE, row.takes)
 
 
 def cache_folder() -> Path:

@@ -1,11 +1,70 @@
 """The spend of takes, as their records tell it."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from adreel.errors import AdreelError, StorageUnavailable, collect_errors
+from adreel.models.scenarios import Scenario
 from adreel.models.spend_totals import Spend
-from adreel.models.takes import AttemptState, Take
+from adreel.models.takes import AttemptState, Choices, Take
+from adreel.records import Records
+from adreel.records.views import current_take
 from adreel.settings import LOOPBACK
+
+
+class TakeSpend(NamedTuple):
+    """A take for which something was sent, and whether its ad uses it."""
+
+    take: Take
+    spend: Spend
+    is_used: bool
+
+
+@dataclass(frozen=True)
+class SessionSpend:
+    """The takes of a session that count in reports. It is finished if each scene has a clip."""
+
+    session_id: str
+    is_finished: bool
+    takes: list[TakeSpend]
+    unreadable: list[AdreelError] = field(default_factory=list)
+
+
+def session_spend(
+    session_id: str, scenarios: Collection[Scenario], choices: Choices, takes: Mapping[Scenario, list[Take]]
+) -> SessionSpend:
+    """Return the spend of a session with these scenes and takes, the oldest first."""
+    found: list[TakeSpend] = []
+    finished = 0
+    for scenario, of_scene in takes.items():
+        current = current_take(of_scene, choices)
+        finished += current is not None and scenario in scenarios
+        for take in of_scene:
+            if spend := spend_of(take):
+                found.append(TakeSpend(take, spend, take is current or take.is_open))
+    return SessionSpend(session_id, finished == len(scenarios), found)
+
+
+def read_session_spend(records: Records, session_id: str) -> SessionSpend:
+    """Read the spend of a session; unreadable records are named and left out. StorageUnavailable passes through."""
+    unreadable: list[AdreelError] = []
+    scenarios, choices = list(Scenario), Choices(takes={})
+    with collect_errors(unreadable):
+        scenarios = records.session(session_id).scenarios
+    with collect_errors(unreadable):
+        choices = records.choices(session_id)
+    takes: dict[Scenario, list[Take]] = {}
+    for scenario in Scenario:
+        with collect_errors(unreadable):
+            takes[scenario] = records.takes(session_id, scenario, unreadable)
+    for error in unreadable:
+        if isinstance(error, StorageUnavailable):
+            raise error
+    found = session_spend(session_id, scenarios, choices, takes)
+    return SessionSpend(session_id, found.is_finished, found.takes, unreadable)
 
 
 def spend_of(take: Take) -> Spend | None:

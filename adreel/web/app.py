@@ -47,6 +47,7 @@ from adreel.web.routes import (
     sessions,
     shares,
     sign_in,
+    spend,
     videos,
 )
 from adreel.web.sign_outs import SignOuts
@@ -97,7 +98,7 @@ def build_app(settings: Settings) -> FastAPI:
     for part in (videos, sessions, scenes, shares):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
     pages = (sessions_page, compose_page, session_page, player_page, compare_page, shares_page, guest_page)
-    for part in (campaigns, models, inputs, events, outputs, health, sign_in, *pages):
+    for part in (campaigns, spend, models, inputs, events, outputs, health, sign_in, *pages):
         app.include_router(part.router)
     app.include_router(shares.guest_router)
     app.mount("/static", VersionedStaticFiles())

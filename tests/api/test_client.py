@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -95,6 +96,16 @@ def test_campaigns_and_their_ads_are_read(client: Client, records: Records) -> N
         with pytest.raises(ApiError) as caught:
             wrong()
         assert caught.value.status == status
+
+
+def test_spend_is_read_by_group_and_period(client: Client, records: Records) -> None:
+    records.save_take(make_take(cost=0.5))
+    report = client.spend("model", since=NOW.date())
+    assert [(row.name, row.takes, row.billed) for row in report.rows] == [("bytedance:2@2", 1, 0.5)]
+    assert client.spend(until=NOW.date() - timedelta(days=1)).rows == []
+    with pytest.raises(ApiError) as caught:
+        client.spend(since=NOW.date(), until=NOW.date() - timedelta(days=1))
+    assert (caught.value.status, "exchange them" in str(caught.value)) == (422, True)
 
 
 async def test_takes_are_compared_chosen_and_downloaded(
