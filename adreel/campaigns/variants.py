@@ -23,7 +23,7 @@ def each_ad(data: Any, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for product in products:
         for variant in variants:
             place = f"{file}, {product['session_id']} in variant {variant['variant']}"
-            facts = {**product, **{name: value for name, value in variant.items() if name != "variant"}}
+            facts = {**product, **variant, "variant": str(variant["variant"])}
             scenes = _fill(facts.pop("scene_descriptions", []), facts, place)
             session_id = f"{product['session_id']}-{variant['variant']}"
             yield place, {**facts, "session_id": session_id, "scene_descriptions": scenes}

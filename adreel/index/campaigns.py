@@ -1,5 +1,6 @@
 """Campaigns by the index: the states of their ads, their failures and costs."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +10,21 @@ from adreel.index.queries import decode_cursor, encode_cursor
 from adreel.index.reading import RANKS
 from adreel.index.session_index import SessionIndex
 from adreel.models.api import State
-from adreel.models.campaigns import CampaignAd, CampaignList, CampaignPage, CampaignSummary
+from adreel.models.campaigns import (
+    CampaignAd,
+    CampaignGrid,
+    CampaignList,
+    CampaignPage,
+    CampaignProduct,
+    CampaignSummary,
+)
 from adreel.models.spend import to_usd
 
 _SUMS = "campaign, count(*), min(created_at), max(updated_at), total(estimated), total(billed), total(unknown_bills)"
+_AD = "rank, session_id, product_name, variant, billed, unknown_bills, error, poster, updated_at"
+_STATES = {rank: state for state, rank in RANKS.items()}
+MAX_VARIANTS = 12
+"""Maximum columns of a grid: ads in more variants are listed."""
 _SUMS += "".join(f", total(rank = {RANKS[state]})" for state in State)
 
 
@@ -43,36 +55,55 @@ def read_campaign(
     place = decode_cursor(after, "after", (int, str)) if after else [-1, ""]
 
     def read() -> CampaignPage:
-        sql = f"SELECT {_SUMS} FROM ads WHERE campaign = ? GROUP BY campaign"  # noqa: S608 - only constants
-        found = index.database.read(sql, (name,))
-        if not found:
-            if notice := index.notice:
-                raise StorageUnavailable(f"campaign {name!r} is not known yet. {notice}")
-            raise NotFound(f"no campaign {name!r} with ads in {index.records.place}: see `adreel campaigns`")
+        campaign = _read_summary(index, name)
         where, values = "campaign = ? AND (rank, session_id) > (?, ?)", [name, *place]
         if state is not None:
             where += " AND rank = ?"
             values.append(RANKS[state])
         rows = index.database.read(
-            "SELECT rank, session_id, product_name, billed, error, updated_at FROM ads"  # noqa: S608 - only constants
-            f" WHERE {where} ORDER BY rank, session_id LIMIT ?",
+            f"SELECT {_AD} FROM ads WHERE {where} ORDER BY rank, session_id LIMIT ?",  # noqa: S608 - only constants
             [*values, limit + 1 if limit else -1],
         )
         shown = rows[:limit] if limit else rows
-        states = {rank: state for state, rank in RANKS.items()}
-        ads = [
-            CampaignAd(
-                session_id=session_id,
-                product_name=product_name,
-                state=states[rank],
-                billed=to_usd(billed),
-                error=error or None,
-                updated_at=_moment(updated_at),
-            )
-            for rank, session_id, product_name, billed, error, updated_at in shown
-        ]
         following = encode_cursor(list(shown[-1][:2])) if len(rows) > len(shown) else None
-        return CampaignPage(campaign=_summary(found[0]), ads=ads, next=following, notice=index.notice)
+        return CampaignPage(campaign=campaign, ads=list(map(_ad, shown)), next=following, notice=index.notice)
+
+    return index.current(read)
+
+
+def read_grid(index: SessionIndex, name: str, *, limit: int = 20, after: str | None = None) -> CampaignGrid | None:
+    """Return a campaign and a page of its products, those with failed ads first. Raises NotFound.
+
+    None if its ads are not those of products in up to MAX_VARIANTS variants.
+    """
+    place = decode_cursor(after, "after", (int, str)) if after else [-1, ""]
+
+    def read() -> CampaignGrid | None:
+        campaign = _read_summary(index, name)
+        sql = "SELECT variant FROM ads WHERE campaign = ? GROUP BY variant ORDER BY min(created_at), variant LIMIT ?"
+        variants = [variant for [variant] in index.database.read(sql, (name, MAX_VARIANTS + 1))]
+        if "" in variants or len(variants) > MAX_VARIANTS:
+            return None
+        rows = index.database.read(
+            "SELECT min(rank), product FROM ads WHERE campaign = ? GROUP BY product"
+            " HAVING (min(rank), product) > (?, ?) ORDER BY 1, 2 LIMIT ?",
+            [name, *place, limit + 1],
+        )
+        shown = rows[:limit]
+        products = {product: CampaignProduct(product=product, ads={}) for _, product in shown}
+        marks = ", ".join("?" * len(products))
+        sql = f"SELECT product, {_AD} FROM ads WHERE campaign = ? AND product IN ({marks})"  # noqa: S608 - only marks
+        for product, *row in index.database.read(sql, [name, *products]):
+            ad = _ad(row)
+            products[product].ads[ad.variant] = ad
+        following = encode_cursor(list(shown[-1])) if len(rows) > len(shown) else None
+        return CampaignGrid(
+            campaign=campaign,
+            variants=variants,
+            products=list(products.values()),
+            next=following,
+            notice=index.notice,
+        )
 
     return index.current(read)
 
@@ -86,6 +117,31 @@ def states_of_newest(database: Database, limit: int) -> dict[str, dict[State, in
 def count_campaigns(database: Database) -> int:
     """Return the number of campaigns."""
     return int(database.read("SELECT count(DISTINCT campaign) FROM ads")[0][0])
+
+
+def _read_summary(index: SessionIndex, name: str) -> CampaignSummary:
+    sql = f"SELECT {_SUMS} FROM ads WHERE campaign = ? GROUP BY campaign"  # noqa: S608 - only constants
+    found = index.database.read(sql, (name,))
+    if not found:
+        if notice := index.notice:
+            raise StorageUnavailable(f"campaign {name!r} is not known yet. {notice}")
+        raise NotFound(f"no campaign {name!r} with ads in {index.records.place}: see `adreel campaigns`")
+    return _summary(found[0])
+
+
+def _ad(row: Sequence[Any]) -> CampaignAd:
+    rank, session_id, product_name, variant, billed, unknown_bills, error, poster, updated_at = row
+    return CampaignAd(
+        session_id=session_id,
+        product_name=product_name,
+        variant=variant,
+        state=_STATES[rank],
+        billed=to_usd(billed),
+        unknown_bills=unknown_bills,
+        error=error or None,
+        poster_url=poster or None,
+        updated_at=_moment(updated_at),
+    )
 
 
 def _summary(row: tuple[Any, ...]) -> CampaignSummary:

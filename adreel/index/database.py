@@ -45,6 +45,7 @@ CREATE TABLE ads (
     campaign TEXT NOT NULL, rank INTEGER NOT NULL, session_id TEXT NOT NULL, product_name TEXT NOT NULL,
     created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
     estimated INTEGER NOT NULL, billed INTEGER NOT NULL, unknown_bills INTEGER NOT NULL, error TEXT NOT NULL,
+    product TEXT NOT NULL, variant TEXT NOT NULL, poster TEXT NOT NULL,
     PRIMARY KEY (campaign, rank, session_id)
 ) WITHOUT ROWID;
 CREATE INDEX ads_of_session ON ads (session_id);

@@ -56,6 +56,11 @@ class AdRow(NamedTuple):
     billed: int
     unknown_bills: int
     error: str
+    product: str
+    """Id of the product: the session's id without the variant."""
+    variant: str
+    poster: str
+    """URL of the first current clip's poster; empty without a clip."""
 
 
 class TakeRow(NamedTuple):
@@ -144,7 +149,7 @@ def read_session(records: Records, session_id: str) -> SessionRow:
     }
     states |= {job_id: ("", None) for job_id, job in jobs.items() if isinstance(job, BadRecord)}
     scenes = [scene for of_job in by_job.values() for scene in of_job]
-    ads = list(_ads_of(session, readable, takes))
+    ads = list(_ads_of(session, readable, takes, summary))
     rows = _takes_of(session_spend(session_id, session.scenarios, choices, takes))
     return SessionRow(session_id, read_at, summary, jobs=states, scenes=scenes, ads=ads, takes=rows)
 
@@ -192,7 +197,10 @@ def _read_jobs(
     return jobs
 
 
-def _ads_of(session: Session, jobs: list[Job], takes: dict[Scenario, list[Take]]) -> Iterator[AdRow]:
+def _ads_of(
+    session: Session, jobs: list[Job], takes: dict[Scenario, list[Take]], summary: SessionSummary
+) -> Iterator[AdRow]:
+    poster = next((video.poster_url for video in summary.scene_videos if video.poster_url), "")
     by_campaign: dict[str, list[Job]] = {}
     for job in sorted(jobs, key=lambda job: (job.created_at, job.job_id)):
         if job.campaign:
@@ -224,6 +232,9 @@ def _ads_of(session: Session, jobs: list[Job], takes: dict[Scenario, list[Take]]
             billed=sum(spend.billed for spend in spends),
             unknown_bills=sum(spend.unknown for spend in spends),
             error=next(iter(errors), "")[:MAX_ERROR],
+            product=session.session_id.removesuffix(f"-{session.variant}") if session.variant else session.session_id,
+            variant=session.variant,
+            poster=poster,
         )
 
 

@@ -32,7 +32,7 @@ BUILD_WAIT_SECONDS = 1.0
 """Maximum wait of a list for an index that is being built, after the start: small storages need no notice."""
 INSERT_SCENE = "INSERT OR REPLACE INTO scenes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 INSERT_TAKE = "INSERT OR REPLACE INTO takes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_AD = "INSERT OR REPLACE INTO ads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_AD = "INSERT OR REPLACE INTO ads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 Found = TypeVar("Found")
 Progress = Callable[[int, int], None]
 

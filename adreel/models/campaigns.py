@@ -35,8 +35,11 @@ class CampaignAd(BaseModel):
     session_id: str
     product_name: str
     state: State
+    variant: str = Field("", description="Its variant, if the campaign has products and variants")
     billed: float = Field(description="USD of the known bills of this campaign's takes")
+    unknown_bills: int = Field(0, description="Number of takes with a bill that is not known, or not known yet")
     error: str | None = Field(None, description="Why its first scene without a clip has none")
+    poster_url: str | None = Field(None, description="Poster of the ad's first current clip")
     updated_at: datetime
 
 
@@ -47,3 +50,20 @@ class CampaignPage(BaseModel):
     ads: list[CampaignAd]
     next: str | None = Field(description="Send it as `after`; null on the last page")
     notice: str | None = Field(None, description="Why ads may be missing: the index is being built")
+
+
+class CampaignProduct(BaseModel):
+    """The ads of a product, by variant."""
+
+    product: str
+    ads: dict[str, CampaignAd]
+
+
+class CampaignGrid(BaseModel):
+    """A campaign of products and variants, and some of its products."""
+
+    campaign: CampaignSummary
+    variants: list[str]
+    products: list[CampaignProduct]
+    next: str | None
+    notice: str | None = None

@@ -204,6 +204,9 @@ class Session(RenderOptions, ProductFacts):
     """
 
     product_photo: ProductPhoto | None = None
+    variant: str = Field(
+        "", max_length=64, description="Variant of the product, set by a campaign of products and variants"
+    )
     scene_descriptions: list[SceneDescription] = Field(min_length=1, max_length=4)
     cut: CutSettings | None = Field(None, description="How the finished ad is made of the clips")
 

@@ -25,6 +25,7 @@ from adreel.web.middleware.get_responses import CompressionMiddleware, HeadMiddl
 from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
 from adreel.web.openapi import describe
 from adreel.web.pages import (
+    campaigns_page,
     compare_page,
     compose_page,
     guest_page,
@@ -97,7 +98,16 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.guest_limits = GuestLimits()
     for part in (videos, sessions, scenes, shares):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    pages = (sessions_page, compose_page, session_page, player_page, compare_page, shares_page, guest_page)
+    pages = (
+        sessions_page,
+        compose_page,
+        session_page,
+        player_page,
+        compare_page,
+        shares_page,
+        guest_page,
+        campaigns_page,
+    )
     for part in (campaigns, spend, models, inputs, events, outputs, health, sign_in, *pages):
         app.include_router(part.router)
     app.include_router(shares.guest_router)

@@ -14,6 +14,7 @@ from adreel.web.status_cache import StatusCache
 
 SessionId = Annotated[str, Path(pattern=ID_PATTERN, examples=["abc-123"])]
 JobId = Annotated[str, Path(pattern=ID_PATTERN, examples=["3097ff71-41eb-4f32-87bb-83b77b4d2311"])]
+CampaignName = Annotated[str, Path(pattern=ID_PATTERN, examples=["spring"])]
 Cursor = Annotated[str, Field(max_length=300, pattern=r"^[A-Za-z0-9_-]+$")] | None
 KeyHeader = Annotated[
     str | None,

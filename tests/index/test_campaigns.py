@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 from adreel.campaigns import campaign_job_id
 from adreel.cli.app import app
 from adreel.errors import InputError, NotFound, StorageUnavailable
-from adreel.index import SessionIndex, list_campaigns, read_campaign
-from adreel.index.campaigns import states_of_newest
+from adreel.index import SessionIndex, list_campaigns, read_campaign, read_grid
+from adreel.index.campaigns import MAX_VARIANTS, states_of_newest
 from adreel.models.api import State
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import Price
@@ -28,10 +28,10 @@ STORED, ACCEPTED, FAILED = AttemptState.STORED, AttemptState.ACCEPTED, AttemptSt
 
 
 def store_ad(
-    records: Records, session_id: str, *states: AttemptState, campaign: str = "spring", minute: int = 0
+    records: Records, session_id: str, *states: AttemptState, campaign: str = "spring", minute: int = 0, **changes: str
 ) -> str:
     """Store an ad of a campaign with a state for each of two scenes, and return the id of its job."""
-    records.save_session(make_session(session_id=session_id, product_name=f"The {session_id}"), campaign)
+    records.save_session(make_session(session_id=session_id, product_name=f"The {session_id}", **changes), campaign)
     job_id = campaign_job_id(campaign, session_id)
     at = NOW + timedelta(minutes=minute)
     job = Job(job_id=job_id, session_id=session_id, scenarios=SCENES, created_at=at, campaign=campaign)
@@ -80,6 +80,37 @@ def test_a_campaign_shows_its_ads_failed_ones_first(index: SessionIndex, records
     assert read_campaign(index, "spring", state=State.PARTIAL).ads == [page.ads[1]]
     with pytest.raises(NotFound, match="no campaign 'summer'"):
         read_campaign(index, "summer")
+
+
+def test_a_campaign_of_variants_shows_products_with_failures_first(index: SessionIndex, records: Records) -> None:
+    assert read_grid(index, "spring") is None
+    for product, variant, *states in (
+        ("fan", "day", STORED, STORED),
+        ("fan", "late-night", STORED, STORED),
+        ("lamp", "day", STORED, STORED),
+        ("lamp", "late-night", STORED, FAILED),
+        ("mug", "day", ACCEPTED, STORED),
+    ):
+        store_ad(records, f"{product}-{variant}", *states, campaign="grid", variant=variant)
+    index.update()
+    first = read_grid(index, "grid", limit=2)
+    assert first is not None
+    assert first.variants == ["day", "late-night"]
+    assert [(each.product, sorted(each.ads)) for each in first.products] == [
+        ("lamp", ["day", "late-night"]),
+        ("mug", ["day"]),
+    ]
+    assert first.products[0].ads["late-night"].state == State.PARTIAL
+    assert (first.products[0].ads["day"].poster_url or "").startswith("/outputs/lamp-day_hook_")
+    assert first.products[1].ads["day"].unknown_bills == 1
+    second = read_grid(index, "grid", limit=2, after=first.next)
+    assert second is not None
+    assert [each.product for each in second.products] == ["fan"]
+    assert second.next is None
+    for number in range(MAX_VARIANTS):
+        store_ad(records, f"fan-v{number}", STORED, STORED, campaign="grid", variant=f"v{number}")
+    index.update()
+    assert read_grid(index, "grid") is None
 
 
 def test_campaigns_are_listed_from_new_to_old(index: SessionIndex) -> None:

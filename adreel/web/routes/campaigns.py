@@ -2,21 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from adreel.index import list_campaigns, read_campaign
 from adreel.models.api import State
 from adreel.models.campaigns import CampaignList, CampaignPage
-from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
-from adreel.web.dependencies import Cursor, IndexDep
+from adreel.web.dependencies import CampaignName, Cursor, IndexDep
 from adreel.web.openapi import answers
 
 router = APIRouter(prefix="/api/campaigns", tags=["campaigns"])
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[Cursor, Query(description="`next` of a page, for the one that follows")]
-Name = Annotated[str, Path(pattern=ID_PATTERN, examples=["spring"])]
 
 
 @router.get("", responses=answers(503))
@@ -27,7 +25,7 @@ async def get_campaigns(index: IndexDep, limit: Limit = 20, after: After = None)
 
 @router.get("/{name}", responses=answers(404, 503))
 async def get_campaign(
-    name: Name,
+    name: CampaignName,
     index: IndexDep,
     state: Annotated[State | None, Query(description="Only ads in this state")] = None,
     limit: Limit = 20,
