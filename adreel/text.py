@@ -1,10 +1,12 @@
-"""Cleaning of untrusted text for records, databases and terminals.
+"""Cleaning of untrusted text for records, databases and terminals, and the word that a mistyped one means.
 
 PostgreSQL refuses NUL, lone surrogates can't be encoded as UTF-8, escape sequences control terminals, and
 bidirectional overrides disguise text.
 """
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MESSAGE_LENGTH = 1000
@@ -56,3 +58,8 @@ def control_character(text: str) -> str | None:
     """
     found = _NO_PROSE.search(text)
     return f"U+{ord(found[0]):04X}" if found else None
+
+
+def closest(given: str, choices: Iterable[str]) -> str:
+    """Return the choice that was probably meant; empty if none is like it."""
+    return next(iter(get_close_matches(given, list(choices), n=1)), "")

@@ -28,9 +28,10 @@ from adreel.models.api import SessionSummary
 from adreel.models.cut_settings import CutOptions, Format
 from adreel.models.cuts import CUT_FAILED, Cut, CutView
 from adreel.models.deliveries import Manifest
+from adreel.models.field_errors import describe
 from adreel.models.placements import find_placement
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Session, describe, parse_changes, parse_session
+from adreel.models.sessions import Session, parse_changes, parse_session
 from adreel.models.takes import ClipRequest, Job, Take
 from adreel.orchestration.embedded_server import (
     begin_embedded_server,

@@ -40,18 +40,26 @@ def test_a_session_is_read_from_yaml_and_json(tmp_path: Path, name: str, dump: A
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        pytest.param(scenes("outro"), "scene_descriptions.0.scenario: .*'hook', 'problem'", id="unknown scenario"),
+        pytest.param(
+            scenes("outro"), "scene_descriptions.0.scenario: .* not one of hook, problem", id="unknown scenario"
+        ),
         pytest.param(scenes("hook", "cta", "cta"), "given more than once: cta", id="doubled scene"),
         pytest.param(scenes(), "scene_descriptions: ", id="no scene"),
         pytest.param(scenes(*Scenario, "hook"), "scene_descriptions: ", id="five scenes"),
-        pytest.param(scenes("hook", visual_description=""), "scene_descriptions.0.visual_description", id="no prompt"),
-        pytest.param(scenes("hook", visual_description=" \n"), "scene_descriptions.0.visual_desc", id="blank prompt"),
-        pytest.param(scenes("hook", duration=0), "scene_descriptions.0.duration", id="no duration"),
-        pytest.param(scenes("hook", duration=61), "scene_descriptions.0.duration", id="too long"),
-        pytest.param(scenes("hook", duration=float("nan")), "scene_descriptions.0.duration", id="NaN duration"),
-        pytest.param(scenes("hook", size="wide"), "scene_descriptions.0.size", id="size in words"),
-        pytest.param(scenes("hook", camera="pan"), "scene_descriptions.0.camera: Extra", id="unknown scene field"),
-        pytest.param(session_data(prodct="x"), "prodct: Extra", id="unknown field"),
+        pytest.param(scenes("hook", visual_description=""), "hook.visual_description", id="no prompt"),
+        pytest.param(scenes("hook", visual_description=" \n"), "hook.visual_desc", id="blank prompt"),
+        pytest.param(scenes("hook", duration=0), "hook.duration", id="no duration"),
+        pytest.param(scenes("hook", duration=61), "hook.duration", id="too long"),
+        pytest.param(scenes("hook", duration=float("nan")), "hook.duration", id="NaN duration"),
+        pytest.param(scenes("hook", size="wide"), "hook.size", id="size in words"),
+        pytest.param(
+            scenes("hook", camera="pan"),
+            "hook.camera: there is no such field: did you mean camera_work",
+            id="unknown scene field",
+        ),
+        pytest.param(
+            session_data(prodct="x"), "prodct: there is no such field: did you mean product_name", id="unknown field"
+        ),
         pytest.param(session_data(product_name=" "), "product_name", id="blank product"),
         pytest.param({}, "product_name.*scene_descriptions", id="empty"),
     ],
@@ -85,11 +93,13 @@ def test_letters_digits_dashes_and_underscores_make_an_id(text: str) -> None:
 
 
 @pytest.mark.parametrize("character", ["\0", "\x1b[2J", "\x9b31m", "\ud800", "\x07"], ids=ascii)
-@pytest.mark.parametrize("place", ["product_name", "brand_colors.1", "scene_descriptions.0.visual_description"])
+@pytest.mark.parametrize("place", ["product_name", "brand_colors.1", "hook.visual_description"])
 def test_a_control_character_is_refused_with_its_place(place: str, character: str) -> None:
     data = session_data(brand_colors=["red", "blue"])
     item: Any = data
-    *path, last = [int(step) if step.isdigit() else step for step in place.split(".")]
+    *path, last = [
+        int(step) if step.isdigit() else step for step in place.replace("hook", "scene_descriptions.0").split(".")
+    ]
     for step in path:
         item = item[step]
     item[last] = f"a {character}"
@@ -230,3 +240,31 @@ def test_unknown_fields_read_from_storage_survive_a_rewrite(records: Records) ->
     written = json.loads(records.storage.read("sessions/ad/session.json"))
     assert written["from_the_future"] == {"a": [1]}
     assert written["scene_descriptions"][0]["lens"] == "35 mm"
+
+
+def test_a_file_with_mistakes_has_a_line_for_each_with_its_place_and_what_was_meant(tmp_path: Path) -> None:
+    file = tmp_path / "ad.yaml"
+    file.write_text("""\
+product_name: Lamp
+prodct: Lamp
+scene_descriptions:
+  - scenario: hook
+    visual_description: A moth
+    camera: slow push in
+  - scenario: probelm
+    visual_description: A lamp
+  - scenario: cta
+    duration: 0
+cut: {captions: {stlye: pill}}
+""")
+    with pytest.raises(InputError) as refused:
+        read_session(file)
+    assert str(refused.value).replace(str(file), "ad.yaml").splitlines() == [
+        "ad.yaml, line 2: prodct: there is no such field: did you mean product_name?",
+        "ad.yaml, line 6: hook.camera: there is no such field: did you mean camera_work?",
+        "ad.yaml, line 7: scene_descriptions.1.scenario: 'probelm' is not one of hook, problem, solution, cta:"
+        " did you mean problem?",
+        "ad.yaml, line 9: cta.visual_description: Field required",
+        "ad.yaml, line 10: cta.duration: Input should be greater than 0",
+        "ad.yaml, line 11: cut.captions.stlye: there is no such field: did you mean style?",
+    ]

@@ -136,7 +136,7 @@ def _use_environment() -> None:
 
 def _print_error(error: AdreelError, code: str = "") -> None:
     details: dict[str, Any] = {"code": code or error.code, "message": str(error)}
-    lines = [f"adreel: {printable(str(error))}"]
+    lines = [f"adreel: {line}" for line in printable(str(error)).splitlines() or [error.code]]
     if isinstance(error, OverBudget):
         from adreel.cli.refusals import commands_of, refusal_of
 

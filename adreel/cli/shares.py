@@ -26,7 +26,7 @@ def share(
 
     from adreel.cli.display import print_json, print_line
     from adreel.flows.in_process import open_records
-    from adreel.models.sessions import describe
+    from adreel.models.field_errors import describe
     from adreel.models.shares import Right, ShareCreate
     from adreel.records.sharing import create_share
     from adreel.settings import Settings

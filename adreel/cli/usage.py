@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from adreel.text import closest
+
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base of the errors about commands, options and arguments. Typer exports only one of them."""
 
@@ -44,17 +46,10 @@ def usage_message(error: Any) -> str:
     else:
         given, choices = "", ()
     message = re.sub(r"\. Did you mean ('.*)\?$", lambda found: f": did you mean {found[1]}?", message)
-    if similar := similar_to(given, choices):
+    if similar := closest(given, choices):
         message += f": did you mean {similar}?"
     message = message[:1].lower() + message[1:].replace("float range", "number").replace(
         "integer range", "whole number"
     )
     path = error.ctx.command_path if error.ctx else "adreel"
     return f"{message}{' See' if message.endswith('?') else ': see'} `{path} -h`"
-
-
-def similar_to(given: str, choices: Any) -> str:
-    """Return the choice that was probably meant; empty if none is like it."""
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(given, choices, n=1)), "")

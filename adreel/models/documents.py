@@ -10,7 +10,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from adreel.errors import InputError
+from adreel.models.scenarios import field_place
 from adreel.text import control_character
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -95,6 +96,32 @@ def read_json(content: bytes | str, name: str) -> Any:
     return data
 
 
+def find_line(content: bytes | str, steps: Sequence[str | int]) -> int | None:
+    """Return the line of a field in a YAML or JSON document, else that of the part that should have it.
+
+    None if no part of the document has it.
+    """
+    try:
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        # A document on one line says no more by its number.
+        node = yaml.compose(text, Loader=_Loader) if "\n" in text.strip() else None
+    except (ValueError, RecursionError, yaml.YAMLError):
+        # JSON may have tabs.
+        return None
+    line = None
+    for step in steps:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((key, value) for key, value in pairs if key.value == step), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
+
+
 def duplicate_key(text: str) -> str | None:
     """Return the first key that a mapping of a JSON text has twice, if any; ValueError for invalid JSON."""
     _, duplicate = _load_json(text)
@@ -151,20 +178,21 @@ def check_texts(data: Any, name: str = "") -> None:
     """Refuse texts that can't be stored or sent, and nesting that other parsers can't read."""
     prefix = f"{name}: " if name else ""
     seen: set[int] = set()
-    waiting: list[tuple[Any, str, int]] = [(data, "", 0)]
+    waiting: list[tuple[Any, tuple[str | int, ...]]] = [(data, ())]
     while waiting:
-        value, place, depth = waiting.pop()
-        if depth > MAX_DEPTH:
+        value, steps = waiting.pop()
+        if len(steps) > MAX_DEPTH:
             raise _too_deep(name)
         if isinstance(value, str):
             if character := control_character(value):
-                raise InputError(f"{prefix}{place or 'it'} has the control character {character}: remove it")
+                place = field_place(steps, data) or "it"
+                raise InputError(f"{prefix}{place} has the control character {character}: remove it")
         elif isinstance(value, dict | list) and id(value) not in seen:
             seen.add(id(value))
             for key, each in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(key, str) and (character := control_character(key)):
                     raise InputError(f"{prefix}a key has the control character {character}: remove it")
-                waiting.append((each, f"{place}.{key}".lstrip("."), depth + 1))
+                waiting.append((each, (*steps, key)))
 
 
 def _json_lines_advice(name: str) -> str:

@@ -3,13 +3,9 @@
 People write them as YAML or JSON; `adreel schema` prints the schema of the model.
 """
 
-import json
-import math
 import os
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import uuid4
@@ -18,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 
 from adreel.errors import InputError
 from adreel.models.cut_settings import CutSettings
-from adreel.models.documents import SIZE_ADVICE, check_texts, read_document, read_file
+from adreel.models.documents import check_texts, find_line, read_document, read_file
+from adreel.models.field_errors import describe, field_errors, shortened
 from adreel.models.open_model import OpenModel
 from adreel.models.scenarios import Scenario
 
@@ -29,8 +26,6 @@ INPUT_PATTERN = re.compile(
     re.DOTALL,
 )
 """A reference to a file that was copied into the session's folder (adreel/records/inputs.py)."""
-
-SHOWN_LENGTH = 100
 
 Identifier = Annotated[str, Field(pattern=ID_PATTERN)]
 Words = Annotated[str, Field(max_length=4000)]
@@ -263,16 +258,27 @@ class Session(RenderOptions, ProductFacts):
         return [scenario for scenario in Scenario if scenario in (wanted or self.scenarios)]
 
 
-def parse_session(data: Any, source: str = "session", *, folder: Path | None = None) -> Session:
+def parse_session(
+    data: Any, source: str = "session", *, folder: Path | None = None, document: bytes | str = ""
+) -> Session:
     """Validate plain data as a Session; InputError lists every wrong field with its place.
 
+    With `document`, the text of the data, the message has a line for each wrong field, with its line in the file.
     `folder` is the folder of a local session file, which may name local images relative to it. Data from elsewhere has
     no folder, and its first frames must be https URLs: otherwise a remote caller could have local files sent.
     """
     try:
         session = Session.model_validate(data, extra="forbid")
     except ValidationError as error:
-        raise InputError(f"{source}: {describe(error)}") from None
+        if not document:
+            raise InputError(f"{source}: {describe(error, data, Session)}") from None
+        found = [
+            (find_line(document, steps), ": ".join(filter(None, (place, reason))))
+            for steps, place, reason in field_errors(error, data, Session)
+        ]
+        found.sort(key=lambda each: each[0] or 0)
+        lines = [f"{source}, line {line}: {text}" if line else f"{source}: {text}" for line, text in found]
+        raise InputError("\n".join(lines)) from None
     refuse_control_characters(session, source)
     if folder is None:
         refuse_local_files(session, source)
@@ -316,14 +322,9 @@ def parse_changes(data: Any) -> SceneChanges:
     try:
         changes = SceneChanges.model_validate(data, extra="forbid")
     except ValidationError as error:
-        raise InputError(describe(error)) from None
+        raise InputError(describe(error, data, SceneChanges)) from None
     refuse_control_characters(changes)
     return changes
-
-
-def shortened(text: str) -> str:
-    """Return the beginning of a text for messages: a data URI in place of an image can have millions of letters."""
-    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."
 
 
 def is_local_file(image: str) -> bool:
@@ -360,40 +361,8 @@ def refuse_control_characters(words: BaseModel, source: str = "") -> None:
 
 def read_session(path: Path) -> Session:
     """Read a session from a YAML or JSON file. Raises InputError if the file is unreadable or invalid."""
-    data = read_document(read_file(path, "session file"), str(path))
+    document = read_file(path, "session file")
+    data = read_document(document, str(path))
     if not isinstance(data, dict):
         raise InputError(f"{path} is not a session file: expected a mapping with product_name and scene_descriptions")
-    return parse_session(data, str(path), folder=path.parent)
-
-
-def describe(error: ValidationError) -> str:
-    """Return a validation error as one sentence that names each field."""
-    parts = []
-    for item in error.errors():
-        place, given = ".".join(str(step) for step in item["loc"]), item["input"]
-        advice = ""
-        if item["type"] == "string_type" and given is None:
-            advice = ", and this is empty: leave the field out, or put text in quotes"
-        elif item["type"] == "string_type" and isinstance(given, bool | int | float):
-            advice = f", and this is read as {json.dumps(given)}: put it in quotes"
-        elif item["loc"][-1:] == ("size",) and isinstance(given, str):
-            advice = f"; {given!r} is {'an aspect ratio' if ':' in given else 'not a size'}: {SIZE_ADVICE}"
-        reason = item["msg"].removeprefix("Value error, ") + advice
-        if item["type"] == "literal_error":
-            choices = re.findall(r"'([^']*)'", item["ctx"]["expected"])
-            similar = _similar(str(given), choices)
-            reason = f"{shortened(str(given))!r} is not one of {', '.join(choices)}"
-            reason += f": did you mean {similar}?" if similar else ""
-        elif item["type"] == "too_long" and isinstance(given, list):
-            reason = f"{len(given)} are given, at most {item['ctx']['max_length']} are allowed"
-        parts.append(f"{place}: {reason}" if place else reason)
-    return "; ".join(parts)
-
-
-def _similar(given: str, choices: list[str]) -> str:
-    """Return the choice that was probably meant, for an aspect the nearest one; empty if none is like it."""
-    if shape := re.fullmatch(r"([1-9]\d{0,4})\D([1-9]\d{0,4})", given):
-        aspects = {choice: Fraction(choice.replace(":", "/")) for choice in choices if ":" in choice}
-        ratio = Fraction(int(shape[1]), int(shape[2]))
-        return min(aspects, key=lambda name: abs(math.log(aspects[name] / ratio)), default="")
-    return next(iter(get_close_matches(given, choices, n=1)), "")
+    return parse_session(data, str(path), folder=path.parent, document=document)

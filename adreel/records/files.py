@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from adreel.errors import BadRecord, StorageError
+from adreel.models.field_errors import describe
 from adreel.models.migrations import NewerRecord, migrate
 from adreel.models.record import Record
-from adreel.models.sessions import ID_PATTERN, check_id, describe
+from adreel.models.sessions import ID_PATTERN, check_id
 from adreel.models.shares import Review, Share
 from adreel.models.takes import Job, Take
 from adreel.records.changes import announcer, tell_listeners

@@ -21,8 +21,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from adreel.errors import InputError, StorageError
+from adreel.models.field_errors import shortened
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import INPUT_PATTERN, Session, is_local_file, shortened
+from adreel.models.sessions import INPUT_PATTERN, Session, is_local_file
 from adreel.storage import Storage
 from adreel.storage.crash_points import crash_point
 

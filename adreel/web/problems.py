@@ -21,6 +21,7 @@ from adreel.errors import (
     RequestInFlight,
     StorageError,
 )
+from adreel.models.scenarios import field_place
 from adreel.models.spend import to_usd
 from adreel.service import IDEMPOTENCY_KEY
 from adreel.web.request_ids import request_id
@@ -44,7 +45,7 @@ log = logging.getLogger("adreel.api")
 class FieldProblem(BaseModel):
     """A validation error of one field."""
 
-    field: str = Field(examples=["scene_descriptions.0.duration"])
+    field: str = Field(description="The field, within its scene such as `hook.duration`", examples=["hook.duration"])
     place: str = Field(description="body, path, query or header", examples=["body"])
     detail: str = Field(examples=["Input should be greater than 0"])
 
@@ -55,7 +56,7 @@ class ProblemDetails(BaseModel):
     type: str = Field(examples=["urn:adreel:problem:input"])
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=["scene_descriptions.0.duration: Input should be greater than 0"])
+    detail: str = Field(examples=["hook.duration: Input should be greater than 0"])
     instance: str = Field(description="The path of the request", examples=["/api/sessions"])
     request_id: str = Field(description="Id of the request in the server's log")
     errors: list[FieldProblem] = Field(default_factory=list)
@@ -110,7 +111,7 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
         case HTTPProblem():
             return error
         case RequestValidationError():
-            errors = [_field_problem(item) for item in error.errors()]
+            errors = [_field_problem(item, error.body) for item in error.errors()]
             detail = "; ".join(f"{each.field}: {each.detail}" if each.field else each.detail for each in errors)
             return HTTPProblem(422, InputError.code, detail, errors=errors)
         case HTTPException(status_code=HTTPStatus.BAD_REQUEST):
@@ -138,7 +139,7 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
     in_path = request.path_params if request else {}
     errors = [
         FieldProblem(
-            field=name,
+            field=field_place(name.split(".")),
             place="header" if name == IDEMPOTENCY_KEY else "path" if name in in_path else "body",
             detail=reason,
         )
@@ -147,7 +148,7 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
     return HTTPProblem(status, code, detail, errors=errors, headers=headers, members=members)
 
 
-def _field_problem(item: Any) -> FieldProblem:
+def _field_problem(item: Any, body: Any) -> FieldProblem:
     place, *steps = item["loc"]
     if item["type"] == "json_invalid":
         return FieldProblem(
@@ -157,7 +158,7 @@ def _field_problem(item: Any) -> FieldProblem:
         # FastAPI reads a body of another type as text: a form of another site must not pass for JSON.
         return FieldProblem(field="", place="body", detail="expected an object as Content-Type: application/json")
     return FieldProblem(
-        field=".".join(str(step) for step in steps), place=str(place), detail=item["msg"].removeprefix("Value error, ")
+        field=field_place(steps, body), place=str(place), detail=item["msg"].removeprefix("Value error, ")
     )
 
 

@@ -23,7 +23,7 @@ from tests.factories import make_session, make_take, save_job, scene_data, sessi
 from tests.storyboard.reading import PageReader
 
 KLING = "klingai:kling-video@3-standard"
-FRAME, REFERENCE = "scene_descriptions.0.first_frame", "scene_descriptions.0.references.1"
+FRAME, REFERENCE = "hook.first_frame", "hook.references.1"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -80,13 +80,13 @@ def test_the_same_key_makes_one_session_on_any_server_even_if_it_was_changed(
         ({"brand_colors": ["red", "\x9b31m"]}, "brand_colors"),
         ({"brand_colors": ["red", "\0"]}, "brand_colors"),
         ({"scene_descriptions": []}, "scene_descriptions"),
-        ({"scene_descriptions": [scene_data(duration=0)]}, "scene_descriptions.0.duration"),
-        ({"scene_descriptions": [scene_data(duration=float("nan"))]}, "scene_descriptions.0.duration"),
-        ({"scene_descriptions": [scene_data(mood="x")]}, "scene_descriptions.0.mood"),
-        ({"scene_descriptions": [scene_data(first_frame="/etc/hosts")]}, "scene_descriptions.0.first_frame"),
-        ({"scene_descriptions": [scene_data(first_frame="file:///etc/hosts")]}, "scene_descriptions.0.first_frame"),
+        ({"scene_descriptions": [scene_data(duration=0)]}, "hook.duration"),
+        ({"scene_descriptions": [scene_data(duration=float("nan"))]}, "hook.duration"),
+        ({"scene_descriptions": [scene_data(mood="x")]}, "hook.mood"),
+        ({"scene_descriptions": [scene_data(first_frame="/etc/hosts")]}, "hook.first_frame"),
+        ({"scene_descriptions": [scene_data(first_frame="file:///etc/hosts")]}, "hook.first_frame"),
         ({"scene_descriptions": [scene_data(), scene_data()]}, ""),
-        ({"scene_descriptions": [scene_data(last_frame="lamp.png")]}, "scene_descriptions.0.last_frame"),
+        ({"scene_descriptions": [scene_data(last_frame="lamp.png")]}, "hook.last_frame"),
         ({"scene_descriptions": [scene_data(references=["https://a.example/1.png", "../x.png"])]}, REFERENCE),
         ({"scene_descriptions": [scene_data(first_frame=f"inputs/{'0' * 64}.png/../../x")]}, FRAME),
         ({"scene_descriptions": [scene_data(first_frame="data:image/png;base64,AA==")]}, FRAME),
@@ -104,9 +104,9 @@ def test_the_same_key_makes_one_session_on_any_server_even_if_it_was_changed(
         ({"settings": {"taskUUID": "mine"}}, "settings"),
         ({"model": "klingai:kling-video@3-standart"}, "model"),
         ({"model": KLING, "sound": True, "aspect": "4:5"}, "aspect"),
-        ({"model": KLING, "scene_descriptions": [scene_data(duration=99)]}, "scene_descriptions.0.duration"),
-        ({"model": KLING, "scene_descriptions": [scene_data(duration=5.5)]}, "scene_descriptions.hook.duration"),
-        ({"scene_descriptions": [scene_data(model=KLING, aspect="4:5")]}, "scene_descriptions.hook.aspect"),
+        ({"model": KLING, "scene_descriptions": [scene_data(duration=99)]}, "hook.duration"),
+        ({"model": KLING, "scene_descriptions": [scene_data(duration=5.5)]}, "hook.duration"),
+        ({"scene_descriptions": [scene_data(model=KLING, aspect="4:5")]}, "hook.aspect"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -247,9 +247,10 @@ def _field_name(location: tuple[int | str, ...], scenarios: Sequence[Scenario]) 
     """Return the name of the form's field for the location of an error in the request."""
     steps = [str(step) for step in location]
     if steps[0] == "scene_descriptions" and len(steps) > 1:
-        scenario = scenarios[int(steps[1])] if steps[1].isdecimal() else steps[1]
+        steps = [scenarios[int(steps[1])] if steps[1].isdecimal() else steps[1], *steps[2:]]
+    if steps[0] in set(Scenario):
         # An error of a whole scene is shown at its first field.
-        return f"{scenario}.{steps[2] if len(steps) > 2 else DESCRIPTION.name}"
+        return f"{steps[0]}.{steps[1] if len(steps) > 1 else DESCRIPTION.name}"
     return steps[0]
 
 
