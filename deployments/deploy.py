@@ -25,6 +25,7 @@ from adreel.deployments.recovery import TAG
 from adreel.errors import InputError
 from adreel.settings import Settings
 from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, LIMIT
+from adreel.text import clean_line
 
 FILE = "prefect.yaml"
 # Workers serve the queue with the lowest number first.
@@ -34,6 +35,8 @@ QUEUES = {"urgent": 1, "default": 2}
 def deploy(client: SyncPrefectClient, settings: Settings) -> Iterator[str]:
     """Create or update each object, and yield a line with its name and what was done."""
     described = read_file()
+    if other := describe_other_file():
+        yield f"deployments: {other}"
     for pool in sorted({deployment["work_pool"]["name"] for deployment in described}):
         yield from _put_pool(client, pool)
     for name, slots, reason in (
@@ -54,7 +57,7 @@ def deploy(client: SyncPrefectClient, settings: Settings) -> Iterator[str]:
 def read_file() -> list[dict[str, Any]]:
     """Return the deployments of adreel's prefect.yaml in the current folder, or else of the installed one.
 
-    A prefect.yaml of another project in the current folder is ignored.
+    A prefect.yaml of another project in the current folder is ignored: `describe_other_file` says so.
     """
     here, module = Path(FILE), Path(__file__)
     # In a wheel the file is beside this module, in a checkout beside its package.
@@ -73,8 +76,26 @@ def read_file() -> list[dict[str, Any]]:
     for name, entrypoint, _ in found:
         if entrypoint not in entrypoints:
             known = ", ".join(sorted(entrypoints))
-            raise InputError(f"{here.absolute()}: {name!r} has the entrypoint {entrypoint!r}; adreel's are {known}")
+            raise InputError(
+                f"{here.absolute()}: {name!r} has the entrypoint {entrypoint!r}; adreel's are {known}. If it is of"
+                " another project, give it another `name`, or run this in another folder"
+            )
     return deployments
+
+
+def describe_other_file() -> str:
+    """Return what the prefect.yaml in the current folder is, if it is not adreel's; empty if there is none."""
+    here = Path(FILE).absolute()
+    if not here.exists() or _is_adreels(here):
+        return ""
+    try:
+        name = yaml.safe_load(here.read_text())["name"]
+        found = f"is of the project {clean_line(str(name), 60)!r}"
+    except (OSError, ValueError, yaml.YAMLError):
+        found = "can't be read"
+    except (KeyError, TypeError):
+        found = "names no project"
+    return f"{here} {found}, so adreel's own file is used; `name: adreel` would make it adreel's"
 
 
 def _is_adreels(file: Path) -> bool:

@@ -21,9 +21,9 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from adreel.deployments.deploy import read_file
+from adreel.deployments.deploy import describe_other_file, read_file
 from adreel.deployments.recovery import Recovery, RecoveryOptions
-from adreel.errors import AdreelError, PrefectUnreachable
+from adreel.errors import AdreelError, InputError, PrefectUnreachable
 from adreel.orchestration.client import sync_client
 from adreel.orchestration.errors import check_server, prefect_errors
 from adreel.purchase.shared_client import shared_client
@@ -134,7 +134,13 @@ def _examine_access(client: SyncPrefectClient, url: str) -> Iterator[Finding]:
 
 
 def _examine_deployments(client: SyncPrefectClient) -> Iterator[Finding]:
-    described = read_file()
+    try:
+        described = read_file()
+    except InputError as error:
+        yield Finding("deployments", str(error), "correct the file, or run this in another folder")
+        return
+    if other := describe_other_file():
+        yield Finding("prefect.yaml", other)
     there = {deployment.name: deployment.entrypoint for deployment in client.read_deployments()}
     wrong = [f"{each['name']} is missing" for each in described if each["name"] not in there]
     # Earlier versions had their flows outside the package, where an installed worker does not find them.

@@ -9,7 +9,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate, GlobalConcurrencyLimitUpdate
 
 from adreel.deployments import deploy as deploying
-from adreel.deployments.deploy import deploy, read_file
+from adreel.deployments.deploy import deploy, describe_other_file, read_file
 from adreel.errors import InputError
 from adreel.settings import Settings
 from tests.test_cli import adreel
@@ -73,24 +73,29 @@ def test_what_an_operator_has_set_stays(client: SyncPrefectClient) -> None:
 
 def test_adreels_prefect_yaml_in_this_folder_comes_first() -> None:
     described = yaml.safe_load(PREFECT_YAML.read_text())
+    assert describe_other_file() == ""
     assert read_file() == described["deployments"]
     Path("prefect.yaml").write_text(yaml.safe_dump({**described, "deployments": described["deployments"][:1]}))
     assert read_file() == described["deployments"][:1]
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "says"),
     [
-        "name: shop\ndeployments: [{name: nightly, entrypoint: 'flows/etl.py:main', work_pool: {name: shop}}]",
-        "deployments: []",
-        "name: shop",
-        "{{ templated }}: [",
-        "- a list",
-        "",
+        (
+            "name: shop\ndeployments: [{name: nightly, entrypoint: 'flows/etl.py:main', work_pool: {name: shop}}]",
+            "is of the project 'shop'",
+        ),
+        ("deployments: []", "names no project"),
+        ("name: shop", "is of the project 'shop'"),
+        ("{{ templated }}: [", "can't be read"),
+        ("- a list", "names no project"),
+        ("", "names no project"),
     ],
 )
-def test_a_prefect_yaml_of_another_project_is_ignored(text: str) -> None:
+def test_a_prefect_yaml_of_another_project_is_ignored_and_named(text: str, says: str) -> None:
     Path("prefect.yaml").write_text(text)
+    assert describe_other_file().startswith(f"{Path.cwd()}/prefect.yaml {says}, so adreel's own file is used")
     assert read_file() == yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
 
 
@@ -118,7 +123,7 @@ def test_flows_of_another_project_in_this_folder_are_not_imported(prefect: str) 
     Path("prefect.yaml").write_text("name: shop\ndeployments: [{name: nightly, entrypoint: flows.etl.main}]")
     for command in ("deploy", "doctor"):
         ran = adreel(command, PREFECT_API_URL=prefect)
-        assert "deployment" in ran.stdout, ran.stderr
+        assert "prefect.yaml is of the project 'shop', so adreel's own file is used" in ran.stdout, ran.stderr
         assert ran.stderr == ""
     with get_client(sync_client=True) as client:
         assert "nightly" in {deployment.name for deployment in client.read_deployments()}
