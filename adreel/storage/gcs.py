@@ -1,25 +1,38 @@
 """Google Cloud Storage: conditional puts by generation."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.api_core.exceptions import NotFound, PreconditionFailed, RetryError
 from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
+from google.cloud.storage.retry import DEFAULT_RETRY
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import SSLError, Timeout
 
-from adreel.storage.backend import Change, StorageBackend
+from adreel.storage.backend import too_large
+from adreel.storage.object_store import ObjectStore
+from adreel.storage.versions import Version
 
 CHUNK_BYTES = 8 * 1024 * 1024
-MAX_TRIES = 100
+CONNECTIONS = 64
+"""As many as there are threads for records. The client keeps ten by default."""
+TIMEOUT = (5, 15)
+"""Seconds to connect, and without data."""
+WRITE_ID = "adreel-write"
+"""Metadata key of a record that identifies the put that wrote it."""
+RETRY = DEFAULT_RETRY.with_timeout(2)
+"""The storage itself retries for longer."""
 
 
-class Gcs(StorageBackend):
-    """The objects of a bucket. gcsfs reads them; Google's client, which supports generations, writes them."""
+class Gcs(ObjectStore):
+    """The objects of a bucket. gcsfs reads clips; Google's client, which supports generations, does the rest."""
 
-    conditional = True
-    concurrent = True
-    atomic = True
+    absent_tag = "1"
 
     def __init__(self, fs: Any) -> None:
         super().__init__(fs)
@@ -28,27 +41,46 @@ class Gcs(StorageBackend):
             credentials=fs.credentials.credentials or AnonymousCredentials(),
             client_options={"api_endpoint": fs._endpoint},
         )
+        for scheme in ("https://", "http://"):
+            self._client._http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
 
-    def update(self, path: str, change: Change) -> bytes | None:
-        for _ in range(MAX_TRIES):
-            blob = self._blob(path)
-            try:
-                old: bytes | None = blob.download_as_bytes()
-            except NotFound:
-                old = None
-            new = change(old)
-            if new is None:
-                return old
-            try:
-                blob.upload_from_string(new, if_generation_match=blob.generation if old is not None else 0)
-            except PreconditionFailed:
-                continue
-            return new
-        raise BlockingIOError("other writers kept changing it")
+    def get_version(self, path: str, most: int) -> tuple[Version, str]:
+        blob = self._blob(path)
+        try:
+            with _builtin_errors():
+                content = blob.download_as_bytes(timeout=TIMEOUT, retry=RETRY)
+        except NotFound as error:
+            raise FileNotFoundError(path) from error
+        if len(content) > most:
+            raise too_large(most)
+        return Version(content, str(blob.generation)), ""
+
+    def put_version(self, path: str, old: Version, new: bytes, write_id: str) -> str | None:
+        blob = self._blob(path)
+        blob.metadata = {WRITE_ID: write_id}
+        generation = 0 if old.content is None else int(old.etag)
+        try:
+            with _builtin_errors():
+                blob.upload_from_string(new, if_generation_match=generation, timeout=TIMEOUT, retry=RETRY)
+        except PreconditionFailed:
+            return None
+        return str(blob.generation)
+
+    def write_id_of(self, path: str, version: Version) -> str:
+        if version.content is None:
+            return ""
+        blob = self._blob(path)
+        try:
+            with _builtin_errors():
+                blob.reload(if_generation_match=int(version.etag), timeout=TIMEOUT, retry=RETRY)
+        except (NotFound, PreconditionFailed):
+            return ""  # Another writer has replaced it.
+        return str((blob.metadata or {}).get(WRITE_ID, ""))
 
     def publish(self, source: Path, path: str) -> bool:
         try:
-            self._blob(path, chunk_size=CHUNK_BYTES).upload_from_filename(str(source), if_generation_match=0)
+            with _builtin_errors():
+                self._blob(path, chunk_size=CHUNK_BYTES).upload_from_filename(str(source), if_generation_match=0)
         except PreconditionFailed:
             return False
         return True
@@ -62,3 +94,17 @@ class Gcs(StorageBackend):
     def _blob(self, path: str, **options: Any) -> Any:
         bucket, key, _ = self.fs.split_path(path)
         return self._client.bucket(bucket).blob(key, **options)
+
+
+@contextmanager
+def _builtin_errors() -> Iterator[None]:
+    """Raise broken connections and timeouts as Python's own errors, which are outages of the storage."""
+    try:
+        yield
+    except SSLError:
+        raise
+    except (RequestsConnectionError, Timeout, RetryError) as error:
+        cause = getattr(error, "cause", None) or error
+        if isinstance(cause, SSLError):
+            raise cause from error
+        raise ConnectionError(str(cause)) from cause

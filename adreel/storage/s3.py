@@ -4,33 +4,26 @@ s3fs does not upload the clips: it holds ten parts of 50 MB in memory, and compl
 truncated in the meantime.
 """
 
-import asyncio
 import errno
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from random import Random
 from threading import BoundedSemaphore
 from typing import Any, BinaryIO, TypeVar
-from uuid import uuid4
 
-from fsspec.asyn import sync
-
-from adreel.storage.backend import RECORD_BYTES, Change, StorageBackend, check_unchanged, too_large
-from adreel.storage.versions import Version, versions_of
+from adreel.storage.backend import check_unchanged, too_large
+from adreel.storage.object_store import RECORD_TIMEOUT, ObjectStore, pauses, run_limited
+from adreel.storage.versions import Version
 
 PART_BYTES = 5 * 1024 * 1024
 """Size of a part of a clip: the minimum of S3, which takes at most 10,000 parts."""
 _PARTS_IN_MEMORY = BoundedSemaphore(4)
 PART_TIMEOUT = 120.0
 """Seconds for a request for a part of a clip, with all its retries."""
-RECORD_TIMEOUT = 30.0
-"""Seconds for a request for a record or a page of a listing."""
-MAX_TRIES = 100
 MAX_PAGES = 10_000
 """Maximum pages of a listing, of a thousand names each."""
 ENDLESS = "the server's listing repeats itself or does not end"
@@ -39,40 +32,35 @@ REFUSALS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 CONFLICTS = {"ConditionalRequestConflict", "409"}
 WRITE_ID = "adreel-write"
 """Metadata key of a record that identifies the put that wrote it."""
-_random = Random()  # noqa: S311 - jitter, not a secret
 T = TypeVar("T")
 
 
-class S3(StorageBackend):
+class S3(ObjectStore):
     """A bucket of a server that supports If-Match and If-None-Match on puts."""
 
-    conditional = True
-    concurrent = True
-    atomic = True
     part_size = PART_BYTES
+    absent_tag = '"0"'
 
-    def __init__(self, fs: Any) -> None:
-        super().__init__(fs)
-        self._versions = versions_of(fs)
+    def get_version(self, path: str, most: int) -> tuple[Version, str]:
+        content, etag, write_id = self._get(path, most)
+        return Version(content, etag), write_id
+
+    def put_version(self, path: str, old: Version, new: bytes, write_id: str) -> str | None:
+        condition = {"IfNoneMatch": "*"} if old.content is None else {"IfMatch": old.etag}
+        try:
+            return self._put(path, RECORD_TIMEOUT, Body=new, Metadata={WRITE_ID: write_id}, **condition)
+        except OSError as error:
+            was_removed = old.content is not None and isinstance(error, FileNotFoundError)
+            if _error_code(error) not in REFUSALS and not was_removed:
+                raise
+            return None
 
     def read(self, path: str, most: int | None = None) -> bytes:
-        if most is None:
-            return self._get(path, most)[0]
-        content = self._read_version(path, most)[0].content
-        if content is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return content
+        return self._get(path, most)[0] if most is None else super().read(path, most)
 
     def write(self, path: str, content: bytes) -> None:
         self._versions.forget(path)
         self._put(path, RECORD_TIMEOUT, Body=content)
-
-    def assume_missing(self, path: str) -> None:
-        self._versions.keep(path, Version(None))
-
-    def own_version(self, path: str) -> bytes | None:
-        version = self._versions.get(path)
-        return version.content if version and version.is_own else None
 
     def exists(self, path: str) -> bool:
         try:
@@ -90,83 +78,8 @@ class S3(StorageBackend):
         self._versions.forget(path)
         self._call("delete_object", path, seconds=RECORD_TIMEOUT)
 
-    def update(self, path: str, change: Change) -> bytes | None:
-        """Read, change and put conditionally; start again if another writer has put in the meantime.
-
-        The read is left out if this process has seen the record. The client repeats a put whose response was lost, and
-        the condition refuses the repeated put. The write ID distinguishes this from another writer's put.
-        """
-        write_id, new = uuid4().hex, None
-        seen = self._versions.get(path)
-        if seen and not self._honours_conditions(path):
-            seen = None
-        for pause in _pauses():
-            is_read, last_write_id = seen is None, ""
-            if seen is None:
-                seen, last_write_id = self._read_version(path, RECORD_BYTES)
-            if new is not None and last_write_id == write_id:
-                return seen.content
-            try:
-                new = change(seen.content)
-            except Exception:
-                if is_read:
-                    raise
-                new = None
-            if new is None and is_read:
-                return seen.content
-            if new is not None and self._put_version(path, seen, new, write_id):
-                return new
-            if is_read:
-                time.sleep(pause)
-            seen = None
-        raise BlockingIOError("other writers kept changing it")
-
-    def _read_version(self, path: str, most: int) -> tuple[Version, str]:
-        """Return the present version of a record, and the ID of its last write."""
-        self._versions.forget(path)
-        try:
-            content, etag, write_id = self._get(path, most)
-            version = Version(content, etag)
-        except FileNotFoundError:
-            version, write_id = Version(None), ""
-        self._versions.keep(path, version)
-        return version, write_id
-
-    def _put_version(self, path: str, old: Version, new: bytes, write_id: str) -> bool:
-        """Put a record in place of a version; False if another writer was faster."""
-        condition = {"IfNoneMatch": "*"} if old.content is None else {"IfMatch": old.etag}
-        self._versions.forget(path)
-        try:
-            etag = self._put(path, RECORD_TIMEOUT, Body=new, Metadata={WRITE_ID: write_id}, **condition)
-        except OSError as error:
-            was_removed = old.content is not None and isinstance(error, FileNotFoundError)
-            if _error_code(error) not in REFUSALS and not was_removed:
-                raise
-            return False
-        self._versions.keep(path, Version(new, etag, is_own=True))
-        return True
-
-    def _honours_conditions(self, path: str) -> bool:
-        """Whether the server refuses a put whose condition fails, by one put per process.
-
-        On a server that ignores conditions, a put without a read could replace a record of another process.
-        """
-        bucket, _, _ = self.fs.split_path(path)
-        known = self._versions.honours_conditions
-        with self._versions.probing:
-            if bucket not in known:
-                probe = f"{path.rpartition('/')[0]}/.probe-{uuid4().hex}"
-                try:
-                    self._put(probe, RECORD_TIMEOUT, Body=b"", IfMatch='"0"')
-                except OSError as error:
-                    known[bucket] = isinstance(error, FileNotFoundError) or _error_code(error) in REFUSALS
-                else:
-                    known[bucket] = False
-                    self.remove(probe)
-        return known[bucket]
-
     def publish(self, source: Path, path: str) -> bool:
-        for pause in _pauses():
+        for pause in pauses():
             try:
                 with source.open("rb") as stream:
                     size = os.fstat(stream.fileno()).st_size
@@ -298,22 +211,13 @@ class S3(StorageBackend):
         return self._run(partial(self.fs._call_s3, method, **place, **parameters), seconds or PART_TIMEOUT)
 
     def _run(self, call: Callable[[], Awaitable[T]], seconds: float) -> T:
-        async def limited() -> T:
-            # The HTTP client limits only the wait for a response: a server that stops reading would block an upload.
-            try:
-                async with asyncio.timeout(seconds):
-                    return await call()
-            except TimeoutError as error:
-                raise OSError(f"no answer within {seconds:g} s") from error
-
         try:
-            answer: T = sync(self.fs.loop, limited)
+            return run_limited(self.fs, call, seconds)
         except FileNotFoundError as error:
             if _error_code(error) == "NoSuchBucket":
                 # The storage itself is missing, not an object in it.
                 raise OSError(errno.ENXIO, "there is no such bucket") from error.__cause__
             raise
-        return answer
 
 
 async def _body(reply: dict[str, Any], most: int | None) -> bytes:
@@ -346,7 +250,3 @@ def _unchanged(content: bytes, size: int) -> bytes:
 def _error_code(error: BaseException) -> str:
     response = getattr(error.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
-
-
-def _pauses() -> Iterator[float]:
-    return (_random.random() * min(0.01 * tries, 0.5) for tries in range(1, MAX_TRIES))

@@ -7,7 +7,7 @@ npm install --global azurite
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,10 +15,15 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from adreel.errors import StorageError, StorageUnavailable
 from adreel.storage import Storage
+from adreel.storage.object_store import ObjectStore
+from adreel.storage.versions import Version
 from tests.storage.contract import OpenStorage, StorageContract
 
 AZURITE_ACCOUNT = "devstoreaccount1"
+GetVersion = Callable[[ObjectStore, str, int], tuple[Version, str]]
+PutVersion = Callable[[ObjectStore, str, Version, bytes, str], str | None]
 # Published by Microsoft for its emulator: it opens nothing else.
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
@@ -67,15 +72,89 @@ def azure_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
             process.terminate()
 
 
-class TestGcs(StorageContract):
+class ObjectStoreContract(StorageContract):
+    """What a backend that derives from ObjectStore does beyond the contract."""
+
     large = 30_000_000
 
+    def test_an_update_of_a_known_record_is_one_put(
+        self, storage: Storage, open_storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("a.json", "b.json"):
+            storage.update(name, add_one)
+        storage.assume_missing("c.json")
+        storage.read("b.json", 1000)
+        reads: list[str] = []
+        backend: Any = type(storage._files)
+        read: GetVersion = backend.get_version
+
+        def count(store: ObjectStore, path: str, most: int) -> tuple[Version, str]:
+            reads.append(path)
+            return read(store, path, most)
+
+        monkeypatch.setattr(backend, "get_version", count)
+        assert [storage.update(name, add_one) for name in ("a.json", "b.json", "c.json")] == [b"2", b"2", b"1"]
+        assert storage.own_version("a.json") == b"2"
+        assert reads == []
+        open_storage().write("a.json", b"7")
+        assert storage.update("a.json", add_one) == b"8"
+        open_storage().remove("b.json")
+        assert storage.update("b.json", add_one) == b"1"
+
+    def test_a_put_whose_response_was_lost_is_no_other_writer(
+        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage.update("a.json", add_one)
+        backend: Any = type(storage._files)
+        refusals = [False, True]
+        put: PutVersion = backend.put_version
+
+        def lose(store: ObjectStore, path: str, old: Version, new: bytes, write_id: str) -> str | None:
+            tag = put(store, path, old, new, write_id)
+            # The client has repeated the put, and the condition has refused the repeated one.
+            return None if refusals.pop() else tag
+
+        storage.read("a.json", 1000)
+        storage.update("a.json", add_one)
+        monkeypatch.setattr(backend, "put_version", lose)
+        assert storage.update("a.json", add_one) == b"3"
+        assert storage.read("a.json") == b"3"
+        assert refusals == [False]
+
+    def test_a_record_that_is_huge_is_not_read(self, storage: Storage) -> None:
+        storage.write("empty.json", b"")
+        assert storage.read("empty.json", 1000) == b""
+        storage.write("a.json", b"x" * 1001)
+        assert storage.read("a.json", 1001) == b"x" * 1001
+        with pytest.raises(StorageError, match="larger than"):
+            storage.read("a.json", 1000)
+
+
+def add_one(old: bytes | None) -> bytes:
+    return str(int(old or b"0") + 1).encode()
+
+
+class TestGcs(ObjectStoreContract):
     @pytest.fixture
     def open_storage(self, gcs_server: str) -> OpenStorage:
         bucket = f"bucket-{uuid4().hex[:12]}"
         httpx.post(f"{gcs_server}/storage/v1/b", json={"name": bucket}).raise_for_status()
         options = {"endpoint_url": gcs_server, "token": "anon"}
         return lambda: Storage(f"gs://{bucket}/ads", options)
+
+    def test_a_server_that_is_away_is_an_outage(self, unused_tcp_port: int, gcs_server: str) -> None:
+        storage = Storage(
+            "gs://bucket/ads",
+            {"endpoint_url": f"http://127.0.0.1:{unused_tcp_port}", "token": "anon"},
+            sleep=lambda _: None,
+        )
+        calls: list[Callable[[], object]] = [
+            lambda: storage.read("a.json", 9),
+            lambda: storage.update("a.json", add_one),
+        ]
+        for call in calls:
+            with pytest.raises(StorageUnavailable):
+                call()
 
     # Its releases before July 2026 ignore the conditions of resumable uploads, which Google's service does not.
     @pytest.mark.xfail(reason="fake-gcs-server ignores ifGenerationMatch on resumable uploads", strict=False)
@@ -91,9 +170,7 @@ class TestGcs(StorageContract):
 
 # aiohttp warns about the blocks that Azure's client sends as bytes.
 @pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
-class TestAzure(StorageContract):
-    large = 30_000_000
-
+class TestAzure(ObjectStoreContract):
     @pytest.fixture
     def open_storage(self, azure_options: dict[str, Any]) -> OpenStorage:
         from azure.storage.blob import BlobServiceClient
@@ -102,3 +179,13 @@ class TestAzure(StorageContract):
         with BlobServiceClient.from_connection_string(azure_options["connection_string"]) as client:
             client.create_container(container)
         return lambda: Storage(f"az://{container}/ads", azure_options)
+
+    def test_a_container_that_is_missing_is_not_an_empty_storage(self, azure_options: dict[str, Any]) -> None:
+        storage = Storage("az://missing/ads", azure_options)
+        calls: list[Callable[[], object]] = [
+            lambda: storage.read("a.json", 9),
+            lambda: storage.update("a.json", add_one),
+        ]
+        for call in calls:
+            with pytest.raises(StorageError, match="no such container"):
+                call()

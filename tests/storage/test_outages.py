@@ -11,7 +11,7 @@ import pytest
 
 from adreel.errors import BadRecord, StorageError, StorageUnavailable
 from adreel.records import Records
-from adreel.storage import Storage
+from adreel.storage import Storage, object_store
 from adreel.storage import s3 as s3_module
 from adreel.storage.backend import RECORD_BYTES
 from adreel.storage.outages import is_outage
@@ -198,7 +198,7 @@ def test_a_listing_of_new_names_without_an_end_ends(
 
 
 def test_an_etag_that_never_fits_ends(storage: Storage, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_module, "MAX_TRIES", 5)
+    monkeypatch.setattr(object_store, "MAX_TRIES", 5)
     storage.write("a.json", b"1")
     s3.answers = answering("PUT", "412 Precondition Failed", error_of("PreconditionFailed"))
     with pytest.raises(StorageError, match="other writers kept changing it"):
