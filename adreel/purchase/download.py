@@ -8,7 +8,7 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -156,10 +156,11 @@ async def download(url: str, target: Path, rules: DownloadRules) -> Downloaded:
     """
     limits = aiohttp.ClientTimeout(sock_connect=rules.stall, sock_read=rules.stall)
     try:
-        async with asyncio.timeout(rules.seconds), _shared_session() as session:
+        async with asyncio.timeout(rules.seconds), _shared_session() as (session, proxies):
             for _ in range(MAX_REDIRECTS + 1):
                 rules.check(url)
-                request = session.get(_parse_url(url), allow_redirects=False, timeout=limits, **_proxy_options(url))
+                address, options = _parse_url(url), _proxy_options(url, proxies)
+                request = session.get(address, allow_redirects=False, timeout=limits, **options)
                 async with request as response:
                     if not (300 <= response.status < 400 and "location" in response.headers):
                         return await _save_body(response, target, rules)
@@ -270,25 +271,31 @@ class _SharedSession:
 
     users: int = 0
     session: aiohttp.ClientSession | None = None
+    proxies: dict[str, str] = field(default_factory=dict)
 
 
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedSession] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def _shared_session() -> AsyncIterator[aiohttp.ClientSession]:
+async def _shared_session() -> AsyncIterator[tuple[aiohttp.ClientSession, dict[str, str]]]:
+    """Yield the session and the proxies of the environment by scheme."""
     shared = _sessions.setdefault(asyncio.get_running_loop(), _SharedSession())
-    # aiohttp needs a quarter of HTTPX's processor time, which was the largest part of a download after the probe.
-    session = shared.session = shared.session or aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=_ssl_context()),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        read_bufsize=CHUNK_BYTES,
-        # Otherwise credentials of .netrc would be sent to the clip's host. The proxy is chosen for each address.
-        trust_env=False,
-    )
+    if shared.session is None:
+        # aiohttp needs a quarter of HTTPX's processor time, which was the largest part of a download after the probe.
+        shared.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=_ssl_context()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=CHUNK_BYTES,
+            # Otherwise credentials of .netrc would be sent to the clip's host. The proxy is chosen for each address.
+            trust_env=False,
+        )
+        # Once for all downloads: Python reads every variable of the environment each time.
+        shared.proxies = getproxies_environment()
+    session = shared.session
     shared.users += 1
     try:
-        yield session
+        yield session, shared.proxies
     finally:
         shared.users -= 1
         if not shared.users:
@@ -302,9 +309,9 @@ def _ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _proxy_options(url: str) -> dict[str, Any]:
+def _proxy_options(url: str, proxies: dict[str, str]) -> dict[str, Any]:
     parts = _parse_url(url)
-    found = getproxies_environment().get(parts.scheme)
+    found = proxies.get(parts.scheme)
     if found is None or proxy_bypass(parts.host or ""):
         return {}
     proxy = URL(found)

@@ -55,6 +55,10 @@ class StorageBackend:
             raise too_large(most)
         return content
 
+    def stamp(self, _path: str) -> object | None:
+        """Return what differs once a file was replaced or changed, without a read of it; None if nothing tells that."""
+        return None
+
     def write(self, path: str, content: bytes) -> None:
         """Create or replace a small file."""
         self.fs.pipe_file(path, content)

@@ -23,9 +23,10 @@ FRESH_SECONDS = 5.0
 
 @dataclass
 class _Seen:
-    """Last known state of a marker: its ID, None for a new storage, and the time of the last check."""
+    """Last known state of a marker: its ID, None for a new storage, its stamp, and the time of the last check."""
 
     storage_id: str | None = None
+    stamp: object | None = None
     at: float | None = None
 
 
@@ -58,13 +59,11 @@ class Marker:
 
     def verify(self) -> None:
         """Raise StorageUnavailable if the marker is gone, StorageError if it belongs to another storage."""
-        found = None
+        found = stamp = None
         with suppress(FileNotFoundError):
-            content = self._backend.read(self._path, MARKER_BYTES)
-            try:
-                found = str(json.loads(content)["id"])
-            except (ValueError, LookupError, TypeError):
-                raise StorageError(f"{self._url}/{MARKER} is not a valid marker: restore it or move it away") from None
+            stamp = self._backend.stamp(self._path)
+            is_unchanged = stamp is not None and stamp == self._known.stamp
+            found = self._known.storage_id if is_unchanged else self._read_id()
         wanted = self._expected or self._known.storage_id
         if wanted is not None and found is None:
             raise StorageUnavailable(
@@ -77,7 +76,13 @@ class Marker:
                 f"another storage is at {self._url}: its {MARKER} has the ID {found}, not {wanted}; check"
                 " ADREEL_STORAGE and ADREEL_STORAGE_ID, and what is mounted there"
             )
-        self._known.storage_id, self._known.at = found, time.monotonic()
+        self._known.storage_id, self._known.stamp, self._known.at = found, stamp, time.monotonic()
+
+    def _read_id(self) -> str:
+        try:
+            return str(json.loads(self._backend.read(self._path, MARKER_BYTES))["id"])
+        except (ValueError, LookupError, TypeError):
+            raise StorageError(f"{self._url}/{MARKER} is not a valid marker: restore it or move it away") from None
 
     def create(self) -> None:
         """Create the marker of a storage that has none: a new one, or one of an earlier adreel."""
