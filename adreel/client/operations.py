@@ -355,13 +355,23 @@ class Operations:
 
     def _download(self, video_url: str, target: Path) -> Steps[Path]:
         """Download a clip, a poster or a file that was kept aside. `target` appears once it is complete."""
-        temporary = target.with_name(f".{target.name}.{uuid4().hex}")
-        try:
-            with temporary.open("xb") as file:
-                yield from send(Request("GET", f"/outputs/{quote(video_url.rpartition('/')[2])}", file=file))
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return target
+        return (yield from _save(f"/outputs/{quote(video_url.rpartition('/')[2])}", {}, target))
+
+    def _download_clips(self, session_id: str, target: Path, *, allow_missing: bool = False) -> Steps[Path]:
+        """Download the current clips of a session as one ZIP file. `target` appears once it is complete."""
+        params = {"allow_missing": "true"} if allow_missing else {}
+        return (yield from _save(f"/api/sessions/{quote(session_id, safe='')}/clips.zip", params, target))
 
     download = Operation(_download, "GET /outputs/{file}")
+    download_clips = Operation(_download_clips, "GET /api/sessions/{session_id}/clips.zip")
+
+
+def _save(path: str, params: dict[str, Any], target: Path) -> Steps[Path]:
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            yield from send(Request("GET", path, params=params, file=file))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target

@@ -39,6 +39,7 @@ from adreel.web.problems import add_problem_handlers
 from adreel.web.public_address import PublicAddress, SubPathMiddleware
 from adreel.web.routes import (
     campaigns,
+    clip_archives,
     events,
     health,
     inputs,
@@ -56,6 +57,27 @@ from adreel.web.status_cache import StatusCache
 from adreel.web.wrong_keys import WrongKeyLimiter
 
 DESCRIPTION = "Starts jobs that buy the clips of a video ad, follows them, and serves the clips."
+
+
+_ROUTERS = (
+    campaigns,
+    spend,
+    models,
+    inputs,
+    events,
+    outputs,
+    clip_archives,
+    health,
+    sign_in,
+    sessions_page,
+    compose_page,
+    session_page,
+    player_page,
+    compare_page,
+    campaigns_page,
+    shares_page,
+    guest_page,
+)
 
 
 def build_app(settings: Settings) -> FastAPI:
@@ -98,17 +120,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.guest_limits = GuestLimits()
     for part in (videos, sessions, scenes, shares):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    pages = (
-        sessions_page,
-        compose_page,
-        session_page,
-        player_page,
-        compare_page,
-        shares_page,
-        guest_page,
-        campaigns_page,
-    )
-    for part in (campaigns, spend, models, inputs, events, outputs, health, sign_in, *pages):
+    for part in _ROUTERS:
         app.include_router(part.router)
     app.include_router(shares.guest_router)
     app.mount("/static", VersionedStaticFiles())

@@ -146,7 +146,7 @@ def test_what_people_write_is_text(visitor: Visitor, records: Records) -> None:
     records.save_session(session)
     with_job(records)
     failed(records, Scenario.HOOK, attack)
-    for path, scripts in (("/", ["storyboard", "list"]), (AD, ["storyboard", "player"])):
+    for path, scripts in (("/", ["storyboard", "list"]), (AD, ["storyboard", "player", "downloads"])):
         page = visitor.read(path)
         sources = [script.get("src", "").partition("?")[0] for script in page.all("script")]
         assert sources == [f"/static/{name}.js" for name in scripts]

@@ -1,4 +1,4 @@
-"""What the player of an ad's page is given to play, and the page with the players for browsers without script."""
+"""What the player of an ad's page is given to play, the page with the players, and the menu of downloads."""
 
 import json
 from pathlib import Path
@@ -57,3 +57,21 @@ def test_a_finished_ad_is_played_by_chapters_until_it_is_out_of_date(
 
     store_clip(records, tmp_path, Scenario.HOOK, job_id="job-2", minute=1, seconds=0.4)
     assert playlist(visitor)["ad"] is None
+
+
+def test_the_menu_offers_each_file_that_there_is(visitor: Visitor, records: Records, tmp_path: Path) -> None:
+    stored(records, Scenario.HOOK)
+    stored(records, Scenario.CTA)
+    page = visitor.read(AD)
+    assert "Clips: hook and call to action (ZIP)" in page.text
+    assert page.by_id("download-clips")["href"] == "/api/sessions/ad/clips.zip?allow_missing=true"
+
+    store_ad(records, tmp_path)
+    cuts = [store_cut(records, tmp_path, shape) for shape in ("16:9", "9:16")]
+    page = visitor.read(AD)
+    assert "The four clips (ZIP) 0.1 MB" in page.text
+    links = [each["href"] for each in page.all("a")]
+    for file in [cut.files[0] for cut in cuts]:
+        assert links.index(f"/outputs/{file.file}?download=true") < links.index(page.by_id("download-clips")["href"])
+        assert f"/outputs/{file.captions}?download=true" in links
+    assert visitor.client.get(page.by_id("download-clips")["href"]).headers["Content-Type"] == "application/zip"

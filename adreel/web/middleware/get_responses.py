@@ -11,7 +11,7 @@ MINIMUM_BYTES = 500
 LEVEL = 6
 IN_LOOP_BYTES = 2**20
 """Size up to which a response is compressed in the event loop: all but the longest lists, in milliseconds."""
-STREAMS = re.compile(rf"/outputs/|/api/videos/events/|{SHARE_PATH}[^/]+/files/")
+STREAMS = re.compile(rf"/outputs/|/api/videos/events/|/api/sessions/[^/]+/clips\.zip$|{SHARE_PATH}[^/]+/files/")
 
 
 def is_stream(path: str) -> bool:

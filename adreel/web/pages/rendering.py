@@ -92,6 +92,11 @@ def when(moment: datetime) -> str:
     return f"{moment:%-d %b %Y, %H:%M} UTC"
 
 
+def megabytes(size: int) -> str:
+    """Return the size of a file for people."""
+    return f"{max(size / 1e6, 0.1):.1f} MB"
+
+
 def listed(scenarios: list[Scenario]) -> str:
     """Join the names of scenes: "hook, problem and solution"."""
     names = [NAMES[scenario].lower() for scenario in scenarios]
@@ -101,7 +106,9 @@ def listed(scenarios: list[Scenario]) -> str:
 templates.globals.update(static=static_url, steps=STEPS, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
 templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands)
-templates.filters.update(offer=offer, model_offer=model_offer, time_label=time_label, as_dict=asdict)
+templates.filters.update(
+    offer=offer, model_offer=model_offer, time_label=time_label, as_dict=asdict, megabytes=megabytes
+)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
