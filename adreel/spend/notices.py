@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from dataclasses import dataclass
+from threading import Thread
 
 log = logging.getLogger("adreel.spend")
 
@@ -33,10 +35,18 @@ def listen(listener: Listener) -> None:
 
 
 def notify(notices: Iterable[Reached]) -> None:
-    """Tell all listeners. A failure is logged: no purchase depends on a notice."""
+    """Tell all listeners in a thread, for which only the end of the process waits."""
+    told = list(notices)
+    if told and _listeners:
+        # An order must not wait for Prefect. The events keep the context of the order's run.
+        Thread(target=copy_context().run, args=(_tell, told), name="adreel-notices").start()
+
+
+def _tell(notices: list[Reached]) -> None:
     for notice in notices:
         for listener in _listeners:
             try:
                 listener(notice)
             except Exception:
+                # No purchase depends on a notice.
                 log.exception("nobody was told that budget %s has reached %d %%", notice.budget, notice.percent)

@@ -71,6 +71,7 @@ def test_the_page_says_what_the_budgets_of_its_session_have_left(visitor: Visito
     assert "$1.00" not in text
 
 
+@pytest.mark.usefixtures("prefect")  # It tells Prefect that the budget is used up.
 def test_a_refusal_is_told_in_words_with_the_way_out(visitor: Visitor, records: Records, orders: Orders) -> None:
     Budgets(records).set("day", 10_000)
     form = visitor.read(AD).form(f"{AD}/generate", "Generate the 4 clips")
