@@ -39,7 +39,7 @@ def test_two_takes_are_compared_by_word_and_one_is_chosen(visitor: Visitor, reco
         "Seconds A 5 B 8 Sound A Model's default B On"
     )
     page = visitor.press(page.form(f"{AD}/scenes/hook/current", "Use this one (take 1)"), "Use this one (take 1)")
-    assert "This take is now the current one." in page.text
+    assert "Take 1 is now used." in page.text
     assert page.all("video")[0]["src"] == clips[0]
 
 

@@ -57,7 +57,7 @@ def test_two_takes_are_played_together_and_one_is_chosen(
     page.wait_for_function(TOGETHER)
 
     page.get_by_role("button", name="Use this one (take 1)").click()
-    expect(page.get_by_text("This take is now the current one.")).to_be_visible()
+    expect(page.get_by_text("Take 1 is now used.")).to_be_visible()
     assert older.clip
     expect(page.locator("#hook-stage video")).to_have_attribute("src", f"/outputs/{older.clip.file}")
 

@@ -197,7 +197,8 @@ def regenerate_hook(page: Page, words: str) -> None:
 def choose_first_take(page: Page) -> None:
     page.get_by_text("2 takes").click()
     page.get_by_role("button", name="Use take 1").click()
-    expect(page.get_by_text("This take is now the current one.")).to_be_visible()
+    expect(page.get_by_text("Take 1 is now used.")).to_be_visible()
+    expect(page.get_by_role("button", name="Use take 2")).to_be_visible()
 
 
 def test_a_person_chooses_a_model_and_uploads_images_with_a_preview(

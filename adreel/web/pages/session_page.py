@@ -42,6 +42,7 @@ from adreel.web.pages.forms import (
 from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.playlists import make_playlist
 from adreel.web.pages.rendering import NAMES, PageRoute, listed, page
+from adreel.web.pages.take_words import differing_words, other_words, use_words
 from adreel.web.problems import HTTPProblem
 from adreel.web.status_cache import StatusCache
 
@@ -49,7 +50,8 @@ NOTICES = {
     "saved": "Saved. The next take will use this description.",
     "options": "Saved. The next takes of all scenes will use this.",
     "made": "This ad is made already.",
-    "chosen": "This take is now the current one.",
+    "chosen": "Take {take} is now used.",
+    "words": "The scene has the description of take {take} again. The current take stays, and nothing was bought.",
     "cancelled": "Cancelled. Nothing more is bought. Clips that Runware has accepted can still be downloaded.",
 }
 
@@ -80,10 +82,10 @@ class PageContext:
             raise HTTPProblem(422, "noToken", "this form has no token: reload the page")
         return scoped_key(self.request, fields["token"])
 
-    def redirect(self, *, job_id: str = "", notice: str = "", scene: str = "") -> Response:
-        """Redirect to the page, which also follows a job that was started."""
+    def redirect(self, *, job_id: str = "", notice: str = "", scene: str = "", take: str = "") -> Response:
+        """Redirect to the page, which also follows a job that was started; the notice may be about a take."""
         jobs = dict.fromkeys([*self.job_ids, *([job_id] if job_id else [])])
-        said = [("said", notice), ("scene", scene)] if notice else []
+        said = [("said", notice), ("scene", scene), ("take", take)] if notice else []
         query = urlencode([*(("job", each) for each in jobs), *(("only", each) for each in self.only), *said])
         fragment = f"#{scene}" if scene in set(Scenario) else ""
         return RedirectResponse(f"/sessions/{self.session_id}{'?' if query else ''}{query}{fragment}", 303)
@@ -96,10 +98,11 @@ class PageContext:
         submitted: dict[Scenario, FormState] | None = None,
         options: FormState | None = None,
         scene: str = "",
+        take: str = "",
     ) -> Response:
         """Render the page, with a notice or an error in a scene or at the top, or with forms as they were submitted.
 
-        `options` is the form for all scenes.
+        `options` is the form for all scenes, `take` the short id of the take that the notice is about.
         """
         problem = FormState({}) if error is None else with_errors({}, error)
         board = await read_board(self.service, self.statuses, self.session_id, self.job_ids)
@@ -117,6 +120,11 @@ class PageContext:
         common = options or FormState(initial_fields(board.session, OPTIONS))
         defaults = scene_defaults(board.session, models.default)
         forms = {scenario: self._completed(form, defaults, models) for scenario, form in forms.items()}
+        numbers = {
+            each.short_id: of.number_of(each) for of in board.scenes if of.scenario == scene for each in of.takes
+        }
+        if "{take}" in notice:
+            notice = notice.format(take=numbers[take]) if take in numbers else ""
         query = urlencode([("job", status.job_id) for status in board.followed.running])
         cut = await read_cut_section(self.service, board)
         response = page(
@@ -138,6 +146,9 @@ class PageContext:
             options=OPTIONS,
             only=self.only,
             scene_acted=scene if scene in forms else "",
+            take_acted=take if take in numbers else "",
+            other_words=other_words,
+            differing_words=differing_words,
             common=self._completed(common, defaults_of(board.session, models.default), models),
             models=models,
             tokens=tokens,
@@ -183,9 +194,9 @@ def shows_errors(handle: Handler) -> Handler:
 
 
 @router.get("/sessions/{session_id}")
-async def show_session(page: Page, said: str = "", scene: str = "") -> Response:
+async def show_session(page: Page, said: str = "", scene: str = "", take: str = "") -> Response:
     """Show a session."""
-    return await page.show(notice=NOTICES.get(said, ""), scene=scene)
+    return await page.show(notice=NOTICES.get(said, ""), scene=scene, take=take)
 
 
 @router.post("/sessions/{session_id}/generate")
@@ -281,5 +292,14 @@ async def retry(page: Page, scenario: Scenario, fields: Fields) -> Response:
 async def choose_take(page: Page, scenario: Scenario, fields: Fields) -> Response:
     """Make an older take the current one."""
     take = TakeChoice.model_validate({"take": fields.get("take", "")}).take
-    await run_in_threadpool(page.service.choose_take, page.session_id, scenario, take)
-    return page.redirect(notice="chosen", scene=scenario)
+    chosen = await run_in_threadpool(page.service.choose_take, page.session_id, scenario, take)
+    return page.redirect(notice="chosen", scene=scenario, take=chosen.take)
+
+
+@router.post("/sessions/{session_id}/scenes/{scenario}/words")
+@shows_errors
+async def use_description(page: Page, scenario: Scenario, fields: Fields) -> Response:
+    """Give a scene the description of one of its takes."""
+    take = TakeChoice.model_validate({"take": fields.get("take", "")}).take
+    await run_in_threadpool(use_words, page.service, page.session_id, scenario, take)
+    return page.redirect(notice="words", scene=scenario, take=take)

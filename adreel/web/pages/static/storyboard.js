@@ -132,9 +132,11 @@ function replace(block, fresh) {
   const cursor = focused && "selectionStart" in focused ? [focused.selectionStart, focused.selectionEnd] : null;
   const opened = [...block.querySelectorAll("details[open]")].map((details) => details.id);
   const place = block.dataset.draft ? window.scrollY : null;
+  const strip = block.querySelector(".takes ol")?.scrollLeft;
   block.replaceWith(document.adoptNode(fresh));
   showLocalTimes(fresh);
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  if (strip) fresh.querySelector(".takes ol")?.scrollTo({ left: strip });
   if (!focused) return;
   const again = document.getElementById(focused.id) || fresh.querySelector("button");
   again?.focus({ preventScroll: true });
