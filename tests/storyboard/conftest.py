@@ -14,6 +14,7 @@ import pytest
 from adreel.errors import PrefectUnreachable
 from adreel.orchestration.runs import Run
 from adreel.records import Records
+from adreel.spend.notices import Reached
 from tests.api.serving import served
 from tests.factories import make_session
 from tests.storyboard.reading import Form, PageReader
@@ -104,9 +105,14 @@ def visitor(records: Records, orders: Orders) -> Iterator[Visitor]:
         yield Visitor(client)
 
 
+def emit_nothing(notice: Reached) -> None:
+    """Stand where an event is emitted: Prefect's client would start a server of its own."""
+
+
 @contextmanager
-def visiting(orders: Orders) -> Iterator[httpx.Client]:
-    """Serve the test's storage, and lend a client that goes where it is led."""
-    with patch("adreel.web.app.Runs", lambda: orders), served() as client:
+def visiting(orders: Orders, **settings: Any) -> Iterator[httpx.Client]:
+    """Serve the test's storage or that of some settings, and lend a client that goes where it is led."""
+    prefect = patch.multiple("adreel.web.app", Runs=lambda: orders, budget_reached=emit_nothing)
+    with prefect, served(**settings) as client:
         client.follow_redirects = True
         yield client

@@ -1,7 +1,11 @@
 """Reads a page as a person without script does: its words, its forms, and what is where."""
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+
+COMMANDS = re.compile(r"`|(?<!\S)--[a-z]|\b(ADREEL|RUNWARE|PREFECT)_[A-Z]|\badreel [a-z]|[\^\\]\[|\[[a-z]-[a-z]")
+"""What no page says to people: commands, options, environment variables, patterns."""
 
 
 @dataclass

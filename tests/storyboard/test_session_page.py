@@ -1,6 +1,5 @@
 """The page of a session, and the orders that a person gives there: each is carried out once."""
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +11,7 @@ from adreel.purchase.jobs import end_job
 from adreel.records import Records
 from tests.factories import make_session, make_take
 from tests.storyboard.conftest import AWAY, Orders, Visitor
+from tests.storyboard.reading import COMMANDS
 from tests.storyboard.stories import failed, generating, stored, with_job
 
 AD = "/sessions/ad"
@@ -392,9 +392,6 @@ def test_a_refusal_marks_its_field_and_offers_no_retry_until_it_is_changed(
     page = visitor.press(page.form(f"{AD}/scenes/hook", "Save"), "Save", visual_description="a moth")
     assert "aria-invalid" not in page.by_id(f"hook-{field}")
     assert page.form(f"{AD}/scenes/hook/retry", "Retry")
-
-
-COMMANDS = re.compile(r"`|(?<!\S)--[a-z]|\b(ADREEL|RUNWARE|PREFECT)_[A-Z]|\badreel [a-z]|[\^\\]\[|\[[a-z]-[a-z]")
 
 
 def test_no_page_names_a_command_a_setting_or_a_pattern(visitor: Visitor, records: Records, orders: Orders) -> None:

@@ -1,0 +1,264 @@
+"""Every page in every state: a storage with an ad in each state, and the pages that show them, one line each."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from adreel.catalog.sizes import ratio
+from adreel.emulator.card import Card
+from adreel.emulator.clips import Clip as DrawnClip
+from adreel.emulator.images import InputImages
+from adreel.models.api import ClipWarning
+from adreel.models.scenarios import Scenario
+from adreel.models.sessions import Session, read_session
+from adreel.models.shares import ReviewKind, Right, ShareCreate
+from adreel.models.takes import AsideFile, AttemptState, Job, Problem, Take
+from adreel.records import Records
+from adreel.records.sharing import add_review, create_share, film_of, find_share, revoke_share
+from adreel.spend.budgets import Budgets
+from tests.cut.stored_ads import store_cut
+from tests.factories import NOW, make_take, save_job
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+KEY = "studio-key-0123456789"
+NO_CREDITS = Problem(code="noCredits", message="the account has no credits left: add some, then try again")
+REFUSED = Problem(code="refused", message="Runware refuses the text: it names a person (parameter positivePrompt)")
+CANCELLED = Problem(code="cancelled", message="cancelled")
+ASIDE = AsideFile(file="camp_problem_0123abcd.aside.webm", sha256="0" * 64, size=900_000, reason="WebM")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page in a state. `act` leads from its address to the state; `site` is the storage that is served."""
+
+    name: str
+    path: str
+    act: "Callable[[Page], None]" = lambda page: None
+    site: str = "full"
+    is_signed_in: bool = True
+    names_commands: bool = False
+
+
+def press(button: str) -> "Callable[[Page], None]":
+    """Press a button, whatever the browser thinks of the fields."""
+
+    def press_it(page: "Page") -> None:
+        page.evaluate("for (const form of document.forms) form.noValidate = true")
+        page.get_by_role("button", name=button).first.click()
+        page.wait_for_load_state()
+        page.locator("form[aria-busy]").wait_for(state="detached")
+
+    return press_it
+
+
+def type_wrong(page: "Page") -> None:
+    """Save a scene with a size that can't be."""
+    page.locator("#hook-more-2").evaluate("details => { details.open = true }")
+    page.locator("#hook-size").fill("big")
+    page.locator("#hook-save").click()
+    page.locator("#hook-size[aria-invalid]").wait_for()
+
+
+def sign_in_wrong(page: "Page") -> None:
+    """Try a key that is not valid."""
+    page.get_by_label("Your key").fill("wrong")
+    press("Sign in")(page)
+
+
+def open_takes(page: "Page") -> None:
+    """Show the takes of a scene."""
+    page.locator("#hook-takes-list summary").click()
+
+
+PAGES = (
+    Shown("list", "/"),
+    Shown("list-filtered", "/?q=glowcap&sort=-cost"),
+    Shown("list-nothing-found", "/?q=nothing"),
+    Shown("list-empty", "/", site="empty"),
+    Shown("new", "/new"),
+    Shown("new-from-template", "/new?template=skincare", press("Write the scenes")),
+    Shown("new-wrong", "/new", press("Create the ad")),
+    Shown("edit", "/sessions/fresh/edit"),
+    Shown("ad-new", "/sessions/fresh"),
+    Shown("ad-draft", "/sessions/draft"),
+    Shown("ad-generating", "/sessions/travel"),
+    Shown("ad-completed", "/sessions/fernway"),
+    Shown("ad-finished-and-outdated", "/sessions/glowcap"),
+    Shown("ad-takes", "/sessions/glowcap", open_takes),
+    Shown("ad-failed", "/sessions/kids"),
+    Shown("ad-partial", "/sessions/camp"),
+    Shown("ad-cancelled", "/sessions/desk"),
+    Shown("ad-over-budget", "/sessions/dear", press("Generate the 4 clips")),
+    Shown("ad-wrong-field", "/sessions/glowcap", type_wrong),
+    Shown("compare", "/sessions/glowcap/scenes/hook/compare"),
+    Shown("compare-upright", "/sessions/fernway/scenes/hook/compare"),
+    Shown("compare-unknown", "/sessions/glowcap/scenes/hook/compare?a=unknown"),
+    Shown("compare-one-take", "/sessions/glowcap/scenes/cta/compare"),
+    Shown("share", "/sessions/fernway/share"),
+    Shown("share-link", "/sessions/glowcap/share", press("Make the link")),
+    Shown("guest", "{guest}", is_signed_in=False),
+    Shown("guest-clips", "{clips}", is_signed_in=False),
+    Shown("guest-wrong", "{guest}", press("Send the comment"), is_signed_in=False),
+    Shown("guest-ended", "{ended}", is_signed_in=False),
+    Shown("sign-in", "/sign-in", is_signed_in=False),
+    Shown("sign-in-wrong", "/sign-in", sign_in_wrong, is_signed_in=False),
+    Shown("not-found", "/sessions/nothing"),
+    Shown("wrong-address", "/sessions/no.id"),
+)
+
+
+class Shelf:
+    """Stores ads in every state; their posters are drawn as the emulator draws them."""
+
+    def __init__(self, records: Records, folder: Path) -> None:
+        self.records = records
+        self._folder = folder
+        self._images = InputImages(folder)
+        self._seeds = 0
+
+    def fill(self) -> dict[str, str]:
+        """Store the ads, and return the addresses of guests."""
+        Budgets(self.records).set("session:dear", 10_000)
+        for session_id, name in (("dear", "GlowCap, the long one"), ("fresh", "GlowCap for the office")):
+            self._session(session_id, name)
+        self._session("draft", "Fernway for balconies", example="fernway-vertical", scenes=2)
+        self._unfinished()
+        fernway = self._session("fernway", "Fernway", example="fernway-vertical")
+        self._stored(fernway)
+        self._stored(fernway, "again", minute=6, scenarios=[Scenario.HOOK])
+        for minute, shape in enumerate(("16:9", "9:16"), start=8):
+            cut = store_cut(self.records, self._folder, shape, session_id="fernway", minute=minute)  # type: ignore[arg-type]
+            for file in cut.files:
+                self._write(file.poster or "", self._draw(fernway, Scenario.HOOK, (file.width, file.height)))
+        self._with_takes()
+        return self._shares()
+
+    def _unfinished(self) -> None:
+        travel = self._session("travel", "GlowCap for travellers")
+        steps = (AttemptState.STORED, AttemptState.ACCEPTED, AttemptState.RENDERED, AttemptState.PLANNED)
+        self._takes(travel, dict(zip(Scenario, steps, strict=True)), is_running=True)
+        kids = self._session("kids", "GlowCap for children")
+        self._takes(kids, dict.fromkeys(Scenario, AttemptState.FAILED), problem=NO_CREDITS)
+        camp = self._session("camp", "GlowCap for the tent")
+        self._stored(camp, scenarios=[Scenario.HOOK, Scenario.CTA])
+        self._takes(camp, {Scenario.SOLUTION: AttemptState.FAILED}, "refused", problem=REFUSED)
+        self._takes(camp, {Scenario.PROBLEM: AttemptState.FAILED}, "aside", problem=NO_CREDITS, aside=ASIDE)
+        desk = self._session("desk", "GlowCap for the desk")
+        self._takes(desk, dict.fromkeys(Scenario, AttemptState.ACCEPTED), problem=CANCELLED)
+
+    def _with_takes(self) -> None:
+        glowcap = self._session("glowcap", "GlowCap")
+        self._stored(glowcap)
+        store_cut(self.records, self._folder, session_id="glowcap", minute=1)
+        moth = "A moth circles the lamp, then lands on the open pages of a novel; everything around it stays blue"
+        for minute, words in enumerate((moth, "A cat's eyes shine in the dark bedroom"), start=2):
+            self._stored(glowcap, f"again-{minute}", minute=minute, scenarios=[Scenario.HOOK], words=words)
+
+    def _shares(self) -> dict[str, str]:
+        links = {}
+        for name, session_id in (("guest", "fernway"), ("clips", "camp"), ("ended", "fernway")):
+            new = ShareCreate(rights=list(Right), label="Anna at the client")
+            links[name] = create_share(self.records, session_id, new, str).url
+        shares = {name: find_share(self.records, link.rpartition("/")[2]) for name, link in links.items()}
+        guest, ended = shares["guest"], shares["ended"]
+        assert guest
+        assert ended
+        film = film_of(self.records, "fernway")
+        comment = {"author": "Anna", "text": "The fern is too dark here.", "moment": 1.5}
+        add_review(self.records, guest, film, ReviewKind.COMMENT, key="1", **comment)  # type: ignore[arg-type]
+        add_review(self.records, guest, film, ReviewKind.APPROVAL, author="Anna", key="2")
+        revoke_share(self.records, "fernway", ended.share_id)
+        return links
+
+    def _session(self, session_id: str, name: str, *, example: str = "glowcap", scenes: int = 4) -> Session:
+        described = read_session(EXAMPLES / f"{example}.yaml")
+        changes = {"session_id": session_id, "product_name": name}
+        session = described.model_copy(
+            update={**changes, "scene_descriptions": described.scene_descriptions[:scenes], "campaign": "autumn"}
+        )
+        self.records.save_session(session)
+        return session
+
+    def _stored(
+        self,
+        session: Session,
+        job: str = "first",
+        *,
+        minute: int = 0,
+        scenarios: list[Scenario] | None = None,
+        words: str = "",
+    ) -> None:
+        states = dict.fromkeys(scenarios or Scenario, AttemptState.STORED)
+        self._takes(session, states, job, minute=minute, words=words)
+
+    def _takes(
+        self,
+        session: Session,
+        states: dict[Scenario, AttemptState],
+        job: str = "first",
+        *,
+        minute: int = 0,
+        words: str = "",
+        problem: Problem | None = None,
+        aside: AsideFile | None = None,
+        is_running: bool = False,
+    ) -> None:
+        job_id = f"{session.session_id}-{job}"
+        at = NOW + timedelta(minutes=minute)
+        ended = None if is_running else at + timedelta(minutes=1)
+        cancelled = ended if problem is CANCELLED else None
+        save_job(
+            self.records,
+            Job(
+                job_id=job_id,
+                session_id=session.session_id,
+                scenarios=list(states),
+                created_at=at,
+                ended_at=ended,
+                cancelled_at=cancelled,
+            ),
+        )
+        for scenario, state in states.items():
+            take = make_take(state, scenario=scenario, job_id=job_id, session_id=session.session_id, minute=minute)
+            changes = {"visual_description": words} if words else {}
+            take.scene = session.scene(scenario).model_copy(update=changes)
+            take.problem = problem
+            attempt = take.attempts[-1]
+            attempt.seed, attempt.cost = (1000 + self._seeds, 0.33) if state == AttemptState.STORED else (None, None)
+            attempt.aside = aside
+            if state == AttemptState.FAILED:
+                attempt.problem = problem
+            self._store(session, take)
+
+    def _store(self, session: Session, take: Take) -> None:
+        if take.clip:
+            shape = ratio(session.aspect or "16:9")
+            size = (1280, 720) if shape > 1 else (720, 1280)
+            warning = ClipWarning(code="shorterThanAsked", message="it lasts 4.40 s instead of 5 s")
+            update = {"width": size[0], "height": size[1], "warnings": [warning] * (take.scenario == Scenario.SOLUTION)}
+            take.clip = take.clip.model_copy(update=update)
+            self._write(take.clip.file, b"a clip")
+            self._write(take.clip.poster or "", self._draw(session, take.scenario, size, take.scene.visual_description))
+        self.records.save_take(take)
+
+    def _draw(self, session: Session, scenario: Scenario, size: tuple[int, int], words: str = "") -> bytes:
+        self._seeds += 1
+        prompt = words or session.scene(scenario).visual_description
+        half = size[0] // 2, size[1] // 2
+        clip = DrawnClip(prompt, "klingai:kling-video@3-pro", self._seeds, *half, 24, 120, sound=True)
+        drawn = io.BytesIO()
+        picture: Image.Image = Card(clip, self._images).frame(40).to_image()  # type: ignore[no-untyped-call]
+        picture.save(drawn, "JPEG", quality=80)
+        return drawn.getvalue()
+
+    def _write(self, path: str, content: bytes) -> None:
+        self.records.storage.remove(path)
+        self.records.storage.write(path, content)
