@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from adreel.cli.options import Json
+from adreel.cli.options import Json, SessionId
 from adreel.cli.usage import CommandGroup
 from adreel.errors import InputError
 from adreel.models.session_states import LISTED_STATES
@@ -80,6 +80,23 @@ def sessions(
         if page.next:
             print_line(f"{len(page.sessions)} of {page.total:,} sessions; --limit 0 shows all")
     raise typer.Exit(show_errors([BadRecord(reason) for reason in page.unreadable]))
+
+
+def archive(
+    session: SessionId,
+    restore: Annotated[bool, typer.Option("--restore", help="Bring it back into the lists")] = False,
+) -> None:
+    """Take an ad out of the lists. Nothing is bought for it then; its clips stay. --restore brings it back."""
+    from adreel.cli.display import print_line
+    from adreel.flows.in_process import open_records
+    from adreel.records.archiving import archive_session, restore_session
+
+    if restore:
+        restore_session(open_records(), session)
+        print_line(f"{session} is in the lists again")
+    else:
+        archive_session(open_records(), session)
+        print_line(f"{session} is archived: adreel sessions --state archived; adreel archive {session} --restore")
 
 
 @index_app.callback()

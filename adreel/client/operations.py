@@ -256,6 +256,16 @@ class Operations:
         given = {"q": q, "state": state, "campaign": campaign, "since": since_text, "after": after, "before": before}
         return Call(params={"sort": sort, "limit": limit, **{name: value for name, value in given.items() if value}})
 
+    @operation("POST /api/sessions/{session_id}/archive")
+    def archive(self, session_id: str) -> Call[SessionDetails]:
+        """Take a session out of the lists, except those of the state `archived`. Nothing is bought for it then."""
+        return Call({"session_id": session_id})
+
+    @operation("POST /api/sessions/{session_id}/restore")
+    def restore(self, session_id: str) -> Call[SessionDetails]:
+        """Bring an archived session back into the lists."""
+        return Call({"session_id": session_id})
+
     @operation("GET /api/campaigns")
     def campaigns(self, *, limit: int = 20, after: str | None = None) -> Call[CampaignList]:
         """Return a page of the campaigns, the last one that was started first."""

@@ -11,8 +11,8 @@ from adreel.errors import InputError
 Sort = Literal["-created", "created", "-updated", "updated", "-cost", "cost", "id", "-id"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 _COLUMNS = {"created": "created_at", "updated": "updated_at", "cost": "cost", "id": "session_id"}
-NEW, UNREADABLE = "new", "unreadable"
-"""States of a session before its first take, and of one that can't be read."""
+NEW, ARCHIVED, UNREADABLE = "new", "archived", "unreadable"
+"""States of a session before its first take, of one that left the lists, and of one that can't be read."""
 Condition = tuple[str, list[Any]]
 
 
@@ -31,6 +31,8 @@ class SessionQuery:
     limit: int = 20
     after: str | None = None
     before: str | None = None
+    has_archived: bool = False
+    """Whether sessions of any state include the archived ones."""
 
     @property
     def is_descending(self) -> bool:
@@ -52,6 +54,9 @@ class SessionQuery:
         if self.state:
             conditions.append("state = ?")
             values.append(str(self.state))
+        elif not self.has_archived:
+            conditions.append("state != ?")
+            values.append(ARCHIVED)
         if self.campaign:
             conditions.append("campaign = ?")
             values.append(self.campaign)

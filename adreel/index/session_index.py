@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from adreel.index.database import VERSION, Database, IndexReset
-from adreel.index.queries import NEW, UNREADABLE, SessionQuery, microseconds
+from adreel.index.queries import ARCHIVED, NEW, UNREADABLE, SessionQuery, microseconds
 from adreel.index.reading import SessionRow, read_session
 from adreel.models.api import SessionPage, SessionSummary
 from adreel.models.spend import to_micros
@@ -115,10 +115,10 @@ class SessionIndex:
             return self._page(query.without_cursor())
         if has_more:
             rows = rows[1:] if query.before else rows[: query.limit]
-        where, filters = replace(query, state=None).filters()
+        where, filters = replace(query, state=None, has_archived=True).filters()
         counted = self.database.read(f"SELECT state, count(*) FROM sessions WHERE {where} GROUP BY state", filters)  # noqa: S608
         states: dict[str, int] = dict(counted)
-        total = states.get(str(query.state), 0) if query.state else sum(states.values())
+        total = states.get(str(query.state), 0) if query.state else sum(states.values()) - states.get(ARCHIVED, 0)
         page = SessionPage(sessions=[], next=None, total=total, states=states, unreadable=[], notice=self.notice)
         if rows:
             page.next = query.cursor(rows[-1]) if query.before or has_more else None
@@ -347,7 +347,8 @@ def _values_of(row: SessionRow, known_since: int) -> tuple[Any, ...]:
     text = "\n".join((row.session_id, summary.product_name, summary.campaign or "")).casefold()
     created, updated = microseconds(summary.created_at), microseconds(summary.updated_at)
     cost = to_micros(summary.billed)
-    state, campaign = summary.state or NEW, summary.campaign or ""
+    state = ARCHIVED if summary.archived_at else summary.state or NEW
+    campaign = summary.campaign or ""
     return row.session_id, text, state, created, max(created, updated), cost, row.read_at, campaign
 
 

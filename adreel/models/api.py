@@ -327,6 +327,7 @@ class SessionSummary(BaseModel):
         0, description="USD of the bills that are known so far; less than the cost while `cost` is null"
     )
     updated_at: datetime | None
+    archived_at: datetime | None = Field(None, description="When it was archived; nothing is bought for it then")
     scene_videos: list[SceneVideo]
     created_at: datetime | None = Field(None, description="Null for a session of an earlier version without takes")
     has_cut: bool = Field(False, description="Whether it has a finished ad")
@@ -354,6 +355,7 @@ class SessionDetails(Session, extra="ignore"):
         0, description="USD of the bills that are known so far; less than the cost while `cost` is null"
     )
     updated_at: datetime | None
+    archived_at: datetime | None = Field(None, description="When it was archived; nothing is bought for it then")
     scene_videos: list[SceneVideo]
 
 

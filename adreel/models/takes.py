@@ -338,6 +338,7 @@ class Job(Record):
     cut: str | None = Field(None, description="ID of the finished ad that its campaign has made")
     holds: Holds | None = Field(None, exclude=True, description="Held tasks of its runner in memory, not stored")
     mark: str | None = Field(None, exclude=True, description="Mark of its runner in memory, not stored")
+    only_downloads: bool = Field(False, exclude=True, description="Whether its runner sends no task; not stored")
 
     @property
     def is_stored(self) -> bool:

@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 
 from adreel.catalog.stored import load_catalog
-from adreel.errors import AdreelError, BuyingStopped, InputError, NoCredits, NotFound
+from adreel.errors import AdreelError, BadRecord, BuyingStopped, InputError, NoCredits, NotFound
 from adreel.models.runners import Runner
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
@@ -15,7 +15,7 @@ from adreel.models.sessions import (
     Session,
     refuse_control_characters,
 )
-from adreel.models.spend import new_mark, to_micros
+from adreel.models.spend import Holds, new_mark, to_micros
 from adreel.models.takes import Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
 from adreel.purchase.holds import hold_attempt, hold_job, released_on_error
@@ -54,7 +54,7 @@ def start_job(
     which money is held for it already. A runner that starts a job repeatedly gives the same `mark` for its holds. A job
     that is probably new needs no read with `is_new`; one that exists keeps its record and its takes.
 
-    Raises InputError or OverBudget before the job is recorded.
+    Raises InputError or OverBudget before the job is recorded, Conflict if the session is archived.
     """
     found, session = None if is_new else records.job(job_id), None
     if found is None:
@@ -63,6 +63,7 @@ def start_job(
                 raise InputError(f"no such field of a scene: {', '.join(changes.model_extra)}")
             refuse_control_characters(changes)
         session = records.session(session_id)
+        session.check_buyable()
         chosen = session.choose(scenarios)
         found = Job(
             job_id=job_id,
@@ -76,6 +77,7 @@ def start_job(
             runner=runner,
         )
     recorded, missing = _plan_takes(records, settings, found, session)
+    only_downloads = session is None and _only_downloads(records, recorded, missing)
     new, planned = _with_inputs(records, found, missing)
     # An ended job is started again: failed scenes may be bought anew, with the attempts of another round.
     rounds = new.rounds + (new.ended_at is not None)
@@ -94,7 +96,7 @@ def start_job(
             records.assume_no_job(job_id)
         job = records.update_job(job_id, start) or new
         _save_planned(records, job, planned)
-    return job.model_copy(update={"holds": holds, "mark": holds.mark if holds else mark or new_mark()})
+    return _in_memory(job, holds, mark, only_downloads=only_downloads)
 
 
 def open_scenes(
@@ -152,12 +154,14 @@ def resume_job(
 
     `max_cost` and `clip_price` replace those of the job, unless they are None. `mark` is as for `start_job`.
 
-    Raises OverBudget if its unsent scenes cost too much and none of its clips is open.
+    Raises OverBudget if its unsent scenes cost too much and none of its clips is open. Raises Conflict if the session
+    is archived and none of its clips is open.
     """
     max_cost = job.max_cost if max_cost is None else max_cost
     clip_price = job.clip_price if clip_price is None else clip_price
     job = job.model_copy(update={"max_cost": max_cost, "clip_price": clip_price})
     recorded, missing = _plan_takes(records, settings, job)
+    only_downloads = _only_downloads(records, recorded, missing)
     named, planned = _with_inputs(records, job, missing)
     holds = hold_job(records, named, [*recorded, *planned], settings.attempts * job.rounds, request=request, mark=mark)
 
@@ -179,7 +183,7 @@ def resume_job(
         if resumed is None:
             raise NotFound(f"job {job.job_id!r} was removed meanwhile: see `adreel status {job.session_id}`")
         _save_planned(records, resumed, planned)
-    return resumed.model_copy(update={"holds": holds, "mark": holds.mark if holds else mark or new_mark()})
+    return _in_memory(resumed, holds, mark, only_downloads=only_downloads)
 
 
 def end_job(records: Records, job: Job, *, cancelled: bool = False, takes: Iterable[Take] = ()) -> Job | None:
@@ -267,6 +271,12 @@ async def buy_scene(
     if take.is_stored:
         report(take, "stored already")
         return take
+
+    async def check_wanted() -> None:
+        if job.only_downloads:
+            await asyncio.to_thread(lambda: records.session(job.session_id).check_buyable())
+        await watch.check()
+
     async with shared_client(settings) as client, watch_job(records, job.job_id) as watch:
         purchase = Purchase(
             take,
@@ -278,7 +288,7 @@ async def buy_scene(
             attempts_allowed=settings.attempts * job.rounds,
             report=report,
             draws_poster=draws_poster,
-            check_wanted=watch.check,
+            check_wanted=check_wanted,
             hold=partial(hold_attempt, records, job),
             mark=job.mark or new_mark(),
             on_poster=on_poster,
@@ -295,6 +305,24 @@ def record_failure(records: Records, job: Job, scenario: Scenario, error: BaseEx
             take.attempts = [*take.attempts[:-1], take.attempts[-1].without_sender(job.mark)]
         # A changed record belongs to another runner of the scene.
         records.update_take(take, lambda latest: latest != found)
+
+
+def _only_downloads(records: Records, recorded: list[Take], missing: list[Take]) -> bool:
+    """Whether the session of a recorded job is archived. Raises Conflict if the job would buy and download nothing."""
+    is_done = not missing and all(take.is_stored for take in recorded)
+    # A resume needs the takes alone.
+    with suppress(NotFound, BadRecord):
+        session = records.session((recorded or missing)[0].session_id)
+        if session.archived_at is not None:
+            if not is_done and not any(take.is_open or take.is_in_doubt for take in recorded):
+                session.check_buyable()
+            return True
+    return False
+
+
+def _in_memory(job: Job, holds: Holds | None, mark: str | None, *, only_downloads: bool) -> Job:
+    held = holds.mark if holds else mark or new_mark()
+    return job.model_copy(update={"holds": holds, "mark": held, "only_downloads": only_downloads})
 
 
 def _plan_takes(

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 
 from pydantic import AwareDatetime, Field
 
-from adreel.errors import AdreelError, BadRecord, NotFound, collect_errors
+from adreel.errors import AdreelError, BadRecord, Conflict, NotFound, collect_errors
 from adreel.models.cuts import Cut
 from adreel.models.record import Record
 from adreel.models.scenarios import Scenario
@@ -40,6 +40,15 @@ class StoredSession(Session, Record):
     created_at: AwareDatetime | None = Field(None, description="Null in records of earlier versions")
     campaign: str | None = None
     """Name of the last campaign that stored it. Later takes of its scenes belong to it as well."""
+    archived_at: AwareDatetime | None = None
+    """When a person archived it. It is in no list then, and nothing is bought for it."""
+
+    def check_buyable(self) -> None:
+        """Raise Conflict if it is archived."""
+        if self.archived_at is not None:
+            restore = f"`adreel archive {self.session_id} --restore`"
+            detail = f"ad {self.session_id!r} is archived, so nothing is bought for it: {restore} brings it back"
+            raise Conflict(detail, {"session_id": detail})
 
 
 _SESSION = Kind("session", StoredSession, "sessions/{session_id}/session.json")
@@ -83,9 +92,14 @@ class Records(RecordFiles):
         return self._put(_SESSION, apply, session_id=session_id)
 
     def save_session(self, session: Session, campaign: str | None = None) -> None:
-        """Store a complete session in place of an earlier version, whose unknown fields and campaign stay."""
+        """Store a complete session in place of an earlier version, whose unknown fields and campaign stay.
+
+        Raises Conflict if the earlier version is archived.
+        """
 
         def replace(earlier: StoredSession | None) -> StoredSession:
+            if earlier:
+                earlier.check_buyable()
             kept = {**(earlier.model_extra or {}), "campaign": earlier.campaign} if earlier else {}
             named = {"campaign": campaign} if campaign else {}
             created_at = earlier.created_at if earlier else utc_now()

@@ -210,6 +210,7 @@ def summarize(
         cost=total_cost(every),
         billed=total_billed(every),
         updated_at=max((take.updated_at for take in every), default=None),
+        archived_at=session.archived_at,
         scene_videos=videos,
     )
 

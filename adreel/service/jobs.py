@@ -1,13 +1,14 @@
 """The use cases of jobs: start, resume and cancel them, and read their status."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from adreel.cut.planning import plan_cut
-from adreel.errors import InputError, JobEnded, NotFound, NothingOpen, RequestInFlight
+from adreel.errors import BadRecord, InputError, JobEnded, NotFound, NothingOpen, RequestInFlight
 from adreel.models.api import (
     CutStatus,
     State,
@@ -89,6 +90,7 @@ class Service(SessionService):
 
         def check() -> Quote:
             session = self.session(request.session_id)
+            session.check_buyable()
             try:
                 scenes = [session.scene(scenario) for scenario in session.choose(request.scenarios)]
                 return quote_scenes(self.records, self.settings, session, scenes, **limits)
@@ -109,6 +111,7 @@ class Service(SessionService):
 
         def check() -> Quote:
             session = self.session(request.session_id)
+            session.check_buyable()
             self._check_inputs(request.session_id, changes)
             with errors_of_field("scenario"):
                 scene = changes.applied_to(session.scene(request.scenario))
@@ -125,7 +128,12 @@ class Service(SessionService):
                 raise NotFound(f"no job {job_id!r}")
             if not open_scenes(self.records, self.settings, job_id):
                 raise NothingOpen(f"job {job_id} has no open scenes: regenerate a scene to buy another take")
-            return quote_resume(self.records, self.settings, job)
+            quote = quote_resume(self.records, self.settings, job)
+            if quote:
+                # No clip of the job is open, so the resume would only buy. It needs no readable session otherwise.
+                with suppress(NotFound, BadRecord):
+                    self.records.session(job.session_id).check_buyable()
+            return quote
 
         return await self._start("resume/resume", {"target": job_id}, key, check)
 

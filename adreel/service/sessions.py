@@ -29,6 +29,7 @@ from adreel.models.takes import ClipRequest
 from adreel.purchase.offers import list_models
 from adreel.purchase.request import clip_request
 from adreel.records import Records, StoredSession
+from adreel.records.archiving import archive_session, restore_session
 from adreel.records.inputs import InputImage, copy_input, display_name, has_input, parse_image, read_input
 from adreel.records.views import choose_take, current_take, cut_views, input_url, session_view, take_view
 from adreel.settings import Settings
@@ -166,6 +167,18 @@ class SessionService:
         self.session(session_id)
         self._check_inputs(session_id, patch)
         self.records.update_session(session_id, change)
+        return self.session_details(session_id)
+
+    def archive(self, session_id: str) -> SessionDetails:
+        """Take a session out of the lists; nothing is bought for it then. Raises Conflict while a job of it runs."""
+        self.session(session_id)
+        archive_session(self.records, session_id)
+        return self.session_details(session_id)
+
+    def restore(self, session_id: str) -> SessionDetails:
+        """Bring an archived session back into the lists."""
+        self.session(session_id)
+        restore_session(self.records, session_id)
         return self.session_details(session_id)
 
     # Models

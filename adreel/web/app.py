@@ -25,6 +25,7 @@ from adreel.web.middleware.get_responses import CompressionMiddleware, HeadMiddl
 from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
 from adreel.web.openapi import describe
 from adreel.web.pages import (
+    archive_page,
     campaigns_page,
     compare_page,
     compose_page,
@@ -72,6 +73,7 @@ _ROUTERS = (
     sessions_page,
     compose_page,
     session_page,
+    archive_page,
     player_page,
     compare_page,
     campaigns_page,

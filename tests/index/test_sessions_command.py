@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from adreel.cli.app import app
 from adreel.errors import InputError
 from adreel.records import Records
+from adreel.records.changes import announcer
 from adreel.storage import Storage
 from tests.factories import make_session, make_take
 
@@ -53,6 +54,20 @@ def test_sessions_are_searched_filtered_and_sorted(adreel: Callable[..., Result]
     for words in (("--state", "lost"), ("--sort", "colour")):
         with pytest.raises(InputError, match=f"{words[0]} is '{words[1]}': use one of"):
             adreel("sessions", *words)
+
+
+def test_an_archived_session_is_listed_by_its_state_alone(adreel: Callable[..., Result], outputs: Records) -> None:
+    assert adreel("archive", "tent").stdout.startswith("tent is archived: adreel sessions --state archived")
+    announcer.flush()
+    assert len(json.loads(adreel("sessions", "--json").stdout)) == 25
+    assert [each["session_id"] for each in json.loads(adreel("sessions", "--json", "--state", "archived").stdout)] == [
+        "tent"
+    ]
+    assert adreel("index", "check").stdout == "0 differences in 26 sessions\n"
+    assert adreel("archive", "tent", "--restore").stdout == "tent is in the lists again\n"
+    assert outputs.session("tent").archived_at is None
+    announcer.flush()
+    assert len(json.loads(adreel("sessions", "--json").stdout)) == 26
 
 
 def test_an_index_is_checked_and_built_again(adreel: Callable[..., Result], outputs: Records) -> None:

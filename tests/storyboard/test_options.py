@@ -39,7 +39,7 @@ def inputs(records: Records) -> list[str]:
 
 
 def is_unchanged(records: Records) -> bool:
-    kept = records.session("ad").model_dump(exclude={"schema_version", "campaign", "created_at"})
+    kept = records.session("ad").model_dump(exclude={"schema_version", "campaign", "created_at", "archived_at"})
     return kept == make_session().model_dump()
 
 

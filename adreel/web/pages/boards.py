@@ -16,6 +16,7 @@ from adreel.models.spend import Price
 from adreel.models.takes import AttemptState, ClipRequest, Job, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import open_scenes
+from adreel.records import StoredSession
 from adreel.records.suggestions import (
     NOTHING_BOUGHT,
     Effect,
@@ -139,7 +140,7 @@ class SceneBoard:
 class Board:
     """A session as its page shows it."""
 
-    session: Session
+    session: StoredSession
     view: SessionSummary
     scenes: list[SceneBoard]
     followed: FollowedJobs
@@ -182,12 +183,14 @@ class Board:
     def undescribed(self) -> list[Scenario]:
         """The scenes that a draft lacks: it is generated when it has all four."""
         described = {scene.scenario for scene in self.scenes}
-        return [scenario for scenario in Scenario if self.is_draft and scenario not in described]
+        is_open = self.is_draft and not self.session.archived_at
+        return [scenario for scenario in Scenario if is_open and scenario not in described]
 
     @property
     def missing(self) -> list[Scenario]:
-        """The scenes without a take; none while a job runs, as it may be about to record them."""
-        return [] if self.running else [scene.scenario for scene in self.scenes if not scene.takes]
+        """The scenes without a take that can be bought; none while a job runs, as it may be about to record them."""
+        can_buy = not self.running and not self.session.archived_at
+        return [scene.scenario for scene in self.scenes if can_buy and not scene.takes]
 
     @property
     def missing_prices(self) -> list[Price]:

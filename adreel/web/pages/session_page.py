@@ -52,6 +52,8 @@ NOTICES = {
     "made": "This ad is made already.",
     "chosen": "Take {take} is now used.",
     "words": "The scene has the description of take {take} again. The current take stays, and nothing was bought.",
+    "archived": "Archived. It has left the list, and its clips stay.",
+    "restored": "Restored. It is in the list again.",
     "cancelled": "Cancelled. Nothing more is bought. Clips that Runware has accepted can still be downloaded.",
 }
 

@@ -1,32 +1,38 @@
 """The list of ads: search, filters and orders in the address, and one row for each ad."""
 
+import re
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
+from adreel.errors import NotFound, StorageError
 from adreel.models.api import SessionSummary, State
 from adreel.models.scenarios import Scenario
 from adreel.models.session_states import LISTED_STATES
+from adreel.models.sessions import ID_PATTERN
 from adreel.orchestration.thread_pools import run_in_threadpool
-from adreel.web.dependencies import FiltersQuery, IndexDep, SessionFilters
+from adreel.service import Service
+from adreel.web.dependencies import FiltersQuery, IndexDep, ServiceDep, SessionFilters
 from adreel.web.pages.rendering import PageRoute, page, templates
 
 PER_PAGE = 25
 SORTS = {"-created": "Newest first", "-updated": "Last changed first", "-cost": "Most expensive first", "id": "By id"}
-ONLY_IF_ANY = {"unreadable"}
+ONLY_IF_ANY = {"archived", "unreadable"}
 """States that are offered only while an ad is in them."""
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 
 @router.get("/")
-async def sessions(request: Request, index: IndexDep, filters: FiltersQuery) -> Response:
+async def sessions(request: Request, index: IndexDep, filters: FiltersQuery, service: ServiceDep) -> Response:
     """Show the ads, the newest first."""
     found = await run_in_threadpool(index.page, replace(filters.query(), limit=PER_PAGE))
-    offered = [state for state in LISTED_STATES if state not in ONLY_IF_ANY or found.states.get(state)]
-    states = [("", sum(found.states.values())), *((state, found.states.get(state, 0)) for state in offered)]
+    shown = {filters.state, *found.states, *LISTED_STATES} - (ONLY_IF_ANY - {filters.state, *found.states})
+    counts = {state: found.states.get(state, 0) for state in LISTED_STATES if state in shown}
+    states = [("", sum(counts.values()) - counts.get("archived", 0)), *counts.items()]
     return page(
         request,
         "sessions.html",
@@ -34,15 +40,40 @@ async def sessions(request: Request, index: IndexDep, filters: FiltersQuery) -> 
         filters=filters,
         is_filtered=bool(filters.q or filters.state or filters.campaign),
         query=f"{query}&" if (query := query_of(filters)) else "",
+        here=query_of(filters, {"after", "before"}),
+        said=await run_in_threadpool(read_notice, request, service),
         states=[(state, count, f"/?{query_of(filters, state=state or None)}".rstrip("?")) for state, count in states],
         sorts=SORTS,
         scenarios=list(Scenario),
     )
 
 
-def query_of(filters: SessionFilters, **changes: str | None) -> str:
-    """Return the query of the list's first page, with some filters changed."""
-    chosen = filters.model_copy(update=changes).model_dump(include={"q", "state", "campaign", "sort"})
+@dataclass(frozen=True)
+class Notice:
+    """What was done with an ad in the list. It can be undone."""
+
+    session_id: str
+    product_name: str
+    is_archived: bool
+
+
+def read_notice(request: Request, service: Service) -> Notice | None:
+    """Return the notice of an ad that was archived or restored, unless that is undone."""
+    said, session_id = (request.query_params.get(name, "") for name in ("said", "ad"))
+    if said not in {"archived", "restored"} or not re.fullmatch(ID_PATTERN, session_id):
+        return None
+    try:
+        session = service.session(session_id)
+    except (NotFound, StorageError):
+        return None
+    is_archived = session.archived_at is not None
+    return Notice(session_id, session.product_name, is_archived) if is_archived == (said == "archived") else None
+
+
+def query_of(filters: SessionFilters, cursors: Collection[str] = (), /, **changes: str | None) -> str:
+    """Return the query of the list's first page, with some filters changed; with `cursors`, of this page."""
+    names = {"q", "state", "campaign", "sort", *cursors}
+    chosen = filters.model_copy(update=changes).model_dump(include=names)
     return urlencode({name: value for name, value in chosen.items() if value and (name, value) != ("sort", "-created")})
 
 

@@ -49,6 +49,18 @@ async def change_session(session_id: SessionId, body: SessionPatch, service: Ser
     return await run_in_threadpool(service.change_session, session_id, body)
 
 
+@router.post("/{session_id}/archive", responses=answers(404, 409, 503))
+async def archive(session_id: SessionId, service: ServiceDep) -> SessionDetails:
+    """Take a session out of the lists, except `state=archived`. Nothing is bought for it then; its clips stay."""
+    return await run_in_threadpool(service.archive, session_id)
+
+
+@router.post("/{session_id}/restore", responses=answers(404, 503))
+async def restore(session_id: SessionId, service: ServiceDep) -> SessionDetails:
+    """Bring an archived session back into the lists."""
+    return await run_in_threadpool(service.restore, session_id)
+
+
 @router.patch("/{session_id}/scenes/{scenario}", responses=answers(404, 503))
 async def change_scene(
     session_id: SessionId, scenario: Scenario, body: ScenePatch, service: ServiceDep

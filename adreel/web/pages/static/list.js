@@ -70,6 +70,21 @@
     list.toggleAttribute("data-busy", fresh.hasAttribute("data-busy"));
   }
 
+  // Sends the form of a row. The answer is the list without the ad, or the page of the ad with a reason.
+  async function send(form) {
+    try {
+      const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "text/html" } });
+      const next = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (!next.getElementById("list-notice")) throw new Error("another page");
+      history.replaceState(null, "", response.url);
+      document.activeElement?.blur();
+      show(next);
+      document.getElementById("undo")?.focus({ preventScroll: true });
+    } catch {
+      form.submit(); // Without the script, for the answer as a page of its own. It is done once.
+    }
+  }
+
   // A row that is the same on the server stays, and so do its image and the focus.
   function swap(row, again) {
     const print = fingerprint(again);
@@ -102,6 +117,11 @@
   }
 
   for (const row of rows(document)) shown.set(row.id, fingerprint(row));
+  document.addEventListener("submit", (event) => {
+    if (!("keep" in event.target.dataset)) return;
+    event.preventDefault();
+    send(event.target);
+  });
   document.addEventListener("visibilitychange", () => document.hidden || look());
   window.addEventListener("pageshow", (event) => event.persisted && look());
   lookSoon();

@@ -1,0 +1,37 @@
+"""Archived ads over HTTP."""
+
+import httpx
+
+from adreel.models.takes import AttemptState, utc_now
+from adreel.records import Records
+from tests.factories import make_session, make_take
+
+ARCHIVED = "is archived, so nothing is bought for it: `adreel archive ad --restore` brings it back"
+
+
+def test_the_api_archives_and_restores_and_refuses_orders_by_name(api: httpx.Client, records: Records) -> None:
+    records.save_session(make_session())
+    records.save_session(make_session(session_id="other"))
+    assert api.post("/api/sessions/nothing/archive").status_code == 404
+    assert api.post("/api/sessions/ad/archive").json()["archived_at"] <= utc_now().isoformat()
+
+    def ids(query: str = "") -> list[str]:
+        return [each["session_id"] for each in api.get(f"/api/sessions?{query}").json()["sessions"]]
+
+    assert (ids(), ids("q=lamp"), ids("state=new"), ids("state=archived")) == (["other"], ["other"], ["other"], ["ad"])
+    page = api.get("/api/sessions").json()
+    assert (page["total"], page["states"]) == (1, {"new": 1, "archived": 1})
+    orders = {
+        "generate-scenes": {"session_id": "ad"},
+        "regenerate-scene": {"session_id": "ad", "scenario": "hook"},
+    }
+    for path, order in orders.items():
+        refusal = api.post(f"/api/videos/{path}", json=order)
+        assert refusal.status_code == 409
+        assert [each["field"] for each in refusal.json()["errors"]] == ["session_id"]
+        assert ARCHIVED in refusal.json()["detail"]
+    assert api.post("/api/sessions/ad/restore").json()["archived_at"] is None
+    assert ids() == ["other", "ad"]
+    records.save_take(make_take(AttemptState.ACCEPTED))
+    assert api.post("/api/sessions/ad/archive").status_code == 409
+    assert records.session("ad").archived_at is None
