@@ -146,10 +146,9 @@ def test_what_people_write_is_text(visitor: Visitor, records: Records) -> None:
     records.save_session(session)
     with_job(records)
     failed(records, Scenario.HOOK, attack)
-    for path, scripts in (("/", ["storyboard", "list"]), (AD, ["storyboard", "player", "downloads"])):
+    for path in ("/", AD):
         page = visitor.read(path)
-        sources = [script.get("src", "").partition("?")[0] for script in page.all("script")]
-        assert sources == [f"/static/{name}.js" for name in scripts]
+        assert all(script["src"].startswith("/static/") for script in page.all("script"))
         assert not [image for image in page.all("img") if image["src"] == "x"]
         assert not [link for link in page.all("a") if link["href"].startswith("javascript")]
         assert attack in page.text

@@ -6,9 +6,12 @@ import pytest
 
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
+from adreel.purchase.jobs import end_job
 from adreel.records import Records
 from tests.cut.stored_ads import store_ad
+from tests.factories import make_take
 from tests.storyboard.conftest import Visitor
+from tests.storyboard.stories import with_job
 from tests.storyboard.test_in_chromium import CHROMIUM, page
 
 pytest.importorskip("playwright", reason="playwright is not installed")
@@ -75,6 +78,39 @@ def test_a_product_in_arabic_is_written_from_right_to_left(visitor: Visitor, rec
     page.goto(url(visitor))
     assert page.locator("h1").evaluate("heading => heading.matches(':dir(rtl)')")
     assert page.locator("#hook-visual_description").evaluate("field => field.matches(':dir(ltr)')")
+
+
+def test_an_ad_that_is_made_counts_in_its_title_and_tells_of_its_end(
+    visitor: Visitor, records: Records, page: Page
+) -> None:
+    with_job(records)
+    page.context.grant_permissions(["notifications"])
+    page.add_init_script("""
+        window.told = [];
+        const Shown = Notification;
+        window.Notification = class extends Shown {
+          constructor(title, options) { super(title, options); window.told.push(`${title}: ${options.body}`); }
+        };
+    """)
+    page.goto(url(visitor))
+    expect(page).to_have_title("(0/4) Lamp · adreel")
+    expect(page.locator("#hook-state .wait")).to_contain_text(" s so far")
+    page.get_by_role("button", name="Tell me when it is ready").click()
+    expect(page.get_by_role("button", name="You will be told")).to_have_attribute("aria-pressed", "true")
+    for number, scenario in enumerate(Scenario, 1):
+        take = make_take(scenario=scenario)
+        assert take.clip is not None
+        take.clip.poster = None
+        records.save_take(take)
+        if number < len(Scenario):
+            expect(page).to_have_title(f"({number}/4) Lamp · adreel")
+    job = records.job("job-1")
+    assert job is not None
+    end_job(records, job)
+    expect(page).to_have_title("✓ Lamp · adreel")
+    page.wait_for_function("window.told.length")
+    assert page.evaluate("window.told") == ["Lamp is ready: 4 of 4 clips are stored."]
+    expect(page.locator("#tell")).to_be_hidden()
 
 
 def test_a_new_ad_that_is_not_saved_survives_a_reload(visitor: Visitor, records: Records, page: Page) -> None:

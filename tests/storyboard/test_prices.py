@@ -1,6 +1,6 @@
 """Prices on the buttons of a session's page: what each one buys, and nothing on those that buy nothing."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -12,8 +12,9 @@ from adreel.service import Service
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
 from adreel.spend.prices import price
+from adreel.web.pages.offers import wait_label
 from adreel.web.pages.rendering import price_label
-from tests.factories import make_session
+from tests.factories import make_session, make_take
 from tests.storyboard.conftest import Orders, Visitor, visiting
 from tests.storyboard.stories import failed, generating, stored, with_job
 
@@ -40,6 +41,40 @@ def test_each_button_that_buys_names_its_price(visitor: Visitor, records: Record
     assert f"Generate problem, solution and call to action , {usd(records, 3)}" in text
     assert f"Regenerate , {usd(records, 1)}" in text
     assert "Save ," not in text
+
+
+def test_buttons_and_scenes_name_the_usual_time_of_own_clips(visitor: Visitor, records: Records) -> None:
+    assert "usually" not in visitor.read(AD).text
+    with_job(records)
+    take = records.take("ad", Scenario.HOOK, "job-1")
+    assert take is not None
+    request = take.request
+    take = make_take(session_id="earlier")
+    take.request, take.price = request, Price(amount=1, source="emulator")
+    take.updated_at = take.created_at + timedelta(seconds=118)
+    records.save_session(make_session(session_id="earlier"))
+    records.save_take(take)
+    records.save_session(make_session(session_id="next"))
+    visitor.read("/")
+    text = visitor.read("/sessions/next").text
+    assert f"Generate the 4 clips , {usd(records, 4)}, usually 2 min" in text
+    text = visitor.read(AD).text
+    assert text.startswith("(0/4) Lamp")
+    assert "UTC Usually 2 min" in text
+
+
+def test_a_finished_ad_says_that_it_is_paid_once(visitor: Visitor, records: Records) -> None:
+    for scenario in Scenario:
+        stored(records, scenario)
+    assert "Cost $0.44 , paid once" in visitor.read(AD).text
+    assert "paid once" not in visitor.read("/").text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "label"), [(3, "a few seconds"), (48, "50 s"), (100, "2 min"), (3900, "1 h 5 min")]
+)
+def test_a_usual_time_is_rounded(seconds: float, label: str) -> None:
+    assert wait_label(seconds) == label
 
 
 def test_a_resume_names_the_price_of_the_clips_that_it_buys(visitor: Visitor, records: Records) -> None:

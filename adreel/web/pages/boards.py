@@ -4,10 +4,12 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from adreel.catalog.sizes import DEFAULT_ASPECT, DEFAULT_RESOLUTION, aspect_of_platform, standard_size
 from adreel.errors import AdreelError, InputError, NotFound, PrefectUnreachable
+from adreel.index import SessionIndex
 from adreel.models.api import WITHOUT_CLIP, ClipWarning, SessionSummary, State, VideoSceneStatus, VideoStatusResponse
 from adreel.models.cuts import CutView
 from adreel.models.scenarios import Scenario
@@ -17,6 +19,7 @@ from adreel.models.takes import AttemptState, ClipRequest, Job, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import open_scenes
 from adreel.records import StoredSession
+from adreel.records.spend import is_local
 from adreel.records.suggestions import (
     NOTHING_BOUGHT,
     Effect,
@@ -29,6 +32,7 @@ from adreel.records.suggestions import (
 from adreel.records.views import combine, current_take, scene_status, summarize
 from adreel.service import Service
 from adreel.spend.budgets import BudgetView
+from adreel.web.pages.offers import Clip, Offer, Offers
 from adreel.web.pages.session_records import SessionRecords, read_session_records
 from adreel.web.problems import problem_of
 from adreel.web.status_cache import StatusCache
@@ -47,19 +51,28 @@ class SceneAction:
     token_parts: tuple[str, ...]
     also: dict[Effect, list[Scenario]] = field(default_factory=dict)
     """Effects of a resume on the other scenes of the job: effect -> scenes."""
-    prices: list[Price] = field(default_factory=list)
-    """Prices of the clips that it may buy."""
+    offer: Offer = field(default_factory=Offer)
+    """The clips that it may buy."""
 
 
 @dataclass(frozen=True)
 class CancelledJob:
-    """A cancelled job, with the effect of a resume on its scenes and the prices of the clips that it may buy."""
+    """A cancelled job, with the effect of a resume on its scenes and the clips that it may buy."""
 
     job_id: str
     scenes: list[Scenario]
     effects: dict[Effect, list[Scenario]]
-    prices: list[Price]
+    offer: Offer
     token_parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How long a take is being made already, and usually."""
+
+    since: datetime
+    usual: float | None
+    """Seconds."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +99,11 @@ class SceneBoard:
     """Order of the next take."""
     obstacle: str
     """Why no take can be ordered."""
-    price: Price | None
-    """Price of the next take, if one can be ordered."""
+    offer: Offer | None
+    """The next take, if one can be ordered."""
     action: SceneAction | None
+    wait: Wait | None
+    """While a take is being made."""
 
     @property
     def scenario(self) -> Scenario:
@@ -149,6 +164,8 @@ class Board:
     """The finished ads, the newest first; None if one can't be read."""
     cancelled: list[CancelledJob]
     """The cancelled jobs that can be resumed."""
+    missing_offer: Offer
+    """The clips of the scenes without a take."""
 
     @cached_property
     def state(self) -> State | None:
@@ -193,14 +210,25 @@ class Board:
         return [scene.scenario for scene in self.scenes if can_buy and not scene.takes]
 
     @property
-    def missing_prices(self) -> list[Price]:
-        """The prices of the clips of these scenes."""
-        return [scene.price for scene in self.scenes if scene.scenario in self.missing and scene.price]
+    def made(self) -> tuple[int, int]:
+        """How many of the clips that are being ordered are stored, and how many there are."""
+        ordered = [
+            scene
+            for scene in self.scenes
+            if scene.is_busy or (scene.takes and scene.takes[-1].job_id in self.running and scene.takes[-1].is_stored)
+        ]
+        return sum(not scene.is_busy for scene in ordered), len(ordered)
 
     @property
     def is_simulated(self) -> bool:
         """Whether the emulator renders the next clips."""
-        return any(scene.price and scene.price.source == "emulator" for scene in self.scenes)
+        return any(price.source == "emulator" for scene in self.scenes if scene.offer for price in scene.offer.prices)
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether all that was ordered has ended, and the cost is known and is money."""
+        takes = [take for scene in self.scenes for take in scene.takes]
+        return bool(self.view.cost) and self.state != State.GENERATING and not any(is_local(take) for take in takes)
 
     @property
     def shape(self) -> str:
@@ -222,7 +250,9 @@ class Board:
         return self.order_token("cut", earlier, *current)
 
 
-async def read_board(service: Service, statuses: StatusCache, session_id: str, jobs: Iterable[str]) -> Board:
+async def read_board(
+    service: Service, statuses: StatusCache, index: SessionIndex, session_id: str, jobs: Iterable[str]
+) -> Board:
     """Return a session's board; `jobs` were started for it and may not have a record yet."""
     known = list(dict.fromkeys(jobs))[-MAX_JOBS:]
     recorded = dict(zip(known, await run_in_threadpool(service.records.map, service.records.job, known), strict=True))
@@ -244,7 +274,7 @@ async def read_board(service: Service, statuses: StatusCache, session_id: str, j
     for job in filter(None, recorded.values()):
         if job.session_id == session_id and (status := _status_of(job, found)).overall_status == State.GENERATING:
             followed.running.append(status)
-    return await run_in_threadpool(_board, service, found, followed)
+    return await run_in_threadpool(_board, service, Offers(index, is_local=service.settings.is_local), found, followed)
 
 
 def _status_of(job: Job, found: SessionRecords) -> VideoStatusResponse:
@@ -256,12 +286,13 @@ def _status_of(job: Job, found: SessionRecords) -> VideoStatusResponse:
     )
 
 
-def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> Board:
+def _board(service: Service, offers: Offers, found: SessionRecords, followed: FollowedJobs) -> Board:
     session, choices, takes_by_scene, read_job = found.session, found.choices, found.takes, found.job
 
     view = summarize(session, choices, takes_by_scene, read_job)
     states = {video.scenario: video.status for video in view.scene_videos}
     scenes = []
+    clips: dict[Scenario, list[Clip]] = {}
     for scenario in session.scenarios:
         takes = takes_by_scene[scenario]
         # A job without a record counts while it runs, or if it has failed and nothing newer is recorded.
@@ -287,7 +318,8 @@ def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> B
             request = service.preview(session, scenario)
         except InputError as error:
             obstacle = without_commands(str(error))
-        price = service.price(request) if request else None
+        clip = (request, service.price(request)) if request else None
+        clips[scenario] = [clip] if clip else []
         has_failed = status is not None and status.status == State.FAILED
         scenes.append(
             SceneBoard(
@@ -299,12 +331,18 @@ def _board(service: Service, found: SessionRecords, followed: FollowedJobs) -> B
                 size=_size(session, description, current, request),
                 request=request,
                 obstacle=obstacle,
-                price=price,
-                action=_action(service, found, scenario, price) if has_failed else None,
+                offer=offers.of([clip]) if clip else None,
+                action=_action(service, offers, found, scenario, clips[scenario]) if has_failed else None,
+                wait=_wait(offers, takes[-1]) if takes and state == State.GENERATING else None,
             )
         )
-    cancelled = _cancelled_jobs(service, found, scenes)
-    return Board(session, view, scenes, followed, found.budgets, found.cut_views, cancelled)
+    cancelled = _cancelled_jobs(service, offers, found, scenes)
+    missing = offers.of([clip for scene in scenes if not scene.takes for clip in clips[scene.scenario]])
+    return Board(session, view, scenes, followed, found.budgets, found.cut_views, cancelled, missing)
+
+
+def _wait(offers: Offers, take: Take) -> Wait:
+    return Wait(take.created_at, offers.wait(take.request))
 
 
 def _size(
@@ -321,25 +359,29 @@ def _size(
     return int(width), int(height)
 
 
-def _action(service: Service, found: SessionRecords, scenario: Scenario, next_price: Price | None) -> SceneAction:
-    prices, takes = [next_price] if next_price else [], found.takes[scenario]
+def _action(
+    service: Service, offers: Offers, found: SessionRecords, scenario: Scenario, next_clip: list[Clip]
+) -> SceneAction:
+    offer, takes = offers.of(next_clip), found.takes[scenario]
     if not takes:
         nothing_bought = SuggestedAction(False, Effect.BUYS, NOTHING_BOUGHT)
-        return SceneAction(nothing_bought, "", ("retry", scenario), prices=prices)
+        return SceneAction(nothing_bought, "", ("retry", scenario), offer=offer)
     newest = takes[-1]
     action = suggest_action(newest, _attempts_allowed(service, found, newest))
     if not action.resumes:
-        return SceneAction(action, newest.job_id, ("retry", newest.job_id), prices=prices)
-    effects, prices = _resume(service, found, newest)
+        return SceneAction(action, newest.job_id, ("retry", newest.job_id), offer=offer)
+    effects, offer = _resume(service, offers, found, newest)
     also = {
         effect: others
         for effect, scenes in effects.items()
         if (others := [each for each in scenes if each != scenario])
     }
-    return SceneAction(action, newest.job_id, _resume_token(newest), also, prices)
+    return SceneAction(action, newest.job_id, _resume_token(newest), also, offer)
 
 
-def _cancelled_jobs(service: Service, found: SessionRecords, scenes: list[SceneBoard]) -> list[CancelledJob]:
+def _cancelled_jobs(
+    service: Service, offers: Offers, found: SessionRecords, scenes: list[SceneBoard]
+) -> list[CancelledJob]:
     by_job: dict[str, list[SceneBoard]] = {}
     for scene in scenes:
         if scene.takes and scene.status and scene.status.status == State.CANCELLED:
@@ -350,9 +392,9 @@ def _cancelled_jobs(service: Service, found: SessionRecords, scenes: list[SceneB
     cancelled = []
     for job_id, of_job in by_job.items():
         newest = max((scene.takes[-1] for scene in of_job), key=lambda take: take.updated_at)
-        effects, prices = _resume(service, found, newest)
+        effects, offer = _resume(service, offers, found, newest)
         scenarios = [scene.scenario for scene in of_job]
-        cancelled.append(CancelledJob(job_id, scenarios, effects, prices, _resume_token(newest)))
+        cancelled.append(CancelledJob(job_id, scenarios, effects, offer, _resume_token(newest)))
     return cancelled
 
 
@@ -361,22 +403,25 @@ def _attempts_allowed(service: Service, found: SessionRecords, take: Take) -> in
     return service.settings.attempts * (job.rounds if job else 1)
 
 
-def _resume(service: Service, found: SessionRecords, newest: Take) -> tuple[dict[Effect, list[Scenario]], list[Price]]:
-    """Return the effects of a resume of a take's job on its open scenes, and the prices of what it may buy."""
+def _resume(
+    service: Service, offers: Offers, found: SessionRecords, newest: Take
+) -> tuple[dict[Effect, list[Scenario]], Offer]:
+    """Return the effects of a resume of a take's job on its open scenes, and what it may buy."""
     try:
         resumed = open_scenes(service.records, service.settings, newest.job_id)
     except AdreelError:
         # Another scene of the job can't be planned; this one can be resumed all the same.
         resumed = []
     effects: dict[Effect, list[Scenario]] = {}
-    prices = []
+    clips: list[Clip] = []
     for scenario in [scenario for _, scenes in resumed for scenario in scenes] or [newest.scenario]:
         take = next((take for take in found.takes.get(scenario, []) if take.job_id == newest.job_id), None)
         effect = suggest_action(take, _attempts_allowed(service, found, newest)).effect
         effects.setdefault(effect, []).append(scenario)
         if effect != Effect.DOWNLOADS:
-            prices.append(service.price(take.request) if take else Price(amount=None, source="unknown"))
-    return effects, prices
+            price = service.price(take.request) if take else Price(amount=None, source="unknown")
+            clips.append((take.request if take else None, price))
+    return effects, offers.of(clips)
 
 
 def _resume_token(take: Take) -> tuple[str, ...]:

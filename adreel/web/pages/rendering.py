@@ -20,6 +20,7 @@ from adreel.models.spend import Price, money, show_cost, to_usd
 from adreel.records.suggestions import Effect, without_commands
 from adreel.spend.budgets import BudgetView
 from adreel.web.pages.models import model_label, model_offer, offer
+from adreel.web.pages.offers import wait_label
 from adreel.web.pages.static_files import static_url
 from adreel.web.problems import problem_of
 from adreel.web.request_ids import request_id
@@ -106,9 +107,8 @@ def listed(scenarios: list[Scenario]) -> str:
 templates.globals.update(static=static_url, steps=STEPS, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
 templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands)
-templates.filters.update(
-    offer=offer, model_offer=model_offer, time_label=time_label, as_dict=asdict, megabytes=megabytes
-)
+templates.filters.update(wait_label=wait_label, offer=offer, model_offer=model_offer, time_label=time_label)
+templates.filters.update(as_dict=asdict, megabytes=megabytes)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:

@@ -10,13 +10,15 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import RedirectResponse
 
 from adreel.errors import InputError
+from adreel.index import SessionIndex
 from adreel.models.api import TakeChoice, VideoGenerationRequest, VideoRegenerateRequest
 from adreel.models.cuts import CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
+from adreel.models.takes import utc_now
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.service import Service
-from adreel.web.dependencies import JobId, ServiceDep, SessionId, StatusesDep, scoped_key
+from adreel.web.dependencies import IndexDep, JobId, ServiceDep, SessionId, StatusesDep, scoped_key
 from adreel.web.pages.boards import read_board
 from adreel.web.pages.cut_section import options_of_form, read_cut_section
 from adreel.web.pages.forms import (
@@ -75,6 +77,7 @@ class PageContext:
     session_id: str
     service: Service
     statuses: StatusCache
+    index: SessionIndex
     job_ids: list[str]
     only: list[Part]
 
@@ -107,7 +110,7 @@ class PageContext:
         `options` is the form for all scenes, `take` the short id of the take that the notice is about.
         """
         problem = FormState({}) if error is None else with_errors({}, error)
-        board = await read_board(self.service, self.statuses, self.session_id, self.job_ids)
+        board = await read_board(self.service, self.statuses, self.index, self.session_id, self.job_ids)
         forms = {
             scene.scenario: FormState(initial_fields(scene.description), scene.field_errors) for scene in board.scenes
         }
@@ -139,6 +142,7 @@ class PageContext:
             names=NAMES,
             session=board.session,
             path=f"/sessions/{self.session_id}",
+            now=utc_now(),
             forms=forms,
             problem="" if error is None else next(iter(problem.errors.values())),
             notice="" if board.cancelled and notice == NOTICES["cancelled"] else notice,
@@ -171,10 +175,17 @@ class PageContext:
 
 
 async def get_page(
-    request: Request, session_id: SessionId, service: ServiceDep, statuses: StatusesDep, *, job_ids: JobIds, only: Parts
+    request: Request,
+    session_id: SessionId,
+    service: ServiceDep,
+    statuses: StatusesDep,
+    index: IndexDep,
+    *,
+    job_ids: JobIds,
+    only: Parts,
 ) -> PageContext:
     """Collect what every request of the page has."""
-    return PageContext(request, session_id, service, statuses, job_ids, only)
+    return PageContext(request, session_id, service, statuses, index, job_ids, only)
 
 
 Page = Annotated[PageContext, Depends(get_page)]
