@@ -32,8 +32,8 @@ def lacking(version: int, steps: Sequence[Migration], fixtures: Path) -> list[st
     for number in range(1, version + 1):
         folder = fixtures / f"v{number}"
         kinds = {"session.json", "current.json", "jobs/*.json", "takes/*/*.json"}
-        # The first version had no cuts, no shares and no reviews.
-        kinds |= {"cuts/*.json", "shares/*.json", "reviews/*.json"} if number > 1 else set()
+        # The first version had no cuts, no shares, no reviews and no campaigns.
+        kinds |= {"cuts/*.json", "shares/*.json", "reviews/*.json", "campaigns/*.json"} if number > 1 else set()
         missing += [
             f"tests/fixtures/records/v{number} has no {kind}" for kind in sorted(kinds) if not any(folder.rglob(kind))
         ]
@@ -73,8 +73,8 @@ def in_storage(file: Path, storage: Storage) -> str:
 
 def read(records: Records, path: str) -> Any:
     folder, *rest, name = path.removesuffix(".json").split("/")
-    if folder == "jobs":
-        return records.job(name)
+    if folder in {"jobs", "campaigns"}:
+        return (records.job if folder == "jobs" else records.campaign)(name)
     if name == "session":
         return records.session(rest[0])
     if rest[1:] == ["cuts"]:
@@ -89,6 +89,8 @@ def read(records: Records, path: str) -> Any:
 def save(records: Records, path: str, record: Any) -> None:
     if path.startswith("jobs/"):
         save_job(records, record)
+    elif path.startswith("campaigns/"):
+        records.update_campaign(record.name, lambda _: record)
     elif path.endswith("session.json"):
         records.save_session(record)
     elif path.endswith("current.json"):

@@ -30,6 +30,8 @@ from adreel.settings.paths import local_path
 from adreel.storage import Storage
 from adreel.storage.marker import MARKER
 
+STORED = "campaign:"
+"""Prefix of a source that is a campaign's record in the storage: `campaign:spring`."""
 LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".json", ".yaml", ".yml")
 KINDS = f"a {' or '.join(LINES)} file, a folder of {', '.join(SUFFIXES)} files, or one of products and variants"
@@ -38,10 +40,25 @@ MAX_LISTED = 20
 OTHER_WARNINGS = "other warnings"
 
 
+@dataclass(frozen=True)
+class CampaignDocument:
+    """Products and variants in memory; messages call them by the name."""
+
+    name: str
+    data: Any
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = str | CampaignDocument
+"""A path or URL, a stored campaign, or a document."""
+
+
 def campaign_name(source: str, name: str = "") -> str:
     """Return the name of a campaign, by default that of its file or folder."""
-    if name:
-        return check_id(name, "campaign")
+    if name or source.startswith(STORED):
+        return check_id(name or source.removeprefix(STORED), "campaign")
     own = PurePosixPath(source.rstrip("/")).stem
     if not re.fullmatch(ID_PATTERN, own):
         raise InputError(f"a campaign can't be named {own!r} after its source: give it another name (--name)")
@@ -56,7 +73,7 @@ def campaign_job_id(campaign: str, session_id: str) -> str:
 def is_campaign(source: str) -> bool:
     """Whether a source is one of many sessions: by its kind, else by the products of its document."""
     path = local_path(source)
-    if path is None or source.lower().endswith(LINES) or Path(path).is_dir():
+    if path is None or source.startswith(STORED) or source.lower().endswith(LINES) or Path(path).is_dir():
         return True
     if not source.lower().endswith(SUFFIXES):
         return False
@@ -64,7 +81,7 @@ def is_campaign(source: str) -> bool:
     return isinstance(document, dict) and "products" in document
 
 
-def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1) -> Iterator[Session]:
+def read_sessions(settings: Settings, source: Source, part: int = 1, parts: int = 1) -> Iterator[Session]:
     """Yield the sessions of a source, or one of several equal parts; InputError names the first invalid one."""
     folder = _base_folder(source)
     for number, (place, data) in enumerate(_read_entries(settings, source)):
@@ -73,7 +90,7 @@ def read_sessions(settings: Settings, source: str, part: int = 1, parts: int = 1
 
 
 def check_sessions(
-    settings: Settings, source: str, part: int = 1, parts: int = 1, *, warnings: Counter[str] | None = None
+    settings: Settings, source: Source, part: int = 1, parts: int = 1, *, warnings: Counter[str] | None = None
 ) -> int:
     """Count the sessions of a part; InputError lists what is wrong in the whole source, before anything is bought.
 
@@ -113,8 +130,10 @@ def check_sessions(
     return len(range(part - 1, count, parts))
 
 
-def ignored_files(settings: Settings, source: str) -> str:
+def ignored_files(settings: Settings, source: Source) -> str:
     """Return the names of ignored files in a campaign's folder as text; empty if all are session files."""
+    if isinstance(source, CampaignDocument):
+        return ""
     storage, name = _open_source(settings, source)
     names = [] if name else [each for each in storage.names("") if not _is_session_file(each) and each != MARKER]
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
@@ -126,8 +145,10 @@ def _is_session_file(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and name != MARKER
 
 
-def _base_folder(source: str) -> Path | None:
+def _base_folder(source: Source) -> Path | None:
     """Return the base folder of a source's relative image paths; None for a remote source."""
+    if isinstance(source, CampaignDocument) or source.startswith(STORED):
+        return None
     if (path := local_path(source)) is None:
         return None
     return Path(path) if Path(path).is_dir() else Path(path).parent
@@ -141,6 +162,8 @@ def _session(place: str, data: Any, folder: Path | None) -> Session:
 
 def _open_source(settings: Settings, source: str) -> tuple[Storage, str]:
     """Return the folder of a source and its file name; the name is empty for a folder."""
+    if source.startswith(STORED):
+        return Storage.from_settings(settings), f"campaigns/{campaign_name(source)}.json"
     same_kind = source.partition("://")[0] == settings.storage.partition("://")[0]
     options = settings.file_system_options if same_kind else {}
     if (path := local_path(source)) is not None:
@@ -151,7 +174,10 @@ def _open_source(settings: Settings, source: str) -> tuple[Storage, str]:
     return Storage(source, options), ""
 
 
-def _read_entries(settings: Settings, source: str) -> Iterator[tuple[str, Any]]:
+def _read_entries(settings: Settings, source: Source) -> Iterator[tuple[str, Any]]:
+    if isinstance(source, CampaignDocument):
+        yield from each_ad(source.data, source.name)
+        return
     storage, name = _open_source(settings, source)
     if not name:
         if storage.is_local and not Path(storage.location("")).is_dir():

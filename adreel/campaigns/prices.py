@@ -1,11 +1,11 @@
 """What a campaign would cost: its clips in groups, so that the table stays small with any number of ads."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from adreel.campaigns import MAX_LISTED, campaign_job_id, check_sessions, read_sessions
+from adreel.campaigns import MAX_LISTED, Source, campaign_job_id, check_sessions, read_sessions
 from adreel.errors import OverBudget
 from adreel.models.budget_modes import BudgetMode
 from adreel.models.spend import MAX_COST, show_usd, sum_usd, to_micros, usd_rounded_up
@@ -30,7 +30,7 @@ class ClipGroup:
     as_of: date | None
 
 
-def price_campaign(settings: Settings, source: str, clip_price: float | None = None) -> tuple[int, list[ClipGroup]]:
+def price_campaign(settings: Settings, source: Source, clip_price: float | None = None) -> tuple[int, list[ClipGroup]]:
     """Return the number of ads and the groups of their clips: unknown prices first, then the dearest.
 
     After MAX_LISTED groups, the others are summed up. InputError lists what is wrong in the source.
@@ -74,7 +74,7 @@ class Affordable:
 def count_affordable(
     settings: Settings,
     records: Records,
-    source: str,
+    source: Source,
     campaign: str,
     *,
     part: int = 1,
@@ -82,12 +82,18 @@ def count_affordable(
     clip_price: float | None = None,
 ) -> Affordable | None:
     """Count the ads of a part that the budgets of a campaign pay, in their order; None without such a budget."""
+    costs = unstarted_costs(settings, records, source, campaign, part=part, parts=parts, clip_price=clip_price)
+    return afford(records, campaign, costs)
+
+
+def afford(records: Records, campaign: str, costs: Iterable[float | None]) -> Affordable | None:
+    """Count the ads that the budgets of a campaign pay, by what each ad costs in USD; None without such a budget."""
     caps = [view for view in Budgets(records).views_of(None, campaign) if view.mode == BudgetMode.CAP]
     if not caps:
         return None
     tightest = min(caps, key=lambda view: view.left)
     ads, unstarted, left = 0, 0, tightest.left
-    for cost in unstarted_costs(settings, records, source, campaign, part=part, parts=parts, clip_price=clip_price):
+    for cost in costs:
         unstarted += 1
         # A campaign stops at the first ad that is refused.
         left = left - to_micros(cost) if cost is not None and left >= 0 else -1
@@ -98,7 +104,7 @@ def count_affordable(
 def unstarted_costs(
     settings: Settings,
     records: Records,
-    source: str,
+    source: Source,
     campaign: str,
     *,
     part: int = 1,
@@ -113,7 +119,7 @@ def unstarted_costs(
             yield sum_usd([each.usd for each in price_scenes(requests, settings, records.storage, clip_price)])
 
 
-def check_campaign_cost(settings: Settings, source: str, max_cost: float, clip_price: float | None = None) -> None:
+def check_campaign_cost(settings: Settings, source: Source, max_cost: float, clip_price: float | None = None) -> None:
     """Raise OverBudget if the clips of a campaign would cost more than `max_cost` USD."""
     ads, groups = price_campaign(settings, source, clip_price)
     limit, total = to_micros(max_cost), sum_usd([group.total for group in groups])

@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from adreel.errors import InputError
 from adreel.models.sessions import Session
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 LONGEST_FACT = 4000
+LONGEST_TEXT = 16_000
+"""Maximum characters of a text before facts are filled in: it could grow a thousandfold."""
 FACTS = [name for name in Session.model_fields if name != "scene_descriptions"]
 
 
@@ -27,6 +31,29 @@ def each_ad(data: Any, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
             scenes = _fill(facts.pop("scene_descriptions", []), facts, place)
             session_id = f"{product['session_id']}-{variant['variant']}"
             yield place, {**facts, "session_id": session_id, "scene_descriptions": scenes}
+
+
+def wrong_fields(data: Any, file: str) -> dict[str, str]:
+    """Return the reasons of invalid fields by their places, such as `variants.1.scene_descriptions.0.duration`.
+
+    Each product is tried in the first variant, and each variant with the first product.
+    """
+    wrong: dict[str, str] = {}
+    columns = len(_entries_of(data, "variants", "variant", file))
+    for number, (_, ad) in enumerate(each_ad(data, file)):
+        product, variant = divmod(number, columns)
+        if product and variant:
+            continue
+        try:
+            Session.model_validate(ad, extra="forbid")
+        except ValidationError as error:
+            for item in error.errors():
+                name = str(item["loc"][0]) if item["loc"] else ""
+                is_of_variant = name != "session_id" and name in data["variants"][variant]
+                entry = f"variants.{variant}" if is_of_variant else f"products.{product}"
+                place = ".".join([entry, *map(str, item["loc"])])
+                wrong.setdefault(place, item["msg"].removeprefix("Value error, "))
+    return wrong
 
 
 def _entries_of(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:
@@ -63,4 +90,6 @@ def _fill(value: Any, facts: dict[str, Any], place: str) -> Any:
             raise InputError(f"{place}: {name} has {len(text)} characters: at most {LONGEST_FACT} fit into {found[0]}")
         return text
 
+    if len(value) > LONGEST_TEXT and PLACEHOLDER.search(value):
+        raise InputError(f"{place}: a text with facts has {len(value)} characters: at most {LONGEST_TEXT} are allowed")
     return PLACEHOLDER.sub(fact, value)

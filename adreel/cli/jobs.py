@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from adreel.campaigns import campaign_name, check_sessions, ignored_files
+from adreel.campaigns import STORED, campaign_name, check_sessions, ignored_files
 from adreel.campaigns.prices import check_campaign_cost, count_affordable, unstarted_costs
 from adreel.cli.display import print_json, print_line, show_cut, show_errors, show_job, show_next_steps
 from adreel.cli.progress import CampaignProgress, CutProgress, JobProgress
@@ -176,7 +176,7 @@ def start_campaign(
     _, ads = _read_campaign(source, name, limits)
     with prefect_errors():
         from adreel.orchestration.runs import start_slices
-    path = local_path(source)
+    path = None if source.startswith(STORED) else local_path(source)
     place = source if path is None else str(Path(path).absolute())
     parameters = {"source": place, "campaign": campaign_name(source, name), "window": window, "again": again}
     parameters |= {"cut": cut}

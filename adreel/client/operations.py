@@ -25,7 +25,7 @@ from adreel.models.api import (
     VideoRegenerateResponse,
     VideoStatusResponse,
 )
-from adreel.models.campaigns import CampaignList, CampaignPage
+from adreel.models.campaigns import CampaignList, CampaignPage, CampaignStarted
 from adreel.models.cuts import CutList, VideoCutResponse
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
@@ -270,6 +270,26 @@ class Operations:
     def campaigns(self, *, limit: int = 20, after: str | None = None) -> Call[CampaignList]:
         """Return a page of the campaigns, the last one that was started first."""
         return Call(params={"limit": limit, **({"after": after} if after else {})})
+
+    @operation("POST /api/campaigns")
+    def start_campaign(
+        self,
+        name: str,
+        products: list[dict[str, Any]],
+        variants: list[dict[str, Any]],
+        *,
+        max_cost: float | None = None,
+        clip_price: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[CampaignStarted]:
+        """Start a campaign: buy an ad of each product in each variant, once."""
+        body = {"name": name, "products": products, "variants": variants, **_limits(max_cost, clip_price)}
+        return Call(json=body, headers=_key(idempotency_key))
+
+    @operation("POST /api/campaigns/{name}/resume")
+    def resume_campaign(self, name: str, *, idempotency_key: str | None = None) -> Call[CampaignStarted]:
+        """Continue a campaign that has stopped."""
+        return Call({"name": name}, headers=_key(idempotency_key))
 
     @operation("GET /api/campaigns/{name}")
     def campaign(

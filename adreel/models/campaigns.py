@@ -1,10 +1,16 @@
-"""Campaigns as lists show them."""
+"""Campaigns: as lists show them, as they are started over HTTP, and the record of one that was."""
 
 from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
-from adreel.models.api import State
+from adreel.models.api import ClipPrice, MaxCost, RequestBody, State
+from adreel.models.record import Record
+from adreel.models.sessions import Identifier
+
+MAX_ADS = 20_000
+"""Maximum number of ads of a campaign that is started over HTTP."""
 
 
 class CampaignSummary(BaseModel):
@@ -67,3 +73,71 @@ class CampaignGrid(BaseModel):
     products: list[CampaignProduct]
     next: str | None
     notice: str | None = None
+
+
+class CampaignCreate(
+    RequestBody,
+    json_schema_extra={
+        "examples": [
+            {
+                "name": "spring",
+                "products": [{"session_id": "glowcap", "product_name": "GlowCap"}],
+                "variants": [
+                    {
+                        "variant": "bedtime",
+                        "scene_descriptions": [
+                            {"scenario": "hook", "visual_description": "A dark bedroom, one sleeper"},
+                            {"scenario": "problem", "visual_description": "A lamp wakes the sleeper"},
+                            {"scenario": "solution", "visual_description": "{product_name} lights the page alone"},
+                            {"scenario": "cta", "visual_description": "{product_name} on a pillow"},
+                        ],
+                    }
+                ],
+                "max_cost": 10,
+            }
+        ]
+    },
+):
+    """An ad of each product in each variant."""
+
+    name: Identifier = Field(description="Separates this campaign from others of the same products")
+    products: list[dict[str, Any]] = Field(
+        min_length=1, description="Facts of a session without its scenes; `session_id` is the id of the product"
+    )
+    variants: list[dict[str, Any]] = Field(
+        min_length=1,
+        description="`variant` is its id; `scene_descriptions` and facts that override those of a product. In texts,"
+        " `{main_benefit}` is replaced by that fact",
+    )
+    max_cost: MaxCost = Field(None, description="A campaign whose clips cost more USD by their prices is not started")
+    clip_price: ClipPrice = None
+
+
+class CampaignStarted(BaseModel):
+    """The run that makes the ads of a campaign."""
+
+    success: bool
+    message: str
+    name: str
+    ads: int = Field(description="Number of ads of the campaign")
+    job_id: str = Field(description="Id of the run, by which it is cancelled")
+
+
+class Campaign(Record):
+    """The record of a campaign that was started over HTTP. The flow reads its products and variants from it."""
+
+    name: str
+    products: list[dict[str, Any]]
+    variants: list[dict[str, Any]]
+    created_at: AwareDatetime
+    created_by: str = ""
+    """Name of the key that it was made with."""
+    clip_price: int | None = None
+    """Price of clips whose price is unknown, in micro-dollars."""
+    run_id: str | None = None
+    """The run that was started last."""
+
+    @property
+    def ads(self) -> int:
+        """Number of ads."""
+        return len(self.products) * len(self.variants)

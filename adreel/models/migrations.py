@@ -15,8 +15,8 @@ MIGRATIONS: tuple[Migration, ...] = (
 )
 """Steps from each version to the next, beginning with 1 to 2: kind of record -> pure function of its fields.
 
-Kinds are session, job, take, choices, cut, share, review and budgets. A kind without a function is unchanged. A new
-field with a default needs no new version.
+Kinds are session, job, take, choices, cut, share, review, campaign and budgets. A kind without a function is unchanged.
+A new field with a default needs no new version.
 """
 
 SCHEMA_VERSION = 2

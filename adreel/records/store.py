@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 from pydantic import AwareDatetime, Field
 
 from adreel.errors import AdreelError, BadRecord, Conflict, NotFound, collect_errors
+from adreel.models.campaigns import Campaign
 from adreel.models.cuts import Cut
 from adreel.models.record import Record
 from adreel.models.scenarios import Scenario
@@ -58,6 +59,7 @@ _CHOICES = Kind("choices", Choices, "sessions/{session_id}/current.json")
 _CUT = Kind("cut", Cut, "sessions/{session_id}/cuts/{cut_id}.json")
 _SHARE = Kind("share", Share, "sessions/{session_id}/shares/{share_id}.json")
 _REVIEW = Kind("review", Review, "sessions/{session_id}/reviews/{review_id}.json")
+_CAMPAIGN = Kind("campaign", Campaign, "campaigns/{name}.json")
 _PRUNED = Kind("pruned", PrunedSpend, "spend/pruned.json")
 _BUDGETS = Kind("budgets", BudgetRecord, "budgets/budgets.json")
 
@@ -394,6 +396,18 @@ class Records(RecordFiles):
         """Store a review unless there is one of its id, and return the stored one."""
         ids = {"session_id": review.session_id, "review_id": review.review_id}
         return self._put(_REVIEW, lambda earlier: review if earlier is None else None, **ids)
+
+    def campaign(self, name: str) -> Campaign | None:
+        """Return a campaign that was started over HTTP, or None."""
+        return self._read(_CAMPAIGN, name=name)
+
+    def campaign_names(self) -> list[str]:
+        """Return the names of the campaigns that were started over HTTP, sorted."""
+        return self._ids("campaigns")
+
+    def update_campaign(self, name: str, change: Change[Campaign]) -> Campaign | None:
+        """Change or create a campaign and return the stored one; `change` may be called again."""
+        return self._change(_CAMPAIGN, change, name=name)
 
     def pruned_spend(self) -> PrunedSpend:
         """Return what pruned takes had cost."""

@@ -68,6 +68,9 @@ def each_finding(records: Records, *, checksums: bool = True) -> Iterator[Findin
         reading = _Reading()
         with reading.of("spend/pruned.json"):
             records.pruned_spend()
+        for name in records.campaign_names():
+            with reading.of(f"campaigns/{name}.json"):
+                records.campaign(name)
         yield from reading.findings
         for page in names.pages("", PAGE, unused=True):
             for name in page:

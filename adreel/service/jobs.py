@@ -38,8 +38,8 @@ FINGERPRINT = "adreel.request"
 """Label of a flow run: the fingerprint of the request that started it."""
 
 KIND = "adreel.kind"
-"""Label of a flow run: whether it makes clips or a finished ad."""
-CLIPS, CUT = "clips", "cut"
+"""Label of a flow run: whether it makes clips, a finished ad or the ads of a campaign."""
+CLIPS, CUT, CAMPAIGN = "clips", "cut", "campaign"
 
 LIMITS = {"max_cost", "clip_price"}
 """Fields of a request that are about money."""
@@ -80,7 +80,7 @@ class Service(SessionService):
             **options.model_dump(mode="json", exclude_defaults=True, exclude_none=True),
         }
         try:
-            return await self._start("cut-ad/cut-ad", parameters, key, check, CUT)
+            return await self.start_run("cut-ad/cut-ad", parameters, key, check, kind=CUT)
         except _CutExists as found:
             return cut_view(found.cut, is_stale=False)
 
@@ -98,7 +98,7 @@ class Service(SessionService):
                 # The request has no other field: the wrong one is in the stored session.
                 raise InputError(str(error), {"scenarios": str(error)}) from None
 
-        return await self._start("generate-ad/generate-ad", parameters, key, check)
+        return await self.start_run("generate-ad/generate-ad", parameters, key, check)
 
     async def regenerate(self, request: VideoRegenerateRequest, *, key: str | None = None) -> "Run":
         """Start a job that buys a new take of one scene."""
@@ -117,7 +117,7 @@ class Service(SessionService):
                 scene = changes.applied_to(session.scene(request.scenario))
                 return quote_scenes(self.records, self.settings, session, [scene], **limits)
 
-        return await self._start("regenerate-scene/regenerate-scene", parameters, key, check)
+        return await self.start_run("regenerate-scene/regenerate-scene", parameters, key, check)
 
     async def resume(self, job_id: str, *, key: str | None = None) -> "Run":
         """Start a resume of a job. Raises NothingOpen if all its scenes are settled."""
@@ -135,7 +135,7 @@ class Service(SessionService):
                     self.records.session(job.session_id).check_buyable()
             return quote
 
-        return await self._start("resume/resume", {"target": job_id}, key, check)
+        return await self.start_run("resume/resume", {"target": job_id}, key, check)
 
     async def cancel(self, job_id: str) -> bool:
         """Cancel a job, or all jobs of a run; returns whether the job's run continues with other jobs.
@@ -197,23 +197,26 @@ class Service(SessionService):
             return resumed is not None and resumed.session_id == session_id
         return run.parameters.get("session_id") == session_id
 
-    async def _start(
+    async def start_run(
         self,
         deployment: str,
         parameters: dict[str, Any],
         key: str | None,
         check: Callable[[], Quote | None],
+        *,
         kind: str = CLIPS,
+        fingerprint: str = "",
     ) -> "Run":
         """Start a run, or return the run that was started before under the same key.
 
         `check` raises if the run would fail, and returns what it would buy. It runs in a thread, before anything is
-        started. Raises OverBudget if there is too little money for that.
+        started. Raises OverBudget if there is too little money for that. `fingerprint` is that of the request, by
+        default that of the parameters.
         """
         if key in self._in_flight:
             # On another server the second request goes through: Prefect gives both the same run.
             raise RequestInFlight("the first request with this key is still in flight: retry later")
-        fingerprint = fingerprint_of(parameters)
+        fingerprint = fingerprint or fingerprint_of(parameters)
         try:
             if key is not None:
                 self._in_flight.add(key)

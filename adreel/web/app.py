@@ -61,7 +61,6 @@ DESCRIPTION = "Starts jobs that buy the clips of a video ad, follows them, and s
 
 
 _ROUTERS = (
-    campaigns,
     spend,
     models,
     inputs,
@@ -120,7 +119,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.wrong_keys, app.state.sign_outs = wrong_keys, sign_outs
     app.state.readiness = health.Readiness(service)
     app.state.guest_limits = GuestLimits()
-    for part in (videos, sessions, scenes, shares):
+    for part in (videos, sessions, scenes, shares, campaigns):
         app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
     for part in _ROUTERS:
         app.include_router(part.router)

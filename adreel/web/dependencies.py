@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationInfo, field_vali
 from adreel.index import SessionIndex, SessionQuery, Sort
 from adreel.models.session_states import ListedState
 from adreel.models.sessions import ID_PATTERN
-from adreel.service import IDEMPOTENCY_KEY, Service
+from adreel.service import IDEMPOTENCY_KEY, CampaignService, Service
 from adreel.web.status_cache import StatusCache
 
 SessionId = Annotated[str, Path(pattern=ID_PATTERN, examples=["abc-123"])]
@@ -59,6 +59,11 @@ async def get_service(request: Request) -> Service:
     return service
 
 
+async def get_campaigns(request: Request) -> CampaignService:
+    """Return the use cases of campaigns."""
+    return CampaignService(request.app.state.service)
+
+
 async def get_index(request: Request) -> SessionIndex:
     """Return the index of the app."""
     index: SessionIndex = request.app.state.index
@@ -84,6 +89,7 @@ def scoped_key(request: Request, key: str | None) -> str | None:
     return "api-" + hashlib.sha256("\n".join((caller, request.scope["path"], key)).encode()).hexdigest()
 
 
+CampaignsDep = Annotated[CampaignService, Depends(get_campaigns)]
 ServiceDep = Annotated[Service, Depends(get_service)]
 FiltersQuery = Annotated[SessionFilters, Query()]
 IndexDep = Annotated[SessionIndex, Depends(get_index)]
