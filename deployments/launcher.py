@@ -9,8 +9,10 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 SOCKET = "ADREEL_WARM_SOCKET"
 LENGTH_BYTES = 8
@@ -24,23 +26,33 @@ def main() -> None:
     except (KeyError, OSError):
         os.execv(sys.executable, [sys.executable, "-P", "-m", "prefect.engine"])  # noqa: S606 - no shell is wanted
 
-    request = json.dumps({"environment": dict(os.environ), "folder": os.getcwd()}).encode()  # noqa: PTH109
-    socket.send_fds(run, [len(request).to_bytes(LENGTH_BYTES)], [0, 1, 2])
-    run.sendall(request)
+    send_request(run, {"environment": dict(os.environ), "folder": os.getcwd()})  # noqa: PTH109
+    sys.exit(follow(run, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)))
+
+
+def send_request(server: socket.socket, request: dict[str, Any]) -> None:
+    """Ask a fork server for a process with the outputs of this one."""
+    content = json.dumps(request).encode()
+    socket.send_fds(server, [len(content).to_bytes(LENGTH_BYTES)], [0, 1, 2])
+    server.sendall(content)
+
+
+def follow(server: socket.socket, signals: Iterable[int]) -> int:
+    """Forward signals to the process until it ends, and return its exit code."""
 
     def forward(number: int, _frame: FrameType | None) -> None:
         with suppress(OSError):
-            run.send(bytes([number]))
+            server.send(bytes([number]))
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in signals:
         signal.signal(number, forward)
-    # The exit code is one byte. A run that was killed sends none.
-    code = run.recv(1)
-    while run.recv(1):
+    # The exit code is one byte. A process that was killed sends none.
+    code = server.recv(1)
+    while server.recv(1):
         pass
     if not code:
         os.kill(os.getpid(), signal.SIGKILL)
-    sys.exit(code[0])
+    return code[0]
 
 
 if __name__ == "__main__":

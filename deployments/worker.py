@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,7 +22,8 @@ from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-from adreel.deployments import fork_server, launcher
+from adreel.deployments import fork_server, handover, launcher
+from adreel.deployments.studio_folder import STUDIO_VARIABLE
 from adreel.errors import AdreelError, InputError
 from adreel.orchestration.errors import explain
 from adreel.records import Records
@@ -131,8 +133,19 @@ def may_hold_slots(records: Records, run_id: str) -> bool:
 WarmWorker.type = ProcessWorker.type
 
 
-def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int, *, with_healthcheck: bool) -> None:
-    """Execute the runs of a pool until a signal comes. The active runs then end, and can be recovered."""
+def work(
+    client: SyncPrefectClient,
+    pool: str,
+    name: str | None,
+    limit: int,
+    *,
+    with_healthcheck: bool,
+    preload: Sequence[str] = (),
+) -> None:
+    """Execute the runs of a pool until a signal comes. The active runs then end, and can be recovered.
+
+    The worker of a studio has a process for each command beside it, which has imported `preload`.
+    """
     try:
         found = client.read_work_pool(pool)
     except ObjectNotFound:
@@ -145,9 +158,11 @@ def work(client: SyncPrefectClient, pool: str, name: str | None, limit: int, *, 
     with (
         temporary_settings(set_defaults={PREFECT_WORKER_QUERY_SECONDS: QUERY_SECONDS}),
         _private_temporary_folder() as folder,
-        fork_server.running(folder) as address,
+        fork_server.running(folder, preload) as address,
     ):
         os.environ[launcher.SOCKET] = address
+        if studio := os.environ.get(STUDIO_VARIABLE):
+            handover.link_server(Path(studio), address)
         # With this handler asyncio cancels the worker's task. The handler of Prefect's command raises KeyboardInterrupt
         # in whatever code runs. A background job of a script begins with SIGINT ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,20 +1,29 @@
-"""Access to a running studio: web pages in its user's browser and other users are refused, and logs have no secret."""
+"""Access to a running studio: web pages in its user's browser and other users are refused, and logs have no secret.
+
+Commands in its folder run in processes that its fork server has forked.
+"""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
+import yaml
 from dotenv import dotenv_values
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from adreel.deployments.auth import API_AUTH, API_URL, auth_file
+from tests.factories import session_data
 from tests.test_cli import ADREEL
 from tests.test_studio import Up, up
+from tests.workers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -96,6 +105,48 @@ def test_the_commands_in_its_folder_know_the_secret(studio: Up) -> None:
     elsewhere = subprocess.run([ADREEL, "deploy"], env=environment, capture_output=True, text=True, check=False)
     assert elsewhere.returncode == 1
     assert "401" in elsewhere.stderr
+
+
+@contextmanager
+def rendering(studio: Up, *words: str) -> Iterator[tuple["subprocess.Popen[str]", psutil.Process]]:
+    """Run a command until its clips are rendered, and yield it with the process that the fork server has forked."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"RUNWARE_API_KEY": "", "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72"}
+    environment |= {"ADREEL_LOCAL_RENDER_SECONDS": "60", "PREFECT_HOME": str(studio.folder.parent / "home")}
+    [server] = [pid for pid, command in studio.processes().items() if "deployments.fork_server" in command]
+    with subprocess.Popen(
+        [ADREEL, *words],
+        cwd=studio.folder.parent,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            said = ""
+            while "rendering" not in said:
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            [forked] = [child for child in psutil.Process(server).children() if child.status() != "zombie"]
+            yield process, forked
+        finally:
+            process.kill()
+
+
+def test_a_command_in_its_folder_runs_warm_and_receives_its_signals(studio: Up) -> None:
+    (studio.folder.parent / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1)))
+    with rendering(studio, "generate", "ad.yaml", "--scene", "hook") as (process, forked):
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, said
+        assert said.count("interrupted: Runware keeps rendering") == 1
+        assert "cancelled; Runware keeps rendering the clip" in said
+        until(lambda: not forked.is_running(), "the end of the forked process", 10)
+    with rendering(studio, "resume", "ad") as (process, forked):
+        process.kill()
+        until(lambda: not forked.is_running(), "the end of the forked process", 10)
 
 
 def test_the_secret_is_in_no_command_line_and_no_log(studio: Up) -> None:

@@ -20,6 +20,7 @@ from adreel.cli.commands.shell import COMPLETION, completion, print_version, ver
 from adreel.cli.finished_ads import cut, deliver
 from adreel.cli.money import price
 from adreel.cli.new_ads import new, schema, templates
+from adreel.cli.options import VERBOSE, hide_prefect_logs
 from adreel.cli.output import make_output_durable, output_error, printable
 from adreel.cli.sessions import archive, index_app, sessions
 from adreel.cli.shares import reviews, share, shares, unshare
@@ -31,6 +32,8 @@ PURCHASES = {"generate", "campaign", "regenerate", "resume"}
 """Commands whose exit code reports the purchase alone, not whether the result could be printed."""
 FOR_STUDIO = PURCHASES | {"cut", "deliver", "doctor"}
 """Commands that use the studio of the current folder, if one runs and no other server is set."""
+WARM = {"generate", "regenerate", "resume"}
+"""Commands that run in a process of the studio's fork server, whose imports are done."""
 WITHOUT_SETTINGS = {"--help", "-h", "--version", "schema", "templates", "version", "completion"}
 """Arguments with which no settings are read."""
 INTERRUPTED = 130
@@ -130,8 +133,18 @@ def _use_environment() -> None:
     # Prefect reads the file too: without a size limit, and with a traceback if it is not text.
     read_env_file()
     use_auth(os.environ)
-    if FOR_STUDIO & set(sys.argv[1:2]) and (url := use_studio(os.environ)) and "--json" not in sys.argv:
+    url = use_studio(os.environ) if FOR_STUDIO & set(sys.argv[1:2]) else None
+    if url and "--json" not in sys.argv:
         typer.echo(f"Using the studio in {DEFAULT_FOLDER}, with Prefect at {url.removesuffix('/api')}")
+    if url and WARM & set(sys.argv[1:2]):
+        from adreel.deployments.handover import hand_over
+
+        if not VERBOSE & set(sys.argv):
+            hide_prefect_logs()
+        sys.stdout.flush()
+        if (code := hand_over(DEFAULT_FOLDER)) is not None:
+            # The other process has printed everything.
+            os._exit(code)
 
 
 def _print_error(error: AdreelError, code: str = "") -> None:

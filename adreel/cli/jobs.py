@@ -11,6 +11,7 @@ from typing import Any
 from adreel.campaigns import STORED, campaign_name, check_sessions, ignored_files
 from adreel.campaigns.prices import check_campaign_cost, count_affordable, unstarted_costs
 from adreel.cli.display import print_json, print_line, show_cut, show_errors, show_job, show_next_steps
+from adreel.cli.options import hide_prefect_logs
 from adreel.cli.progress import CampaignProgress, CutProgress, JobProgress
 from adreel.errors import AdreelError
 from adreel.flows import in_process
@@ -114,7 +115,7 @@ def resume(target: str, *, limits: Mapping[str, float | None], as_json: bool, ve
 def make_observer(progress: type[in_process.Observer], *, as_json: bool, verbose: bool) -> in_process.Observer:
     """Return what a command shows while it runs."""
     if not verbose:
-        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        hide_prefect_logs()
     return in_process.Observer() if as_json else progress()
 
 

@@ -1,5 +1,6 @@
 """Options and arguments that several commands have."""
 
+import os
 from enum import StrEnum
 from typing import Annotated
 
@@ -18,6 +19,7 @@ class Shape(StrEnum):
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs")]
+VERBOSE = {"--verbose", "-v"}
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of Prefect")]
 Unchecked = Annotated[
     bool, typer.Option("--unchecked", help="Send requests that the catalogue of models advises against")
@@ -28,3 +30,8 @@ Formats = Annotated[list[Shape] | None, typer.Option("--format", help="Format in
 NoCaptions = Annotated[bool, typer.Option("--no-captions", help="Leave the captions out")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Make a shorter ad if a scene has no clip")]
 SessionId = Annotated[str, typer.Argument(help="Id of a stored session, see `adreel sessions`")]
+
+
+def hide_prefect_logs() -> None:
+    """Hide the log of Prefect, which reads this variable when it is imported."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

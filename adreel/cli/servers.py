@@ -19,6 +19,9 @@ from adreel.settings.proxies import unify_proxies
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
+PRELOAD = ("adreel.cli.app", "adreel.cli.jobs", "adreel.emulator")
+"""What the commands import that a studio's fork server runs."""
+
 
 def run_emulator(**options: Any) -> None:
     """Serve the emulator until Ctrl-C; `options` are those of LocalRunware."""
@@ -73,7 +76,7 @@ def run_worker(*, pool: str, name: str | None, limit: int, with_healthcheck: boo
         from adreel.orchestration.errors import check_server
 
         check_server(client)
-        work(client, pool, name, limit, with_healthcheck=with_healthcheck)
+        work(client, pool, name, limit, with_healthcheck=with_healthcheck, preload=PRELOAD)
 
 
 def deploy() -> None:
