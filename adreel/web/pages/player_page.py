@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from adreel.web.dependencies import ServiceDep, SessionId, StatusesDep
+from adreel.web.dependencies import IndexDep, ServiceDep, SessionId, StatusesDep
 from adreel.web.pages.boards import read_board
 from adreel.web.pages.cut_section import read_cut_section
 from adreel.web.pages.playlists import make_playlist
@@ -12,9 +12,11 @@ router = APIRouter(prefix="/sessions/{session_id}", include_in_schema=False, rou
 
 
 @router.get("/play")
-async def show_players(session_id: SessionId, request: Request, service: ServiceDep, statuses: StatusesDep) -> Response:
+async def show_players(
+    session_id: SessionId, request: Request, service: ServiceDep, statuses: StatusesDep, index: IndexDep
+) -> Response:
     """Show the finished ad, and the current clips in their order."""
-    board = await read_board(service, statuses, session_id, [])
+    board = await read_board(service, statuses, index, session_id, [])
     cut = await read_cut_section(service, board)
     return page(
         request,
