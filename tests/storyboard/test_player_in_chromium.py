@@ -1,26 +1,32 @@
 """An ad on its stage in a real browser: its takes as one film, its finished file, keys, and clips that are gone."""
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+from adreel.emulator import LocalRunware
 from adreel.models.scenarios import Scenario
 from adreel.records import Records
 from tests.cut.stored_ads import store_ad, store_clip, store_cut
-from tests.factories import write_film
+from tests.factories import make_session, write_film
 from tests.storyboard.conftest import Visitor
-from tests.storyboard.test_in_chromium import CHROMIUM, page
+from tests.storyboard.test_in_chromium import CHROMIUM, address, page, records, sign_in_with_key
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
 
-__all__ = ["page"]
+__all__ = ["address", "page", "records"]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")]
 
 
 def open_stage(visitor: Visitor, page: Page) -> None:
-    """Play the ad, and note each scene that is played and each moment at which two clips sound."""
     page.goto(str(visitor.client.base_url.join("/sessions/ad")))
+    play_and_note(page)
+
+
+def play_and_note(page: Page) -> None:
+    """Play the ad, and note each scene that is played and each moment at which two clips sound."""
     page.evaluate(
         """() => {
             const stage = document.getElementById("player");
@@ -47,6 +53,7 @@ def pause_in(page: Page, scenario: str) -> None:
     """Pause at the start of a scene."""
     expect(page.get_by_role("button", name="Pause")).to_be_focused()
     page.keyboard.press("Space")
+    expect(page.locator("#player")).to_have_attribute("data-state", "paused")
     page.locator(f"#player .chapters li:nth-child({list(Scenario).index(Scenario(scenario)) + 1}) button").click()
     expect(page.locator("#player")).to_have_attribute("data-scene", scenario)
 
@@ -117,3 +124,44 @@ def test_the_finished_ad_is_played_where_there_is_one(
     page.get_by_role("button", name="Solution", exact=True).click()
     page.wait_for_function("() => document.querySelector('#player video.is-shown').currentTime >= 1.1")
     expect(page.get_by_role("button", name="Play the clips")).to_be_visible()
+
+
+def test_an_ad_is_generated_played_changed_and_downloaded(
+    records: Records, runware: LocalRunware, address: str, page: Page, tmp_path: Path
+) -> None:
+    records.save_session(make_session(session_id="played", product_name="GlowCap", seconds=1))
+    sign_in_with_key(page, f"{address}/sessions/played")
+    page.get_by_role("button", name="Generate the 4 clips").click()
+    expect(page.locator("#ad-state")).to_contain_text("Completed")
+    page.locator("#hook-visual_description").fill("A moth circles the lamp")
+    page.locator("#hook").get_by_role("button", name="Regenerate").click()
+    expect(page.locator("#hook-state")).to_contain_text("Take 2")
+    expect(page.locator("#ad-state")).to_contain_text("Completed")
+
+    play_and_note(page)
+    expect_end(page)
+    assert page.evaluate("window.seen") == [scenario.value for scenario in Scenario]
+    for scene in ("solution", "problem", "hook"):
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator("#player")).to_have_attribute("data-scene", scene)
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#player")).to_contain_text("take 1 of 2")
+    page.get_by_role("button", name="Use this take").click()
+    expect(page.locator(".player-said")).to_have_text("Take 1 is now used.")
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator("#hook-said")).to_contain_text("Take 1 is now used.")
+
+    page.get_by_text("Download", exact=True).click()
+    with page.expect_download() as saving:
+        page.get_by_role("link", name="The four clips (ZIP)").click()
+    assert saving.value.suggested_filename == "glowcap-clips.zip"
+    saving.value.save_as(tmp_path / "clips.zip")
+    takes = {scenario: records.takes("played", scenario)[0] for scenario in Scenario}
+    with ZipFile(tmp_path / "clips.zip") as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            f"glowcap-{number}-{take.scenario}.mp4": records.storage.read(take.clip.file)
+            for number, take in enumerate(takes.values(), 1)
+            if take.clip
+        }
+    assert len(runware.ledger.entries) == 5

@@ -224,7 +224,7 @@ function newChapter(part, number) {
   track.className = "chapter-track";
   track.append(Object.assign(document.createElement("span"), { className: "chapter-done" }));
   button.append(track, canPlay(part) ? part.name : `${part.name}: no clip`);
-  button.addEventListener("click", () => go(number));
+  button.addEventListener("click", () => go(number, { isPlaying: hasEnded || !active.paused }));
   item.append(button);
   return item;
 }
@@ -247,14 +247,13 @@ function paintTakes(part) {
 // The page has changed: a take was chosen, or a new clip is stored. What is playing goes on.
 function follow() {
   if (stage.hidden) return;
-  const [scenario, earlier] = [parts[at]?.scenario, playlist];
-  const before = earlier.scenes.find((scene) => scene.scenario === scenario);
+  const earlier = new Map(playlist.scenes.map(({ scenario, current }) => [scenario, current]));
   readPlaylist();
-  const now = playlist.scenes.find((scene) => scene.scenario === scenario);
-  const shown = swapped.get(scenario) ?? before?.current;
-  if (shown && before.current !== now?.current) {
-    swapped.set(scenario, shown);
-    if (shown === now?.current) say(`Take ${now.takes.find(({ take }) => take === shown).number} is now used.`);
+  for (const { scenario, takes, current } of playlist.scenes) {
+    const before = earlier.get(scenario);
+    if (before === current) continue;
+    if (swapped.get(scenario) === current) say(`Take ${takes.find(({ take }) => take === current).number} is now used.`);
+    if (before && scenario === parts[at]?.scenario && !swapped.has(scenario)) swapped.set(scenario, before);
   }
   if (!isFinishedAd) parts = makeParts();
   paint();
