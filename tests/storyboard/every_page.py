@@ -75,7 +75,13 @@ def sign_in_wrong(page: "Page") -> None:
 
 def open_takes(page: "Page") -> None:
     """Show the takes of a scene."""
-    page.locator("#hook-takes-list summary").click()
+    page.locator("#hook-takes-list > summary").click()
+
+
+def open_stage(page: "Page") -> None:
+    """Play an ad on its stage. The clips of this storage can't be played, so the stage names them."""
+    page.get_by_role("link", name="Play the ad").click()
+    page.locator(".player-said", has_text="skipped").wait_for()
 
 
 PAGES = (
@@ -93,6 +99,9 @@ PAGES = (
     Shown("ad-completed", "/sessions/fernway"),
     Shown("ad-finished-and-outdated", "/sessions/glowcap"),
     Shown("ad-takes", "/sessions/glowcap", open_takes),
+    Shown("ad-stage", "/sessions/glowcap", open_stage),
+    Shown("play", "/sessions/fernway/play"),
+    Shown("play-missing-clips", "/sessions/camp/play"),
     Shown("ad-failed", "/sessions/kids"),
     Shown("ad-partial", "/sessions/camp"),
     Shown("ad-cancelled", "/sessions/desk"),
