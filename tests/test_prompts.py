@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from adreel.models.sessions import SceneDescription
-from adreel.purchase.prompt import SOUND_FIELDS, compose_prompt
+from adreel.purchase.prompt import SOUND_FIELDS, compose_prompt, has_facts
 from tests.factories import make_session, scene_data
 
 
@@ -37,6 +37,21 @@ def test_a_prompt_has_the_picture_first_and_the_product_last() -> None:
         "Framed for YouTube.",
         "The closing picture leaves room for the address https://lamp.example",
     ]
+
+
+@pytest.mark.parametrize("scenario", ["hook", "cta"])
+@pytest.mark.parametrize("changed", ["product_name", "category", "brand_tone", "main_benefit", "target_platform"])
+def test_a_prompt_tells_whether_it_was_made_from_the_present_facts(scenario: str, changed: str) -> None:
+    session = make_session(brand_tone="calm", main_benefit="light", website_url="https://lamp.example")
+    scene = a_scene(scenario, camera_work="slow", dialog_narration="Read on!", lighting="Tone: calm")
+    for prompt in (
+        compose_prompt(session, scene),
+        compose_prompt(session, scene, is_silent=True, avoid="a moth"),
+    ):
+        assert has_facts(prompt, session, scene)
+        for text in ("violet", ""):
+            other = session.model_copy(update={changed: text})
+            assert has_facts(prompt, other, scene) == (getattr(session, changed) == text)
 
 
 @pytest.mark.parametrize("field", ["camera_work", "lighting", *SOUND_FIELDS])

@@ -127,14 +127,29 @@ class ScenePatch(
     """Changes of a scene. Omitted fields keep their values."""
 
 
+class FactsPatch(BaseModel):
+    """Changes of the facts of a product; only clips that are bought later are made from them."""
+
+    product_name: Annotated[str, Field(min_length=1, max_length=200)] = Field("", description="Name of the product")
+    category: str | None = Field(None, max_length=200)
+    target_audience: str | None = Field(None, max_length=500)
+    main_benefit: str | None = Field(None, max_length=500)
+    brand_colors: list[str] | None = Field(None, description="Names or #hex, the most important first")
+    brand_tone: str | None = Field(None, max_length=200, description="Such as 'calm, witty'")
+    target_platform: str | None = Field(None, max_length=100, description="Where the ad will run")
+    website_url: str | None = Field(None, max_length=500)
+
+
+# Pydantic takes the fields of the last base first: facts before options.
 class SessionPatch(
     WebImages,
     RequestBody,
     RenderOptions,
+    FactsPatch,
     extra="forbid",
     json_schema_extra={"examples": [{"model": "klingai:kling-video@3-standard", "aspect": "9:16", "sound": True}]},
 ):
-    """Changes of what a session's scenes have in common. Omitted fields keep their values."""
+    """Changes of the product's facts, and of what the scenes have in common. Omitted fields keep their values."""
 
 
 SESSION_EXAMPLE = {

@@ -13,6 +13,7 @@ _PARTS = (
     ("Sound effects", "sound_effects"),
     ("Narration", "dialog_narration"),
 )
+_AVOID = "Avoid: "
 
 
 def compose_prompt(
@@ -23,13 +24,33 @@ def compose_prompt(
     A silent clip gets no words about sound. `avoid` is for models without a negative prompt. Beyond `limit`
     characters, facts of the product are left out from the last, so the scene's own words stay whole.
     """
-    kind = f", {session.category}" if session.category else ""
-    part = scene.scenario.upper() if scene.scenario == Scenario.CTA else scene.scenario.capitalize()
-    lines = [f"{part} scene of a video ad for {session.product_name}{kind}.", _sentence(scene.visual_description)]
+    lines = [_title(session, scene), _sentence(scene.visual_description)]
     parts = [(label, name) for label, name in _PARTS if not (is_silent and name in SOUND_FIELDS)]
     lines += [f"{label}: {_sentence(text)}" for label, name in parts if (text := getattr(scene, name))]
     if avoid:
-        lines.append(f"Avoid: {_sentence(avoid)}")
+        lines.append(f"{_AVOID}{_sentence(avoid)}")
+    facts = _facts(session, scene)
+    while facts and limit is not None and len("\n".join(lines + facts)) > limit:
+        facts.pop()
+    return "\n".join(lines + facts)
+
+
+def has_facts(prompt: str, session: Session, scene: SceneDescription) -> bool:
+    """Whether a prompt of a scene has all facts of the product as they are now, and no others."""
+    title, *lines = prompt.split("\n")
+    own = {_sentence(scene.visual_description)}
+    own |= {f"{label}: {_sentence(text)}" for label, name in _PARTS if (text := getattr(scene, name))}
+    facts = [line for line in lines if line not in own and not line.startswith(_AVOID)]
+    return title == _title(session, scene) and facts == _facts(session, scene)
+
+
+def _title(session: Session, scene: SceneDescription) -> str:
+    kind = f", {session.category}" if session.category else ""
+    part = scene.scenario.upper() if scene.scenario == Scenario.CTA else scene.scenario.capitalize()
+    return f"{part} scene of a video ad for {session.product_name}{kind}."
+
+
+def _facts(session: Session, scene: SceneDescription) -> list[str]:
     facts = []
     if session.brand_tone:
         facts.append(f"Tone: {_sentence(session.brand_tone)}")
@@ -43,9 +64,7 @@ def compose_prompt(
         facts.append(f"Framed for {_sentence(session.target_platform)}")
     if session.website_url and scene.scenario == Scenario.CTA:
         facts.append(f"The closing picture leaves room for the address {session.website_url}")
-    while facts and limit is not None and len("\n".join(lines + facts)) > limit:
-        facts.pop()
-    return "\n".join(lines + facts)
+    return facts
 
 
 def _sentence(text: str) -> str:

@@ -12,12 +12,22 @@ from pydantic import ValidationError
 from adreel.catalog.selection import Needs
 from adreel.catalog.stored import load_catalog
 from adreel.errors import Conflict, InputError, KeyReused, NotFound, SessionExists
-from adreel.models.api import ModelList, ScenePatch, SessionCreate, SessionDetails, SessionPatch, StoredInput, TakeView
+from adreel.models.api import (
+    FactsPatch,
+    ModelList,
+    ScenePatch,
+    SessionCreate,
+    SessionDetails,
+    SessionPatch,
+    StoredInput,
+    TakeView,
+)
 from adreel.models.cuts import CutList
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
     INPUT_PATTERN,
     ImageInputs,
+    ProductFacts,
     RenderOptions,
     SceneDescription,
     Session,
@@ -25,8 +35,9 @@ from adreel.models.sessions import (
     replacing,
 )
 from adreel.models.spend import Price
-from adreel.models.takes import ClipRequest
+from adreel.models.takes import ClipRequest, Take
 from adreel.purchase.offers import list_models
+from adreel.purchase.prompt import has_facts
 from adreel.purchase.request import clip_request
 from adreel.records import Records, StoredSession
 from adreel.records.archiving import archive_session, restore_session
@@ -135,11 +146,21 @@ class SessionService:
         self.records.update_session(session_id, change)
         return self.session_details(session_id)
 
-    def change_session(self, session_id: str, patch: SessionPatch) -> SessionDetails:
-        """Change what the scenes of a session have in common, for later jobs. Null removes a field."""
+    def change_session(self, session_id: str, patch: SessionPatch, *, version: str | None = None) -> SessionDetails:
+        """Change the product's facts, or what the scenes of a session have in common, for later jobs.
+
+        Null removes a field. Raises Conflict if the session is no longer of the given version.
+        """
 
         def change(session: Session) -> Session:
-            changed = session.model_copy(update=replacing(patch.model_dump(exclude_unset=True)))
+            if version is not None and version_of(session) != version:
+                raise Conflict(f"session {session_id!r} was changed meanwhile: nothing is saved yet")
+            given = patch.model_dump(exclude_unset=True)
+            removed = {name for name in FactsPatch.model_fields if name in given and given[name] is None}
+            defaults = {
+                name: ProductFacts.model_fields[name].get_default(call_default_factory=True) for name in removed
+            }
+            changed = session.model_copy(update=replacing(given) | defaults)
             self._check_session(changed)
             return changed
 
@@ -147,6 +168,18 @@ class SessionService:
         self._check_inputs(session_id, patch)
         self.records.update_session(session_id, change)
         return self.session_details(session_id)
+
+    def has_present_facts(self, session: Session, take: Take) -> bool:
+        """Whether a take was ordered with the product's facts as they are now."""
+        if has_facts(take.request.prompt, session, take.scene):
+            return True
+        try:
+            # A model with a short limit leaves facts out.
+            catalog = load_catalog(self.records.storage)
+            request = clip_request(session, take.scene, self.settings, catalog, checks_files=False)
+        except InputError:
+            return False
+        return request.prompt == take.request.prompt
 
     def change_scene(self, session_id: str, scenario: Scenario, patch: ScenePatch) -> SessionDetails:
         """Change a scene's description for later jobs. Null removes an optional field."""

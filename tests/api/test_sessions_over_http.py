@@ -127,6 +127,18 @@ def test_what_is_no_session_at_all_is_refused(api: httpx.Client, body: bytes) ->
     assert (answer.status_code, answer.json()["status"]) == (422, 422)
 
 
+def test_the_facts_of_the_product_are_changed_for_later_clips(api: httpx.Client, records: Records) -> None:
+    records.save_session(make_session(brand_tone="calm", category="lamps"))
+    changed = api.patch("/api/sessions/ad", json={"product_name": "Tent", "brand_tone": None, "brand_colors": ["red"]})
+    assert changed.status_code == 200
+    session = records.session("ad")
+    assert (session.product_name, session.brand_tone, session.brand_colors) == ("Tent", "", ["red"])
+    assert session.category == "lamps"
+    for wrong in ({"product_name": None}, {"product_name": ""}, {"brand_tone": "x" * 201}, {"session_id": "other"}):
+        assert api.patch("/api/sessions/ad", json=wrong).status_code == 422
+    assert records.session("ad") == session
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize("doubled", ['"product_name": "Lamp"', '"product\\u005fname": "Lamp"'])
 def test_a_key_that_is_there_twice_is_refused(api: httpx.Client, records: Records, doubled: str, encoding: str) -> None:
@@ -249,7 +261,7 @@ def test_what_the_scenes_have_in_common_is_changed_and_a_scene_says_otherwise(
         ("ad/scenes/hook", {"references": ["lamp.png"]}, (422, "references.0")),
         ("ad", {"model": KLING, "aspect": "4:5"}, (422, "aspect")),
         ("ad", {"last_frame": "lamp.png"}, (422, "last_frame")),
-        ("ad", {"product_name": "Another"}, (422, "product_name")),
+        ("ad", {"product_name": None}, (422, "product_name")),
         ("nobody", {}, (404, "session_id")),
         ("ad/scenes/ending", {}, (422, "scenario")),
         ("ad/scenes/cta", {}, (404, "scenario")),

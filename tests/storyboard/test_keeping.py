@@ -1,11 +1,12 @@
-"""Ads are archived and restored, without script."""
+"""Ads are archived and restored, and the facts of their products edited, without script."""
 
 from adreel.models.scenarios import Scenario
+from adreel.models.takes import AttemptState
 from adreel.records import Records
 from tests.factories import make_session
 from tests.storyboard.conftest import Visitor
 from tests.storyboard.reading import PageReader
-from tests.storyboard.stories import stored
+from tests.storyboard.stories import generating, stored, with_job
 
 AD = "/sessions/ad"
 
@@ -43,3 +44,45 @@ def test_the_page_of_an_archived_ad_offers_no_purchase(visitor: Visitor, records
     assert "adreel archive" not in page.text
     page = visitor.press(page.form(f"{AD}/restore", "Restore"), "Restore")
     assert "Generate call to action" in page.form(f"{AD}/generate", "Generate call to action").buttons
+
+
+def test_the_facts_of_an_ad_change_what_is_bought_later(visitor: Visitor, records: Records) -> None:
+    records.update_session("ad", lambda session: session.model_copy(update={"brand_tone": "calm"}))
+    with_job(records)
+    generating(records, Scenario.HOOK, AttemptState.ACCEPTED)
+    [clip] = records.takes("ad", Scenario.HOOK)
+    clip.advance(AttemptState.STORED)
+    clip.clip = stored(records, Scenario.CTA, "job-2").clip
+    records.save_take(clip)
+    address = visitor.read(AD).by_id("edit-facts")["href"]
+    page = visitor.read(address)
+    assert "Made from other facts: the clip of call to action." in page.text
+    form = page.form(f"{AD}/facts", "Save the facts")
+    assert form.fields["brand_tone"] == "calm"
+    page = visitor.press(
+        form, "Save the facts", brand_tone="", main_benefit="light\r\nat night", brand_colors="red, #fff"
+    )
+    assert "Saved. What is bought from now on is made from these facts" in page.text
+    assert "Made from other facts: the clips of hook and call to action." in page.text
+    session = records.session("ad")
+    assert (session.brand_tone, session.brand_colors) == ("", ["red", "#fff"])
+    assert records.take("ad", Scenario.HOOK, "job-1") == clip
+
+
+def test_facts_that_were_changed_meanwhile_are_not_overwritten(visitor: Visitor, records: Records) -> None:
+    form = visitor.read(f"{AD}/facts").form(f"{AD}/facts", "Save the facts")
+    records.update_session("ad", lambda session: session.model_copy(update={"category": "lamps"}))
+    page = visitor.press(form, "Save the facts", 409, brand_tone="witty")
+    assert "was changed meanwhile: nothing is saved yet" in page.text
+    form = page.form(f"{AD}/facts", "Save the facts")
+    assert (form.fields["category"], form.fields["brand_tone"], records.session("ad").brand_tone) == (
+        "lamps",
+        "witty",
+        "",
+    )
+    visitor.press(form, "Save the facts")
+    assert (records.session("ad").category, records.session("ad").brand_tone) == ("lamps", "witty")
+    page = visitor.press(
+        visitor.read(f"{AD}/facts").form(f"{AD}/facts", "Save the facts"), "Save the facts", 422, product_name=" "
+    )
+    assert "aria-invalid" in page.by_id("product_name")

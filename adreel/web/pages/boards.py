@@ -104,6 +104,8 @@ class SceneBoard:
     action: SceneAction | None
     wait: Wait | None
     """While a take is being made."""
+    is_of_other_facts: bool = False
+    """Whether the current clip was made from other facts of the product than the present ones."""
 
     @property
     def scenario(self) -> Scenario:
@@ -334,6 +336,7 @@ def _board(service: Service, offers: Offers, found: SessionRecords, followed: Fo
                 offer=offers.of([clip]) if clip else None,
                 action=_action(service, offers, found, scenario, clips[scenario]) if has_failed else None,
                 wait=_wait(offers, takes[-1]) if takes and state == State.GENERATING else None,
+                is_of_other_facts=current is not None and not service.has_present_facts(session, current),
             )
         )
     cancelled = _cancelled_jobs(service, offers, found, scenes)

@@ -153,13 +153,13 @@ def patch_of(fields: dict[str, str]) -> ScenePatch:
     Such an image may be a file that only the machine of the worker can read, which no request may name.
     """
     values = form_values(fields, SCENE)
-    kept = {name: value for name, value in values.items() if name not in IMAGES or _is_edited(name, fields)}
+    kept = {name: value for name, value in values.items() if name not in IMAGES or is_edited(name, fields)}
     return ScenePatch.model_validate(kept)
 
 
 def only_edited(patch: ScenePatch, fields: dict[str, str]) -> ScenePatch:
     """Return the fields that a person has edited. The others may be newer in the records."""
-    edited = {name for name in patch.model_fields_set if _is_edited(name, fields)}
+    edited = {name for name in patch.model_fields_set if is_edited(name, fields)}
     return ScenePatch.model_validate(patch.model_dump(include=edited))
 
 
@@ -175,10 +175,11 @@ def order_of(patch: ScenePatch, edited: ScenePatch) -> dict[str, Any]:
 def options_of(fields: dict[str, str]) -> SessionPatch:
     """Read the edited fields of the form for all scenes, or raise ValidationError."""
     values = form_values(fields, OPTIONS)
-    return SessionPatch.model_validate({name: value for name, value in values.items() if _is_edited(name, fields)})
+    return SessionPatch.model_validate({name: value for name, value in values.items() if is_edited(name, fields)})
 
 
-def _is_edited(name: str, fields: dict[str, str]) -> bool:
+def is_edited(name: str, fields: dict[str, str]) -> bool:
+    """Whether a field of a form differs from what it was rendered with."""
     return ORIGINAL + name not in fields or fields[ORIGINAL + name].strip() != fields[name].strip()
 
 

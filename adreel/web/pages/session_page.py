@@ -54,6 +54,7 @@ NOTICES = {
     "made": "This ad is made already.",
     "chosen": "Take {take} is now used.",
     "words": "The scene has the description of take {take} again. The current take stays, and nothing was bought.",
+    "facts": "Saved. What is bought from now on is made from these facts; the clips stay as they are.",
     "archived": "Archived. It has left the list, and its clips stay.",
     "restored": "Restored. It is in the list again.",
     "cancelled": "Cancelled. Nothing more is bought. Clips that Runware has accepted can still be downloaded.",
