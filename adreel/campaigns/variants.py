@@ -6,11 +6,12 @@ a scene's text, `{main_benefit}` is replaced by that fact.
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from adreel.errors import InputError
+from adreel.models.field_errors import field_errors
 from adreel.models.sessions import Session
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -33,12 +34,18 @@ def each_ad(data: Any, file: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, {**facts, "session_id": session_id, "scene_descriptions": scenes}
 
 
-def wrong_fields(data: Any, file: str) -> dict[str, str]:
-    """Return the reasons of invalid fields by their places, such as `variants.1.scene_descriptions.0.duration`.
+class WrongField(NamedTuple):
+    """An invalid field of products and variants."""
 
-    Each product is tried in the first variant, and each variant with the first product.
-    """
-    wrong: dict[str, str] = {}
+    steps: tuple[str | int, ...]
+    place: str
+    """Such as `variants.1.hook.duration`."""
+    reason: str
+
+
+def wrong_fields(data: Any, file: str) -> list[WrongField]:
+    """Return the invalid fields. Each product is tried in the first variant, each variant with the first product."""
+    wrong: dict[str, WrongField] = {}
     columns = len(_entries_of(data, "variants", "variant", file))
     for number, (_, ad) in enumerate(each_ad(data, file)):
         product, variant = divmod(number, columns)
@@ -47,13 +54,12 @@ def wrong_fields(data: Any, file: str) -> dict[str, str]:
         try:
             Session.model_validate(ad, extra="forbid")
         except ValidationError as error:
-            for item in error.errors():
-                name = str(item["loc"][0]) if item["loc"] else ""
-                is_of_variant = name != "session_id" and name in data["variants"][variant]
-                entry = f"variants.{variant}" if is_of_variant else f"products.{product}"
-                place = ".".join([entry, *map(str, item["loc"])])
-                wrong.setdefault(place, item["msg"].removeprefix("Value error, "))
-    return wrong
+            for steps, place, reason in field_errors(error, ad, Session):
+                is_of_variant = steps[:1] != ("session_id",) and steps[:1] and steps[0] in data["variants"][variant]
+                kind, entry = ("variants", variant) if is_of_variant else ("products", product)
+                found = WrongField((kind, entry, *steps), f"{kind}.{entry}.{place}", reason)
+                wrong.setdefault(found.place, found)
+    return list(wrong.values())
 
 
 def _entries_of(data: Any, kind: str, key: str, file: str) -> list[dict[str, Any]]:

@@ -84,7 +84,8 @@ class CampaignService:
         document = document_of(new)
         check_texts(document.data, document.name)
         if wrong := wrong_fields(document.data, document.name):
-            raise InputError("; ".join(f"{place}: {reason}" for place, reason in wrong.items()), wrong)
+            told = "; ".join(f"{each.place}: {each.reason}" for each in wrong)
+            raise InputError(told, {each.place: each.reason for each in wrong})
         check_sessions(self._settings, document)
         stored = self._records.campaign(new.name)
         if stored is not None and (stored.products, stored.variants) != (new.products, new.variants):
