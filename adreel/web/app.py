@@ -23,8 +23,9 @@ from adreel.web.middleware.access_log import AccessLogMiddleware
 from adreel.web.middleware.auth import AuthMiddleware
 from adreel.web.middleware.get_responses import CompressionMiddleware, HeadMiddleware
 from adreel.web.middleware.limits import BodyLimitMiddleware, RateLimiter
-from adreel.web.openapi import describe
+from adreel.web.openapi import TAGS, describe
 from adreel.web.pages import (
+    api_page,
     archive_page,
     campaigns_page,
     compare_page,
@@ -80,6 +81,7 @@ _ROUTERS = (
     campaigns_page,
     shares_page,
     guest_page,
+    api_page,
 )
 
 
@@ -112,6 +114,7 @@ def build_app(settings: Settings) -> FastAPI:
         # FastAPI's documentation pages load scripts from other hosts.
         docs_url=None,
         redoc_url=None,
+        openapi_tags=TAGS,
         # Redirects would be built from the Host header.
         redirect_slashes=False,
         servers=[{"url": f"{address.origin}{address.root}"}] if address.root else None,

@@ -1,11 +1,13 @@
 """The OpenAPI document: problem details, examples and authentication."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from adreel.web.field_descriptions import describe_fields
 from adreel.web.problems import MEDIA_TYPE, BudgetProblemDetails, ProblemDetails
 
 COSTS = (402, 409, 503)
@@ -26,6 +28,25 @@ MEANINGS = {
     429: "Too many requests with this key; `Retry-After` says when to retry",
     503: "Prefect or the storage can't be reached; `Retry-After` says when to retry",
 }
+TAGS = [
+    {
+        "name": "sessions",
+        "x-title": "Ads",
+        "description": "An ad is a session: the facts of a product and up to four scenes, with takes, finished ads,"
+        " images and links for guests.",
+    },
+    {
+        "name": "videos",
+        "x-title": "Jobs",
+        "description": "A job buys clips, or makes the finished ad. It runs on a worker: follow it by its `job_id`.",
+    },
+    {"name": "models", "x-title": "Models", "description": "The video models that scenes can name."},
+    {"name": "campaigns", "x-title": "Campaigns", "description": "Many ads under one name."},
+    {"name": "spend", "x-title": "Spend", "description": "What was spent, from the records of takes."},
+    {"name": "outputs", "x-title": "Files", "description": "Clips, finished ads, posters and captions."},
+    {"name": "operation", "x-title": "Operation", "description": "For monitoring."},
+]
+"""The groups of the operations, in the order of the page."""
 EXAMPLE = {
     "type": "urn:adreel:problem:notFound",
     "title": "Not Found",
@@ -74,5 +95,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
             "cookie": {"type": "apiKey", "in": "cookie", "name": "adreel", "description": "Set by the sign-in form"},
         }
         document["security"] = [{"key": []}, {"cookie": []}]
+        describe_fields(document)
+        for calls in document["paths"].values():
+            for call in calls.values():
+                # The first sentence says more than the name of the function.
+                found = re.fullmatch(r"(.+?)\.(?:\s+(.+))?", call["description"], re.DOTALL)
+                call["summary"], call["description"] = (
+                    (found[1], found[2] or "") if found else (call["description"], "")
+                )
         app.openapi_schema = document
     return app.openapi_schema

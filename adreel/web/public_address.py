@@ -14,6 +14,7 @@ from adreel.errors import InputError
 
 OWN_PATHS = {
     "api",
+    "docs",
     "healthz",
     "metrics",
     "new",

@@ -163,6 +163,6 @@ def test_a_broken_record_of_an_ad_hides_no_clips(visitor: Visitor, records: Reco
 
 @pytest.mark.usefixtures("four_clips")
 def test_the_list_shows_which_ads_are_finished(visitor: Visitor, records: Records) -> None:
-    assert "finished ad" not in visitor.read("/").text
+    assert "Finished ad" not in visitor.read("/").text
     make(records)
-    assert "finished ad" in visitor.read("/").text
+    assert "Finished ad" in visitor.read("/").text
