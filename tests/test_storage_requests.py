@@ -10,7 +10,9 @@ from adreel.campaigns import campaign_job_id
 from adreel.emulator import LocalRunware
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.generate_campaign import generate_campaign
+from adreel.index import SessionIndex, read_spend
 from adreel.models.scenarios import Scenario
+from adreel.models.spend_groups import Group
 from adreel.models.takes import Job
 from adreel.purchase.jobs import end_job, end_jobs_of_run, open_scenes
 from adreel.records import Records
@@ -19,6 +21,7 @@ from adreel.records.verification import verify
 from adreel.records.views import job_status, session_view
 from adreel.settings import Settings
 from adreel.storage import Storage
+from adreel.web.metrics import RecordsCollector
 from tests.cut.stored_ads import save_cut, store_ad
 from tests.factories import NOW, make_session, make_take, save_job, session_data, store_take
 from tests.storage.counting import counted
@@ -164,3 +167,17 @@ def test_a_campaign_that_continues_reads_one_record_of_a_completed_ad(
         counts.append(requests.total())
         assert not any("takes" in path for path in requests.paths), requests.paths
     assert counts[1] - counts[0] <= 4, counts
+
+
+def test_spend_and_metrics_read_no_take(records: Records, s3: S3Server, tmp_path: Path) -> None:
+    """The index has what they sum up. The storage has the spend of pruned takes, and the budgets."""
+    index = SessionIndex(records, tmp_path / "index")
+    index.is_followed = True
+    for number in range(2):
+        store_completed(records, f"ad-{number}")
+        index.update()
+        with counted(s3) as requests:
+            report = read_spend(index, Group.DAY)
+            assert RecordsCollector(index).read()
+        assert report.total.takes == 4 * (number + 1)
+        assert sorted(requests.paths) == ["get budgets/budgets.json", *["get spend/pruned.json"] * 3]
