@@ -272,6 +272,11 @@ def test_pictures_of_the_pages_are_kept(runware: LocalRunware, address: str, pag
         page.get_by_text("3 takes").click()
         wait_for_clips(page)
         keep(page, "takes")
+        page.get_by_role("link", name="Play the ad").click()
+        page.wait_for_timeout(SETTLING)
+        page.keyboard.press("ArrowUp")
+        page.wait_for_timeout(SETTLING)
+        keep(page, "stage")
 
         for formats in (["9:16"], ["16:9"]):
             client.wait(client.cut("glowcap", formats).job_id or "", every=1)

@@ -155,7 +155,8 @@ function open() {
   document.getElementById("player-toggle").focus({ preventScroll: true });
 }
 
-function close() {
+async function close() {
+  if (document.fullscreenElement) await document.exitFullscreen();
   stage.hidden = true;
   for (const video of videos) {
     video.pause();
@@ -164,6 +165,11 @@ function close() {
     video.classList.remove("is-shown");
   }
   document.getElementById("play-ad")?.focus();
+}
+
+function changeScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else stage.requestFullscreen().catch(() => say("This browser keeps the ad on the page."));
 }
 
 function say(words) {
@@ -194,6 +200,7 @@ function paint() {
   source.hidden = !playlist.ad || !playlist.scenes.some(({ takes }) => takes.length);
   source.textContent = isFinishedAd ? "Play the clips" : "Play the finished ad";
   document.getElementById("player-sound").setAttribute("aria-pressed", String(active.muted));
+  document.getElementById("player-full").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement)));
 }
 
 function paintChapters() {
@@ -307,7 +314,10 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("keydown", pressed);
 document.addEventListener("adreel:updated", follow);
-for (const [id, action] of Object.entries({ back, toggle, next: forward, close, source: changeSource })) {
+document.addEventListener("fullscreenchange", paint);
+document.getElementById("player-full").hidden = !document.fullscreenEnabled;
+const actions = { back, toggle, next: forward, close, source: changeSource, full: changeScreen };
+for (const [id, action] of Object.entries(actions)) {
   document.getElementById(`player-${id}`).addEventListener("click", action);
 }
 document.getElementById("player-up").addEventListener("click", () => swap(-1));
