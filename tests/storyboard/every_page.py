@@ -1,5 +1,6 @@
 """Every page in every state: a storage with an ad in each state, and the pages that show them, one line each."""
 
+import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 KEY = "studio-key-0123456789"
 NO_CREDITS = Problem(code="noCredits", message="the account has no credits left: add some, then try again")
-REFUSED = Problem(code="refused", message="Runware refuses the text: it names a person (parameter positivePrompt)")
+REFUSED = Problem(code="sceneRefused", message="Runware refuses the text: it names a person (parameter positivePrompt)")
 CANCELLED = Problem(code="cancelled", message="cancelled")
 ASIDE = AsideFile(file="camp_problem_0123abcd.aside.webm", sha256="0" * 64, size=900_000, reason="WebM")
 
@@ -84,6 +85,12 @@ def open_stage(page: "Page") -> None:
     page.locator(".player-said", has_text="skipped").wait_for()
 
 
+def play(page: "Page") -> None:
+    """Open the stage above the board."""
+    page.locator("#play-ad").click()
+    page.locator("#player").wait_for()
+
+
 PAGES = (
     Shown("list", "/"),
     Shown("list-filtered", "/?q=glowcap&sort=-cost"),
@@ -111,6 +118,13 @@ PAGES = (
     Shown("compare-upright", "/sessions/fernway/scenes/hook/compare"),
     Shown("compare-unknown", "/sessions/glowcap/scenes/hook/compare?a=unknown"),
     Shown("compare-one-take", "/sessions/glowcap/scenes/cta/compare"),
+    Shown("play", "/sessions/fernway/play"),
+    Shown("player", "/sessions/fernway", play),
+    Shown("player-of-missing-clips", "/sessions/camp", play),
+    Shown("campaigns", "/campaigns"),
+    Shown("campaign", "/campaigns/autumn"),
+    Shown("campaign-failed", "/campaigns/autumn?state=failed"),
+    Shown("campaign-unknown", "/campaigns/nothing"),
     Shown("share", "/sessions/fernway/share"),
     Shown("share-link", "/sessions/glowcap/share", press("Make the link")),
     Shown("guest", "{guest}", is_signed_in=False),
@@ -190,10 +204,8 @@ class Shelf:
     def _session(self, session_id: str, name: str, *, example: str = "glowcap", scenes: int = 4) -> Session:
         described = read_session(EXAMPLES / f"{example}.yaml")
         changes = {"session_id": session_id, "product_name": name}
-        session = described.model_copy(
-            update={**changes, "scene_descriptions": described.scene_descriptions[:scenes], "campaign": "autumn"}
-        )
-        self.records.save_session(session)
+        session = described.model_copy(update={**changes, "scene_descriptions": described.scene_descriptions[:scenes]})
+        self.records.save_session(session, campaign="autumn")
         return session
 
     def _stored(
@@ -254,7 +266,9 @@ class Shelf:
             warning = ClipWarning(code="shorterThanAsked", message="it lasts 4.40 s instead of 5 s")
             update = {"width": size[0], "height": size[1], "warnings": [warning] * (take.scenario == Scenario.SOLUTION)}
             take.clip = take.clip.model_copy(update=update)
-            self._write(take.clip.file, b"a clip")
+            content = f"the clip of {take.job_id}".encode()
+            take.clip.sha256, take.clip.size = hashlib.sha256(content).hexdigest(), len(content)
+            self._write(take.clip.file, content)
             self._write(take.clip.poster or "", self._draw(session, take.scenario, size, take.scene.visual_description))
         self.records.save_take(take)
 

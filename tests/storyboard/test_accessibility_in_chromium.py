@@ -3,19 +3,21 @@
 axe checks what a program can check. A page is one line in `PAGES`.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.storyboard.conftest import Orders, visiting
 from tests.storyboard.every_page import KEY, PAGES, Shelf, Shown
 from tests.storyboard.reading import COMMANDS
-from tests.storyboard.test_in_chromium import CHROMIUM
+from tests.storyboard.test_in_chromium import CHROMIUM, SCREENSHOTS
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
@@ -26,6 +28,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no 
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 WIDE, ZOOMED, PHONE = 1280, 640, 360
 """Widths in CSS pixels. A window of 1280 pixels at 200 % zoom has 640 of them."""
+TALLEST, PICTURE = 1600, 800
+"""Greatest height of a page in its picture, and the width of the picture."""
 RUN = """async (options) => {
   const { violations } = await axe.run({ resultTypes: ["violations"], preload: false, ...options });
   const told = (id, node) => `${id}: ${node.html} ${node.failureSummary}`;
@@ -64,7 +68,9 @@ class Site:
 
     def _context(self) -> BrowserContext:
         # Without motion, colours are those of the scheme at once.
-        return self._browser.new_context(viewport={"width": WIDE, "height": 900}, reduced_motion="reduce")
+        return self._browser.new_context(
+            timezone_id="UTC", viewport={"width": WIDE, "height": 900}, reduced_motion="reduce"
+        )
 
     def _signed_in(self, address: str) -> BrowserContext:
         context = self._context()
@@ -118,3 +124,18 @@ def test_a_page_is_for_everybody(site: Site, shown: Shown) -> None:
         found[name] = page.evaluate(RUN, ALL_BUT_CONTRAST)
     assert {name: violations for name, violations in found.items() if violations} == {}
     site.close(page, shown)
+
+
+@pytest.mark.skipif(not SCREENSHOTS, reason="SCREENSHOTS names no folder for the pictures of docs/storyboard.md")
+def test_a_picture_of_every_page_is_kept(site: Site) -> None:
+    folder = Path(SCREENSHOTS) / "pages"
+    folder.mkdir(exist_ok=True)
+    for shown in PAGES:
+        page = site.open(shown)
+        page.wait_for_function("[...document.images].every(image => image.complete)")
+        height = min(page.evaluate("document.documentElement.scrollHeight"), TALLEST)
+        page.set_viewport_size({"width": WIDE, "height": height})
+        with Image.open(io.BytesIO(page.screenshot())) as picture:
+            small = picture.convert("RGB").resize((PICTURE, PICTURE * height // WIDE), Image.Resampling.LANCZOS)
+        small.save(folder / f"{shown.name}.jpg", quality=70, optimize=True)
+        site.close(page, shown)
