@@ -79,14 +79,22 @@ def write_image(path: Path, kind: str = "PNG", shade: int = 0) -> Path:
     return path
 
 
-def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = False, black: float = 0) -> Path:
+def write_film(
+    path: Path,
+    seconds: float,
+    *,
+    video: bool = True,
+    audio: bool = False,
+    black: float = 0,
+    size: tuple[int, int] = (64, 48),
+) -> Path:
     """Write an MP4 of noise (which does not compress, so a cut shows) with its index in front, `black` at first."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         picture = container.add_stream("libx264", rate=10) if video else None
         if picture:
             # What this leaves out, x264 does in one of two ways with such a small picture, now this, now that.
             picture.options = {"preset": "ultrafast"}
-            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+            picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
         if audio:
             sound = container.add_stream("aac", rate=8000, layout="mono")
             samples = av.AudioFrame(format="fltp", layout="mono", samples=1024)
@@ -98,7 +106,7 @@ def write_film(path: Path, seconds: float, *, video: bool = True, audio: bool = 
         if picture:
             noise = Random(0)  # noqa: S311 - the same film every time
             for number in range(round(seconds * 10)):
-                frame = av.VideoFrame(64, 48, "yuv420p")
+                frame = av.VideoFrame(*size, "yuv420p")
                 frame.pts = number
                 for plane, dark in zip(frame.planes, BLACK, strict=True):
                     noisy = noise.randbytes(plane.buffer_size)

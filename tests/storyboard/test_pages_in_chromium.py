@@ -7,9 +7,10 @@ import pytest
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.purchase.jobs import end_job
+from adreel.purchase.probe.decoding import draw_poster
 from adreel.records import Records
-from tests.cut.stored_ads import store_ad
-from tests.factories import make_take
+from tests.cut.stored_ads import store_ad, store_cut
+from tests.factories import make_take, write_film
 from tests.storyboard.conftest import Visitor
 from tests.storyboard.stories import with_job
 from tests.storyboard.test_in_chromium import CHROMIUM, page
@@ -34,6 +35,31 @@ def test_opening_an_ad_fetches_posters_and_no_clip(
     page.goto(url(visitor), wait_until="networkidle")
     assert sum(each.endswith(".jpg") for each in requested) == 4
     assert not [each for each in requested if each.endswith(".mp4")]
+
+
+def test_opening_an_ad_with_four_large_clips_moves_less_than_300_kb(
+    visitor: Visitor, records: Records, page: Page, tmp_path: Path
+) -> None:
+    store_ad(records, tmp_path, scenarios=[])
+    film = write_film(tmp_path / "large.mp4", 1.5, size=(1280, 720))
+    assert film.stat().st_size > 12_000_000
+    draw_poster(film, tmp_path / "poster.jpg")
+    takes = [make_take(scenario=scenario) for scenario in Scenario]
+    for take in takes:
+        assert take.clip
+        for source, name in ((film, take.clip.file), (tmp_path / "poster.jpg", take.clip.poster)):
+            records.storage.write(name or "", source.read_bytes())
+        take.clip.size = film.stat().st_size
+        records.save_take(take)
+    store_cut(records, tmp_path)
+    moved: dict[str, int] = {}
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.on("Network.loadingFinished", lambda ended: moved.update({ended["requestId"]: ended["encodedDataLength"]}))
+    page.goto(url(visitor), wait_until="networkidle")
+    expect(page.locator("#cut-player video")).to_be_visible()
+    assert len(moved) > len(takes)
+    assert sum(moved.values()) < 300_000
 
 
 def test_one_clip_plays_at_a_time(visitor: Visitor, records: Records, page: Page, tmp_path: Path) -> None:

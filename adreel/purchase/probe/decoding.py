@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -38,6 +39,9 @@ MAIN_SHARE = 0.8
 """Share of the longest track that makes the first video track the clip, not a thumbnail."""
 POSTER_SIDE = 640
 POSTER_SECONDS = 0.5
+POSTER_QUALITIES = (80, 60, 40, 20)
+MAX_POSTER_BYTES = 45_000
+"""A page shows four posters. Only noise needs more at the lowest quality."""
 DULL = 32
 """Range of brightness, of 256 levels. A picture with a smaller range is black or fading in."""
 MAX_ASPECT = 8
@@ -186,7 +190,12 @@ def _save_poster(
         moment = min((container.duration or 0) / av.time_base / 3, POSTER_SECONDS)
         later = (frame for frame in _pictures(container, video) if (frame.time or 0) >= moment)
         picture = shape.poster(next(later, first))
-    picture.save(poster, "JPEG", quality=80)
+    for quality in POSTER_QUALITIES:
+        encoded = BytesIO()
+        picture.save(encoded, "JPEG", quality=quality)
+        if encoded.tell() <= MAX_POSTER_BYTES:
+            break
+    poster.write_bytes(encoded.getvalue())
 
 
 def _duration(container: InputContainer, video: VideoStream, size: int) -> float:

@@ -36,6 +36,11 @@ class CutTab:
     cut: CutView
 
     @property
+    def poster(self) -> str:
+        """File name of its first clip's poster: the page has it already, and that of the finished ad has its size."""
+        return self.cut.inputs[0].file.removesuffix(".mp4") + ".jpg"
+
+    @property
     def is_stale(self) -> bool:
         """Whether a clip or a setting has changed since."""
         return self.cut.state == "stale"
