@@ -149,7 +149,8 @@ class NoCredits(AccountError):
 class OverBudget(AdreelError):
     """A purchase that a budget has no money for. Nothing was sent; `needed` and `left` are micro-dollars.
 
-    `needed` is None if the price is unknown. `next` are the commands that would go through.
+    `needed` is None if the price is unknown. With `enough` micro-dollars as the cap of the budget, or as `max_cost`, it
+    would go through. `next` are the commands that would, for the command line.
     """
 
     code = "overBudget"
@@ -161,10 +162,12 @@ class OverBudget(AdreelError):
         needed: int | None = None,
         left: int = 0,
         budget: str = "",
+        enough: int | None = None,
         commands: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
-        self.needed, self.left, self.budget, self.next = needed, left, budget, tuple(commands)
+        self.needed, self.left, self.budget = needed, left, budget
+        self.enough, self.next = enough, tuple(commands)
 
 
 class BuyingStopped(AccountError):

@@ -133,5 +133,6 @@ def check_campaign_cost(settings: Settings, source: Source, max_cost: float, cli
             needed=needed,
             left=limit,
             budget=MAX_COST,
+            enough=needed,
             commands=[f"--max-cost {usd_rounded_up(needed)}"],
         )

@@ -199,9 +199,17 @@ class Operations:
         return Call({"session_id": session_id})
 
     @operation("POST /api/videos/resume/{job_id}")
-    def resume(self, job_id: str, *, idempotency_key: str | None = None) -> Call[VideoGenerationResponse]:
-        """Resume a job. The `job_id` of the answer is that of the resume, with the same scenes."""
-        return Call({"job_id": job_id}, headers=_key(idempotency_key))
+    def resume(
+        self,
+        job_id: str,
+        *,
+        max_cost: float | None = None,
+        clip_price: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[VideoGenerationResponse]:
+        """Resume a job; `max_cost` USD replaces its limit. The `job_id` of the answer has the same scenes."""
+        limits = _limits(max_cost, clip_price)
+        return Call({"job_id": job_id}, json=limits or None, headers=_key(idempotency_key))
 
     @operation("POST /api/videos/cancel/{job_id}")
     def cancel(self, job_id: str) -> Call[VideoGenerationResponse]:

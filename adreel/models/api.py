@@ -259,6 +259,13 @@ class VideoRegenerateRequest(
         return SceneChanges.model_validate(self.model_dump(exclude_none=True, exclude=others))
 
 
+class VideoResumeRequest(RequestBody, json_schema_extra={"examples": [{"max_cost": 3}]}):
+    """Resume a job, with other limits than its own. Without a body it keeps them."""
+
+    max_cost: MaxCost = None
+    clip_price: ClipPrice = None
+
+
 class VideoCutRequest(
     RequestBody,
     CutOptions,

@@ -69,6 +69,7 @@ def check_max_cost(
         needed=needed,
         left=limit,
         budget=MAX_COST,
+        enough=needed,
         commands=commands,
     )
 

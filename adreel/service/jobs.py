@@ -14,12 +14,14 @@ from adreel.models.api import (
     State,
     VideoGenerationRequest,
     VideoRegenerateRequest,
+    VideoResumeRequest,
     VideoSceneStatus,
     VideoStatusResponse,
 )
 from adreel.models.cut_settings import CutOptions
 from adreel.models.cuts import Cut, CutView
 from adreel.models.scenarios import Scenario
+from adreel.models.spend import to_micros
 from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, cancel_job, end_jobs_of_run, open_scenes
@@ -119,8 +121,9 @@ class Service(SessionService):
 
         return await self.start_run("regenerate-scene/regenerate-scene", parameters, key, check)
 
-    async def resume(self, job_id: str, *, key: str | None = None) -> "Run":
-        """Start a resume of a job. Raises NothingOpen if all its scenes are settled."""
+    async def resume(self, job_id: str, request: VideoResumeRequest | None = None, *, key: str | None = None) -> "Run":
+        """Start a resume of a job, perhaps with other limits. Raises NothingOpen if all its scenes are settled."""
+        limits = request.model_dump(exclude_none=True) if request else {}
 
         def check() -> Quote | None:
             job = self.records.job(job_id)
@@ -128,14 +131,15 @@ class Service(SessionService):
                 raise NotFound(f"no job {job_id!r}")
             if not open_scenes(self.records, self.settings, job_id):
                 raise NothingOpen(f"job {job_id} has no open scenes: regenerate a scene to buy another take")
-            quote = quote_resume(self.records, self.settings, job)
+            changed = job.model_copy(update={name: to_micros(usd) for name, usd in limits.items()})
+            quote = quote_resume(self.records, self.settings, changed)
             if quote:
                 # No clip of the job is open, so the resume would only buy. It needs no readable session otherwise.
                 with suppress(NotFound, BadRecord):
                     self.records.session(job.session_id).check_buyable()
             return quote
 
-        return await self.start_run("resume/resume", {"target": job_id}, key, check)
+        return await self.start_run("resume/resume", {"target": job_id, **limits}, key, check)
 
     async def cancel(self, job_id: str) -> bool:
         """Cancel a job, or all jobs of a run; returns whether the job's run continues with other jobs.

@@ -325,6 +325,7 @@ def _check_limit(name: str, cap: int, used: int, tasks: list[PricedTask]) -> Non
         needed=needed,
         left=left,
         budget=name,
+        enough=used + needed,
         commands=[command],
     )
 

@@ -22,7 +22,8 @@ from adreel.errors import (
     StorageError,
 )
 from adreel.models.scenarios import field_place
-from adreel.models.spend import to_usd
+from adreel.models.spend import MAX_COST, to_usd, usd_rounded_up
+from adreel.records.suggestions import without_commands
 from adreel.service import IDEMPOTENCY_KEY
 from adreel.web.request_ids import request_id
 
@@ -68,7 +69,11 @@ class BudgetProblemDetails(ProblemDetails):
     needed: float | None = Field(description="Price of the order in USD; null is unknown", examples=[1.4])
     left: float = Field(description="What the budget has left in USD", examples=[0.85])
     budget: str = Field(description="Name of the budget", examples=["day"])
-    next: list[str] = Field(description="Commands that would go through", examples=[["adreel budget set day 6"]])
+    enough: float | None = Field(
+        description="USD as the cap of the budget, or as `max_cost`, with which it goes through; null is unknown",
+        examples=[6.0],
+    )
+    next: str = Field(description="What to do, for people", examples=["Raise the budget day to 6.00 USD or more"])
 
 
 class HTTPProblem(Exception):
@@ -130,8 +135,8 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
     if isinstance(error, RequestInFlight):
         headers["Retry-After"] = "1"
     if isinstance(error, OverBudget):
-        sums = {"needed": to_usd(error.needed), "left": to_usd(error.left)}
-        members = {**sums, "budget": error.budget, "next": error.next}
+        members = _refusal(error)
+        detail = without_commands(detail.replace("--max-cost", MAX_COST)).rstrip(".")
     if isinstance(error, PrefectUnreachable):
         code, detail = PrefectUnreachable.code, "Prefect returned no usable response: see the server's log"
     elif isinstance(error, StorageError):
@@ -146,6 +151,26 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
         for name, reason in (error.fields if isinstance(error, InputError) else {}).items()
     ]
     return HTTPProblem(status, code, detail, errors=errors, headers=headers, members=members)
+
+
+def _refusal(error: OverBudget) -> dict[str, Any]:
+    """Return the members of a problem that a refusal for money has, without words of the command line."""
+    enough = None if error.enough is None else usd_rounded_up(error.enough)
+    if enough is None:
+        next_step = "Give the price of such a clip as clip_price, or choose a model with a known price."
+    elif error.budget == MAX_COST:
+        next_step = f"Order again with a max_cost of {enough} USD or more, or order fewer scenes."
+    else:
+        later = {"day": " or wait for the next day (UTC),", "month": " or wait for the next month (UTC),"}
+        raised = f"Raise the budget {error.budget} to {enough} USD or more,"
+        next_step = f"{raised}{later.get(error.budget, '')} or order fewer scenes."
+    return {
+        "needed": to_usd(error.needed),
+        "left": to_usd(error.left),
+        "budget": error.budget,
+        "enough": None if enough is None else float(enough),
+        "next": next_step,
+    }
 
 
 def _field_problem(item: Any, body: Any) -> FieldProblem:

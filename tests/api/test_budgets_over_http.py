@@ -46,7 +46,8 @@ REFUSED = OverBudget(
     needed=1_400_000,
     left=850_000,
     budget="day",
-    commands=["adreel budget set day 6"],
+    enough=5_550_000,
+    commands=["adreel budget set day 5.55"],
 )
 
 
@@ -55,7 +56,10 @@ def test_a_refusal_for_money_is_a_402_with_sums_in_usd() -> None:
     assert answer.status_code == 402
     details = BudgetProblemDetails.model_validate(json.loads(bytes(answer.body)))
     assert (details.type, details.detail) == ("urn:adreel:problem:overBudget", str(REFUSED))
-    assert (details.needed, details.left, details.budget, details.next) == (1.4, 0.85, "day", list(REFUSED.next))
+    assert (details.needed, details.left, details.budget, details.enough) == (1.4, 0.85, "day", 5.55)
+    assert details.next == (
+        "Raise the budget day to 5.55 USD or more, or wait for the next day (UTC), or order fewer scenes."
+    )
 
 
 def test_an_unknown_price_is_null_in_a_refusal() -> None:
@@ -68,13 +72,15 @@ def test_only_routes_that_buy_can_refuse_for_money(api: httpx.Client) -> None:
     refusing = {
         path for path, calls in document["paths"].items() for call in calls.values() if "402" in call["responses"]
     }
-    assert {path.rpartition("/videos/")[2] for path in refusing} == {
-        "generate-scenes",
-        "regenerate-scene",
-        "resume/{job_id}",
+    assert {path.removeprefix("/api/") for path in refusing} == {
+        "videos/generate-scenes",
+        "videos/regenerate-scene",
+        "videos/resume/{job_id}",
+        "campaigns",
+        "campaigns/{name}/resume",
     }
     schema = document["components"]["schemas"]["BudgetProblemDetails"]
-    assert {"needed", "left", "budget", "next"} <= set(schema["required"])
+    assert {"needed", "left", "budget", "enough", "next"} <= set(schema["required"])
 
 
 @pytest.fixture
@@ -131,7 +137,8 @@ def test_an_ad_is_refused_whole_and_goes_through_once_the_cap_is_raised(shop: ht
     answer = shop.post(GENERATE, json={"session_id": "ad"})
     details = BudgetProblemDetails.model_validate(answer.json())
     assert (answer.status_code, details.needed, details.left, details.budget) == (402, AD / 1e6, (AD - 1) / 1e6, "all")
-    assert details.next == ["adreel budget set all 0.03"]
+    assert (details.enough, details.next) == (0.03, "Raise the budget all to 0.03 USD or more, or order fewer scenes.")
+    assert details.detail.endswith("left of USD 0.025159: nothing was sent")
     assert (records.job_ids(), budget(records).held) == ([], 0)
 
     some = shop.post(GENERATE, json={"session_id": "ad", "scenarios": ["hook", "cta"]})
@@ -168,7 +175,8 @@ def test_a_repeated_request_holds_its_money_once(shop: httpx.Client, records: Re
 def test_a_job_spends_no_more_than_its_own_limit(shop: httpx.Client, records: Records) -> None:
     refused = shop.post(GENERATE, json={"session_id": "ad", "max_cost": 0.01})
     assert (refused.status_code, refused.json()["budget"]) == (402, "max_cost")
-    assert refused.json()["next"] == ["--max-cost 0.03"]
+    assert refused.json()["enough"] == 0.03
+    assert refused.json()["next"] == "Order again with a max_cost of 0.03 USD or more, or order fewer scenes."
     assert shop.post(GENERATE, json={"session_id": "ad", "max_cost": 0}).status_code == 422
     job_id = shop.post(GENERATE, json={"session_id": "ad", "max_cost": 0.03}).json()["job_id"]
     assert work(job_id).is_completed()
@@ -223,10 +231,15 @@ def test_a_resume_counts_the_scenes_that_were_never_sent(
     refused = shop.post("/api/videos/resume/job-1")
     assert (refused.status_code, refused.json()["needed"]) == (402, AD / 1e6)
     Budgets(records).set("all", AD)
-    run_id = shop.post("/api/videos/resume/job-1").json()["job_id"]
+    refused = shop.post("/api/videos/resume/job-1", json={"max_cost": 0.01})
+    assert (refused.status_code, refused.json()["budget"], refused.json()["enough"]) == (402, "max_cost", 0.03)
+    run_id = shop.post("/api/videos/resume/job-1", json={"max_cost": 0.03}).json()["job_id"]
     assert (budget(records).held, budget(records).left) == (AD, 0)
     assert work(run_id).is_completed()
     assert (budget(records).spent, budget(records).held, len(runware.ledger.entries)) == (AD, 0, 4)
+    job = records.job("job-1")
+    assert job is not None
+    assert job.max_cost == 30_000
 
 
 @pytest.mark.usefixtures("runware")

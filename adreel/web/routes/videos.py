@@ -13,6 +13,7 @@ from adreel.models.api import (
     VideoGenerationResponse,
     VideoRegenerateRequest,
     VideoRegenerateResponse,
+    VideoResumeRequest,
     VideoSceneStatus,
     VideoStatusResponse,
 )
@@ -90,13 +91,15 @@ async def cut(body: VideoCutRequest, service: ServiceDep, key: ScopedKey, respon
 
 
 @router.post("/resume/{job_id}", status_code=202, responses=answers(404, 409, *COSTS))
-async def resume(job_id: JobId, service: ServiceDep, key: ScopedKey) -> VideoGenerationResponse:
+async def resume(
+    job_id: JobId, service: ServiceDep, key: ScopedKey, body: VideoResumeRequest | None = None
+) -> VideoGenerationResponse:
     """Resume a job: download the clips that Runware has accepted, buy the others.
 
     Failed attempts are repeated within ADREEL_ATTEMPTS. The `job_id` of the answer is the id of the resume: its status
-    shows the same scenes until they are stored or given up.
+    shows the same scenes until they are stored or given up. `max_cost` replaces the limit of the job.
     """
-    run = await service.resume(job_id, key=key)
+    run = await service.resume(job_id, body, key=key)
     return VideoGenerationResponse(success=True, message=f"Resume of job {job_id} started", job_id=run.run_id)
 
 
