@@ -3,7 +3,7 @@
 It can be deleted at any time and is built again from the records. No purchase reads it.
 """
 
-from adreel.index.campaigns import list_campaigns, read_campaign, read_grid
+from adreel.index.campaigns import list_campaigns, read_campaign, read_grid, without_ads
 from adreel.index.keeper import IndexKeeper
 from adreel.index.queries import SORTS, SessionQuery, Sort
 from adreel.index.session_index import SessionIndex
@@ -21,4 +21,5 @@ __all__ = [
     "read_report",
     "read_spend",
     "usual_seconds",
+    "without_ads",
 ]

@@ -114,6 +114,22 @@ def states_of_newest(database: Database, limit: int) -> dict[str, dict[State, in
     return {row[0]: _summary(row).states for row in database.read(sql, (limit,))}
 
 
+def without_ads(index: SessionIndex, names: Sequence[str]) -> list[str]:
+    """Return the campaigns of these that have no started ad."""
+
+    def read() -> list[str]:
+        # SQLite takes some thousand parameters at once.
+        parts = [names[start : start + 500] for start in range(0, len(names), 500)]
+        known: set[str] = set()
+        for part in parts:
+            marks = ", ".join("?" * len(part))
+            rows = index.database.read(f"SELECT DISTINCT campaign FROM ads WHERE campaign IN ({marks})", part)  # noqa: S608
+            known |= {name for [name] in rows}
+        return [name for name in names if name not in known]
+
+    return index.current(read)
+
+
 def count_campaigns(database: Database) -> int:
     """Return the number of campaigns."""
     return int(database.read("SELECT count(DISTINCT campaign) FROM ads")[0][0])

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from adreel.campaigns import STORED, CampaignDocument, campaign_job_id, check_sessions, read_sessions
 from adreel.campaigns.prices import Affordable, afford, check_campaign_cost, unstarted_costs
-from adreel.campaigns.variants import wrong_fields
+from adreel.campaigns.variants import WrongField, wrong_fields
 from adreel.errors import Conflict, InputError, NotFound, OverBudget
 from adreel.models.campaigns import MAX_ADS, Campaign, CampaignCreate
 from adreel.models.documents import check_texts
-from adreel.models.spend import show_usd, sum_usd, to_micros, to_usd
+from adreel.models.spend import show_usd, to_micros, to_usd
 from adreel.models.takes import Take, utc_now
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.records import Records
@@ -49,14 +49,19 @@ class CampaignPlan:
     """Ads that the tightest budget pays; None without a cap."""
 
     @property
-    def total(self) -> float | None:
-        """What all of it costs; None if a price is unknown."""
-        return sum_usd([*self.costs, *self.retries])
+    def costs_in_micros(self) -> list[int | None]:
+        """The costs in micro-dollars."""
+        return [to_micros(cost) for cost in self.costs]
 
     @property
-    def known(self) -> list[float]:
-        """The known prices."""
-        return [cost for cost in (*self.costs, *self.retries) if cost is not None]
+    def retries_in_micros(self) -> list[int | None]:
+        """The costs of the clips in micro-dollars."""
+        return [to_micros(cost) for cost in self.retries]
+
+    @property
+    def amounts(self) -> list[int | None]:
+        """All of these in micro-dollars."""
+        return self.costs_in_micros + self.retries_in_micros
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,10 @@ class CampaignService:
     @property
     def _settings(self) -> Settings:
         return self.service.settings
+
+    def wrong_fields(self, data: Any, file: str) -> list[WrongField]:
+        """Return the invalid fields of products and variants. Raises InputError if they are no such document."""
+        return wrong_fields(data, file)
 
     def plan(self, new: CampaignCreate) -> CampaignPlan:
         """Price a campaign before it is started.

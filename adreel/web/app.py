@@ -27,6 +27,7 @@ from adreel.web.openapi import TAGS, describe
 from adreel.web.pages import (
     api_page,
     archive_page,
+    campaign_runs_page,
     campaigns_page,
     compare_page,
     compose_page,
@@ -79,6 +80,7 @@ _ROUTERS = (
     player_page,
     compare_page,
     campaigns_page,
+    campaign_runs_page,
     shares_page,
     guest_page,
     api_page,

@@ -21,8 +21,9 @@ MB = 1024 * 1024
 UPLOADS = {
     r"/api/sessions/[^/]+/inputs": 12 * MB,
     r"/new|/sessions/[^/]+/(scenes/[^/]+|options|edit)": 32 * MB,
+    r"/new-campaign": 4 * MB,
 }
-"""Patterns of the paths that take images, and the largest bodies there. They are held in memory."""
+"""Patterns of the paths that take files, and the largest bodies there. They are held in memory."""
 
 _PART_NAME = re.compile(rb'(?i);\s*(name|filename)="([^"]*)"')
 _ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}

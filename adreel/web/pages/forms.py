@@ -264,6 +264,7 @@ ADVICE = {
 }
 PATTERN_ADVICE = {
     "session_id": "Letters, digits, - and _ only, at most 64.",
+    "name": "Letters, digits, - and _ only, at most 64.",
     "size": "Use WIDTHxHEIGHT, such as 1280x720.",
 }
 

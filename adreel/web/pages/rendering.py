@@ -1,7 +1,7 @@
 """Renders templates, and errors as pages."""
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from http import HTTPStatus
@@ -67,13 +67,17 @@ templates = Environment(
 
 def price_label(prices: Iterable[Price]) -> str:
     """Return what several clips cost together."""
-    found = list(prices)
-    known = [price.amount for price in found if price.amount is not None]
+    return sum_label([price.amount for price in prices])
+
+
+def sum_label(amounts: Sequence[int | None]) -> str:
+    """Return a sum of micro-dollars, of which some may be unknown."""
+    known = [amount for amount in amounts if amount is not None]
     if not known:
         return "price unknown"
     # Less than a cent is not free.
     total = money(max(to_usd(sum(known)), 0.01)) if any(known) else money(0)
-    return f"about {total}" if len(known) == len(found) else f"at least {total}, some prices are unknown"
+    return f"about {total}" if len(known) == len(amounts) else f"at least {total}, some prices are unknown"
 
 
 def left_of(budget: BudgetView) -> str:
@@ -106,7 +110,9 @@ def listed(scenarios: list[Scenario]) -> str:
 
 templates.globals.update(static=static_url, steps=STEPS, resume_words=RESUME, name_of=NAMES.__getitem__)
 templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
-templates.filters.update(price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands)
+templates.filters.update(
+    sum_label=sum_label, price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands
+)
 templates.filters.update(wait_label=wait_label, offer=offer, model_offer=model_offer, time_label=time_label)
 templates.filters.update(as_dict=asdict, megabytes=megabytes)
 
@@ -118,9 +124,9 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     return HTMLResponse(templates.get_template(template).render(signed_in=signed_in, **values), status)
 
 
-def _detail_of(error: Exception) -> str:
+def _detail_of(error: Exception, missing: str) -> str:
     if isinstance(error, NotFound):
-        return "There is no such ad."
+        return missing
     # Forms are validated by their pages, so an invalid request has a wrong address.
     return (
         "This address is not valid."
@@ -133,6 +139,7 @@ class PageRoute(APIRoute):
     """A route whose errors are pages of a template."""
 
     template: ClassVar = "problem.html"
+    missing: ClassVar = "There is no such ad."
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route, which answers every error with a page."""
@@ -150,7 +157,7 @@ class PageRoute(APIRoute):
                     self.template,
                     problem.status,
                     heading=HEADINGS.get(problem.status, HTTPStatus(problem.status).phrase),
-                    detail=_detail_of(error),
+                    detail=_detail_of(error, self.missing),
                     request_id=request_id(),
                 )
                 response.headers.update(problem.headers)
