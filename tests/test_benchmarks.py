@@ -1,5 +1,10 @@
-"""The driver that measures other ways to do the same work, with the one peer that needs no packages of its own."""
+"""The driver that measures other ways to do the same work, with the one peer that needs no packages of its own.
 
+The benchmark of the index runs with few sessions.
+"""
+
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,3 +53,14 @@ def test_a_peer_that_can_not_start_is_named_and_not_raised(journal: Peer, tmp_pa
         replace(journal, name="nobody"), tmp_path, scenes=1, render_seconds=0, ideal=0, deadline=DEADLINE
     )
     assert "No module named benchmarks.peers.nobody" in facts["error"]
+
+
+@pytest.mark.slow
+def test_lists_pages_and_a_fresh_server_are_measured() -> None:
+    command = [sys.executable, "-m", "benchmarks.index", "100", "20"]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("a session's page") == 2
+    assert "a fresh server on 20 sessions" in done.stdout
+    assert "complete after" in done.stdout
