@@ -80,11 +80,11 @@ class Life:
             ADREEL_STORAGE=url,
             ADREEL_STORAGE_OPTIONS=json.dumps(options or {}),
             ADREEL_MODEL="bytedance:2@2",
-            ADREEL_SIZE="64x64",
             ADREEL_ATTEMPTS=3,
             ADREEL_DEADLINE=1,
         )
-        session = make_session(seconds=2)
+        # The settings' size is for scenes without an image only. The provider would render 720p.
+        session = make_session(seconds=2, size="64x64")
         session.scene(Scenario.HOOK).first_frame = str(write_image(image))
         self.records.save_session(session)
         Budgets(self.records).set("all", ENOUGH)
