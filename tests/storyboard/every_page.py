@@ -131,6 +131,7 @@ PAGES = (
     Shown("guest-clips", "{clips}", is_signed_in=False),
     Shown("guest-wrong", "{guest}", press("Send the comment"), is_signed_in=False),
     Shown("guest-ended", "{ended}", is_signed_in=False),
+    Shown("api", "/docs", names_commands=True),
     Shown("sign-in", "/sign-in", is_signed_in=False),
     Shown("sign-in-wrong", "/sign-in", sign_in_wrong, is_signed_in=False),
     Shown("not-found", "/sessions/nothing"),
