@@ -76,6 +76,7 @@
       const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "text/html" } });
       const next = new DOMParser().parseFromString(await response.text(), "text/html");
       if (!next.getElementById("list-notice")) throw new Error("another page");
+      if (!next.getElementById("ads")) return location.assign(response.url); // It was the last one of the list.
       history.replaceState(null, "", response.url);
       document.activeElement?.blur();
       show(next);
