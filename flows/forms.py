@@ -19,13 +19,19 @@ T = TypeVar("T")
 
 
 class LeftEmpty:
-    """Removes the choice of None from the form of a type and of its fields."""
+    """Removes the choice of None from the form of a type and of its fields, which keep their order.
+
+    PostgreSQL would order them by the lengths of their names.
+    """
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Return the schema of the form."""
         schema = dict(handler.resolve_ref_schema(_without_none(handler(core))))
         if "properties" in schema:
-            schema["properties"] = {name: _without_none(field) for name, field in schema["properties"].items()}
+            schema["properties"] = {
+                name: {**_without_none(field), "position": position}
+                for position, (name, field) in enumerate(schema["properties"].items())
+            }
         return schema
 
 

@@ -10,7 +10,7 @@ from prefect.states import Completed
 from adreel.errors import InputError, OverBudget
 from adreel.flows.forms import ClipPrice, LeftEmpty, MaxCost, MayBeEmpty, unpack_json
 from adreel.flows.jobs import Outcome, job_run, refused
-from adreel.flows.options import FLOW_OPTIONS
+from adreel.flows.options import FLOW_OPTIONS, name_run
 from adreel.models.cuts import CUT_FAILED
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
@@ -23,7 +23,7 @@ def _run_name() -> str:
     given = flow_run.parameters
     session_id = (given.get("session_id") or "").strip()
     try:
-        return f"ad-{session_id or _with_id(unpack_json(given.get('session'), 'session'))['session_id']}"
+        return name_run(session_id or str(_with_id(unpack_json(given.get("session"), "session"))["session_id"]))
     except InputError:
         return str(flow_run.name)
 

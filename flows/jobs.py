@@ -148,6 +148,8 @@ class JobRun:
 
         with self._abandoning_refused(job_id):
             job = retry_unavailable(start, iter(RETRY_DELAYS))
+        if page := self.settings.public_link(f"/sessions/{job.session_id}"):
+            get_run_logger().info("the ad is at %s", page)
         self._warn_of_balance([job])
         return job
 

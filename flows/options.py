@@ -1,4 +1,4 @@
-"""Options that all flows share: the task runner, and hooks that end the jobs of a cancelled or crashed run.
+"""What all flows share: names of runs, the task runner, and hooks that end the jobs of a cancelled or crashed run.
 
 An ended job leaves its takes open for a resume.
 """
@@ -15,6 +15,11 @@ from adreel.settings import Settings
 
 FLOWS_OF_OTHER_JOBS = {"generate-campaign", "resume"}
 """Their jobs have ids of their own. The job of any other flow has the id of its run."""
+
+
+def name_run(session_id: str) -> str:
+    """Return the name of a run for an ad. Generated ids begin with `ad-` already."""
+    return f"ad-{session_id.removeprefix('ad-')}"
 
 
 # Prefect passes the arguments by these names.

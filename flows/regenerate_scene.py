@@ -2,17 +2,23 @@
 
 from prefect import flow, unmapped
 from prefect.futures import wait
+from prefect.runtime import flow_run
 
 from adreel.errors import OverBudget
 from adreel.flows.forms import ClipPrice, MaxCost, MayBeEmpty, unpack_json
 from adreel.flows.jobs import Outcome, job_run, refused
-from adreel.flows.options import FLOW_OPTIONS
+from adreel.flows.options import FLOW_OPTIONS, name_run
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, refuse_local_files
 from adreel.tasks.generate_scene import generate_scene
 
 
-@flow(name="regenerate-scene", flow_run_name="ad-{session_id}-{scenario}", **FLOW_OPTIONS)
+def _run_name() -> str:
+    given = flow_run.parameters
+    return f"{name_run(str(given['session_id']))}-{Scenario(given['scenario'])}"
+
+
+@flow(name="regenerate-scene", flow_run_name=_run_name, **FLOW_OPTIONS)
 def regenerate_scene(
     session_id: str,
     scenario: Scenario,

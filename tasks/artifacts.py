@@ -190,7 +190,9 @@ def show_job_summary(settings: Settings, view: JobView) -> None:
     # Prefect's UI renders links in a description; in table cells only its older version does.
     links = ", ".join(f"[{scenario}]({url})" for scenario, url in urls.items() if url)
     clips = f". Clips: {links}" if links else ""
-    show_table("job-summary", f"Session {view.session_id}: {view.overall_status}, {cost}{clips}", rows)
+    page = settings.public_link(f"/sessions/{view.session_id}")
+    ad = f"[{view.session_id}]({page})" if page else view.session_id
+    show_table("job-summary", f"Session {ad}: {view.overall_status}, {cost}{clips}", rows)
 
 
 def _money(cost: float | None) -> str:

@@ -90,7 +90,7 @@ def test_the_ui_gets_progress_posters_and_a_summary_with_cost(runware: LocalRunw
     assert "USD 0.05" in str(artifacts["job-summary"].data)
 
 
-def test_the_ui_links_to_the_clips_where_browsers_find_them(
+def test_the_ui_links_to_the_ad_and_its_clips_where_browsers_find_them(
     runware: LocalRunware, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ADREEL_PUBLIC_URL", "https://ads.example/")
@@ -100,6 +100,8 @@ def test_the_ui_links_to_the_clips_where_browsers_find_them(
     shown = artifacts_of(job_id)
     assert f"]({clip})" in str(shown["poster-lamp-1-cta"].description)
     assert str(shown["job-summary"].description).endswith(f"USD 0.05. Clips: [cta]({clip})")
+    page = "[Lamp_1](https://ads.example/sessions/Lamp_1)"
+    assert str(shown["job-summary"].description).startswith(f"Session {page}: partial")
     assert clip in str(shown["job-summary"].data)
 
 

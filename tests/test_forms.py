@@ -14,6 +14,7 @@ from adreel.flows.generate_ad import generate_ad
 from adreel.flows.regenerate_scene import regenerate_scene
 from adreel.flows.resume import resume
 from adreel.models.scenarios import Scenario
+from adreel.models.sessions import SceneChanges
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.factories import make_session, scene_data, session_data
@@ -60,7 +61,8 @@ def test_a_pasted_session_without_an_id_keeps_the_one_that_it_was_given_when_its
     [session_id] = records.session_ids()
     assert retry(generate_ad, job_id).is_completed()
     assert records.session_ids() == [session_id]
-    assert read(UUID(job_id)).name == f"ad-{session_id}"
+    assert session_id.startswith("ad-")
+    assert read(UUID(job_id)).name == session_id
     assert len(runware.ledger.entries) == 1
 
 
@@ -146,6 +148,13 @@ def test_shape_and_resolution_are_chosen_from_lists_and_sound_is_a_switch() -> N
     assert (form["sound"]["type"], "default" in form["sound"]) == ("boolean", False)
 
 
+def test_the_changes_of_a_scene_are_asked_in_the_order_of_a_description() -> None:
+    form = regenerate_scene.parameters.model_dump_for_openapi()["properties"]
+    assert [field["position"] for field in form.values()] == list(range(len(form)))
+    changes = form["changes"]["properties"]
+    assert sorted(changes, key=lambda name: changes[name]["position"]) == list(SceneChanges.model_fields)
+
+
 def test_options_of_a_form_are_of_its_take_alone(runware: LocalRunware, records: Records) -> None:
     records.save_session(make_session(seconds=1))
     # An untouched field for JSON is stored so by a schedule.
@@ -158,7 +167,7 @@ def test_options_of_a_form_are_of_its_take_alone(runware: LocalRunware, records:
     assert take.request.width is not None
     assert take.request.height is not None
     assert take.request.width < take.request.height
-    kept = records.session("ad").model_dump(exclude={"schema_version", "campaign", "created_at"})
+    kept = records.session("ad").model_dump(exclude={"schema_version", "campaign", "created_at", "archived_at"})
     assert kept == make_session(seconds=1).model_dump()
 
 
