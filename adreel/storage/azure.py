@@ -53,6 +53,35 @@ class Azure(ObjectStore):
                 raise
             return None
 
+    def names(self, path: str) -> list[str]:
+        container, prefix = self._folder(path)
+        return self._list(container, container.walk_blobs(name_starts_with=prefix, delimiter="/"))
+
+    def files(self, path: str) -> list[str]:
+        container, prefix = self._folder(path)
+        return self._list(container, container.list_blobs(name_starts_with=prefix))
+
+    def _folder(self, path: str) -> tuple[Any, str]:
+        """Return the client of the container, and the start of the names in a folder."""
+        container, key, _ = self.fs.split_path(path)
+        return self.fs.service_client.get_container_client(container), f"{key}/" if key else ""
+
+    def _list(self, container: Any, blobs: Any) -> list[str]:
+        """List blobs, thousands of names per request."""
+        pages, found = blobs.by_page(), list[str]()
+
+        async def read_page() -> bool:
+            try:
+                page = await anext(pages)
+            except StopAsyncIteration:
+                return False
+            found.extend([f"{container.container_name}/{blob.name}" async for blob in page])
+            return True
+
+        while self._run(read_page):
+            pass
+        return found
+
     def publish(self, source: Path, path: str) -> bool:
         try:
             self.fs.put_file(str(source), path, mode="create", max_concurrency=1)

@@ -1,5 +1,6 @@
 """Google Cloud Storage: conditional puts by generation."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -36,6 +37,8 @@ class Gcs(ObjectStore):
 
     def __init__(self, fs: Any) -> None:
         super().__init__(fs)
+        # For traces that nobody collects, the client would ask for the bucket now and then, which needs a right more.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._client = Client(
             project=fs.project or "none",
             credentials=fs.credentials.credentials or AnonymousCredentials(),
@@ -76,6 +79,21 @@ class Gcs(ObjectStore):
         except (NotFound, PreconditionFailed):
             return ""  # Another writer has replaced it.
         return str((blob.metadata or {}).get(WRITE_ID, ""))
+
+    def names(self, path: str) -> list[str]:
+        return self._list(path, delimiter="/")
+
+    def files(self, path: str) -> list[str]:
+        return self._list(path)
+
+    def _list(self, path: str, **options: str) -> list[str]:
+        """List what is below a folder, thousands of names per request."""
+        bucket, key, _ = self.fs.split_path(path)
+        options["prefix"] = f"{key}/" if key else ""
+        with _builtin_errors():
+            blobs = self._client.list_blobs(bucket, timeout=TIMEOUT, retry=RETRY, **options)
+            names = [blob.name for blob in blobs]
+        return [f"{bucket}/{name}" for name in (*names, *blobs.prefixes)]
 
     def publish(self, source: Path, path: str) -> bool:
         try:

@@ -156,6 +156,12 @@ class TestGcs(ObjectStoreContract):
             with pytest.raises(StorageUnavailable):
                 call()
 
+    def test_a_bucket_that_is_missing_is_not_an_empty_storage(self, gcs_server: str) -> None:
+        storage = Storage("gs://missing/ads", {"endpoint_url": gcs_server, "token": "anon"})
+        for list_files in (storage.names, storage.files):
+            with pytest.raises(StorageError, match="can't list gs://missing/ads/sessions"):
+                list_files("sessions")
+
     # Its releases before July 2026 ignore the conditions of resumable uploads, which Google's service does not.
     @pytest.mark.xfail(reason="fake-gcs-server ignores ifGenerationMatch on resumable uploads", strict=False)
     def test_a_large_file_does_not_overwrite_a_small_one(self, storage: Storage, tmp_path: Path) -> None:
@@ -189,3 +195,6 @@ class TestAzure(ObjectStoreContract):
         for call in calls:
             with pytest.raises(StorageError, match="no such container"):
                 call()
+        for list_files in (storage.names, storage.files):
+            with pytest.raises(StorageError, match="no such container"):
+                list_files("sessions")
