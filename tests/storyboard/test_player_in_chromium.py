@@ -94,6 +94,13 @@ def test_keys_change_the_scene_and_its_take(visitor: Visitor, records: Records, 
     assert older.clip
     expect(page.locator("#problem-stage video")).to_have_attribute("src", f"/outputs/{older.clip.file}")
 
+    # Out of sight, the stage leaves the keys to the page.
+    page.evaluate("document.activeElement.blur(), scrollTo(0, document.body.scrollHeight)")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Escape")
+    expect(stage).to_contain_text("take 1 of 2")
+    expect(stage).to_be_visible()
+
 
 def test_what_cannot_be_played_is_named_and_skipped(
     visitor: Visitor, records: Records, page: Page, tmp_path: Path

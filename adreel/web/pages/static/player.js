@@ -270,7 +270,11 @@ function pressed(event) {
   if (stage.hidden || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const { target } = event;
   if (target.closest("input, textarea, select, video, [contenteditable]")) return;
-  if (!stage.contains(target) && target.closest("a, button, summary, [tabindex]:not(main)")) return;
+  if (!stage.contains(target)) {
+    // Elsewhere on the page the keys have their usual meaning, and so they have while the stage is out of sight.
+    const { top, bottom } = stage.getBoundingClientRect();
+    if (bottom < 0 || top > innerHeight || target.closest("a, button, summary, [tabindex]:not(main)")) return;
+  }
   const actions = {
     " ": target.closest("a, button, summary") ? null : toggle,
     ArrowLeft: back,
