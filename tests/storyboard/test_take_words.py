@@ -26,6 +26,17 @@ def test_a_choice_is_confirmed_beside_the_open_strip(visitor: Visitor, records: 
     assert "is now used" not in visitor.read(f"{AD}?said=chosen&scene=hook&take=nothing").text
 
 
+def test_the_only_take_is_shown_once_its_words_differ(visitor: Visitor, records: Records) -> None:
+    records.save_take(make_take())
+    page = visitor.read(AD)
+    assert not [each for each in page.all("details") if each.get("id") == "hook-takes-list"]
+    page = visitor.press(page.form(f"{AD}/scenes/hook", "Save"), "Save", visual_description="a moth")
+    name = "Use its description (take 1)"
+    page = visitor.press(page.form(WORDS, name), name)
+    assert records.session("ad").scene(Scenario.HOOK).visual_description == "a lamp in the hook"
+    assert not [each for each in page.all("details") if each.get("id") == "hook-takes-list"]
+
+
 def test_a_scene_gets_the_words_of_a_take_back_and_buys_nothing(
     visitor: Visitor, records: Records, orders: Orders
 ) -> None:
