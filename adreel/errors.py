@@ -3,6 +3,7 @@
 AdreelError
 ├── InputError               the request is wrong: change it
 │   ├── NotFound             no such session, job, scene or take
+│   │   └── SessionDeleted   a person has deleted the session
 │   ├── Conflict             the request is fine, but not in the present state of its session or job
 │   │   ├── SessionExists
 │   │   ├── JobEnded
@@ -40,6 +41,7 @@ AdreelError
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from datetime import datetime
 from typing import ClassVar, Self
 
 from adreel.text import clean_text, is_clean
@@ -83,6 +85,16 @@ class NotFound(InputError):
     """There is no such session, job, scene or take."""
 
     code = "notFound"
+
+
+class SessionDeleted(NotFound):
+    """A person has deleted the session, for which nothing was ever sent."""
+
+    code = "deleted"
+
+    def __init__(self, message: str, deleted_at: datetime) -> None:
+        super().__init__(message)
+        self.deleted_at = deleted_at
 
 
 class Conflict(InputError):

@@ -22,7 +22,7 @@ from adreel.cli.money import price
 from adreel.cli.new_ads import new, schema, templates
 from adreel.cli.options import VERBOSE, hide_prefect_logs
 from adreel.cli.output import make_output_durable, output_error, printable
-from adreel.cli.sessions import archive, index_app, sessions
+from adreel.cli.sessions import archive, delete, index_app, sessions
 from adreel.cli.shares import reviews, share, shares, unshare
 from adreel.cli.spend import spend
 from adreel.cli.usage import CommandGroup, UsageError, usage_message
@@ -63,7 +63,7 @@ GROUPS: dict[str, list[Callable[..., None] | typer.Typer]] = {
     "Look, and choose takes": [status, sessions, campaigns, takes, use],
     "Finish and share it": [cut, deliver, fetch, share, shares, unshare, reviews],
     "Money": [budget_app, spend],
-    "Keep the storage in order": [archive, verify, prune, index_app],
+    "Keep the storage in order": [archive, delete, verify, prune, index_app],
     "Run servers": [up, serve, worker, deploy, recover, doctor, local_runware],
     "This program": [completion, version],
 }

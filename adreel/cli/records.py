@@ -26,6 +26,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.spend import show_cost, to_usd
 from adreel.models.takes import Take, utc_now
 from adreel.records import Records, export, pruning
+from adreel.records.deleting import deleted_sessions, remove_session
 from adreel.records.suggestions import why_no_clip
 from adreel.records.verification import each_finding
 from adreel.records.views import JobView, current_take, scene_status
@@ -172,12 +173,20 @@ def prune_takes(older_than: str, *, keep_current: bool, dry_run: bool, as_json: 
             segment_count += 1
             if not dry_run:
                 records.storage.remove(path)
+    deleted_count = 0
+    for session_id in deleted_sessions(records, before, broken):
+        with collect_errors(broken):
+            deleted_count += 1
+            if not dry_run:
+                remove_session(records, session_id)
     if not as_json:
         action = "would remove" if dry_run else "removed"
         print_line(f"{action} {count} takes, {size / 1e6:.1f} MB, of {records.storage.url}")
         if cut_count or segment_count:
             files = f": {', '.join(cut_files)}" if cut_files else ""
             print_line(f"{action} {cut_count} cuts and {segment_count} segments{files}")
+        if deleted_count:
+            print_line(f"{action} what was left of {deleted_count} deleted sessions")
     return show_errors(broken)
 
 

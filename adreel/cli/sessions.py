@@ -99,6 +99,16 @@ def archive(
         print_line(f"{session} is archived: adreel sessions --state archived; adreel archive {session} --restore")
 
 
+def delete(session: SessionId) -> None:
+    """Delete an ad for which no clip was ever ordered. Others can be archived."""
+    from adreel.cli.display import print_line
+    from adreel.flows.in_process import open_records
+    from adreel.records.deleting import delete_session
+
+    delete_session(open_records(), session)
+    print_line(f"{session} is deleted")
+
+
 @index_app.callback()
 def index() -> None:
     """Build or check the index that lists are read from. It can be deleted at any time."""

@@ -274,6 +274,11 @@ class Operations:
         """Bring an archived session back into the lists."""
         return Call({"session_id": session_id})
 
+    @operation("DELETE /api/sessions/{session_id}")
+    def delete_session(self, session_id: str) -> Call[None]:
+        """Delete a session for which no clip was ever ordered."""
+        return Call({"session_id": session_id})
+
     @operation("GET /api/campaigns")
     def campaigns(self, *, limit: int = 20, after: str | None = None) -> Call[CampaignList]:
         """Return a page of the campaigns, the last one that was started first."""

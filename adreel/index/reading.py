@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from adreel.errors import BadRecord, NotFound, StorageError, StorageUnavailable
+from adreel.errors import BadRecord, NotFound, SessionDeleted, StorageError, StorageUnavailable
 from adreel.index.queries import microseconds
 from adreel.models.api import WITHOUT_CLIP, SessionSummary, State, VideoSceneStatus
 from adreel.models.scenarios import Scenario
@@ -134,6 +134,8 @@ def read_session(records: Records, session_id: str) -> SessionRow:
         summary = summarize(session, choices, takes, find_job)
     except StorageUnavailable:
         raise
+    except SessionDeleted:
+        return SessionRow(session_id, read_at, is_gone=True)
     except NotFound:
         folder = records.storage.location(f"sessions/{session_id}")
         return _unreadable_row(records, session_id, read_at, f"{folder} has no session.json")

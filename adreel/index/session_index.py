@@ -237,7 +237,9 @@ class SessionIndex:
         known: dict[str, bytes] = dict(self.database.read(sql))
         findings = [f"{session_id}: it is gone from the storage" for session_id in sorted(known.keys() - stored)]
         for row in self._read_all(sorted(stored)):
-            if row.session_id not in known:
+            if row.is_gone:
+                findings += [f"{row.session_id}: it was deleted"] if row.session_id in known else []
+            elif row.session_id not in known:
                 findings.append(f"{row.session_id}: it is missing from the index")
             elif known[row.session_id] != _content_of(row):
                 findings.append(f"{row.session_id}: the index shows an earlier state")

@@ -8,10 +8,11 @@ leaves a record without its clip, and the cost counts once.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 
-from adreel.errors import AdreelError, ClipUnavailable, InputError, collect_errors
+from adreel.errors import AdreelError, ClipUnavailable, InputError, SessionDeleted, collect_errors
 from adreel.models.cuts import Cut, segment_path
 from adreel.models.takes import AttemptState, Choices, Job, Take
 from adreel.records import Records
@@ -55,7 +56,7 @@ def _prunable_of(
 ) -> tuple[list[Take], list[AdreelError]]:
     found: list[Take] = []
     errors: list[AdreelError] = []
-    with collect_errors(errors):
+    with collect_errors(errors), suppress(SessionDeleted):
         choices = records.choices(session_id)
         for scenario in records.session(session_id).scenarios:
             with collect_errors(errors):

@@ -1,12 +1,13 @@
 """The spend of takes, as their records tell it."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from adreel.errors import AdreelError, StorageUnavailable, collect_errors
+from adreel.errors import AdreelError, SessionDeleted, StorageUnavailable, collect_errors
 from adreel.models.scenarios import Scenario
 from adreel.models.spend_totals import Spend
 from adreel.models.takes import AttemptState, Choices, Take
@@ -52,7 +53,7 @@ def read_session_spend(records: Records, session_id: str) -> SessionSpend:
     """Read the spend of a session; unreadable records are named and left out. StorageUnavailable passes through."""
     unreadable: list[AdreelError] = []
     scenarios, choices = list(Scenario), Choices(takes={})
-    with collect_errors(unreadable):
+    with collect_errors(unreadable), suppress(SessionDeleted):
         scenarios = records.session(session_id).scenarios
     with collect_errors(unreadable):
         choices = records.choices(session_id)

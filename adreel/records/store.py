@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from itertools import chain
 from typing import Self, TypeVar
 
 from pydantic import AwareDatetime, Field
 
-from adreel.errors import AdreelError, BadRecord, Conflict, NotFound, collect_errors
+from adreel.errors import AdreelError, BadRecord, Conflict, NotFound, SessionDeleted, collect_errors
 from adreel.models.campaigns import Campaign
 from adreel.models.cuts import Cut
 from adreel.models.record import Record
@@ -43,6 +44,9 @@ class StoredSession(Session, Record):
     """Name of the last campaign that stored it. Later takes of its scenes belong to it as well."""
     archived_at: AwareDatetime | None = None
     """When a person archived it. It is in no list then, and nothing is bought for it."""
+
+    deleted_at: AwareDatetime | None = None
+    """When a person deleted it. It is not deleted if it has a take (adreel/records/deleting.py)."""
 
     def check_buyable(self) -> None:
         """Raise Conflict if it is archived."""
@@ -78,7 +82,7 @@ class Records(RecordFiles):
 
         def create(earlier: StoredSession | None) -> StoredSession | None:
             nonlocal created
-            created = earlier is None
+            created = earlier is None or self._is_deleted(earlier)
             return StoredSession(**{**session.model_dump(), "created_at": utc_now()}) if created else None
 
         return self._put(_SESSION, create, session_id=session.session_id), created
@@ -89,9 +93,22 @@ class Records(RecordFiles):
         def apply(stored: StoredSession | None) -> StoredSession:
             if stored is None:
                 raise self._no_session(session_id)
-            return StoredSession(**{**change(stored).model_dump(), "created_at": stored.created_at})
+            self._refuse_deleted(stored)
+            # One that is not deleted, as it has a take, is not deleted later either.
+            kept = {"created_at": stored.created_at, "deleted_at": None}
+            return StoredSession(**{**change(stored).model_dump(), **kept})
 
         return self._put(_SESSION, apply, session_id=session_id)
+
+    def mark_deleted(self, session_id: str, at: datetime | None) -> None:
+        """Mark a session as deleted, or remove its mark with None; NotFound if there is no such session."""
+
+        def mark(stored: StoredSession | None) -> StoredSession:
+            if stored is None:
+                raise self._no_session(session_id)
+            return stored.model_copy(update={"deleted_at": at})
+
+        self._put(_SESSION, mark, session_id=session_id)
 
     def save_session(self, session: Session, campaign: str | None = None) -> None:
         """Store a complete session in place of an earlier version, whose unknown fields and campaign stay.
@@ -100,6 +117,7 @@ class Records(RecordFiles):
         """
 
         def replace(earlier: StoredSession | None) -> StoredSession:
+            earlier = None if earlier and self._is_deleted(earlier) else earlier
             if earlier:
                 earlier.check_buyable()
             kept = {**(earlier.model_extra or {}), "campaign": earlier.campaign} if earlier else {}
@@ -114,7 +132,16 @@ class Records(RecordFiles):
         stored = self._read(_SESSION, session_id=session_id)
         if stored is None:
             raise self._no_session(session_id)
+        self._refuse_deleted(stored)
         return stored
+
+    def _is_deleted(self, session: StoredSession) -> bool:
+        return session.deleted_at is not None and not any(self.take_ids(session.session_id).values())
+
+    def _refuse_deleted(self, session: StoredSession) -> None:
+        if session.deleted_at is not None and self._is_deleted(session):
+            told = str(self._no_session(session.session_id))
+            raise SessionDeleted(f"{told} (it was deleted on {session.deleted_at:%Y-%m-%d})", session.deleted_at)
 
     def _no_session(self, session_id: str) -> NotFound:
         return NotFound(f"no session {session_id!r} in {self.place}: see `adreel sessions`")
@@ -197,7 +224,7 @@ class Records(RecordFiles):
         """
 
         def choose(latest: Take | None) -> Take | None:
-            if latest is None and must_exist:
+            if must_exist and (latest is None or (latest.pruned_at and not latest.attempts)):
                 raise NotFound(f"the record of take {take.short_id} was removed meanwhile, so nothing is bought for it")
             if latest is not None and latest.released:
                 # Another process ended these holds. A runner that does not know it must not undo it.
@@ -427,6 +454,10 @@ class Records(RecordFiles):
         if self.storage.is_local and not self.storage.exists(folder) and change(BudgetRecord()) is None:
             return  # On a disk, an update makes the folder even if it writes nothing.
         self._change(_BUDGETS, lambda budgets: change(budgets or BudgetRecord()))
+
+    def announce_removal(self, session_id: str) -> None:
+        """Announce that the files of a session were removed."""
+        self._announce(session_id)
 
     def announce_start(self, job: Job) -> None:
         """Announce a started job to other processes, once it and its planned takes are stored."""

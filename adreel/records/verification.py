@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain
 
-from adreel.errors import InputError, NotFound, StorageError
+from adreel.errors import InputError, NotFound, SessionDeleted, StorageError
 from adreel.models.cuts import Cut, segment_path
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, INPUT_PATTERN, Session, is_local_file
@@ -128,7 +128,10 @@ def _check_session(records: Records, files: "_Files", session_id: str) -> _Readi
     reading, session = _Reading(), None
     folder = f"sessions/{session_id}"
     with reading.of(f"{folder}/session.json"):
-        session = records.session(session_id)
+        try:
+            session = records.session(session_id)
+        except SessionDeleted:
+            return reading
     list_names = _names_below(records.storage, folder)
     takes, cuts = dict[str, Take](), dict[str, Cut]()
     for scenario in Scenario:

@@ -6,6 +6,7 @@ of the campaign and of the ad, so a second run of a campaign buys no clip again.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from adreel.campaigns import STORED, CampaignDocument, campaign_job_id, check_sessions, read_sessions
 from adreel.campaigns.prices import Affordable, afford, check_campaign_cost, unstarted_costs
 from adreel.campaigns.variants import WrongField, wrong_fields
-from adreel.errors import Conflict, InputError, NotFound, OverBudget
+from adreel.errors import Conflict, InputError, NotFound, OverBudget, SessionDeleted
 from adreel.models.campaigns import MAX_ADS, Campaign, CampaignCreate
 from adreel.models.documents import check_texts
 from adreel.models.spend import show_usd, to_micros, to_usd
@@ -207,7 +208,10 @@ class CampaignService:
         known, jobs = set(self._records.session_ids()), set(self._records.job_ids())
         ads = [session.session_id for session in read_sessions(self._settings, document)]
         unstarted = [each for each in ads if each in known and campaign_job_id(document.name, each) not in jobs]
-        taken = [each for each in unstarted if self._records.session(each).campaign != document.name]
+        taken = []
+        for each in unstarted:
+            with suppress(SessionDeleted):
+                taken += [each] if self._records.session(each).campaign != document.name else []
         if taken:
             more = f" and {len(taken) - MAX_NAMED} more" if len(taken) > MAX_NAMED else ""
             raise Conflict(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from adreel.catalog.selection import Needs
 from adreel.catalog.stored import load_catalog
-from adreel.errors import Conflict, InputError, KeyReused, NotFound, SessionExists
+from adreel.errors import Conflict, InputError, KeyReused, NotFound, SessionDeleted, SessionExists
 from adreel.models.api import (
     FactsPatch,
     ModelList,
@@ -41,6 +41,7 @@ from adreel.purchase.prompt import has_facts
 from adreel.purchase.request import clip_request
 from adreel.records import Records, StoredSession
 from adreel.records.archiving import archive_session, restore_session
+from adreel.records.deleting import delete_session
 from adreel.records.inputs import InputImage, copy_input, display_name, has_input, parse_image, read_input
 from adreel.records.views import choose_take, current_take, cut_views, input_url, session_view, take_view
 from adreel.settings import Settings
@@ -104,6 +105,8 @@ class SessionService:
         with errors_of_field("session_id"):
             try:
                 return self.records.session(session_id)
+            except SessionDeleted:
+                raise
             except NotFound:
                 raise NotFound(f"no session {session_id!r}: POST /api/sessions creates one") from None
 
@@ -168,6 +171,11 @@ class SessionService:
         self._check_inputs(session_id, patch)
         self.records.update_session(session_id, change)
         return self.session_details(session_id)
+
+    def delete(self, session_id: str) -> None:
+        """Delete a session. Raises Conflict if a clip of it was ordered, or if a job of it runs."""
+        self.session(session_id)
+        delete_session(self.records, session_id)
 
     def has_present_facts(self, session: Session, take: Take) -> bool:
         """Whether a take was ordered with the product's facts as they are now."""

@@ -1,4 +1,4 @@
-"""Archived ads over HTTP."""
+"""Archived and deleted ads over HTTP."""
 
 import httpx
 
@@ -35,3 +35,16 @@ def test_the_api_archives_and_restores_and_refuses_orders_by_name(api: httpx.Cli
     records.save_take(make_take(AttemptState.ACCEPTED))
     assert api.post("/api/sessions/ad/archive").status_code == 409
     assert records.session("ad").archived_at is None
+
+
+def test_the_api_deletes_what_was_never_bought(api: httpx.Client, records: Records) -> None:
+    records.save_session(make_session())
+    records.save_session(make_session(session_id="bought"))
+    records.save_take(make_take(session_id="bought"))
+    assert api.delete("/api/sessions/ad").status_code == 204
+    assert api.delete("/api/sessions/ad").status_code == 404
+    assert api.get("/api/sessions/ad").status_code == 404
+    refusal = api.delete("/api/sessions/bought")
+    assert (refusal.status_code, refusal.json()["errors"][0]["field"]) == (409, "session_id")
+    assert [each["session_id"] for each in api.get("/api/sessions").json()["sessions"]] == ["bought"]
+    assert records.session("bought").deleted_at is None

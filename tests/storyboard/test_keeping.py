@@ -1,4 +1,4 @@
-"""Ads are archived and restored, and the facts of their products edited, without script."""
+"""Ads are archived, restored and deleted, and the facts of their products edited, without script."""
 
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState
@@ -86,3 +86,20 @@ def test_facts_that_were_changed_meanwhile_are_not_overwritten(visitor: Visitor,
         visitor.read(f"{AD}/facts").form(f"{AD}/facts", "Save the facts"), "Save the facts", 422, product_name=" "
     )
     assert "aria-invalid" in page.by_id("product_name")
+
+
+def test_an_ad_that_was_never_bought_is_deleted_after_a_question(visitor: Visitor, records: Records) -> None:
+    page = visitor.read(visitor.read(AD).by_id("delete")["href"])
+    assert "No clip was ever ordered for it." in page.text
+    form = page.form(f"{AD}/delete", "Delete the ad")
+    page = visitor.press(form, "Delete the ad")
+    assert "ad is deleted." in page.text
+    visitor.read(AD, 404)
+    assert visitor.client.post("/example").url.path == "/sessions/glowcap"
+
+    records.save_session(make_session())
+    stored(records, Scenario.HOOK)
+    assert not [link for link in visitor.read(AD).all("a") if link.get("id") == "delete"]
+    page = visitor.press(form, "Delete the ad", 409)
+    assert "ad 'ad' can't be deleted: clips of it were ordered. Archive it instead" in page.text
+    assert records.session("ad").deleted_at is None

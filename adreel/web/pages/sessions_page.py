@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from adreel.errors import NotFound, StorageError
+from adreel.errors import NotFound, SessionDeleted, StorageError
 from adreel.models.api import SessionSummary, State
 from adreel.models.scenarios import Scenario
 from adreel.models.session_states import LISTED_STATES
@@ -50,24 +50,27 @@ async def sessions(request: Request, index: IndexDep, filters: FiltersQuery, ser
 
 @dataclass(frozen=True)
 class Notice:
-    """What was done with an ad in the list. It can be undone."""
+    """What was done with an ad in the list."""
 
     session_id: str
     product_name: str
-    is_archived: bool
+    state: str
+    """archived, restored or deleted"""
 
 
 def read_notice(request: Request, service: Service) -> Notice | None:
-    """Return the notice of an ad that was archived or restored, unless that is undone."""
+    """Return the notice of an ad that was archived, restored or deleted, unless that is undone."""
     said, session_id = (request.query_params.get(name, "") for name in ("said", "ad"))
-    if said not in {"archived", "restored"} or not re.fullmatch(ID_PATTERN, session_id):
+    if said not in {"archived", "restored", "deleted"} or not re.fullmatch(ID_PATTERN, session_id):
         return None
     try:
         session = service.session(session_id)
+    except SessionDeleted:
+        return Notice(session_id, session_id, said) if said == "deleted" else None
     except (NotFound, StorageError):
         return None
-    is_archived = session.archived_at is not None
-    return Notice(session_id, session.product_name, is_archived) if is_archived == (said == "archived") else None
+    state = "archived" if session.archived_at else "restored"
+    return Notice(session_id, session.product_name, state) if state == said else None
 
 
 def query_of(filters: SessionFilters, cursors: Collection[str] = (), /, **changes: str | None) -> str:

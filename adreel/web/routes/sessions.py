@@ -61,6 +61,12 @@ async def restore(session_id: SessionId, service: ServiceDep) -> SessionDetails:
     return await run_in_threadpool(service.restore, session_id)
 
 
+@router.delete("/{session_id}", status_code=204, responses=answers(404, 409, 503))
+async def delete_session(session_id: SessionId, service: ServiceDep) -> None:
+    """Delete a session for which no clip was ever ordered. Others get 409: archive them instead."""
+    await run_in_threadpool(service.delete, session_id)
+
+
 @router.patch("/{session_id}/scenes/{scenario}", responses=answers(404, 503))
 async def change_scene(
     session_id: SessionId, scenario: Scenario, body: ScenePatch, service: ServiceDep
