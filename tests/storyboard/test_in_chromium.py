@@ -73,8 +73,11 @@ def page() -> Iterator[Page]:
 
 
 def is_trouble(said: ConsoleMessage) -> bool:
-    # A page without an icon has the browser ask for /favicon.ico, which needs a key. A form with a wrong field is 422.
-    is_expected = said.location["url"].endswith("/favicon.ico") or "status of 422" in said.text
+    # A page without an icon has the browser ask for /favicon.ico, which needs a key. A form with a wrong field is 422,
+    # an order over a limit 402.
+    is_expected = said.location["url"].endswith("/favicon.ico") or any(
+        f"status of {status}" in said.text for status in (402, 422)
+    )
     return said.type == "error" and not is_expected
 
 

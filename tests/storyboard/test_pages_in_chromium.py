@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from adreel.cli.app import app
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.purchase.jobs import end_job
 from adreel.purchase.probe.decoding import draw_poster
 from adreel.records import Records
+from adreel.spend.budgets import Budgets
 from tests.cut.stored_ads import store_ad, store_cut
 from tests.factories import make_take, write_film
-from tests.storyboard.conftest import Visitor
+from tests.storyboard.conftest import Orders, Visitor
 from tests.storyboard.stories import with_job
 from tests.storyboard.test_in_chromium import CHROMIUM, page
 
@@ -137,6 +140,29 @@ def test_an_ad_that_is_made_counts_in_its_title_and_tells_of_its_end(
     page.wait_for_function("window.told.length")
     assert page.evaluate("window.told") == ["Lamp is ready: 4 of 4 clips are stored."]
     expect(page.locator("#tell")).to_be_hidden()
+
+
+def test_over_budget_the_button_says_so_until_the_budget_is_raised(
+    visitor: Visitor, records: Records, orders: Orders, page: Page
+) -> None:
+    Budgets(records).set("month", 300_000)
+    page.goto(url(visitor))
+    button = page.get_by_role("button", name="Generate the 4 clips")
+    expect(button).to_be_disabled()
+    expect(button).to_have_accessible_description("Needs $2.52; this month's budget has $0.30 left.")
+    page.locator("#hook-visual_description").fill("a moth")
+    raised = CliRunner().invoke(app, ["budget", "set", "month", "2.60"], catch_exceptions=False)
+    assert raised.exit_code == 0, raised.output
+    page.locator("#hook-save").click()
+    expect(button).to_be_enabled()
+    page.get_by_label("Spend at most").fill("2")
+    button.click()
+    expect(page.locator("#said")).to_contain_text("Needs $2.52; your limit has $2.00 left. Nothing was bought.")
+    expect(page.get_by_label("Spend at most")).to_have_value("2")
+    page.get_by_label("Spend at most").fill("")
+    button.click()
+    expect(page).to_have_title("(0/4) Lamp · adreel")
+    assert [order["session_id"] for order in orders.parameters] == ["ad"]
 
 
 def test_a_new_ad_that_is_not_saved_survives_a_reload(visitor: Visitor, records: Records, page: Page) -> None:

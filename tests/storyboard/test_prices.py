@@ -4,9 +4,11 @@ from datetime import date, timedelta
 
 import pytest
 
+from adreel.models.budget_modes import BudgetMode
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import MICROS, Price
 from adreel.models.takes import AttemptState
+from adreel.purchase.jobs import cancel_job, start_job
 from adreel.records import Records
 from adreel.service import Service
 from adreel.settings import Settings
@@ -107,17 +109,72 @@ def test_the_page_says_what_the_budgets_of_its_session_have_left(visitor: Visito
 
 
 @pytest.mark.usefixtures("prefect")  # It tells Prefect that the budget is used up.
+def test_a_button_over_budget_says_so_and_can_not_be_pressed(visitor: Visitor, records: Records) -> None:
+    stored(records, Scenario.HOOK)
+    budgets = Budgets(records)
+    budgets.set("all", 1_000_000)
+    page = visitor.read(AD)
+    generate = page.by_id("generate")
+    assert "disabled" in generate
+    assert "disabled" not in page.by_id("hook-regenerate")
+    assert page.by_id(generate["aria-describedby"])["class"] == "hint refusal"
+    assert "Needs $1.89; the budget for all ads has $0.89 left." in page.text
+    assert page.text.count("ask the person who manages the budgets here to raise it") == 1
+    for cap, mode in ((9_000_000, BudgetMode.CAP), (1_000, BudgetMode.WARN)):
+        budgets.set("all", cap, mode)
+        assert "disabled" not in visitor.read(AD).by_id("generate")
+
+
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_only_a_resume_that_downloads_is_offered_over_budget(
+    visitor: Visitor, records: Records, *, is_ordered: bool
+) -> None:
+    with_job(records)
+    for scenario in Scenario:
+        if is_ordered and scenario == Scenario.CTA:
+            generating(records, scenario, AttemptState.RENDERED)
+        failed(records, scenario, "disk full")
+    Budgets(records).set("all", 1_000)
+    assert ("disabled" in visitor.read(AD).by_id("hook-remedy")) is not is_ordered
+
+
+def test_a_limit_of_an_order_is_kept_as_it_was_typed(visitor: Visitor, records: Records, orders: Orders) -> None:
+    button = "Generate the 4 clips"
+    page = visitor.read(AD)
+    for typed, status, says in (
+        ("1,50", 402, "Needs $2.52; your limit has $1.50 left. Nothing was bought. Enter a higher limit"),
+        ("much", 422, "Spend at most: enter an amount in dollars"),
+    ):
+        page = visitor.press(page.form(f"{AD}/generate", button), button, status, max_cost=typed)
+        assert says in page.text
+        assert page.by_id("generate-limit")["value"] == typed
+    assert orders.parameters == []
+    for typed in ("$2.60", "2.6"):
+        visitor.press(page.form(f"{AD}/generate", button), button, max_cost=typed)
+    page = visitor.press(page.form(f"{AD}/generate", button), button, 409, max_cost="3")
+    assert "These clips are ordered already, with another limit." in page.text
+    assert [order["max_cost"] for order in orders.parameters] == [2.6]
+
+
+def test_a_resume_offers_the_limit_of_its_job(visitor: Visitor, records: Records, orders: Orders) -> None:
+    cancel_job(records, start_job(records, Settings(), "job-1", "ad", max_cost=2_520_000))
+    form = visitor.read(AD).form(f"{AD}/jobs/job-1/resume", "Resume")
+    assert form.fields["max_cost"] == "2.52"
+    visitor.press(form, "Resume", max_cost="3")
+    assert orders.parameters == [{"target": "job-1", "max_cost": 3.0}]
+
+
 def test_a_refusal_is_told_in_words_with_the_way_out(visitor: Visitor, records: Records, orders: Orders) -> None:
-    Budgets(records).set("day", 10_000)
     form = visitor.read(AD).form(f"{AD}/generate", "Generate the 4 clips")
+    Budgets(records).set("day", 10_000)
     page = visitor.press(form, "Generate the 4 clips", 402)
-    assert "budget day has USD 0.01 left of USD 0.01: nothing was sent" in page.text
+    assert "Needs $2.52; today's budget has $0.01 left. Nothing was bought. To go on, ask the person" in page.text
     assert "adreel budget" not in page.text
     assert orders.parameters == []
     stored(records, Scenario.HOOK)
     form = visitor.read(AD).form(f"{AD}/scenes/hook", "Regenerate")
     page = visitor.press(form, "Regenerate", 402, visual_description="a moth")
-    assert "nothing was sent" in page.text
+    assert "Nothing was bought." in page.text
     assert records.session("ad").scene(Scenario.HOOK).visual_description == "a moth"
     Budgets(records).set("day", 10_000_000)
     visitor.press(page.form(f"{AD}/scenes/hook", "Regenerate"), "Regenerate")

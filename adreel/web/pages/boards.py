@@ -53,6 +53,8 @@ class SceneAction:
     """Effects of a resume on the other scenes of the job: effect -> scenes."""
     offer: Offer = field(default_factory=Offer)
     """The clips that it may buy."""
+    limit: int | None = None
+    """What the resumed job may spend, in micro-dollars."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class CancelledJob:
     effects: dict[Effect, list[Scenario]]
     offer: Offer
     token_parts: tuple[str, ...]
+    limit: int | None
+    """What the job may spend, in micro-dollars."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,8 @@ class Board:
     """The cancelled jobs that can be resumed."""
     missing_offer: Offer
     """The clips of the scenes without a take."""
+    short_budgets: list[str]
+    """The budgets that have too little left for an offer."""
 
     @cached_property
     def state(self) -> State | None:
@@ -276,7 +282,7 @@ async def read_board(
     for job in filter(None, recorded.values()):
         if job.session_id == session_id and (status := _status_of(job, found)).overall_status == State.GENERATING:
             followed.running.append(status)
-    return await run_in_threadpool(_board, service, Offers(index, is_local=service.settings.is_local), found, followed)
+    return await run_in_threadpool(_board, service, index, found, followed)
 
 
 def _status_of(job: Job, found: SessionRecords) -> VideoStatusResponse:
@@ -288,8 +294,9 @@ def _status_of(job: Job, found: SessionRecords) -> VideoStatusResponse:
     )
 
 
-def _board(service: Service, offers: Offers, found: SessionRecords, followed: FollowedJobs) -> Board:
+def _board(service: Service, index: SessionIndex, found: SessionRecords, followed: FollowedJobs) -> Board:
     session, choices, takes_by_scene, read_job = found.session, found.choices, found.takes, found.job
+    offers = Offers(index, found.budgets, is_local=service.settings.is_local)
 
     view = summarize(session, choices, takes_by_scene, read_job)
     states = {video.scenario: video.status for video in view.scene_videos}
@@ -341,7 +348,7 @@ def _board(service: Service, offers: Offers, found: SessionRecords, followed: Fo
         )
     cancelled = _cancelled_jobs(service, offers, found, scenes)
     missing = offers.of([clip for scene in scenes if not scene.takes for clip in clips[scene.scenario]])
-    return Board(session, view, scenes, followed, found.budgets, found.cut_views, cancelled, missing)
+    return Board(session, view, scenes, followed, found.budgets, found.cut_views, cancelled, missing, offers.short)
 
 
 def _wait(offers: Offers, take: Take) -> Wait:
@@ -379,7 +386,7 @@ def _action(
         for effect, scenes in effects.items()
         if (others := [each for each in scenes if each != scenario])
     }
-    return SceneAction(action, newest.job_id, _resume_token(newest), also, offer)
+    return SceneAction(action, newest.job_id, _resume_token(newest), also, offer, _limit(found, newest))
 
 
 def _cancelled_jobs(
@@ -397,7 +404,7 @@ def _cancelled_jobs(
         newest = max((scene.takes[-1] for scene in of_job), key=lambda take: take.updated_at)
         effects, offer = _resume(service, offers, found, newest)
         scenarios = [scene.scenario for scene in of_job]
-        cancelled.append(CancelledJob(job_id, scenarios, effects, offer, _resume_token(newest)))
+        cancelled.append(CancelledJob(job_id, scenarios, effects, offer, _resume_token(newest), _limit(found, newest)))
     return cancelled
 
 
@@ -424,7 +431,16 @@ def _resume(
         if effect != Effect.DOWNLOADS:
             price = service.price(take.request) if take else Price(amount=None, source="unknown")
             clips.append((take.request if take else None, price))
-    return effects, offers.of(clips)
+    job = found.job(newest.job_id)
+    recorded = {take.scenario for of_scene in found.takes.values() for take in of_scene if take.job_id == newest.job_id}
+    # Clips that are ordered already are downloaded whatever is left.
+    only_buys = effects.keys() == {Effect.BUYS} and job is not None and recorded.issuperset(job.scenarios)
+    return effects, offers.of(clips, needs_money=only_buys)
+
+
+def _limit(found: SessionRecords, take: Take) -> int | None:
+    job = found.job(take.job_id)
+    return job.max_cost if job else None
 
 
 def _resume_token(take: Take) -> tuple[str, ...]:

@@ -13,13 +13,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from adreel.catalog.sizes import ASPECTS, DEFAULT_ASPECT, DEFAULT_RESOLUTION, RESOLUTIONS, aspect_of_platform, ratio
-from adreel.errors import AdreelError, RequestInFlight
+from adreel.errors import AdreelError, InputError, OverBudget, RequestInFlight
 from adreel.models.api import SceneCreate, ScenePatch, SessionPatch
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ImageInputs, RenderOptions, SceneDescription, Session, replacing
 from adreel.records.suggestions import without_commands
 from adreel.web.bodies import read_form
 from adreel.web.pages.images import KNOWN, UploadForm, get_upload_form, image_fields, image_values, previews
+from adreel.web.pages.offers import refusal_words
 from adreel.web.problems import HTTPProblem, problem_of
 
 IN_FLIGHT_SECONDS = 5.0
@@ -210,6 +211,18 @@ def field_text(value: object) -> str:
     return str(value)
 
 
+def max_cost_of(fields: dict[str, str]) -> float | None:
+    """Return the limit of an order in USD, None for an empty one; raises InputError."""
+    text = fields.get("max_cost", "").strip().removeprefix("$").replace(",", ".")
+    try:
+        limit = float(text) if text else None
+    except ValueError:
+        limit = 0
+    if limit is not None and not (0 < limit < float("inf")):
+        raise InputError("Spend at most: enter an amount in dollars, such as 2.50, or nothing for no limit.")
+    return limit
+
+
 def defaults_of(session: Session | None, model: str) -> dict[str, str]:
     """Return what holds where the form for all scenes is empty; `model` is the model of the settings."""
     platform = session.target_platform if session else ""
@@ -235,6 +248,8 @@ def with_errors(fields: dict[str, str], error: Exception, scenarios: Sequence[Sc
     """Return a submitted form with its errors; `scenarios` are those of a new session's scenes, in their order."""
     if isinstance(error, ValidationError):
         return FormState(fields, {_field_name(item["loc"], scenarios): _advice(item) for item in error.errors()}, 422)
+    if isinstance(error, OverBudget):
+        return FormState(fields, {"": refusal_words(error)}, HTTPStatus.PAYMENT_REQUIRED)
     problem = problem_of(error)
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         # The page only says that the log has the reason.

@@ -16,11 +16,11 @@ from starlette.responses import HTMLResponse
 from adreel.errors import NotFound
 from adreel.models.scenarios import Scenario
 from adreel.models.shares import time_label
-from adreel.models.spend import Price, money, show_cost, to_usd
+from adreel.models.spend import Price, exact_usd, money, show_cost, to_usd
 from adreel.records.suggestions import Effect, without_commands
 from adreel.spend.budgets import BudgetView
 from adreel.web.pages.models import model_label, model_offer, offer
-from adreel.web.pages.offers import wait_label
+from adreel.web.pages.offers import wait_label, way_out
 from adreel.web.pages.static_files import static_url
 from adreel.web.problems import problem_of
 from adreel.web.request_ids import request_id
@@ -113,7 +113,8 @@ templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step
 templates.filters.update(
     sum_label=sum_label, price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands
 )
-templates.filters.update(wait_label=wait_label, offer=offer, model_offer=model_offer, time_label=time_label)
+templates.filters.update(offer=offer, model_offer=model_offer, time_label=time_label)
+templates.filters.update(wait_label=wait_label, way_out=way_out, exact_usd=exact_usd)
 templates.filters.update(as_dict=asdict, megabytes=megabytes)
 
 

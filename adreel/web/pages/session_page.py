@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import RedirectResponse
 
-from adreel.errors import InputError
+from adreel.errors import Conflict, InputError, KeyReused
 from adreel.index import SessionIndex
-from adreel.models.api import TakeChoice, VideoGenerationRequest, VideoRegenerateRequest
+from adreel.models.api import TakeChoice, VideoGenerationRequest, VideoRegenerateRequest, VideoResumeRequest
 from adreel.models.cuts import CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
@@ -32,6 +32,7 @@ from adreel.web.pages.forms import (
     Upload,
     defaults_of,
     initial_fields,
+    max_cost_of,
     new_token,
     only_edited,
     options_of,
@@ -105,10 +106,12 @@ class PageContext:
         options: FormState | None = None,
         scene: str = "",
         take: str = "",
+        limit: str = "",
     ) -> Response:
         """Render the page, with a notice or an error in a scene or at the top, or with forms as they were submitted.
 
-        `options` is the form for all scenes, `take` the short id of the take that the notice is about.
+        `options` is the form for all scenes, `take` the short id of the take that the notice is about, `limit` what was
+        typed as the limit of an order.
         """
         problem = FormState({}) if error is None else with_errors({}, error)
         board = await read_board(self.service, self.statuses, self.index, self.session_id, self.job_ids)
@@ -141,6 +144,7 @@ class PageContext:
             cut=cut,
             playlist=make_playlist(board, cut),
             names=NAMES,
+            limit=limit,
             session=board.session,
             path=f"/sessions/{self.session_id}",
             now=utc_now(),
@@ -201,8 +205,9 @@ def shows_errors(handle: Handler) -> Handler:
         try:
             return await handle(page, **arguments)
         except FORM_ERRORS as error:
-            scene = arguments.get("scenario") or arguments.get("fields", {}).get("scenario", "")
-            return await page.show(error=error, scene=scene)
+            fields = arguments.get("fields", {})
+            scene = arguments.get("scenario") or fields.get("scenario", "")
+            return await page.show(error=error, scene=scene, limit=fields.get("max_cost", ""))
 
     return handle_or_show
 
@@ -219,9 +224,14 @@ async def generate(page: Page, fields: Fields) -> Response:
     """Order the first clips of scenes."""
     await run_in_threadpool(refuse_incomplete, page.service, page.session_id)
     scenarios = fields.get("scenarios", "").split()
-    order = VideoGenerationRequest.model_validate({"session_id": page.session_id, "scenarios": scenarios})
+    order = VideoGenerationRequest.model_validate(
+        {"session_id": page.session_id, "scenarios": scenarios, "max_cost": max_cost_of(fields)}
+    )
     key = page.key(fields)
-    run = await wait_if_in_flight(lambda: page.service.generate(order, key=key))
+    try:
+        run = await wait_if_in_flight(lambda: page.service.generate(order, key=key))
+    except KeyReused:
+        raise Conflict("These clips are ordered already, with another limit. Reload the page to see them.") from None
     return page.redirect(job_id=run.run_id)
 
 
@@ -249,7 +259,8 @@ async def make_cut(page: Page, fields: Fields) -> Response:
 async def resume_job(page: Page, job_id: JobId, fields: Fields) -> Response:
     """Resume a job."""
     key = page.key(fields)
-    run = await wait_if_in_flight(lambda: page.service.resume(job_id, key=key))
+    limits = VideoResumeRequest(max_cost=max_cost_of(fields))
+    run = await wait_if_in_flight(lambda: page.service.resume(job_id, limits, key=key))
     return page.redirect(job_id=run.run_id, scene=fields.get("scenario", ""))
 
 
