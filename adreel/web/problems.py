@@ -156,14 +156,15 @@ def problem_of(error: Exception, request: Request | None = None) -> HTTPProblem:
 def _refusal(error: OverBudget) -> dict[str, Any]:
     """Return the members of a problem that a refusal for money has, without words of the command line."""
     enough = None if error.enough is None else usd_rounded_up(error.enough)
-    if enough is None:
+    if error.needed is None:
         next_step = "Give the price of such a clip as clip_price, or choose a model with a known price."
     elif error.budget == MAX_COST:
-        next_step = f"Order again with a max_cost of {enough} USD or more, or order fewer scenes."
+        higher = f"a max_cost of {enough} USD or more" if enough else "a higher max_cost"
+        next_step = f"Order again with {higher}, or order fewer scenes."
     else:
         later = {"day": " or wait for the next day (UTC),", "month": " or wait for the next month (UTC),"}
-        raised = f"Raise the budget {error.budget} to {enough} USD or more,"
-        next_step = f"{raised}{later.get(error.budget, '')} or order fewer scenes."
+        amount = f" to {enough} USD or more" if enough else ""
+        next_step = f"Raise the budget {error.budget}{amount},{later.get(error.budget, '')} or order fewer scenes."
     return {
         "needed": to_usd(error.needed),
         "left": to_usd(error.left),

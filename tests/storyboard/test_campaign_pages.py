@@ -134,6 +134,6 @@ def test_a_campaign_without_money_is_refused_on_its_page(visitor: Visitor, recor
     checked = PageReader(visitor.client.post("/new-campaign", data=fields).text)
     assert "The tightest budget has $1.00 left: enough for 0 of 4 ads" in checked.text
     refused = visitor.press(form_of(visitor, checked), "Generate 4 ads", 402)
-    assert "the first ad needs" in refused.text
+    assert "the budget of campaign spring has $1.00 left. Nothing was bought." in refused.text
     assert not orders.runs
     assert records.campaign("spring") is None
