@@ -153,6 +153,9 @@ class ReviewList(BaseModel):
     """The reviews of an ad, the newest first."""
 
     state: Decision = Field(description="The newest decision; `stale` if the ad has changed since it was made")
+    scenes: dict[Scenario, Decision] = Field(
+        default_factory=dict, description="The newest decision about each scene alone; `stale` if its clip has changed"
+    )
     reviews: list[ReviewView]
     unreadable: list[str] = Field(default_factory=list, description="Errors of unreadable records")
 

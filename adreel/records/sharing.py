@@ -9,9 +9,9 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from adreel.errors import AdreelError, Conflict, NotFound, StorageError
@@ -69,6 +69,8 @@ class Film:
     is_cut: bool
     digests: frozenset[str]
     """SHA-256 of all current files. A format that was made twice has two."""
+    clips: Mapping[Scenario, str] = field(default_factory=dict)
+    """SHA-256 of the current clip of each scene."""
 
     @property
     def version(self) -> str:
@@ -80,8 +82,13 @@ class Film:
         """The names of its files in the storage: videos, posters and captions."""
         return frozenset(filter(None, (name for f in self.files for name in (f.file, f.poster, f.captions))))
 
-    def has(self, reviewed: Collection[ReviewedFile]) -> bool:
-        """Whether the ad is still what was reviewed. Another format of the same ad changes nothing."""
+    def has(self, reviewed: Collection[ReviewedFile], scenario: Scenario | None = None) -> bool:
+        """Whether the ad, or one scene of it, is still what was reviewed.
+
+        Another format of the same ad changes nothing, and another scene nothing of this one.
+        """
+        if scenario is not None:
+            return any((each.name, each.sha256) == (scenario, self.clips.get(scenario)) for each in reviewed)
         digests = {each.sha256 for each in reviewed}
         return digests <= self.digests if self.is_cut else digests == self.digests
 
@@ -91,6 +98,7 @@ def film_of(records: Records, session_id: str) -> Film:
     session = records.session(session_id)
     takes = current_takes(records, session_id)
     cuts = [cut for cut in reversed(records.cuts(session_id)) if not is_stale(session, takes, cut)]
+    clips = {scenario: take.clip.sha256 for scenario, take in takes.items() if take.clip}
     found: dict[str, FilmFile] = {}
     for video in (video for cut in cuts for video in cut.files):
         shown = FilmFile(
@@ -106,13 +114,14 @@ def film_of(records: Records, session_id: str) -> Film:
         found.setdefault(video.format, shown)
     if cuts:
         digests = {video.sha256 for cut in cuts for video in cut.files}
-        return Film(tuple(found.values()), is_cut=True, digests=frozenset(digests))
+        return Film(tuple(found.values()), is_cut=True, digests=frozenset(digests), clips=clips)
     for scenario in session.scenarios:
         if (take := takes.get(scenario)) and (clip := take.clip):
             found[scenario] = FilmFile(
                 scenario, clip.file, clip.sha256, clip.poster, None, clip.width, clip.height, clip.duration
             )
-    return Film(tuple(found.values()), is_cut=False, digests=frozenset(each.sha256 for each in found.values()))
+    digests = {each.sha256 for each in found.values()}
+    return Film(tuple(found.values()), is_cut=False, digests=frozenset(digests), clips=clips)
 
 
 def create_share(
@@ -239,10 +248,22 @@ def list_reviews(records: Records, session_id: str, film: Film | None = None) ->
     reviews = [
         ReviewView(
             **review.model_dump(include=set(ReviewView.model_fields)),
-            state="current" if film.has(review.files) else "stale",
+            state="current" if film.has(review.files, review.scenario) else "stale",
         )
         for review in reversed(stored)
     ]
+    # An approval of one scene is none of the ad, but a scene that has to be changed is a change of the ad.
+    of_ad = [each for each in reviews if each.scenario is None or each.kind is ReviewKind.CHANGE_REQUEST]
+    scenes = {scenario: _decision([each for each in reviews if each.scenario == scenario]) for scenario in Scenario}
+    return ReviewList(
+        state=_decision(of_ad),
+        scenes={scenario: decision for scenario, decision in scenes.items() if decision != "none"},
+        reviews=reviews,
+        unreadable=list(map(str, broken)),
+    )
+
+
+def _decision(reviews: Sequence[ReviewView]) -> Decision:
+    """Return the first decision of reviews that are sorted from new to old."""
     newest = next((each for each in reviews if each.kind in _DECISIONS), None)
-    state: Decision = "none" if newest is None else "stale" if newest.state == "stale" else _DECISIONS[newest.kind]
-    return ReviewList(state=state, reviews=reviews, unreadable=list(map(str, broken)))
+    return "none" if newest is None else "stale" if newest.state == "stale" else _DECISIONS[newest.kind]

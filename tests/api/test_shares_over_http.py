@@ -11,10 +11,10 @@ import pytest
 
 from adreel.client import ApiError, Client
 from adreel.models.scenarios import Scenario
-from adreel.models.shares import Share
+from adreel.models.shares import ReviewKind, Right, Share
 from adreel.models.takes import utc_now
 from adreel.records import Records
-from adreel.records.sharing import find_share
+from adreel.records.sharing import film_of, find_share
 from adreel.web import guests
 from adreel.web.middleware.auth import is_open
 from adreel.web.wrong_keys import BURST
@@ -149,6 +149,69 @@ def test_a_right_that_was_not_given_is_neither_shown_nor_granted(owner: Client, 
         assert visitor.client.get(f"{film}?download=true").status_code == allowed
         assert ("Download" in page.text) == (allowed == 200)
     assert owner.reviews("ad").reviews == []
+
+
+def test_each_right_opens_its_own_routes_and_no_other(
+    owner: Client, server: httpx.Client, records: Records, tmp_path: Path
+) -> None:
+    store_cut(records, tmp_path)
+    film = film_of(records, "ad")
+    ad = film.files[0].file
+    words = {"author": "Anna", "text": "Darker, please", "version": film.version}
+    routes: dict[str, tuple[Right, httpx.Request]] = {}
+    for method, query, right in (
+        ("GET", "", Right.VIEW),
+        ("HEAD", "", Right.VIEW),
+        ("GET", "?download=true", Right.DOWNLOAD),
+        ("HEAD", "?download=true", Right.DOWNLOAD),
+    ):
+        for ranged in ({}, {"Range": "bytes=0-9"}):
+            request = server.build_request(method, f"/files/{ad}{query}", headers=ranged)
+            routes[f"{method} {ranged} {query}"] = right, request
+    routes["page"] = Right.VIEW, server.build_request("GET", "")
+    for kind in ReviewKind:
+        routes[kind] = kind.right, server.build_request("POST", "/reviews", data={**words, "kind": kind, "key": kind})
+    for right in Right:
+        link = owner.create_share("ad", rights=[right]).url
+        for name, (needed, request) in routes.items():
+            sent = server.build_request(
+                request.method, f"{link}{request.url.raw_path.decode().rstrip('/')}", content=request.content
+            )
+            sent.headers.update(
+                {key: request.headers[key] for key in ("range", "content-type") if key in request.headers}
+            )
+            status = server.send(sent, follow_redirects=False).status_code
+            allowed = {200, 206, 303} if needed in {right, Right.VIEW} else {403}
+            assert status in allowed, (right, name, status)
+        archive = server.get(f"{link}/clips.zip")
+        assert archive.status_code == 404, "a guest has no archive"
+    assert server.get("/api/sessions/ad/clips.zip").status_code == 401
+    assert len(records.reviews("ad")) == len(ReviewKind)
+
+
+def test_a_scene_is_approved_alone_until_its_own_clip_changes(
+    owner: Client, visitor: Visitor, server: httpx.Client, records: Records, tmp_path: Path
+) -> None:
+    page = visitor.read(owner.create_share("ad", label="The client").url)
+    page = say(visitor, page, scenario="hook")
+    page = say(visitor, page, scenario="cta")
+    assert owner.reviews("ad").state == "none"
+    store_take(records, make_take(job_id="ad-2", minute=1), tmp_path)
+    found = owner.reviews("ad")
+    assert found.scenes == {Scenario.HOOK: "stale", Scenario.CTA: "approved"}
+    page = visitor.read(owner.create_share("ad").url)
+    say(visitor, page, "Request changes", scenario="hook", text="Darker", moment="0:02")
+    found = owner.reviews("ad")
+    assert (found.state, found.scenes[Scenario.HOOK]) == ("changes_requested", "changes_requested")
+
+    server.headers["Authorization"] = f"Bearer {KEY}"
+    shown = visitor.read("/sessions/ad")
+    assert "The client Open view, comment, approve" in shown.text
+    assert "Changes requested" in shown.text
+    assert {"data-of": "hook", "data-moment": "2.0"}.items() <= next(
+        link.items() for link in shown.all("a") if "data-moment" in link
+    )
+    assert "hook" in [video.get("data-film") for video in shown.all("video")]
 
 
 @pytest.mark.parametrize("carried", ["in the path", "as a key", "as a cookie"])

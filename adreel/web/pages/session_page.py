@@ -45,6 +45,7 @@ from adreel.web.pages.forms import (
 from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.playlists import make_playlist
 from adreel.web.pages.rendering import NAMES, PageRoute, listed, page
+from adreel.web.pages.shares_page import read_shared
 from adreel.web.pages.take_words import differing_words, other_words, use_words
 from adreel.web.problems import HTTPProblem
 from adreel.web.status_cache import StatusCache
@@ -142,6 +143,7 @@ class PageContext:
             problem.status,
             board=board,
             cut=cut,
+            shared=await run_in_threadpool(read_shared, self.service.records, self.session_id),
             playlist=make_playlist(board, cut),
             names=NAMES,
             limit=limit,

@@ -1,14 +1,28 @@
 """The page of an ad's shares: make and end links for guests, and read what the guests have said."""
 
+import logging
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.responses import RedirectResponse
 
+from adreel.errors import StorageError
 from adreel.models.sessions import ID_PATTERN
-from adreel.models.shares import DEFAULT_DAYS, DEFAULT_RIGHTS, MAX_DAYS, CreatedShare, Right, ShareCreate
+from adreel.models.shares import (
+    DEFAULT_DAYS,
+    DEFAULT_RIGHTS,
+    MAX_DAYS,
+    CreatedShare,
+    ReviewList,
+    ReviewView,
+    Right,
+    ShareCreate,
+    ShareView,
+)
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.records import Records, sharing
+from adreel.records.sharing import Film
 from adreel.service import Service
 from adreel.web.dependencies import ServiceDep, SessionId
 from adreel.web.pages.forms import FORM_ERRORS, Fields, FormState, with_errors
@@ -20,6 +34,10 @@ RIGHTS = {
     Right.DOWNLOAD: "Download the files",
 }
 
+MAX_NEWEST = 3
+"""Maximum number of reviews on the page of the ad."""
+
+log = logging.getLogger("adreel.storyboard")
 router = APIRouter(prefix="/sessions/{session_id}", include_in_schema=False, route_class=PageRoute)
 
 
@@ -97,3 +115,32 @@ def _read(records: Records, session_id: str) -> dict[str, Any]:
         "labels": {each.share_id: each.label or each.share_id for each in shares.shares},
         "unreadable": [*shares.unreadable, *said.unreadable],
     }
+
+
+@dataclass(frozen=True)
+class SharedState:
+    """What the page of an ad shows of its shares: the links, and what guests have said."""
+
+    links: list[ShareView]
+    said: ReviewList
+    film: Film | None
+
+    @property
+    def newest(self) -> list[ReviewView]:
+        """The newest reviews."""
+        return self.said.reviews[:MAX_NEWEST]
+
+
+def read_shared(records: Records, session_id: str) -> SharedState:
+    """Read the shares and reviews of an ad, or what is readable of them. An ad without reviews costs two listings."""
+    nothing = ReviewList(state="none", reviews=[])
+    try:
+        links = sharing.list_shares(records, session_id).shares
+        if not records.count_reviews(session_id):
+            return SharedState(links, nothing, None)
+        film = sharing.film_of(records, session_id)
+        return SharedState(links, sharing.list_reviews(records, session_id, film), film)
+    except StorageError as broken:
+        # The clips are shown all the same.
+        log.warning("%s", broken)
+        return SharedState([], nothing, None)

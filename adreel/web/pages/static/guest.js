@@ -32,6 +32,9 @@ function jump(event) {
   const video = link && document.querySelector(`video[data-film="${link.dataset.of}"]`);
   if (!video) return;
   event.preventDefault();
+  // Another format of the ad may be in front of it.
+  const tab = video.closest(".panel")?.previousElementSibling?.control;
+  if (tab) tab.checked = true;
   video.currentTime = Number(link.dataset.moment);
   video.scrollIntoView({ block: "nearest" });
   video.play().catch(() => {});
