@@ -2,7 +2,8 @@
 
 `python -m benchmarks.first_submit [--orders 9] [--commands 5]` starts `adreel up` in a temporary folder and orders one
 ad after the other over the HTTP API. The steps are read from Prefect's states and from the emulator's ledger. Then it
-runs `adreel generate` in the folder of the studio, and in a folder without one, from the start of the command.
+runs `adreel generate` in the folder of the studio, there without the studio's fork server in turn with it, and in a
+folder without a studio, from the start of the command.
 """
 
 import argparse
@@ -13,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 from dotenv import dotenv_values
@@ -31,6 +33,8 @@ from adreel.records import Records
 from adreel.storage import Storage
 
 PATIENCE = 120.0
+COLD = {"PYTHONIOENCODING": "utf-8"}
+"""Python reads it at its start, so no process of the fork server has it, and the command starts by itself."""
 ADREEL = Path(sys.executable).with_name("adreel")
 EXAMPLE = Path(__file__).parent.parent / "examples" / "glowcap.yaml"
 POINTS = ["ordered", "answered", "claimed", "running", "submitted"]
@@ -84,12 +88,12 @@ def order(client: Client, prefect: httpx.Client, ledger: Path, session_id: str) 
     return moments
 
 
-def run_command(folder: Path) -> float:
+def run_command(folder: Path, more: Mapping[str, str] = MappingProxyType({})) -> float:
     """Run `adreel generate` in a folder; return the seconds from its start to its first accepted task."""
     known = accepted_at(folder)
     began = time.time()
     command = [ADREEL, "generate", EXAMPLE, "--again"]
-    subprocess.run(command, cwd=folder, env=environment(folder), stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, cwd=folder, env={**environment(folder), **more}, stdout=subprocess.DEVNULL, check=True)
     return min(accepted_at(folder) - known) - began
 
 
@@ -112,7 +116,7 @@ def main(orders: int, commands: int) -> None:
             httpx.Client(base_url=addresses["Prefect"], auth=tuple(auth.split(":"))) as prefect,  # type: ignore[arg-type]
         ):
             runs = [order(client, prefect, ledger, "glowcap") for _ in range(orders + 1)][1:]
-        beside = [run_command(Path(folder)) for _ in range(commands)]
+        beside = [(run_command(Path(folder)), run_command(Path(folder), COLD)) for _ in range(commands)]
     with tempfile.TemporaryDirectory() as folder:
         # The first command creates the database of its server.
         alone = [run_command(Path(folder)) for _ in range(commands + 1)][1:]
@@ -121,7 +125,11 @@ def main(orders: int, commands: int) -> None:
         line([run[end] - run[start] for run in runs], part)
     line([run[-1] - run[0] for run in runs], "from the order to the first submit")
     if commands:
-        line(beside, f"`adreel generate` beside the studio, to the first accepted task, {commands} times")
+        line(
+            [warm for warm, _ in beside],
+            f"`adreel generate` beside the studio, to the first accepted task, {commands} times",
+        )
+        line([cold for _, cold in beside], "the same without the studio's fork server")
         line(alone, f"`adreel generate` with a server of its own, {commands} times")
 
 
