@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import hypothesis
 import pytest
@@ -173,24 +172,22 @@ def prefect(prefect_server: str, quick_retries: None, monkeypatch: pytest.Monkey
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run Prefect's server for all tests of a worker and return its address."""
-    from prefect.settings import (
-        PREFECT_API_URL,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        PREFECT_SERVER_ANALYTICS_ENABLED,
-        temporary_settings,
-    )
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.context import _temporary_global_settings_context, get_settings_context
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from tests.prefect_database import copy_empty_database
+    from tests.workers import ephemeral_server
 
-    folder = tmp_path_factory.mktemp("prefect")
-    # The harness starts the server on this file of a new folder, and removes the folder.
-    copy_empty_database(folder / "prefect-test.db")
-    settings = {
-        # At its end a flow waits up to a second for the thread of its heartbeat.
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        PREFECT_SERVER_ANALYTICS_ENABLED: False,
-    }
-    new_folder = patch("prefect.testing.utilities.mkdtemp", return_value=str(folder))
-    with temporary_settings(updates=settings), new_folder, prefect_test_harness(server_startup_timeout=120):
-        yield str(PREFECT_API_URL.value())
+    # At its end a flow waits up to a second for the thread of its heartbeat.
+    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with (
+        ephemeral_server(tmp_path_factory.mktemp("prefect")) as url,
+        temporary_settings(updates={PREFECT_API_URL: url, **settings}),
+        # Threads of the tests have no settings of their own.
+        _temporary_global_settings_context(get_settings_context()),
+    ):
+        yield url
+        # At the end of the process they would wait for a server that has ended.
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()

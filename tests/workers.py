@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from adreel.deployments import deploy as deploying
+from adreel.orchestration.embedded_server import RUN_UVICORN
 from adreel.settings import Settings
 from tests.prefect_database import copy_empty_database
 
@@ -45,6 +46,29 @@ def prefect_server(home: Path, port: int = 0, **settings: str) -> Iterator[str]:
     }
     url = f"http://127.0.0.1:{port}/api"
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, home / "server.log", environment) as process:
+        until(lambda: process.poll() is not None or _answers(url), f"the server in {home}")
+        assert process.poll() is None, (home / "server.log").read_text()
+        yield url
+
+
+@contextmanager
+def ephemeral_server(home: Path) -> Iterator[str]:
+    """Run the server of Prefect's own test harness, but do not import it into this process, which takes a second."""
+    copy_empty_database(home / "prefect.db")
+    port = free_port()
+    environment = {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # No test of them has a block.
+        "PREFECT_SERVER_BLOCKS_REGISTER_ON_START": "false",
+        "PREFECT_UI_ENABLED": "0",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+    }
+    app = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "error"]
+    command = ["python", "-P", "-c", RUN_UVICORN, *app, "--host", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}/api"
     with running(command, home / "server.log", environment) as process:
         until(lambda: process.poll() is not None or _answers(url), f"the server in {home}")
         assert process.poll() is None, (home / "server.log").read_text()
