@@ -11,7 +11,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from adreel.emulator import LocalRunware, in_thread
+from adreel.emulator import LocalRunware, clips, in_thread
+from adreel.emulator.clips import lines_of
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.storage.servers import S3Server, sftp_server
@@ -98,6 +99,12 @@ def _alone(_own_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _small_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A request with an image names a resolution. Rendering 720p takes more processor time than the rest of a purchase.
+    monkeypatch.setattr(clips, "lines_of", lambda resolution: lines_of(resolution) // 10)
 
 
 @pytest.fixture

@@ -10,6 +10,11 @@ from adreel.emulator import LocalRunware
 from tests.local_runware.client import Connecting, Socket, Starting, running
 
 
+@pytest.fixture(autouse=True)
+def _small_clips() -> None:
+    """Leave the emulator its own sizes."""
+
+
 @pytest.fixture
 async def start() -> AsyncIterator[Starting]:
     """Start servers that are stopped at the end of the test."""
