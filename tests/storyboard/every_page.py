@@ -20,10 +20,12 @@ from adreel.models.sessions import Session, read_session
 from adreel.models.shares import ReviewKind, Right, ShareCreate
 from adreel.models.takes import AsideFile, AttemptState, Job, Problem, Take
 from adreel.records import Records
+from adreel.records.archiving import archive_session
 from adreel.records.sharing import add_review, create_share, film_of, find_share, revoke_share
 from adreel.spend.budgets import Budgets
 from tests.cut.stored_ads import store_cut
 from tests.factories import NOW, make_take, save_job
+from tests.storyboard.test_campaign_pages import store_spring
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -85,16 +87,25 @@ def open_stage(page: "Page") -> None:
     page.locator(".player-said", has_text="skipped").wait_for()
 
 
-def play(page: "Page") -> None:
-    """Open the stage above the board."""
-    page.locator("#play-ad").click()
-    page.locator("#player").wait_for()
+def clear_product(page: "Page") -> None:
+    """Save the facts of a product without its name."""
+    page.get_by_label("Product", exact=True).fill("")
+    press("Save")(page)
+
+
+def check_campaign(page: "Page") -> None:
+    """Have a campaign checked and its price shown."""
+    file = (EXAMPLES / "campaigns" / "spring.yaml").read_text()
+    page.get_by_label("Or write it here").fill(file[file.index("products:") :])  # Its comment names a command.
+    page.get_by_label("Name of the campaign").fill("winter")
+    press("Check")(page)
 
 
 PAGES = (
     Shown("list", "/"),
     Shown("list-filtered", "/?q=glowcap&sort=-cost"),
     Shown("list-nothing-found", "/?q=nothing"),
+    Shown("list-archived", "/?state=archived"),
     Shown("list-empty", "/", site="empty"),
     Shown("new", "/new"),
     Shown("new-from-template", "/new?template=skincare", press("Write the scenes")),
@@ -112,19 +123,25 @@ PAGES = (
     Shown("ad-failed", "/sessions/kids"),
     Shown("ad-partial", "/sessions/camp"),
     Shown("ad-cancelled", "/sessions/desk"),
+    Shown("ad-archived", "/sessions/old"),
     Shown("ad-over-budget", "/sessions/dear", press("Generate the 4 clips")),
     Shown("ad-wrong-field", "/sessions/glowcap", type_wrong),
     Shown("compare", "/sessions/glowcap/scenes/hook/compare"),
     Shown("compare-upright", "/sessions/fernway/scenes/hook/compare"),
     Shown("compare-unknown", "/sessions/glowcap/scenes/hook/compare?a=unknown"),
     Shown("compare-one-take", "/sessions/glowcap/scenes/cta/compare"),
-    Shown("play", "/sessions/fernway/play"),
-    Shown("player", "/sessions/fernway", play),
-    Shown("player-of-missing-clips", "/sessions/camp", play),
+    Shown("facts", "/sessions/glowcap/facts"),
+    Shown("facts-wrong", "/sessions/glowcap/facts", clear_product),
     Shown("campaigns", "/campaigns"),
-    Shown("campaign", "/campaigns/autumn"),
-    Shown("campaign-failed", "/campaigns/autumn?state=failed"),
+    Shown("campaigns-empty", "/campaigns", site="empty"),
+    Shown("campaign", "/campaigns/spring"),
+    Shown("campaign-list", "/campaigns/autumn"),
+    Shown("campaign-failed", "/campaigns/spring?state=failed"),
+    Shown("campaign-rest", "/campaigns/spring/resume"),
     Shown("campaign-unknown", "/campaigns/nothing"),
+    Shown("new-campaign", "/new-campaign"),
+    Shown("new-campaign-checked", "/new-campaign", check_campaign),
+    Shown("new-campaign-wrong", "/new-campaign", press("Check")),
     Shown("share", "/sessions/fernway/share"),
     Shown("share-link", "/sessions/glowcap/share", press("Make the link")),
     Shown("guest", "{guest}", is_signed_in=False),
@@ -163,6 +180,9 @@ class Shelf:
             for file in cut.files:
                 self._write(file.poster or "", self._draw(fernway, Scenario.HOOK, (file.width, file.height)))
         self._with_takes()
+        self._stored(self._session("old", "GlowCap of last year"))
+        archive_session(self.records, "old")
+        self._campaign()
         return self._shares()
 
     def _unfinished(self) -> None:
@@ -185,6 +205,14 @@ class Shelf:
         moth = "A moth circles the lamp, then lands on the open pages of a novel; everything around it stays blue"
         for minute, words in enumerate((moth, "A cat's eyes shine in the dark bedroom"), start=2):
             self._stored(glowcap, f"again-{minute}", minute=minute, scenarios=[Scenario.HOOK], words=words)
+
+    def _campaign(self) -> None:
+        store_spring(self.records)
+        for session_id in (f"{product}-{time}" for product in ("fan", "lamp", "mug") for time in ("day", "night")):
+            for take in self.records.takes(session_id, Scenario.HOOK) if session_id != "mug-night" else ():
+                if take.clip and take.clip.poster:
+                    session = self.records.session(session_id)
+                    self._write(take.clip.poster, self._draw(session, Scenario.HOOK, (1280, 720)))
 
     def _shares(self) -> dict[str, str]:
         links = {}
