@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from adreel.flows.generate_ad import generate_ad
+from adreel.flows.generate_campaign import generate_campaign
 from adreel.flows.regenerate_scene import regenerate_scene
 from adreel.flows.resume import resume
 from adreel.records import Records
@@ -32,7 +33,7 @@ def api(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = str(tmp_path_factory.mktemp("openapi"))
     Records(Storage(folder)).save_session(make_session(session_id="abc-123"))
     with get_client(sync_client=True) as client:
-        for flow in (generate_ad, regenerate_scene, resume):
+        for flow in (generate_ad, generate_campaign, regenerate_scene, resume):
             client.create_deployment(client.create_flow(flow), flow.name)
     with served(prefect=prefect_server, ADREEL_STORAGE=folder, ADREEL_REQUESTS_PER_MINUTE=10**6) as client:
         yield client
