@@ -19,12 +19,14 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, read_session
 from adreel.models.shares import ReviewKind, Right, ShareCreate
 from adreel.models.takes import AsideFile, AttemptState, Job, Problem, Take
+from adreel.purchase.prompt import compose_prompt
 from adreel.records import Records
 from adreel.records.archiving import archive_session
 from adreel.records.sharing import add_review, create_share, film_of, find_share, revoke_share
 from adreel.spend.budgets import Budgets
 from tests.cut.stored_ads import store_cut
 from tests.factories import NOW, make_take, save_job
+from tests.index.test_campaigns import store_ad
 from tests.storyboard.test_campaign_pages import store_spring
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Shown:
     act: "Callable[[Page], None]" = lambda page: None
     site: str = "full"
     is_signed_in: bool = True
+    is_pictured: bool = True
     names_commands: bool = False
 
 
@@ -117,14 +120,14 @@ PAGES = (
     Shown("ad-completed", "/sessions/fernway"),
     Shown("ad-finished-and-outdated", "/sessions/glowcap"),
     Shown("ad-takes", "/sessions/glowcap", open_takes),
-    Shown("ad-stage", "/sessions/glowcap", open_stage),
+    Shown("ad-stage", "/sessions/glowcap", open_stage, is_pictured=False),
     Shown("play", "/sessions/fernway/play"),
     Shown("play-missing-clips", "/sessions/camp/play"),
     Shown("ad-failed", "/sessions/kids"),
     Shown("ad-partial", "/sessions/camp"),
     Shown("ad-cancelled", "/sessions/desk"),
     Shown("ad-archived", "/sessions/old"),
-    Shown("ad-over-budget", "/sessions/dear", press("Generate the 4 clips")),
+    Shown("ad-over-budget", "/sessions/dear"),
     Shown("ad-wrong-field", "/sessions/glowcap", type_wrong),
     Shown("compare", "/sessions/glowcap/scenes/hook/compare"),
     Shown("compare-upright", "/sessions/fernway/scenes/hook/compare"),
@@ -135,7 +138,7 @@ PAGES = (
     Shown("campaigns", "/campaigns"),
     Shown("campaigns-empty", "/campaigns", site="empty"),
     Shown("campaign", "/campaigns/spring"),
-    Shown("campaign-list", "/campaigns/autumn"),
+    Shown("campaign-list", "/campaigns/winter"),
     Shown("campaign-failed", "/campaigns/spring?state=failed"),
     Shown("campaign-rest", "/campaigns/spring/resume"),
     Shown("campaign-unknown", "/campaigns/nothing"),
@@ -175,10 +178,11 @@ class Shelf:
         fernway = self._session("fernway", "Fernway", example="fernway-vertical")
         self._stored(fernway)
         self._stored(fernway, "again", minute=6, scenarios=[Scenario.HOOK])
+        prompt = compose_prompt(fernway, fernway.scene(Scenario.HOOK))
         for minute, shape in enumerate(("16:9", "9:16"), start=8):
             cut = store_cut(self.records, self._folder, shape, session_id="fernway", minute=minute)  # type: ignore[arg-type]
             for file in cut.files:
-                self._write(file.poster or "", self._draw(fernway, Scenario.HOOK, (file.width, file.height)))
+                self._write(file.poster or "", self._draw(prompt, (file.width, file.height)))
         self._with_takes()
         self._stored(self._session("old", "GlowCap of last year"))
         archive_session(self.records, "old")
@@ -208,11 +212,19 @@ class Shelf:
 
     def _campaign(self) -> None:
         store_spring(self.records)
-        for session_id in (f"{product}-{time}" for product in ("fan", "lamp", "mug") for time in ("day", "night")):
-            for take in self.records.takes(session_id, Scenario.HOOK) if session_id != "mug-night" else ():
+        for name in ("lamp", "mug"):
+            store_ad(self.records, name, AttemptState.STORED, AttemptState.STORED, campaign="winter", minute=-60)
+        names = {"fan": "Hushfan", "lamp": "GlowCap", "mug": "Warm mug"}
+        for session_id in ("fan-day", "fan-night", "lamp-day", "lamp-night", "mug-day", "lamp", "mug"):
+            name = names[session_id.partition("-")[0]]
+            self.records.update_session(
+                session_id,
+                lambda session, name=name: session.model_copy(update={"product_name": name}),  # type: ignore[misc]
+            )
+            for take in self.records.takes(session_id, Scenario.HOOK):
                 if take.clip and take.clip.poster:
-                    session = self.records.session(session_id)
-                    self._write(take.clip.poster, self._draw(session, Scenario.HOOK, (1280, 720)))
+                    prompt = compose_prompt(self.records.session(session_id), take.scene)
+                    self._write(take.clip.poster, self._draw(prompt, (1280, 720)))
 
     def _shares(self) -> dict[str, str]:
         links = {}
@@ -234,7 +246,7 @@ class Shelf:
         described = read_session(EXAMPLES / f"{example}.yaml")
         changes = {"session_id": session_id, "product_name": name}
         session = described.model_copy(update={**changes, "scene_descriptions": described.scene_descriptions[:scenes]})
-        self.records.save_session(session, campaign="autumn")
+        self.records.save_session(session)
         return session
 
     def _stored(
@@ -280,6 +292,7 @@ class Shelf:
             take = make_take(state, scenario=scenario, job_id=job_id, session_id=session.session_id, minute=minute)
             changes = {"visual_description": words} if words else {}
             take.scene = session.scene(scenario).model_copy(update=changes)
+            take.request = take.request.model_copy(update={"prompt": compose_prompt(session, take.scene)})
             take.problem = problem
             attempt = take.attempts[-1]
             attempt.seed, attempt.cost = (1000 + self._seeds, 0.33) if state == AttemptState.STORED else (None, None)
@@ -298,12 +311,11 @@ class Shelf:
             content = f"the clip of {take.job_id}".encode()
             take.clip.sha256, take.clip.size = hashlib.sha256(content).hexdigest(), len(content)
             self._write(take.clip.file, content)
-            self._write(take.clip.poster or "", self._draw(session, take.scenario, size, take.scene.visual_description))
+            self._write(take.clip.poster or "", self._draw(take.request.prompt, size))
         self.records.save_take(take)
 
-    def _draw(self, session: Session, scenario: Scenario, size: tuple[int, int], words: str = "") -> bytes:
+    def _draw(self, prompt: str, size: tuple[int, int]) -> bytes:
         self._seeds += 1
-        prompt = words or session.scene(scenario).visual_description
         half = size[0] // 2, size[1] // 2
         clip = DrawnClip(prompt, "klingai:kling-video@3-pro", self._seeds, *half, 24, 120, sound=True)
         drawn = io.BytesIO()

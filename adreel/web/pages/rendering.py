@@ -129,11 +129,10 @@ def _detail_of(error: Exception, missing: str) -> str:
     if isinstance(error, NotFound):
         return missing
     # Forms are validated by their pages, so an invalid request has a wrong address.
-    return (
-        "This address is not valid."
-        if isinstance(error, RequestValidationError)
-        else without_commands(problem_of(error).detail)
-    )
+    if isinstance(error, RequestValidationError):
+        return "This address is not valid."
+    detail = without_commands(problem_of(error).detail)
+    return detail[:1].upper() + detail[1:]
 
 
 class PageRoute(APIRoute):
