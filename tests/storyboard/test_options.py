@@ -10,7 +10,7 @@ from adreel.catalog import packaged
 from adreel.models.api import ClipWarning
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
-from adreel.records import Records
+from adreel.records import Records, StoredSession
 from tests.factories import make_session, make_take, write_image
 from tests.storyboard.conftest import Orders, Visitor, visiting
 from tests.storyboard.reading import Form, PageReader
@@ -39,7 +39,8 @@ def inputs(records: Records) -> list[str]:
 
 
 def is_unchanged(records: Records) -> bool:
-    kept = records.session("ad").model_dump(exclude={"schema_version", "campaign", "created_at", "archived_at"})
+    of_record = set(StoredSession.model_fields) - set(Session.model_fields)
+    kept = records.session("ad").model_dump(exclude=of_record)
     return kept == make_session().model_dump()
 
 
