@@ -10,12 +10,30 @@ from adreel.errors import AdreelError, BuyingStopped, ClipKeptAside, NoCredits
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Problem, Take, task_uuid
 from adreel.purchase.jobs import open_scenes, record_failure, start_job
-from adreel.records.suggestions import Effect, SuggestedAction, suggest_action
+from adreel.records.suggestions import Effect, SuggestedAction, suggest_action, without_commands
 from adreel.storage.crash_points import visit_crash_points
 from tests.factories import NOW, make_take
 from tests.studio import JOB, Studio, studio
 
 BUYS, MAY_BUY, DOWNLOADS = Effect.BUYS, Effect.MAY_BUY, Effect.DOWNLOADS
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            "session 'ad' was changed meanwhile: nothing is saved yet",
+            "ad 'ad' was changed meanwhile: nothing is saved yet",
+        ),
+        ("no image of this session: use `adreel new`", "no image of this ad"),
+        ("a session of two sessions", "an ad of two ads"),
+        ("sessions/ad/session.json is no record", "sessions/ad/session.json is no record"),
+        ("the image 'session one.png' is gone", "the image 'session one.png' is gone"),
+        ("the budget session:ad has $0.00 left", "the budget session:ad has $0.00 left"),
+    ],
+)
+def test_pages_say_ad_and_name_no_command(message: str, told: str) -> None:
+    assert without_commands(message) == told
 
 
 def failed(code: str, *, retryable: bool = False) -> Take:

@@ -34,6 +34,8 @@ class SuggestedAction:
     text: str
 
 
+_SESSION = re.compile(r"(?<![\w'\"/.-])(a )?session(s?)(?![\w'\"/-]|[.:]\w)")
+"""What the pages call an ad. File names and quoted words stay."""
 _COMMAND = re.compile(
     r"`|(?<!\S)--[a-z]|\b(ADREEL|RUNWARE|PREFECT)_[A-Z]"
     r"|\badreel (budget|generate|models|regenerate|resume|sessions|status|takes)\b"
@@ -89,10 +91,11 @@ def refused_field(take: Take) -> str | None:
 
 
 def without_commands(message: str) -> str:
-    """Return a message without the clauses that name a command, an option or an environment variable."""
+    """Return a message in the words of the pages, without clauses that name a command, an option or a variable."""
     clauses = re.split(r"(?<=[.;:]) ", message)
     kept = [clause for clause in clauses if not _COMMAND.search(clause)]
-    return " ".join(kept).rstrip(" ;:") or "See the server's log."
+    told = _SESSION.sub(lambda found: f"{'an ' if found[1] else ''}ad{found[2]}", " ".join(kept))
+    return told.rstrip(" ;:") or "See the server's log."
 
 
 def why_no_clip(status: VideoSceneStatus, take: Take | None) -> str:
