@@ -7,7 +7,7 @@ from adreel.index.campaigns import list_campaigns, read_campaign, read_grid, wit
 from adreel.index.keeper import IndexKeeper
 from adreel.index.queries import SORTS, SessionQuery, Sort
 from adreel.index.session_index import SessionIndex
-from adreel.index.spend import read_report, read_spend, usual_seconds
+from adreel.index.spend import read_product_names, read_report, read_spend, usual_seconds
 
 __all__ = [
     "SORTS",
@@ -18,6 +18,7 @@ __all__ = [
     "list_campaigns",
     "read_campaign",
     "read_grid",
+    "read_product_names",
     "read_report",
     "read_spend",
     "usual_seconds",

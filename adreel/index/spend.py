@@ -1,5 +1,8 @@
 """Spend and waits by the index, so that no request reads every take."""
 
+import json
+import zlib
+from collections.abc import Sequence
 from datetime import date
 from statistics import median
 
@@ -84,3 +87,11 @@ def usual_seconds(index: SessionIndex, model: str, duration: float, *, is_local:
     )
     rows = index.database.read(sql, (model, duration, is_local, NEWEST))
     return median(seconds for [seconds] in rows) if rows else None
+
+
+def read_product_names(index: SessionIndex, session_ids: Sequence[str]) -> dict[str, str]:
+    """Return the names of the products of sessions; those that can't be read are left out."""
+    marks = ", ".join("?" * len(session_ids))
+    sql = f"SELECT session_id, content FROM summaries WHERE session_id IN ({marks})"  # noqa: S608 - only marks
+    texts = {session_id: zlib.decompress(content) for session_id, content in index.database.read(sql, session_ids)}
+    return {name: json.loads(text)["product_name"] for name, text in texts.items() if text.startswith(b"{")}

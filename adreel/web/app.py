@@ -37,6 +37,7 @@ from adreel.web.pages import (
     session_page,
     sessions_page,
     shares_page,
+    spend_page,
 )
 from adreel.web.pages.static_files import VersionedStaticFiles
 from adreel.web.problems import add_problem_handlers
@@ -82,6 +83,7 @@ _ROUTERS = (
     campaigns_page,
     campaign_runs_page,
     shares_page,
+    spend_page,
     guest_page,
     api_page,
 )

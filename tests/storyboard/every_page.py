@@ -65,6 +65,13 @@ def press(button: str) -> "Callable[[Page], None]":
     return press_it
 
 
+def order_for_a_dollar(page: "Page") -> None:
+    """Order clips that cost more than the limit of the order."""
+    page.get_by_label("Spend at most").fill("1")
+    page.locator("#generate").click()
+    page.locator("#said .notice").wait_for()
+
+
 def type_wrong(page: "Page") -> None:
     """Save a scene with a size that can't be."""
     page.locator("#hook-more-2").evaluate("details => { details.open = true }")
@@ -131,6 +138,11 @@ PAGES = (
     Shown("delete", "/sessions/fresh/delete"),
     Shown("delete-refused", "/sessions/old/delete", press("Delete the ad")),
     Shown("ad-over-budget", "/sessions/dear"),
+    Shown("ad-over-limit", "/sessions/fresh", order_for_a_dollar),
+    Shown("spend", "/spend"),
+    Shown("spend-by-day", "/spend?by=day"),
+    Shown("spend-wrong", "/spend?since=2026-11-02&until=2026-11-01"),
+    Shown("spend-empty", "/spend", site="empty"),
     Shown("ad-wrong-field", "/sessions/glowcap", type_wrong),
     Shown("compare", "/sessions/glowcap/scenes/hook/compare"),
     Shown("compare-upright", "/sessions/fernway/scenes/hook/compare"),
@@ -173,7 +185,8 @@ class Shelf:
 
     def fill(self) -> dict[str, str]:
         """Store the ads, and return the addresses of guests."""
-        Budgets(self.records).set("session:dear", 10_000)
+        for name, cap in (("session:dear", 10_000), ("month", 50_000_000), ("campaign:autumn", 30_000_000)):
+            Budgets(self.records).set(name, cap)
         for session_id, name in (("dear", "GlowCap, the long one"), ("fresh", "GlowCap for the office")):
             self._session(session_id, name)
         self._session("draft", "Fernway for balconies", example="fernway-vertical", scenes=2)
