@@ -45,7 +45,7 @@ class CampaignPlan:
     costs: list[float | None]
     """What each ad that was not started yet costs; None if a price is unknown."""
     retries: list[float | None]
-    """What each clip costs that started ads lack and have not ordered."""
+    """What each clip costs that the run would buy for started ads."""
     affordable: Affordable | None
     """Ads that the tightest budget pays; None without a cap."""
 
@@ -192,12 +192,16 @@ class CampaignService:
         )
 
     def _retry_costs(self, name: str, unfinished: list[str], clip_price: int | None) -> Iterator[float | None]:
-        """Yield what each clip costs that started ads lack and have not ordered."""
+        """Yield what each clip costs that another run would buy for started ads."""
 
         def takes_of(session_id: str) -> list[Take]:
             job = self._records.job(campaign_job_id(name, session_id))
-            found = [self._records.take(session_id, scenario, job.job_id) for scenario in job.scenarios] if job else []
-            return [take for take in found if take and not take.is_stored and not take.is_open]
+            if job is None:
+                return []
+            found = [self._records.take(session_id, scenario, job.job_id) for scenario in job.scenarios]
+            # An ended job is started again, with the attempts of another round.
+            allowed = self._settings.attempts * (job.rounds + (job.ended_at is not None))
+            return [take for take in found if take and take.unsent_task(allowed)]
 
         for take in chain.from_iterable(self._records.map(takes_of, unfinished)):
             found = price(take.request, self._records.storage, given=clip_price)

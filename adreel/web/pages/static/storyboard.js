@@ -343,10 +343,11 @@ function pauseOthers(playing) {
 
 // Show chosen images before they are sent. Without JavaScript they show once they are stored.
 function preview(input) {
+  const box = input.closest(".field").querySelector(".previews");
+  if (!box) return;
   const tooLarge = [...input.files].find((file) => file.size > MAX_IMAGE_BYTES);
   input.setCustomValidity(tooLarge ? `${tooLarge.name} has more than 10 MB: choose a smaller image.` : "");
   input.reportValidity();
-  const box = input.closest(".field").querySelector(".previews");
   for (const earlier of box.querySelectorAll("[data-chosen]")) earlier.remove();
   for (const file of input.files) {
     const image = new Image(96, 96);
