@@ -16,7 +16,7 @@ from adreel.settings import Settings
 from adreel.tasks.artifacts import SceneProgress, show_poster
 from adreel.tasks.credentials import load_settings
 from adreel.tasks.events import scene_failed, scene_stored
-from adreel.tasks.retries import TASK_OPTIONS, is_last_try
+from adreel.tasks.retries import TASK_OPTIONS, count_tries, is_last_try, note_retry, retrying
 from adreel.tasks.slots import runware_slot
 
 
@@ -28,11 +28,20 @@ async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
     progress = SceneProgress(logger, scenario)
     slot = partial(runware_slot, on_wait=progress.waits_for)
     posters: list[bytes] = []
+    key = (job.job_id, scenario)
+
+    def report(take: Take, text: str) -> None:
+        retrying.pop(key, None)
+        progress(take, text)
+
     try:
-        take = await buy_scene(records, settings, job, scenario, slot=slot, report=progress, on_poster=posters.append)
+        take = await buy_scene(records, settings, job, scenario, slot=slot, report=report, on_poster=posters.append)
         await asyncio.gather(progress.close(), _show_poster(settings, records, take, *posters[-1:]))
     except Exception as error:
-        if is_last_try(error):
+        if not is_last_try(error):
+            note_retry(key, count_tries(), error)
+        else:
+            retrying.pop(key, None)
             try:
                 await asyncio.to_thread(record_failure, records, job, scenario, error)
             except AdreelError as unrecorded:

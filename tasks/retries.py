@@ -20,6 +20,14 @@ RETRY_DELAYS: list[float] = [2, 4, 8, 16, 30, 60]
 """Two minutes in total, enough for a restart of a provider, a store or Prefect."""
 
 
+retrying: dict[tuple[str, str], tuple[str, str]] = {}
+"""What is repeated in this process, by job and scene or by ("", "storage"): `trying again (3/6)` and the error.
+
+The command line shows it while nothing else happens.
+"""
+STORAGE = ("", "storage")
+
+
 def is_retryable(error: object) -> bool:
     """Whether an automatic retry can help."""
     # Prefect's server may be unreachable too, for example when the key is read from its block.
@@ -49,12 +57,27 @@ def is_last_try(error: Exception) -> bool:
     return not is_retryable(error) or context is None or context.task_run.run_count > context.task.retries
 
 
+def count_tries() -> int:
+    """Return how often the current task was tried."""
+    context = TaskRunContext.get()
+    return context.task_run.run_count if context else 1
+
+
+def note_retry(key: tuple[str, str], number: int, error: Exception) -> None:
+    """Note that a call will be repeated for the given time."""
+    retrying[key] = f"trying again ({number}/{len(RETRY_DELAYS)})", str(error)
+
+
 def retry_unavailable(call: Callable[[], T], delays: Iterator[float]) -> T:
     """Call a function, and retry it after each remaining delay while the storage is unavailable."""
-    for delay in delays:
-        try:
-            return call()
-        except StorageUnavailable as error:
-            logger.warning("%s; retrying in %g s", error, delay)
-            time.sleep(delay)
-    return call()
+    try:
+        for number, delay in enumerate(delays, 1):
+            try:
+                return call()
+            except StorageUnavailable as error:
+                logger.warning("%s; retrying in %g s", error, delay)
+                note_retry(STORAGE, number, error)
+                time.sleep(delay)
+        return call()
+    finally:
+        retrying.pop(STORAGE, None)

@@ -122,7 +122,8 @@ def test_a_scene_told_to_fail_ends_the_command_with_1_and_three_clips(
     ran = adreel("generate", session_file)
     assert ran.returncode == 1
     assert "Traceback" not in ran.stdout + ran.stderr
-    assert re.search(r"scene solution: .*invalidProviderContent", ran.stdout)
+    assert re.search(r"^solution: failed: .*invalidProviderContent", ran.stdout, re.MULTILINE)
+    assert re.search(r"^solution +failed .*invalidProviderContent", ran.stdout, re.MULTILINE)
     assert "adreel regenerate ad solution" in ran.stdout
     assert len(list((tmp_path / "outputs").glob("*.mp4"))) == 3
 

@@ -16,10 +16,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from adreel.cli.progress import progress_bars
+from adreel.cli.progress import BarPerScene, progress_bars, show_job_progress
 from adreel.cli.servers import print_log
 from adreel.emulator import LocalRunware
-from adreel.errors import SceneRefused
+from adreel.errors import ProviderUnreachable, SceneRefused
 from adreel.models.scenarios import Scenario
 from adreel.purchase.jobs import record_failure, start_job
 from adreel.records import Records
@@ -172,6 +172,29 @@ def test_the_bars_show_a_provider_s_brackets_as_they_are() -> None:
     with progress_bars(console) as bars:
         bars.add_task("hook", total=100, step="refused: [/red] :cat:")
     assert "refused: [/red] :cat:" in shown.getvalue()
+
+
+def test_the_bars_fit_80_columns_and_the_reasons_stay_above_them(records: Records) -> None:
+    from adreel.tasks.retries import note_retry, retrying
+
+    records.save_session(make_session())
+    job = start_job(records, Settings.load(), "job-1", "ad", scenarios=[Scenario.HOOK])
+    shown = io.StringIO()
+    bars = progress_bars(console=Console(file=shown, force_terminal=True, width=80, color_system=None))
+    reason = "can't connect to wss://ws-api.runware.ai/v1: " + "no route to this host " * 4
+    with bars:
+        show = BarPerScene(bars)
+        note_retry((job.job_id, Scenario.HOOK), 3, ProviderUnreachable(reason))
+        show_job_progress(records, ["job-1"], show)
+        show_job_progress(records, ["job-1"], show)
+    text = shown.getvalue()
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).splitlines()) <= 80
+    assert " ".join(text.split()).count(reason.strip()) == 1
+    assert "trying again (3/6)" in text
+    retrying.clear()
+    record_failure(records, job, Scenario.HOOK, SceneRefused("scene hook: Runware says no"))
+    show_job_progress(records, ["job-1"], show)
+    assert "hook: Runware says no" in shown.getvalue()
 
 
 class TestTables:

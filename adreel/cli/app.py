@@ -114,7 +114,7 @@ def main() -> None:
         # A second Ctrl-C ends the process at once, without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         buys = PURCHASES & set(sys.argv[1:2])
-        rest = ": Runware keeps rendering the accepted clips, and `adreel resume` downloads them" if buys else ""
+        rest = ": accepted clips keep rendering, and `adreel resume` downloads them" if buys else ""
         typer.echo(f"interrupted{rest}", err=True)
     sys.stdout.flush()
     if reason := output_error():

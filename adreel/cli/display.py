@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from textwrap import indent
+from pathlib import Path
+from textwrap import indent, wrap
 from typing import Any
 
 from rich.cells import cell_len
@@ -21,6 +22,7 @@ from adreel.records.suggestions import suggest_action
 from adreel.records.views import JobView, warning_lines
 from adreel.settings import Settings
 
+WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 COLOURS = {
     "completed": "green",
     "failed": "red",
@@ -38,7 +40,7 @@ def show_job(view: JobView) -> None:
             scene.status if scene.status != "generating" else f"generating, {scene.progress} %",
             f"{scene.duration:.1f} s" if scene.duration else "",
             cost_beside_estimate(scene.cost, scene.estimate, scene.billed),
-            scene.location or scene.error or "",
+            scene.location or (scene.error or "").removeprefix(f"scene {scene.scenario}: "),
         )
         for scene in view.scenes
     ]
@@ -141,14 +143,28 @@ def print_table(headings: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Non
             line.append(last, "bold" if number == 0 else COLOURS.get(last, ""))
         elif last:
             line.rstrip()
-            line.append(f"\n  {last}", "bold" if number == 0 else "")
+            # A path has no blanks that it may be broken at, or is written as it is.
+            parts = [last] if Path(last).is_absolute() else wrap(last, console.width - 2, **WHOLE_WORDS)
+            line.append("".join(f"\n  {part}" for part in parts), "bold" if number == 0 else "")
         line.rstrip()
         console.print(line)
 
 
 def print_line(text: str, *, err: bool = False) -> None:
-    """Print a line with its control characters escaped."""
-    Console(stderr=err, highlight=False, soft_wrap=True, markup=False, emoji=False).print(printable(text))
+    """Print a line with its control characters escaped. On a terminal, prose is broken between words."""
+    console = Console(stderr=err, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    lines = printable(text).split("\n")
+    if console.is_terminal:
+        lines = [part for line in lines for part in _wrapped(line, console.width)]
+    console.print("\n".join(lines))
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    # Commands and paths are copied from the terminal, so they stay whole.
+    if len(line) <= width or "  adreel " in line or "/" in line:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    return wrap(line, width, subsequent_indent=indent, **WHOLE_WORDS)
 
 
 def cost_beside_estimate(cost: float | None, estimate: float | None, billed: float) -> str:

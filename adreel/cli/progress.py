@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -12,6 +12,8 @@ from adreel.cli.display import print_line
 from adreel.cli.output import printable
 from adreel.errors import AdreelError
 from adreel.flows.in_process import Observer, open_records
+from adreel.models.api import State
+from adreel.records import Records
 from adreel.records.views import job_status
 
 LOCAL_SECONDS, REMOTE_SECONDS, CAMPAIGN_SECONDS = 0.2, 1.0, 5.0
@@ -44,24 +46,37 @@ class JobProgress(_Messages):
         console = Console(emoji=False)
         is_terminal = console.is_terminal and not console.is_dumb_terminal
         bars = progress_bars(console)
-        show = _BarPerScene(bars) if is_terminal else _LinePerStep(console)
+        show = BarPerScene(bars) if is_terminal else _LinePerStep(console)
 
         def poll() -> None:
-            try:
-                for job_id in job_ids:
-                    prefix = f"{job_id[:8]} " if len(job_ids) > 1 else ""
-                    for scene in job_status(records, job_id).scenes:
-                        step = " ".join(printable(scene.error).split()) if scene.error else ""
-                        step = step or STEPS[max(step for step in STEPS if step <= scene.progress)]
-                        show(f"{prefix}{scene.scenario}", scene.progress, step, scene.status != "generating")
-                show_cuts(show)
-            except AdreelError:
-                # Before the job is recorded there is nothing to show. The run reports storage errors.
-                return
+            show_job_progress(records, job_ids, show)
 
         seconds = LOCAL_SECONDS if records.storage.is_local else REMOTE_SECONDS
         with bars if is_terminal else nullcontext(), polling(poll, seconds):
             yield
+
+
+def show_job_progress(records: Records, job_ids: list[str], show: "BarPerScene | _LinePerStep") -> None:
+    """Show each scene of some jobs once: its step, or why it has failed or is tried again."""
+    from adreel.tasks.retries import STORAGE, retrying
+
+    # Before the job is recorded there is nothing to show. The run reports storage errors.
+    with suppress(AdreelError):
+        for job_id in job_ids:
+            prefix = f"{job_id[:8]} " if len(job_ids) > 1 else ""
+            for scene in job_status(records, job_id).scenes:
+                step, reason = STEPS[max(step for step in STEPS if step <= scene.progress)], ""
+                is_over = scene.status != State.GENERATING
+                if scene.error:
+                    step, reason = str(scene.status), scene.error
+                elif not is_over:
+                    step, reason = retrying.get((job_id, scene.scenario), (step, ""))
+                reason = _one_line(reason).removeprefix(f"scene {scene.scenario}: ")
+                show(f"{prefix}{scene.scenario}", scene.progress, step, is_over, reason)
+        show_cuts(show)
+    if STORAGE in retrying:
+        step, reason = retrying[STORAGE]
+        show("storage", 0, step, False, _one_line(reason))
 
 
 class CutProgress(_Messages):
@@ -77,12 +92,12 @@ class CutProgress(_Messages):
         console = Console(emoji=False)
         is_terminal = console.is_terminal and not console.is_dumb_terminal
         bars = progress_bars(console)
-        show = _BarPerScene(bars) if is_terminal else _LinePerStep(console)
+        show = BarPerScene(bars) if is_terminal else _LinePerStep(console)
         with bars if is_terminal else nullcontext(), polling(lambda: show_cuts(show), LOCAL_SECONDS):
             yield
 
 
-def show_cuts(show: "_BarPerScene | _LinePerStep") -> None:
+def show_cuts(show: "BarPerScene | _LinePerStep") -> None:
     """Show the cuts that run in this process."""
     from adreel.flows.cut_ad import steps
 
@@ -131,12 +146,19 @@ def polling(poll: Callable[[], None], seconds: float) -> Iterator[None]:
         poll()
 
 
-class _BarPerScene:
+class BarPerScene:
+    """Shows a bar for each scene. The reason of a failure or of a retry is a line above the bars, and stays there."""
+
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._reasons: dict[str, str] = {}
 
-    def __call__(self, name: str, percent: int, step: str, is_over: bool) -> None:
+    def __call__(self, name: str, percent: int, step: str, is_over: bool, reason: str = "") -> None:
+        """Show the state of a scene."""
+        if reason and self._reasons.get(name) != reason:
+            self._reasons[name] = reason
+            self._bars.console.print(f"{name}: {reason}", highlight=False, markup=False)
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=100, step="")
         self._bars.update(self._tasks[name], completed=percent, step=step)
@@ -149,19 +171,25 @@ class _LinePerStep:
         self._console = console
         self._shown: dict[str, str] = {}
 
-    def __call__(self, name: str, percent: int, step: str, is_over: bool) -> None:
-        if self._shown.get(name) != step:
-            self._shown[name] = step
-            self._console.print(f"{name}: {step} ({percent}%)", highlight=False, markup=False, soft_wrap=True)
+    def __call__(self, name: str, percent: int, step: str, is_over: bool, reason: str = "") -> None:
+        line = f"{step}: {reason}" if reason else step
+        if self._shown.get(name) != line:
+            self._shown[name] = line
+            self._console.print(f"{name}: {line} ({percent}%)", highlight=False, markup=False, soft_wrap=True)
 
 
 def progress_bars(console: Console) -> Progress:
-    """Return the bars, which show foreign text without interpreting it."""
+    """Return the bars, which show foreign text without interpreting it. They fit a terminal of 80 columns."""
     return Progress(
         TextColumn("{task.description:<9}", markup=False),
-        BarColumn(bar_width=30),
+        # What is beside the bar: the name, the percentage, the time, and a step such as "trying again (3/6)".
+        BarColumn(bar_width=max(5, min(30, console.width - 50))),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[step]}", markup=False),
         console=console,
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(printable(text).split())
