@@ -63,3 +63,10 @@ def control_character(text: str) -> str | None:
 def closest(given: str, choices: Iterable[str]) -> str:
     """Return the choice that was probably meant; empty if none is like it."""
     return next(iter(get_close_matches(given, list(choices), n=1)), "")
+
+
+def advise(given: str, choices: Iterable[str]) -> str:
+    """Return the advice for an unknown name: what was probably meant, and all that there is."""
+    names = list(choices)
+    similar = closest(given, names)
+    return f"did you mean {similar}? Choose from {', '.join(names)}" if similar else f"choose from {', '.join(names)}"

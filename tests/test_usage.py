@@ -1,6 +1,7 @@
 """The help of the command line, its completion, and how a command that can't be understood is refused."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 
 from adreel.cli.app import GROUPS, app
 from adreel.cli.usage import UsageError, usage_message
+from adreel.records import Records
 from tests.commands import run_command
+from tests.factories import make_session
 
 ADREEL = Path(sys.executable).with_name("adreel")
 
@@ -50,6 +53,20 @@ def test_a_wrong_command_is_a_document_for_programs() -> None:
     assert ran.returncode == 2
     assert json.loads(ran.stdout)["error"]["code"] == "usage"
     assert ran.stderr == "adreel: missing argument 'JOB_ID|SESSION_ID': see `adreel status -h`\n"
+
+
+def test_a_mistyped_session_file_or_template_is_guessed(records: Records, tmp_path: Path) -> None:
+    records.save_session(make_session(session_id="glowcap"))
+    (tmp_path / "glowcap.yaml").touch()
+    for words, says in (
+        (["takes", "glowcp"], "did you mean glowcap?"),
+        (["status", "glowcp"], "did you mean glowcap?"),
+        (["prompt", "glowcap.yml"], "did you mean glowcap.yaml?"),
+        (["new", "--template", "skincar"], "did you mean skincare? Choose from app, "),
+        (["cut", "glowcap", "--preset", "tiktoc"], "did you mean tiktok? Choose from tiktok, "),
+    ):
+        ran = run_command(ADREEL, words, dict(os.environ))
+        assert (ran.returncode, says in ran.stderr) == (2, True), ran.stderr
 
 
 def test_the_shell_completes_commands_and_scenes() -> None:

@@ -25,7 +25,7 @@ from adreel.cli.output import make_output_durable, output_error, printable
 from adreel.cli.sessions import archive, delete, index_app, sessions
 from adreel.cli.shares import reviews, share, shares, unshare
 from adreel.cli.spend import spend
-from adreel.cli.usage import CommandGroup, UsageError, usage_message
+from adreel.cli.usage import CommandGroup, UsageError, similar_session, usage_message
 from adreel.errors import AdreelError, InputError, OverBudget, SceneMissing
 
 PURCHASES = {"generate", "campaign", "regenerate", "resume"}
@@ -94,7 +94,8 @@ def main() -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
     except AdreelError as error:
-        _print_error(error)
+        similar = similar_session(str(error), sys.argv[2:]) if isinstance(error, InputError) else ""
+        _print_error(type(error)(f"{error}; did you mean {similar}?") if similar else error)
         # A scene without a clip is no mistake in the command.
         code = 2 if isinstance(error, InputError) and not isinstance(error, SceneMissing) else 1
         if isinstance(error, OverBudget):

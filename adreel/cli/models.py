@@ -13,6 +13,7 @@ from adreel.errors import CatalogUnreadable, InputError
 from adreel.records import Records
 from adreel.settings import Settings
 from adreel.settings.proxies import unify_proxies
+from adreel.text import advise
 
 MAX_LINES = 12
 """Maximum number of lines about one kind of change."""
@@ -111,9 +112,9 @@ def _catalog() -> Catalog:
 
 def _check(needs: Needs) -> None:
     if needs.aspect and needs.aspect not in ASPECTS:
-        raise InputError(f"the aspect {needs.aspect!r} is unknown: use one of {', '.join(ASPECTS)}")
+        raise InputError(f"the aspect {needs.aspect!r} is unknown: {advise(needs.aspect, ASPECTS)}")
     if needs.resolution and needs.resolution.lower() not in RESOLUTIONS:
-        raise InputError(f"the resolution {needs.resolution!r} is unknown: use one of {', '.join(RESOLUTIONS)}")
+        raise InputError(f"the resolution {needs.resolution!r} is unknown: {advise(needs.resolution, RESOLUTIONS)}")
 
 
 def _row(model: VideoModel, price: float | None) -> tuple[str, ...]:

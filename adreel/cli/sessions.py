@@ -10,6 +10,7 @@ from adreel.cli.options import Json, SessionId
 from adreel.cli.usage import CommandGroup
 from adreel.errors import InputError
 from adreel.models.session_states import LISTED_STATES
+from adreel.text import advise
 
 if TYPE_CHECKING:
     from adreel.index import SessionIndex
@@ -45,9 +46,9 @@ def sessions(
     from adreel.models.spend import show_cost
 
     if sort not in get_args(Sort):
-        raise InputError(f"--sort is {sort!r}: use one of {', '.join(get_args(Sort))}")
+        raise InputError(f"--sort is {sort!r}: {advise(sort, get_args(Sort))}")
     if state is not None and state not in LISTED_STATES:
-        raise InputError(f"--state is {state!r}: use one of {', '.join(LISTED_STATES)}")
+        raise InputError(f"--state is {state!r}: {advise(state, LISTED_STATES)}")
     index = open_current_index()
     if limit is None:
         limit = 0 if as_json else SHOWN

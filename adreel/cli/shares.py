@@ -7,6 +7,7 @@ import typer
 
 from adreel.cli.options import Json, SessionId
 from adreel.errors import InputError
+from adreel.text import advise
 
 DAYS = 14
 """Default of `ShareCreate.days`. Its module takes too long to import for the help."""
@@ -33,7 +34,7 @@ def share(
 
     chosen = [each.strip() for each in rights.split(",") if each.strip()]
     if unknown := [each for each in chosen if each not in set(Right)]:
-        raise InputError(f"--rights has {unknown[0]!r}: use {', '.join(Right)}")
+        raise InputError(f"--rights has {unknown[0]!r}: {advise(unknown[0], Right)}")
     try:
         new = ShareCreate(rights=[Right(each) for each in dict.fromkeys(chosen)], days=days, label=label)
     except ValidationError as error:

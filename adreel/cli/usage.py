@@ -2,6 +2,8 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -11,6 +13,10 @@ from adreel.text import closest
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """Base of the errors about commands, options and arguments. Typer exports only one of them."""
+
+
+MOST_NAMES = 10_000
+"""Stored sessions that are compared with a mistyped id."""
 
 
 class CommandGroup(TyperGroup):
@@ -34,6 +40,23 @@ class CommandGroup(TyperGroup):
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+
+def similar_session(message: str, words: Sequence[str]) -> str:
+    """Return the stored session that a mistyped word of a command means; empty if none is like it.
+
+    Only a local storage is listed: it costs nothing there.
+    """
+    given = next((word for word in words if re.fullmatch(r"[\w-]{1,64}", word) and f"'{word}'" in message), None)
+    if given is None or " session" not in message:
+        return ""
+    from adreel.errors import AdreelError
+    from adreel.flows.in_process import open_records
+
+    with suppress(AdreelError):
+        records = open_records()
+        return closest(given, records.session_ids()[:MOST_NAMES]) if records.storage.is_local else ""
+    return ""
 
 
 def usage_message(error: Any) -> str:

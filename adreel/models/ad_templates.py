@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from adreel.errors import InputError
 from adreel.models.sessions import INPUT_PATTERN, ImageInputs, Session, parse_session
+from adreel.text import advise
 
 WORDS_PER_SECOND = 2.5
 SECONDS = 5
@@ -108,7 +109,7 @@ def find_template(name: str) -> AdTemplate:
     """Return a template, or raise InputError."""
     if name not in ad_templates():
         raise InputError(
-            f"no template {name!r}: choose from {', '.join(ad_templates())}",
+            f"no template {name!r}: {advise(name, ad_templates())}",
             {"template": f"there is no template {name!r}"},
         )
     return ad_templates()[name]

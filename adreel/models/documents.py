@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,11 +20,13 @@ import yaml
 
 from adreel.errors import InputError
 from adreel.models.scenarios import field_place
-from adreel.text import control_character
+from adreel.text import closest, control_character
 
 MAX_BYTES = 16 * 1024 * 1024
 """Maximum bytes of a document, and maximum characters after the expansion of YAML aliases."""
 MAX_LINE_BYTES = 1024 * 1024
+MOST_NAMES = 10_000
+"""Files of a folder that are compared with a mistyped name."""
 MAX_DEPTH = 32
 """Maximum depth of nested lists and mappings."""
 SIZE_ADVICE = "give WIDTHxHEIGHT, such as 1280x720, or set `aspect` instead"
@@ -54,8 +57,17 @@ def read_file(path: Path, what: str = "file") -> bytes:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"can't read the {what} {path}: {reason}") from None
+        similar = _similar_file(path) if isinstance(error, FileNotFoundError) else ""
+        meant = f": did you mean {path.with_name(similar)}?" if similar else ""
+        raise InputError(f"can't read the {what} {path}: {reason}{meant}") from None
     return content
+
+
+def _similar_file(path: Path) -> str:
+    try:
+        return closest(path.name, (each.name for each in islice(path.parent.iterdir(), MOST_NAMES) if each.is_file()))
+    except OSError:
+        return ""
 
 
 def read_document(content: bytes | str, name: str) -> Any:

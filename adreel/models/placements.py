@@ -5,6 +5,7 @@ from typing import Any
 
 from adreel.errors import InputError
 from adreel.models.cut_settings import Format
+from adreel.text import advise
 
 Edges = tuple[float, float, float, float]
 """Shares of width and height that captions leave free: left, top, right, bottom."""
@@ -82,7 +83,7 @@ PLACEMENTS = {
 def find_placement(name: str) -> Placement:
     """Return a placement, or raise InputError."""
     if name not in PLACEMENTS:
-        reason = f"no preset {name!r}: choose from {', '.join(PLACEMENTS)}"
+        reason = f"no preset {name!r}: {advise(name, PLACEMENTS)}"
         raise InputError(reason, {"preset": reason})
     return PLACEMENTS[name]
 
