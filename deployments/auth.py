@@ -73,8 +73,11 @@ def use_studio(environment: MutableMapping[str, str], folder: Path = DEFAULT_FOL
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder of the studio, or close it to others. Raises InputError if it belongs to another user."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Create a folder of the studio, or close it to others. Raises InputError if that is not possible."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"can't create {folder}: {error.strerror}: choose another --folder") from None
     if folder.stat().st_uid != os.geteuid():
         raise InputError(f"{folder} belongs to another user: choose another --folder")
     folder.chmod(0o700)

@@ -18,6 +18,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "studio"
 
 
+def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"can't create .*/file/studio: Not a directory: choose another --folder"):
+        make_private(tmp_path / "file" / "studio")
+
+
 def test_what_a_killed_studio_has_left_is_ended_by_its_mark_and_never_by_its_name(folder: Path, tmp_path: Path) -> None:
     def sleeping(mark: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(["sleep", "120"], env={**os.environ, STUDIO_VARIABLE: str(mark)})

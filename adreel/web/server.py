@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import socket
 import sys
 from functools import partial
 from typing import Any
@@ -86,6 +87,7 @@ def serve(host: str, port: int) -> None:
     """Serve until a signal ends it."""
     raise_file_limit()
     server = make_server(Settings.load(), host, port)
+    check_address(host, port)
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(RequestIdFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
@@ -93,3 +95,17 @@ def serve(host: str, port: int) -> None:
     # httpx would log a line for each request to Prefect.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     server.run()
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise InputError if the address is taken or closed to this user. uvicorn would log that and name no way out."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        # A host may have an address that this machine does not serve beside one that it does.
+        if isinstance(error, socket.gaierror) or error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            reason = f"can't serve on {host}:{port}: {error.strerror}: choose another --port or --host"
+            raise InputError(reason) from None

@@ -9,8 +9,10 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
+from adreel.errors import InputError
 from adreel.records import Records
 from adreel.web.connections import ConnectionLimits
+from adreel.web.server import check_address
 from tests.api import raw
 from tests.api.serving import served
 from tests.factories import make_session
@@ -174,3 +176,13 @@ def test_nonsense_in_the_middle_of_an_answer_leaves_no_traceback(
         )
     assert api.get("/healthz").status_code == 200
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_an_address_that_is_taken_is_bad_input_with_a_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            InputError, match=f"can't serve on 127.0.0.1:{port}: Address already in use: choose another"
+        ):
+            check_address("127.0.0.1", port)
+    check_address("localhost", 0)
