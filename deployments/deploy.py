@@ -25,7 +25,6 @@ from adreel.deployments.recovery import TAG
 from adreel.errors import InputError
 from adreel.settings import Settings
 from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, LIMIT
-from adreel.text import clean_line
 
 FILE = "prefect.yaml"
 # Workers serve the queue with the lowest number first.
@@ -90,7 +89,7 @@ def describe_other_file() -> str:
         return ""
     try:
         name = yaml.safe_load(here.read_text())["name"]
-        found = f"is of the project {clean_line(str(name), 60)!r}"
+        found = f"is of the project {str(name)[:60]!r}"
     except (OSError, ValueError, yaml.YAMLError):
         found = "can't be read"
     except (KeyError, TypeError):

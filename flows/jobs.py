@@ -36,6 +36,7 @@ from adreel.service import HOLD, store_for_generation
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
 from adreel.spend.notices import listen
+from adreel.tasks import retries
 from adreel.tasks.artifacts import show_job_summary
 from adreel.tasks.crash_reporter import crash_reporter
 from adreel.tasks.credentials import load_settings
@@ -47,6 +48,8 @@ from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, ensure_limit
 Work = list[tuple[Job, list[Scenario]]]
 """Jobs with the scenes to generate."""
 Outcome = list[SceneView] | State[Any]
+retrying, STORAGE = retries.retrying, retries.STORAGE
+"""What is tried again in this process, for the command line."""
 
 
 def open_records() -> tuple[Settings, Records]:

@@ -58,7 +58,7 @@ class JobProgress(_Messages):
 
 def show_job_progress(records: Records, job_ids: list[str], show: "BarPerScene | _LinePerStep") -> None:
     """Show each scene of some jobs once: its step, or why it has failed or is tried again."""
-    from adreel.tasks.retries import STORAGE, retrying
+    from adreel.flows.jobs import STORAGE, retrying
 
     # Before the job is recorded there is nothing to show. The run reports storage errors.
     with suppress(AdreelError):
