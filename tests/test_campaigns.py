@@ -94,6 +94,13 @@ class TestSources:
         with pytest.raises(InputError, match=said):
             check_sessions(Settings.load(), str(lines(tmp_path / "ads.jsonl", *sessions)))
 
+    def test_a_file_of_a_folder_is_named_with_its_line(self, tmp_path: Path) -> None:
+        (tmp_path / "ad.yaml").write_text(
+            "session_id: ad\nprodct: Lamp\nscene_descriptions:\n- scenario: hook\n  camera: x\n"
+        )
+        with pytest.raises(InputError, match=r"\nad\.yaml, line 5: hook\.camera: .* did you mean camera_work\?"):
+            check_sessions(Settings.load(), str(tmp_path))
+
     def test_a_server_that_is_away_is_not_taken_for_a_missing_file(self) -> None:
         with pytest.raises(InputError, match=r"can't read https://127\.0\.0\.1:1/ads\.jsonl: Cannot connect to host"):
             check_sessions(Settings.load(), "https://127.0.0.1:1/ads.jsonl")

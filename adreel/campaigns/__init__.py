@@ -84,9 +84,9 @@ def is_campaign(source: str) -> bool:
 def read_sessions(settings: Settings, source: Source, part: int = 1, parts: int = 1) -> Iterator[Session]:
     """Yield the sessions of a source, or one of several equal parts; InputError names the first invalid one."""
     folder = _base_folder(source)
-    for number, (place, data) in enumerate(_read_entries(settings, source)):
+    for number, (place, data, document) in enumerate(_read_entries(settings, source)):
         if number % parts == part - 1:
-            yield _session(place, data, folder)
+            yield _session(place, data, folder, document)
 
 
 def check_sessions(
@@ -100,10 +100,10 @@ def check_sessions(
     seen: set[bytes] = set()
     count, folder = 0, _base_folder(source)
     storage = Storage.from_settings(settings)
-    for place, data in _read_entries(settings, source):
+    for place, data, document in _read_entries(settings, source):
         count += 1
         try:
-            session = _session(place, data, folder)
+            session = _session(place, data, folder, document)
             try:
                 requests = plan_requests(session, session.scenarios, settings, storage)
                 check_files_of_cut(session.cut)
@@ -154,10 +154,10 @@ def _base_folder(source: Source) -> Path | None:
     return Path(path) if Path(path).is_dir() else Path(path).parent
 
 
-def _session(place: str, data: Any, folder: Path | None) -> Session:
+def _session(place: str, data: Any, folder: Path | None, document: bytes) -> Session:
     if not isinstance(data, dict) or not data.get("session_id"):
         raise InputError(f"{place}: a session of a campaign needs a session_id: a rerun identifies the ad by it")
-    return parse_session(data, place, folder=folder)
+    return parse_session(data, place, folder=folder, document=document)
 
 
 def _open_source(settings: Settings, source: str) -> tuple[Storage, str]:
@@ -174,9 +174,11 @@ def _open_source(settings: Settings, source: str) -> tuple[Storage, str]:
     return Storage(source, options), ""
 
 
-def _read_entries(settings: Settings, source: Source) -> Iterator[tuple[str, Any]]:
+def _read_entries(settings: Settings, source: Source) -> Iterator[tuple[str, Any, bytes]]:
+    """Yield the place and the data of each session, and the document if it has one of its own."""
     if isinstance(source, CampaignDocument):
-        yield from each_ad(source.data, source.name)
+        for place, data in each_ad(source.data, source.name):
+            yield place, data, b""
         return
     storage, name = _open_source(settings, source)
     if not name:
@@ -184,17 +186,20 @@ def _read_entries(settings: Settings, source: Source) -> Iterator[tuple[str, Any
             raise InputError(f"{source} is not a source for a campaign: expected {KINDS}")
         for each in storage.names(""):
             if _is_session_file(each):
-                yield each, _read_document(storage, each)
+                document = _read_file(storage, each)
+                yield each, read_document(document, each), document
     elif name.lower().endswith(LINES):
         with _open_file(storage, name) as stream:
-            yield from read_lines(stream, name)
+            for place, data in read_lines(stream, name):
+                yield place, data, b""
     else:
-        yield from each_ad(_read_document(storage, name), name)
+        for place, data in each_ad(read_document(_read_file(storage, name), name), name):
+            yield place, data, b""
 
 
-def _read_document(storage: Storage, name: str) -> Any:
+def _read_file(storage: Storage, name: str) -> bytes:
     with _open_file(storage, name) as stream:
-        return read_document(stream.read(MAX_BYTES + 1), name)
+        return stream.read(MAX_BYTES + 1)
 
 
 def _open_file(storage: Storage, name: str) -> BinaryIO:

@@ -29,7 +29,7 @@ NoCut = Annotated[bool, typer.Option("--no-cut", help="Make no finished ad of th
 Formats = Annotated[list[Shape] | None, typer.Option("--format", help="Format in place of the session's; repeatable")]
 NoCaptions = Annotated[bool, typer.Option("--no-captions", help="Leave the captions out")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Make a shorter ad if a scene has no clip")]
-SessionId = Annotated[str, typer.Argument(help="Id of a stored session, see `adreel sessions`")]
+SessionId = Annotated[str, typer.Argument(metavar="SESSION_ID", help="Id of a stored session, see `adreel sessions`")]
 
 
 def hide_prefect_logs() -> None:

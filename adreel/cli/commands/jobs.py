@@ -14,7 +14,7 @@ IMAGE = "a PNG, JPEG or WebP file or an https URL"
 
 
 def generate(
-    file: Annotated[Path, typer.Argument(help="Session file, YAML or JSON; see `adreel schema`")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Session file, YAML or JSON; see `adreel schema`")],
     scenes: Scenes = None,
     again: Annotated[bool, typer.Option("--again", help="Buy new takes of scenes that have takes already")] = False,
     unchecked: Unchecked = False,
