@@ -9,7 +9,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx
@@ -19,13 +19,22 @@ from adreel.errors import StorageError, StorageUnavailable
 from adreel.storage import Storage
 from adreel.storage.object_store import ObjectStore
 from adreel.storage.versions import Version
+from tests.rigs.sweep import sweep
 from tests.storage.contract import OpenStorage, StorageContract
+from tests.test_crash_sweep import STEPS
 
 AZURITE_ACCOUNT = "devstoreaccount1"
 GetVersion = Callable[[ObjectStore, str, int], tuple[Version, str]]
 PutVersion = Callable[[ObjectStore, str, Version, bytes, str], str | None]
 # Published by Microsoft for its emulator: it opens nothing else.
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+class Bucket(NamedTuple):
+    """An empty bucket or container, and the options of its file system."""
+
+    url: str
+    options: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +82,24 @@ def azure_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 
 
 class ObjectStoreContract(StorageContract):
-    """What a backend that derives from ObjectStore does beyond the contract."""
+    """What a backend that derives from ObjectStore does beyond the contract, in an empty bucket."""
 
     large = 30_000_000
+
+    @pytest.fixture
+    def bucket(self) -> Bucket:
+        """Create a bucket."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def open_storage(self, bucket: Bucket) -> OpenStorage:
+        return lambda: Storage(f"{bucket.url}/ads", bucket.options)
+
+    @pytest.mark.slow
+    async def test_a_crash_at_any_point_costs_nothing_twice_and_loses_nothing(self, bucket: Bucket) -> None:
+        swept = await sweep("", bucket.url, bucket.options)
+        assert not swept.violations
+        assert swept.points >= STEPS
 
     def test_an_update_of_a_known_record_is_one_put(
         self, storage: Storage, open_storage: OpenStorage, monkeypatch: pytest.MonkeyPatch
@@ -136,11 +160,10 @@ def add_one(old: bytes | None) -> bytes:
 
 class TestGcs(ObjectStoreContract):
     @pytest.fixture
-    def open_storage(self, gcs_server: str) -> OpenStorage:
-        bucket = f"bucket-{uuid4().hex[:12]}"
-        httpx.post(f"{gcs_server}/storage/v1/b", json={"name": bucket}).raise_for_status()
-        options = {"endpoint_url": gcs_server, "token": "anon"}
-        return lambda: Storage(f"gs://{bucket}/ads", options)
+    def bucket(self, gcs_server: str) -> Bucket:
+        name = f"bucket-{uuid4().hex[:12]}"
+        httpx.post(f"{gcs_server}/storage/v1/b", json={"name": name}).raise_for_status()
+        return Bucket(f"gs://{name}", {"endpoint_url": gcs_server, "token": "anon"})
 
     def test_a_server_that_is_away_is_an_outage(self, unused_tcp_port: int, gcs_server: str) -> None:
         storage = Storage(
@@ -178,13 +201,13 @@ class TestGcs(ObjectStoreContract):
 @pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 class TestAzure(ObjectStoreContract):
     @pytest.fixture
-    def open_storage(self, azure_options: dict[str, Any]) -> OpenStorage:
+    def bucket(self, azure_options: dict[str, Any]) -> Bucket:
         from azure.storage.blob import BlobServiceClient
 
         container = f"container-{uuid4().hex[:12]}"
         with BlobServiceClient.from_connection_string(azure_options["connection_string"]) as client:
             client.create_container(container)
-        return lambda: Storage(f"az://{container}/ads", azure_options)
+        return Bucket(f"az://{container}", azure_options)
 
     def test_a_container_that_is_missing_is_not_an_empty_storage(self, azure_options: dict[str, Any]) -> None:
         storage = Storage("az://missing/ads", azure_options)
