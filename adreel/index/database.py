@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,16 @@ class Database:
         """Return the rows of a query."""
         with self._lock, self._recovering():
             return self._connection.execute(sql, parameters).fetchall()
+
+    def read_apart(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query over whole tables, by a connection of its own: no other query waits for it."""
+        if self.path is not None:
+            # Whatever is wrong with the file, the connection of all other queries recovers from it.
+            with suppress(sqlite3.Error):
+                connection = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True)
+                with closing(connection):
+                    return connection.execute(sql, parameters).fetchall()
+        return self.read(sql, parameters)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

@@ -47,7 +47,7 @@ def read_report(index: SessionIndex, by: Group, since: date | None = None, until
         report = Report(by, unreadable=list(broken))
         for name in (_NAMES[by], "NULL"):
             sql = f"SELECT is_local, {name}, {_SUMS} FROM takes WHERE {where} GROUP BY 1, 2"  # noqa: S608 - constants
-            for is_local, found, *sums in index.database.read(sql, values):
+            for is_local, found, *sums in index.database.read_apart(sql, values):
                 lines, line = report.emulator if is_local else report.money, Line(*sums)
                 if found is None:
                     lines.total = line

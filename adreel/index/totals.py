@@ -34,7 +34,7 @@ def read_totals(database: Database, limits: Sequence[int], pruned: Collection[st
     scenes: Counter[tuple[str, str]] = Counter()
     billed: Counter[Labels] = Counter()
     unknown_costs, silent_since = 0, None
-    for scenario, state, model, campaign, is_local, count, cost, unknown, silent in database.read(
+    for scenario, state, model, campaign, is_local, count, cost, unknown, silent in database.read_apart(
         "SELECT scenario, state, model, campaign, is_local, count(*), sum(cost), sum(is_cost_unknown),"
         " min(silent_since) FROM scenes WHERE NOT is_pruned GROUP BY 1, 2, 3, 4, 5"
     ):
@@ -49,7 +49,8 @@ def read_totals(database: Database, limits: Sequence[int], pruned: Collection[st
         for model, campaign, is_local, cost in database.read(sql, key.split("/")):
             billed[model, campaign, bool(is_local)] -= cost
     sums = ", ".join(f"total(seconds <= {limit})" for limit in limits)
-    [[count, seconds_sum, *within]] = database.read(f"SELECT count(seconds), total(seconds), {sums} FROM scenes")  # noqa: S608
+    sql = f"SELECT count(seconds), total(seconds), {sums} FROM scenes"  # noqa: S608 - only numbers
+    [[count, seconds_sum, *within]] = database.read_apart(sql)
     return Totals(
         jobs=jobs,
         scenes=dict(scenes),

@@ -253,6 +253,16 @@ def test_check_names_what_the_records_show_differently(index: SessionIndex, reco
     assert index.check() == []
 
 
+def test_a_query_over_whole_tables_waits_for_no_other(index: SessionIndex) -> None:
+    sql = "SELECT count(*) FROM sessions"
+    with ThreadPoolExecutor(1) as thread, index.database.write():
+        assert thread.submit(index.database.read_apart, sql).result(30) == [(3,)]
+    assert index.database.path
+    index.database.path.unlink()
+    assert index.database.read_apart(sql) == [(3,)], "the file is gone, but still open"
+    assert not index.database.path.exists()
+
+
 class TestDamage:
     """The file is lost, damaged or can't be written: the list comes back, and the records stay as they are."""
 
@@ -326,6 +336,7 @@ class TestDamage:
         index = SessionIndex(records, tmp_path / "file")
         index.update()
         assert (listed(index), index.database.is_kept) == (["ad"], False)
+        assert index.database.read_apart("SELECT count(*) FROM sessions") == [(1,)]
 
     def test_a_full_disk_puts_the_index_into_memory(self, index: SessionIndex, records: Records) -> None:
         [[pages]] = index.database.read("PRAGMA page_count")
