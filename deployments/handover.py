@@ -39,11 +39,12 @@ def hand_over(studio: Path) -> int | None:
 
     Nothing is run if the fork server does not answer, or if a process of it would differ from this one.
     """
+    # Another program that calls the command line has more to do than this.
     program = Path(sys.argv[0]).absolute()
-    is_script = not getattr(sys.modules["__main__"], "__package__", None)
+    is_command = program.name == "adreel" and program.is_file()
     # Such a file may be an open file of this process.
     has_open_file = any(word.startswith(("/dev/", "/proc/")) for word in sys.argv)
-    if not is_script or has_open_file or not hasattr(socket, "SO_PEERCRED"):
+    if not is_command or has_open_file or not hasattr(socket, "SO_PEERCRED"):
         return None
     with socket.socket(socket.AF_UNIX) as server:
         server.settimeout(ANSWER_SECONDS)

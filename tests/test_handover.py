@@ -19,11 +19,12 @@ STUDIO = Path("studio")
 
 @pytest.fixture(autouse=True)
 def _script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run as a script, in a folder with short relative names for sockets."""
+    """Run as the command, in a folder with short relative names for sockets."""
     monkeypatch.chdir(tmp_path)
     STUDIO.mkdir()
+    for name in ("adreel", "theirs.py"):
+        Path(name).touch()
     monkeypatch.setattr(sys, "argv", ["adreel", "generate", "ad.yaml"])
-    monkeypatch.setattr(sys.modules["__main__"], "__package__", None, raising=False)
 
 
 @contextmanager
@@ -77,8 +78,11 @@ def test_a_fork_server_of_another_user_is_not_asked(monkeypatch: pytest.MonkeyPa
         assert received.result(10) == b""
 
 
-def test_a_file_that_only_this_process_has_open_is_read_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["adreel", "generate", "/dev/fd/63"])
+@pytest.mark.parametrize("words", [["adreel", "generate", "/dev/fd/63"], ["theirs.py", "generate"], ["-c", "generate"]])
+def test_an_open_file_and_another_program_stay_in_this_process(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", words)
     with fork_server(b"") as received:
         assert hand_over(STUDIO) is None
         with socket.socket(socket.AF_UNIX) as client:

@@ -5,6 +5,7 @@ Commands in its folder run in processes that its fork server has forked.
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from adreel.deployments.auth import API_AUTH, API_URL, auth_file
+from adreel.deployments.handover import LINK
+from adreel.deployments.launcher import LENGTH_BYTES
 from tests.factories import session_data
 from tests.test_cli import ADREEL
 from tests.test_studio import Up, up
@@ -113,7 +116,8 @@ def rendering(studio: Up, *words: str) -> Iterator[tuple["subprocess.Popen[str]"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"RUNWARE_API_KEY": "", "ADREEL_MODEL": "bytedance:2@2", "ADREEL_SIZE": "128x72"}
     environment |= {"ADREEL_LOCAL_RENDER_SECONDS": "60", "PREFECT_HOME": str(studio.folder.parent / "home")}
-    [server] = [pid for pid, command in studio.processes().items() if "deployments.fork_server" in command]
+    found = [pid for pid, command in studio.processes().items() if "deployments.fork_server" in command]
+    [server] = [pid for pid in found if psutil.Process(pid).ppid() not in found]
     with subprocess.Popen(
         [ADREEL, *words],
         cwd=studio.folder.parent,
@@ -135,8 +139,23 @@ def rendering(studio: Up, *words: str) -> Iterator[tuple["subprocess.Popen[str]"
             process.kill()
 
 
+def is_warm(studio: Up) -> bool:
+    """Whether its fork server answers a command."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        try:
+            client.connect(str((studio.folder / LINK).readlink()))
+            client.sendall(bytes(LENGTH_BYTES))
+            return client.recv(1) == b"{"
+        except OSError:
+            return False
+
+
 def test_a_command_in_its_folder_runs_warm_and_receives_its_signals(studio: Up) -> None:
     (studio.folder.parent / "ad.yaml").write_text(yaml.safe_dump(session_data(seconds=1)))
+    until(lambda: is_warm(studio), "the imports of the fork server", 60)
+    forks = "adreel.deployments.fork_server"
+    until(lambda: sum(forks in each for each in studio.processes().values()) == 1, "the end of the asked process", 20)
     with rendering(studio, "generate", "ad.yaml", "--scene", "hook") as (process, forked):
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[0]
