@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from adreel import __version__
 from adreel.index import IndexKeeper, SessionIndex
@@ -89,6 +91,22 @@ _ROUTERS = (
 )
 
 
+@cache
+def _routes() -> list[BaseRoute]:
+    """Return the routes of all apps of this process.
+
+    FastAPI prepares included routes at the first request, which takes a tenth of a second for each app that includes
+    them itself.
+    """
+    router = APIRouter(generate_unique_id_function=lambda route: route.name)
+    for part in (videos, sessions, scenes, shares, campaigns):
+        router.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
+    for part in _ROUTERS:
+        router.include_router(part.router)
+    router.include_router(shares.guest_router)
+    return router.routes
+
+
 def build_app(settings: Settings) -> FastAPI:
     """Return the app for some settings. It lives in one event loop, from the start of its lifespan to the end."""
     runs = Runs()
@@ -114,7 +132,6 @@ def build_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        generate_unique_id_function=lambda route: route.name,
         # FastAPI's documentation pages load scripts from other hosts.
         docs_url=None,
         redoc_url=None,
@@ -128,11 +145,7 @@ def build_app(settings: Settings) -> FastAPI:
     app.state.wrong_keys, app.state.sign_outs = wrong_keys, sign_outs
     app.state.readiness = health.Readiness(service)
     app.state.guest_limits = GuestLimits()
-    for part in (videos, sessions, scenes, shares, campaigns):
-        app.include_router(part.router, dependencies=[Depends(refuse_duplicate_keys)])
-    for part in _ROUTERS:
-        app.include_router(part.router)
-    app.include_router(shares.guest_router)
+    app.router.routes.extend(_routes())
     app.mount("/static", VersionedStaticFiles())
     add_problem_handlers(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
