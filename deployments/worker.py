@@ -155,13 +155,14 @@ def work(
             f"work pool {pool!r} is of type {found.type!r}: `prefect worker start --pool {pool}` serves it"
         )
     os.environ.update(environment_of_runs(Settings.load(), os.environ))
+    studio = os.environ.get(STUDIO_VARIABLE)
     with (
         temporary_settings(set_defaults={PREFECT_WORKER_QUERY_SECONDS: QUERY_SECONDS}),
         _private_temporary_folder() as folder,
-        fork_server.running(folder, preload) as address,
+        fork_server.running(folder, preload if studio else ()) as address,
     ):
         os.environ[launcher.SOCKET] = address
-        if studio := os.environ.get(STUDIO_VARIABLE):
+        if studio:
             handover.link_server(Path(studio), address)
         # With this handler asyncio cancels the worker's task. The handler of Prefect's command raises KeyboardInterrupt
         # in whatever code runs. A background job of a script begins with SIGINT ignored.
