@@ -332,6 +332,7 @@ class Shelf:
 
     def _draw(self, prompt: str, size: tuple[int, int]) -> bytes:
         self._seeds += 1
+        prompt = " ".join(prompt.split("\n")[:2])
         half = size[0] // 2, size[1] // 2
         clip = DrawnClip(prompt, "klingai:kling-video@3-pro", self._seeds, *half, 24, 120, sound=True)
         drawn = io.BytesIO()

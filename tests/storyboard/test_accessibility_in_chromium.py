@@ -135,5 +135,5 @@ def test_a_picture_of_every_page_is_kept(site: Site) -> None:
         wait_for_clips(page)
         with Image.open(io.BytesIO(page.screenshot())) as picture:
             small = picture.convert("RGB").resize(PICTURE, Image.Resampling.LANCZOS)
-        small.save(folder / f"{shown.name}.jpg", quality=70, optimize=True)
+        small.save(folder / f"{shown.name}.jpg", quality=60, optimize=True)
         site.close(page, shown)
