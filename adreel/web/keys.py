@@ -12,22 +12,27 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+ADMINISTERED = re.compile(r"(/api)?/sessions/[^/]+/(share|shares(/.*)?|delete)")
+"""Paths for keys without a role, unless they are only read."""
 COOKIE = "adreel"
 COOKIE_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated caller; the name is logged. `sign_in` and `expires` are those of a cookie.
-
-    The role `view` reads and changes nothing.
-    """
+    """An authenticated caller; the name is logged. `sign_in` and `expires` are those of a cookie."""
 
     name: str
     by_cookie: bool = False
     sign_in: str = field(default="", compare=False)
     expires: int = field(default=0, compare=False)
-    role: str = "buy"
+    role: str = "full"
+    """`view` reads, `buy` also describes, orders and chooses; a key without a role also shares and deletes ads."""
+
+    def may_change(self, method: str, path: str) -> bool:
+        """Whether its role allows a request that changes something."""
+        is_administration = method == "DELETE" or ADMINISTERED.fullmatch(path) is not None
+        return self.role == "full" or (self.role == "buy" and not is_administration)
 
 
 class Keys:

@@ -17,7 +17,7 @@ MEANINGS = {
     400: "The body is incomplete: the request was not processed",
     401: "The key is missing or wrong",
     402: "A budget has too little money left; `next` says what to do",
-    403: "The key has the role `view`; or another site made a browser send the request",
+    403: "The role of the key does not allow it; or another site made a browser send the request",
     404: "Not found",
     409: "A conflict with the present state: in flight, ended or taken",
     413: "The body is too large",

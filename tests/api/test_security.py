@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,38 @@ def test_a_key_that_only_views_reads_everything_and_changes_nothing(
         records.save_session(before)
         assert client.post("/sign-out", headers=headers).status_code == 303
     assert records.session("ad") == before
+
+
+def test_a_page_has_no_form_that_the_role_of_a_key_does_not_allow(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.save_session(make_session())
+    keys = {"view": OTHER_KEY, "buy": KEY, "": "owner-key-0123456789"}
+    monkeypatch.setenv("ADREEL_API_KEYS", f"board/view:{OTHER_KEY},shop/buy:{KEY},owner:{keys['']}")
+    with served() as client:
+        for role, key in keys.items():
+            headers = {"Authorization": f"Bearer {key}", "Accept": "text/html"}
+            forms: set[str] = set()
+            for path in ("/", "/campaigns", "/spend", "/sessions/ad", "/sessions/ad/share"):
+                tags = re.findall(r"<form\b[^>]*>", client.get(path, headers=headers).text)
+                forms |= {tag for tag in tags if 'method="post"' in tag and "<form hidden" not in tag}
+            found = {action.split("/")[-1] for tag in forms for action in re.findall(r'action="([^"?]*)', tag)}
+            assert ("generate" in found, "archive" in found, "share" in found) == (
+                role != "view",
+                role != "view",
+                not role,
+            )
+            new = client.get("/new", headers=headers)
+            assert new.status_code == (403 if role == "view" else 200)
+            made = client.post("/sessions/ad/share", data={"days": "3"}, headers=headers)
+            assert made.status_code == (200 if not role else 403)
+            removed = client.delete("/api/sessions/ad/shares/nothing", headers=headers)
+            assert removed.status_code == (404 if not role else 403)
+            if role == "view":
+                assert forms == set()
+                refused = client.post("/sessions/ad/generate", data={"token": "1"}, headers=headers)
+                assert (refused.status_code, "Not allowed with this key" in refused.text) == (403, True)
+                assert "a lamp in the hook" in client.get("/sessions/ad", headers=headers).text
 
 
 def test_a_person_without_a_key_is_led_to_the_sign_in(guarded: httpx.Client) -> None:

@@ -21,6 +21,7 @@ from adreel.records.sharing import SHARE_PATH
 from adreel.settings import LOOPBACK
 from adreel.web.keys import COOKIE, Caller, Keys
 from adreel.web.middleware.limits import RateLimiter
+from adreel.web.pages.rendering import not_allowed, problem_page
 from adreel.web.problems import HTTPProblem, problem_of
 from adreel.web.public_address import PublicAddress
 from adreel.web.sign_outs import SignOuts
@@ -65,8 +66,10 @@ class AuthMiddleware:
         except (HTTPProblem, AdreelError) as error:
             problem = problem_of(error)
             response = problem.response(scope["path"])
-            is_page = request.method in {"GET", "HEAD"} and "text/html" in request.headers.get("accept", "")
-            if problem.status == 401 and is_page:
+            wants_page = "text/html" in request.headers.get("accept", "")
+            if problem.code == "role" and wants_page:
+                response = problem_page(request, problem)
+            if problem.status == 401 and wants_page and request.method in {"GET", "HEAD"}:
                 query = scope["query_string"].decode("latin-1")
                 target = quote(scope["path"], safe="/") + (f"?{query}" if query else "")
                 response = RedirectResponse(f"{SIGN_IN}?{urlencode({'next': target})}", 303)
@@ -98,9 +101,9 @@ class AuthMiddleware:
             self._check_origin(headers, by_cookie=by_cookie)
         caller = caller or Caller("nobody")
         changes = request.method not in SAFE_METHODS and request.scope["path"] != SIGN_OUT
-        if needs_key and changes and caller.role == "view":
-            detail = f"the key {caller.name!r} has the role view, which changes nothing: use a key with the role buy"
-            raise HTTPProblem(403, "role", detail)
+        if needs_key and changes and not caller.may_change(request.method, request.scope["path"]):
+            request.state.caller = caller
+            raise not_allowed(caller)
         if needs_key and (seconds := self._rate_limiter.wait(caller.name)):
             detail = "too many requests: see ADREEL_REQUESTS_PER_MINUTE"
             raise HTTPProblem(429, "tooMany", detail, headers={"Retry-After": str(max(1, round(seconds)))})

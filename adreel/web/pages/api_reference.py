@@ -23,7 +23,7 @@ OWN_CODES = [
     (400, "framing", "The request has two lengths."),
     (400, "incomplete", "The body is incomplete."),
     (401, "noKey", "The key is missing or wrong."),
-    (403, "role", "The key has the role `view`, which changes nothing."),
+    (403, "role", "The role of the key does not allow it."),
     (403, "forged", "Another site made a browser send the request."),
     (413, "tooLarge", "The body is too large."),
     (415, "imageType", "The upload is no image."),

@@ -1,6 +1,7 @@
 """Renders templates, and errors as pages."""
 
 import logging
+import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -19,10 +20,11 @@ from adreel.models.shares import time_label
 from adreel.models.spend import Price, exact_usd, money, show_cost, to_usd
 from adreel.records.suggestions import Effect, without_commands
 from adreel.spend.budgets import BudgetView
+from adreel.web.keys import Caller
 from adreel.web.pages.models import model_label, model_offer, offer
 from adreel.web.pages.offers import wait_label, way_out
 from adreel.web.pages.static_files import static_url
-from adreel.web.problems import problem_of
+from adreel.web.problems import HTTPProblem, problem_of
 from adreel.web.request_ids import request_id
 
 NAMES = {
@@ -47,6 +49,7 @@ RESUME = {
 """The effects of a resume on scenes, in words."""
 HEADINGS = {
     402: "Over budget",
+    403: "Not allowed with this key",
     404: "Not found",
     409: "Not possible now",
     410: "This link has ended",
@@ -54,6 +57,10 @@ HEADINGS = {
     422: "Not possible",
     503: "Temporarily unavailable",
 }
+
+FORM_PAGES = {"compose.html", "facts.html", "campaign_form.html", "campaign_rest.html", "delete.html"}
+"""Templates of pages that are nothing but a form."""
+FORM_ADDRESSES = re.compile(r"/new|/new-campaign|/sessions/[^/]+/(edit|facts|delete)|/campaigns/[^/]+/resume")
 
 log = logging.getLogger("adreel.storyboard")
 templates = Environment(
@@ -120,9 +127,45 @@ templates.filters.update(as_dict=asdict, megabytes=megabytes)
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
     """Return a rendered template as a response."""
-    caller = getattr(request.state, "caller", None)
-    signed_in = caller.name if caller is not None and caller.by_cookie else None
-    return HTMLResponse(templates.get_template(template).render(signed_in=signed_in, **values), status)
+    caller: Caller = getattr(request.state, "caller", None) or Caller("nobody")
+    if template in FORM_PAGES and not caller.may_change("POST", request.scope["path"]):
+        raise not_allowed(caller)
+    signed_in = caller.name if caller.by_cookie else None
+    html = templates.get_template(template).render(signed_in=signed_in, role=caller.role, **values)
+    return HTMLResponse(_without_forbidden_forms(html, caller), status)
+
+
+def not_allowed(caller: Caller) -> HTTPProblem:
+    """Return the refusal of a request that the role of a caller does not allow."""
+    may = "changes nothing" if caller.role == "view" else "neither shares nor deletes ads"
+    needed = "with the role buy" if caller.role == "view" else "without a role"
+    detail = f"the key {caller.name!r} has the role {caller.role}, which {may}: use a key {needed}"
+    return HTTPProblem(403, "role", detail)
+
+
+def _without_forbidden_forms(html: str, caller: Caller) -> str:
+    """Hide the forms that the role of a caller does not allow, and links to them: here, so that no page forgets it."""
+    if caller.role == "full":
+        return html
+
+    def hide(found: re.Match[str]) -> str:
+        tag, kind = found[0], found[1]
+        address = re.search(r'(?:action|href)="([^"?#]*)', tag)
+        if address is None or address[1] == "/sign-out" or caller.may_change("POST", address[1]):
+            return tag
+        changes = 'method="post"' in tag if kind == "form" else FORM_ADDRESSES.fullmatch(address[1])
+        return f"<{kind} hidden data-forbidden{tag[1 + len(kind) :]}" if changes else tag
+
+    return re.sub(r"<(form|a)\b[^>]*>", hide, html)
+
+
+def problem_page(request: Request, problem: HTTPProblem, template: str = "problem.html", detail: str = "") -> Response:
+    """Return a problem as a page."""
+    heading = HEADINGS.get(problem.status, HTTPStatus(problem.status).phrase)
+    words = detail or without_commands(problem.detail)
+    response = page(request, template, problem.status, heading=heading, detail=words, request_id=request_id())
+    response.headers.update(problem.headers)
+    return response
 
 
 def _detail_of(error: Exception, missing: str) -> str:
@@ -152,15 +195,6 @@ class PageRoute(APIRoute):
                 problem = problem_of(error)
                 if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     log.exception("%s", problem.detail)
-                response = page(
-                    request,
-                    self.template,
-                    problem.status,
-                    heading=HEADINGS.get(problem.status, HTTPStatus(problem.status).phrase),
-                    detail=_detail_of(error, self.missing),
-                    request_id=request_id(),
-                )
-                response.headers.update(problem.headers)
-                return response
+                return problem_page(request, problem, self.template, _detail_of(error, self.missing))
 
         return handle_with_error_page
