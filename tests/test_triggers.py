@@ -150,7 +150,7 @@ class Receiver(ThreadingHTTPServer):
     """Takes notices."""
 
     def __init__(self) -> None:
-        self.notices: list[dict[str, str]] = []
+        self.notices: list[dict[str, Any]] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
 

@@ -97,7 +97,8 @@ class Settings(BaseSettings):
     max_body_kb: int = Field(512, ge=1, description="Maximum size of a request body of the HTTP API, in KB")
     notify_url: Annotated[SecretStr, AfterValidator(values.web_address)] | None = Field(
         None,
-        description="Webhook (http:// or https://) for JSON about failed runs and budgets; `adreel deploy` sets it up",
+        description="Webhook (http:// or https://) for JSON about failed runs and budgets, set up by `adreel deploy`,"
+        " and about what guests say",
     )
 
     @classmethod

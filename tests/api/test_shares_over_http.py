@@ -11,10 +11,10 @@ import pytest
 
 from adreel.client import ApiError, Client
 from adreel.models.scenarios import Scenario
-from adreel.models.shares import ReviewKind, Right, Share
+from adreel.models.shares import ReviewKind, Right, Share, ShareCreate
 from adreel.models.takes import utc_now
 from adreel.records import Records
-from adreel.records.sharing import film_of, find_share
+from adreel.records.sharing import create_share, film_of, find_share
 from adreel.web import guests
 from adreel.web.middleware.auth import is_open
 from adreel.web.wrong_keys import BURST
@@ -24,6 +24,8 @@ from tests.cut.stored_ads import store_cut
 from tests.factories import make_session, make_take, store_take
 from tests.storyboard.conftest import Visitor
 from tests.storyboard.reading import PageReader
+from tests.test_triggers import receiver
+from tests.workers import until
 
 ALL = ("comment", "approve", "download")
 
@@ -334,6 +336,35 @@ def test_a_double_click_is_one_comment(owner: Client, visitor: Visitor) -> None:
     for _ in range(2):
         say(visitor, page, "Send the comment", text="Once")
     assert [each.text for each in owner.reviews("ad").reviews] == ["Once"]
+
+
+def test_the_owner_is_told_once_of_each_word(records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records.save_session(make_session())
+    store_take(records, make_take(), tmp_path)
+    monkeypatch.setenv("ADREEL_API_KEYS", KEYS)
+    with receiver() as told:
+        monkeypatch.setenv("ADREEL_NOTIFY_URL", f"http://127.0.0.1:{told.server_port}/notices")
+        monkeypatch.setenv("ADREEL_PUBLIC_URL", "https://ads.example")
+        link = create_share(records, "ad", ShareCreate(), lambda _path: None).url
+        with served() as server:
+            server.headers["Host"] = "ads.example"
+            words = {
+                "author": "Anna",
+                "text": "Too <dark> @all",
+                "moment": "0:06",
+                "version": film_of(records, "ad").version,
+            }
+            for kind, key in (("comment", "1"), ("comment", "1"), ("approval", "2")):
+                answer = server.post(f"{link}/reviews", data={**words, "kind": kind, "key": key})
+                assert answer.status_code == 303, answer.text
+            until(lambda: len(told.notices) >= 2, "two notices")
+    assert sorted(notice["kind"] for notice in told.notices) == ["approval", "comment"]
+    [comment] = [notice for notice in told.notices if notice["kind"] == "comment"]
+    assert (
+        comment["text"]
+        == "Anna comments on ad at 0:06: Too &lt;dark&gt; @\u200ball\nhttps://ads.example/sessions/ad/share"
+    )
+    assert (comment["words"], comment["moment"], comment["session_id"]) == ("Too <dark> @all", 6.0, "ad")
 
 
 def test_guests_of_another_link_are_not_shown(owner: Client, visitor: Visitor) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse
 from adreel.models.api import RequestBody
 from adreel.models.scenarios import Scenario
 from adreel.models.shares import ReviewKind, Right
+from adreel.models.takes import utc_now
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.records.sharing import SHARE_PATH, Film, add_review, film_of, list_reviews, record_visit
 from adreel.service import Service
@@ -20,6 +21,7 @@ from adreel.web.pages.forms import FORM_ERRORS, Fields, FormState, new_token, wi
 from adreel.web.pages.rendering import PageRoute, page
 from adreel.web.problems import HTTPProblem
 from adreel.web.public_address import PublicAddress
+from adreel.web.review_notices import notify
 
 NAME_COOKIE = "adreel-guest"
 NAME_SECONDS = 365 * 24 * 3600
@@ -93,7 +95,8 @@ async def send_review(guest: GuestDep, request: Request, service: ServiceDep, fi
         if not film.files or form.version != film.version:
             detail = "The ad has changed since you opened this page. Please look at it again, then send your words."
             raise HTTPProblem(409, "changed", detail)
-        await run_in_threadpool(
+        began = utc_now()
+        review = await run_in_threadpool(
             add_review,
             service.records,
             guest.share,
@@ -107,6 +110,9 @@ async def send_review(guest: GuestDep, request: Request, service: ServiceDep, fi
         )
     except FORM_ERRORS as error:
         return await _show(guest, request, service, form=_with_errors(fields, error))
+    # A form that is sent twice is one review, with the time of the first.
+    if review.created_at >= began:
+        notify(service.settings, review)
     response = RedirectResponse(f"{guest.path}?said={form.kind}", 303)
     address: PublicAddress = request.app.state.address
     response.set_cookie(
