@@ -20,7 +20,7 @@ from prefect.client.base import ServerType
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.concurrency.asyncio import concurrency
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.logging import get_logger
 
 from adreel.errors import AccountError, NoFreeSlot
@@ -62,9 +62,12 @@ def ensure_limit(slots: int, name: str = LIMIT) -> None:
             client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active_slots=0))
             return
         try:
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=slots))
-        except ObjectAlreadyExists:
-            return
+            try:
+                # Each refused creation leaves a traceback in the server's log.
+                client.read_global_concurrency_limit_by_name(name)
+            except ObjectNotFound:
+                with suppress(ObjectAlreadyExists):
+                    client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=slots))
         except httpx.TransportError as error:
             # A restarting server had the limit before. If it had not, the first request for a slot reports that.
             logger.warning("can't check that the limit %r exists: %s", name, error)
