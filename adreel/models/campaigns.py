@@ -9,8 +9,8 @@ from adreel.models.api import ClipPrice, MaxCost, RequestBody, State
 from adreel.models.record import Record
 from adreel.models.sessions import Identifier
 
-MAX_ADS = 20_000
-"""Maximum number of ads of a campaign that is started over HTTP."""
+MAX_ADS = 10_000
+"""Maximum number of ads of a campaign that is started over HTTP: a check takes about a millisecond for each."""
 
 
 class CampaignSummary(BaseModel):

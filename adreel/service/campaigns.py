@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from adreel.campaigns import STORED, CampaignDocument, campaign_job_id, check_sessions, read_sessions
+from adreel.campaigns import STORED, CampaignDocument, campaign_job_id, check_sessions
 from adreel.campaigns.prices import Affordable, afford, check_campaign_cost, unstarted_costs
 from adreel.campaigns.variants import WrongField, wrong_fields
 from adreel.errors import Conflict, InputError, NotFound, OverBudget, SessionDeleted
@@ -210,7 +210,8 @@ class CampaignService:
     def _refuse_foreign_ads(self, document: CampaignDocument) -> None:
         """Raise Conflict if an ad of a new campaign would take the place of another one."""
         known, jobs = set(self._records.session_ids()), set(self._records.job_ids())
-        ads = [session.session_id for session in read_sessions(self._settings, document)]
+        products, variants = document.data["products"], document.data["variants"]
+        ads = [f"{product['session_id']}-{variant['variant']}" for product in products for variant in variants]
         unstarted = [each for each in ads if each in known and campaign_job_id(document.name, each) not in jobs]
         taken = []
         for each in unstarted:
