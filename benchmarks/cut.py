@@ -21,8 +21,8 @@ from pathlib import Path
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from adreel.cut.plan import AssemblyPlan, Box, Caption, SegmentPlan
-from adreel.cut.render import inspect, render
 from adreel.cut.render.fonts import FILE
+from adreel.cut.render.process import inspect, render
 
 WIDTH, HEIGHT, SECONDS, CLIPS = 1280, 720, 5, 4
 TEXTS = ("The night is long.", "Your light wakes everybody.", "A lamp that only you see.", "Read all night.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adreel.cut.plan import LONGEST_MEASURED, FileFacts
-from adreel.cut.render import describe
+from adreel.cut.render.process import describe
 from adreel.errors import CutFailed, InputError
 from adreel.models.cut_settings import SIZES, Format
 from adreel.models.placements import Placement

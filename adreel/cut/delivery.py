@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adreel.cut.acceptance import Verdict, judge, judge_length
 from adreel.cut.planning import Planned, plan_cut
-from adreel.cut.render import describe
+from adreel.cut.render.process import describe
 from adreel.cut.signing import Signer
 from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.cut_settings import CutOptions, Format

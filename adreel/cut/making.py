@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adreel.cut.plan import AssemblyPlan, Caption, Measures, Progress
 from adreel.cut.planning import Planned
-from adreel.cut.render import find_speech, inspect, measure, render
+from adreel.cut.render.process import find_speech, inspect, measure, render
 from adreel.cut.timing import cues_of_ad, spread_narration, within_scene
 from adreel.errors import AdreelError, CutFailed, StorageError
 from adreel.models.api import ClipWarning

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adreel.cut.plan import AssemblyPlan, Measures, SegmentPlan
-from adreel.cut.render import render
+from adreel.cut.render.process import render
 from tests.cut.unlike_clips import Clip
 
 WIDTH, HEIGHT = 160, 90

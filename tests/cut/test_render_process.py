@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from adreel.cut.plan import Progress, SegmentPlan
-from adreel.cut.render import process, render
+from adreel.cut.render import process
+from adreel.cut.render.process import render
 from adreel.errors import CutFailed, InputError
 from tests.cut.cutter import HEIGHT, PLAN, WIDTH, Cutter
 from tests.cut.unlike_clips import Clip
@@ -102,7 +103,7 @@ def test_it_ends_with_its_parent(cutter: Cutter, tmp_path: Path) -> None:
 import asyncio, os, signal
 from pathlib import Path
 from adreel.cut.plan import SegmentPlan
-from adreel.cut.render import render
+from adreel.cut.render.process import render
 plan = SegmentPlan({str(cutter.clip(CLIP))!r}, "", 640, 360, "crop", {LONG})
 def report(_):
     for thread in Path("/proc/self/task").iterdir():

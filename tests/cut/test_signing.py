@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from adreel.cut.making import make_cut
 from adreel.cut.planning import plan_cut
-from adreel.cut.render import describe
+from adreel.cut.render.process import describe
 from adreel.cut.signing import CLIPS, Signer, find_signer
 from adreel.errors import InputError
 from adreel.models.cuts import Cut

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from adreel.cut.plan import ClipFacts, Measures, SegmentPlan
-from adreel.cut.render import inspect, render
+from adreel.cut.render.process import inspect, render
 from adreel.cut.render.samples import SAMPLE_BYTES
 from adreel.cut.render.segments import render_segment, segment_samples
 from adreel.cut.render.sources import clip_samples, steady

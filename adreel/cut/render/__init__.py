@@ -1,5 +1,4 @@
-"""Rendering of a cut, in a process of its own: segments, captions, sound, assembly, checks."""
+"""Rendering of a cut, in a process of its own: segments, captions, sound, assembly, checks.
 
-from adreel.cut.render.process import describe, find_speech, inspect, measure, render
-
-__all__ = ["describe", "find_speech", "inspect", "measure", "render"]
+`process` is what the parent calls. This module imports nothing, because the child would import it as well.
+"""

@@ -1,8 +1,8 @@
 """The mark of generated media in a file: XMP with IPTC's DigitalSourceType, as EU AI Act Art. 50(2) asks for."""
 
+from html import escape
 from pathlib import Path
 from uuid import UUID
-from xml.sax.saxutils import escape
 
 XMP_BOX = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac")
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -26,7 +26,7 @@ def source_type(*, composite: bool) -> str:
 
 def add_mark(path: Path, *, composite: bool, title: str = "") -> None:
     """Append the mark to an MP4 file. The boxes before it, the index first, keep their places."""
-    xmp = XMP.format(source_type=source_type(composite=composite), title=escape(title))
+    xmp = XMP.format(source_type=source_type(composite=composite), title=escape(title, quote=False))
     content = XMP_BOX.bytes + xmp.encode()
     with path.open("ab") as file:
         file.write((len(content) + 8).to_bytes(4) + b"uuid" + content)
