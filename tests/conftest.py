@@ -182,21 +182,12 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
-    from prefect.settings import (
-        PREFECT_API_URL,
-        PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        temporary_settings,
-    )
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from tests.workers import ephemeral_server
 
-    settings = {
-        # At its end a flow waits up to a second for the thread of its heartbeat.
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        # Each client would ask a server without tokens for one: every seventh request.
-        PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
-    }
+    # At its end a flow waits up to a second for the thread of its heartbeat.
+    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with (
         ephemeral_server(tmp_path_factory.mktemp("prefect")) as url,
         temporary_settings(updates={PREFECT_API_URL: url, **settings}),
