@@ -147,7 +147,7 @@ def test_a_page_has_no_form_that_the_role_of_a_key_does_not_allow(
             if role == "view":
                 assert forms == set()
                 refused = client.post("/sessions/ad/generate", data={"token": "1"}, headers=headers)
-                assert (refused.status_code, "Not allowed with this key" in refused.text) == (403, True)
+                assert (refused.status_code, "The key &#39;board&#39; has the role view" in refused.text) == (403, True)
                 assert "a lamp in the hook" in client.get("/sessions/ad", headers=headers).text
 
 

@@ -270,4 +270,4 @@ def test_an_upload_that_is_too_large_is_refused(visitor: Visitor, records: Recor
     assert (answer.status_code, inputs(records)) == (413, [])
     page = PageReader(answer.text)
     assert "Too large" in page.text
-    assert "the body is larger than 32768 KB: make the images smaller" in page.text
+    assert "The body is larger than 32768 KB: make the images smaller" in page.text

@@ -232,7 +232,7 @@ def test_a_form_that_has_a_field_twice_is_refused(
     sent = {"token": "a", "action": action, "visual_description": ["a moth", "a bat"]}
     answer = visitor.client.post(f"{AD}/scenes/hook", data=sent)
     assert answer.status_code == 422
-    assert "the form has &#39;visual_description&#39; twice" in answer.text
+    assert "The form has &#39;visual_description&#39; twice" in answer.text
     assert (records.session("ad"), orders.parameters) == (before, [])
 
 

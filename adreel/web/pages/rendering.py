@@ -162,7 +162,7 @@ def _without_forbidden_forms(html: str, caller: Caller) -> str:
 def problem_page(request: Request, problem: HTTPProblem, template: str = "problem.html", detail: str = "") -> Response:
     """Return a problem as a page."""
     heading = HEADINGS.get(problem.status, HTTPStatus(problem.status).phrase)
-    words = detail or without_commands(problem.detail)
+    words = detail or _sentence(problem)
     response = page(request, template, problem.status, heading=heading, detail=words, request_id=request_id())
     response.headers.update(problem.headers)
     return response
@@ -174,7 +174,11 @@ def _detail_of(error: Exception, missing: str) -> str:
     # Forms are validated by their pages, so an invalid request has a wrong address.
     if isinstance(error, RequestValidationError):
         return "This address is not valid."
-    detail = without_commands(problem_of(error).detail)
+    return _sentence(problem_of(error))
+
+
+def _sentence(problem: HTTPProblem) -> str:
+    detail = without_commands(problem.detail)
     return detail[:1].upper() + detail[1:]
 
 
