@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-KEY = "studio-key-0123456789"
+KEY, VIEW_KEY = "studio-key-0123456789", "client-key-0123456789"
 NO_CREDITS = Problem(code="noCredits", message="the account has no credits left: add some, then try again")
 REFUSED = Problem(code="sceneRefused", message="Runware refuses the text: it names a person (parameter positivePrompt)")
 CANCELLED = Problem(code="cancelled", message="cancelled")
@@ -48,6 +48,7 @@ class Shown:
     path: str
     act: "Callable[[Page], None]" = lambda page: None
     site: str = "full"
+    key: str = KEY
     is_signed_in: bool = True
     is_pictured: bool = True
     names_commands: bool = False
@@ -144,6 +145,9 @@ PAGES = (
     Shown("spend-wrong", "/spend?since=2026-11-02&until=2026-11-01"),
     Shown("spend-empty", "/spend", site="empty"),
     Shown("ad-wrong-field", "/sessions/glowcap", type_wrong),
+    Shown("ad-read-only", "/sessions/glowcap", key=VIEW_KEY),
+    Shown("compare-read-only", "/sessions/glowcap/scenes/hook/compare", key=VIEW_KEY),
+    Shown("form-read-only", "/new", key=VIEW_KEY),
     Shown("compare", "/sessions/glowcap/scenes/hook/compare"),
     Shown("compare-upright", "/sessions/fernway/scenes/hook/compare"),
     Shown("compare-unknown", "/sessions/glowcap/scenes/hook/compare?a=unknown"),

@@ -15,7 +15,7 @@ from PIL import Image
 from adreel.records import Records
 from adreel.storage import Storage
 from tests.storyboard.conftest import Orders, visiting
-from tests.storyboard.every_page import KEY, PAGES, Shelf, Shown
+from tests.storyboard.every_page import KEY, PAGES, VIEW_KEY, Shelf, Shown
 from tests.storyboard.reading import COMMANDS
 from tests.storyboard.test_in_chromium import CHROMIUM, SCREENSHOTS, wait_for_clips
 
@@ -49,11 +49,13 @@ class Site:
 
     def __init__(self, browser: Browser, addresses: dict[str, str], links: dict[str, str]) -> None:
         self._browser, self._addresses, self._links = browser, addresses, links
-        self._owners = {name: self._signed_in(address) for name, address in addresses.items()}
+        self._signed = {
+            (name, key): self._sign_in(address, key) for name, address in addresses.items() for key in (KEY, VIEW_KEY)
+        }
 
     def open(self, shown: Shown) -> Page:
         """Open a page in its state."""
-        context = self._owners[shown.site] if shown.is_signed_in else self._context()
+        context = self._signed[shown.site, shown.key] if shown.is_signed_in else self._context()
         page = context.new_page()
         page.goto(self._addresses[shown.site] + shown.path.format_map(self._links))
         shown.act(page)
@@ -69,14 +71,14 @@ class Site:
     def _context(self) -> BrowserContext:
         # Without motion, colours are those of the scheme at once.
         return self._browser.new_context(
-            timezone_id="UTC", viewport={"width": WIDE, "height": 900}, reduced_motion="reduce"
+            timezone_id="UTC", viewport={"width": WIDE, "height": HEIGHT}, reduced_motion="reduce"
         )
 
-    def _signed_in(self, address: str) -> BrowserContext:
+    def _sign_in(self, address: str, key: str) -> BrowserContext:
         context = self._context()
         page = context.new_page()
         page.goto(address)
-        page.get_by_label("key").fill(KEY)
+        page.get_by_label("key").fill(key)
         page.get_by_role("button", name="Sign in").click()
         page.close()
         return context
@@ -98,7 +100,7 @@ def _serve(folder: Path) -> Iterator[Site]:
     with ExitStack() as stack:
         addresses = {}
         for name in ("full", "empty"):
-            settings = {"ADREEL_STORAGE": str(folder / name), "ADREEL_API_KEYS": f"studio:{KEY}"}
+            settings = {"ADREEL_STORAGE": str(folder / name), "ADREEL_API_KEYS": f"studio:{KEY},client/view:{VIEW_KEY}"}
             client = stack.enter_context(visiting(Orders(), **settings))
             addresses[name] = str(client.base_url)
         browser = stack.enter_context(sync_playwright()).chromium.launch(
