@@ -14,6 +14,7 @@ import pytest
 from adreel.emulator import LocalRunware, clips, in_thread
 from adreel.emulator.clips import lines_of
 from adreel.records import Records
+from adreel.spend import notices
 from adreel.storage import Storage
 from tests.storage.servers import S3Server, sftp_server
 
@@ -99,6 +100,8 @@ def _alone(_own_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    # A flow of an earlier test would tell Prefect of budgets, and start a server for that.
+    monkeypatch.setattr(notices, "_listeners", [*notices._listeners])
 
 
 @pytest.fixture(autouse=True)

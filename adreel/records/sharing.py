@@ -196,6 +196,11 @@ def revoke_share(records: Records, session_id: str, share_id: str) -> ShareView:
 def list_shares(records: Records, session_id: str) -> ShareList:
     """Return the shares of an ad, the newest first, or raise NotFound."""
     records.session(session_id)
+    return shares_of(records, session_id)
+
+
+def shares_of(records: Records, session_id: str) -> ShareList:
+    """Return the shares of a session that is known to exist, the newest first."""
     broken: list[AdreelError] = []
     now = utc_now()
     shares = sorted(records.shares(session_id, broken), key=lambda share: (share.created_at, share.share_id))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from threading import Thread
@@ -32,6 +33,12 @@ def listen(listener: Listener) -> None:
     """Call a function for each notice of this process from now on."""
     if listener not in _listeners:
         _listeners.append(listener)
+
+
+def stop_listening(listener: Listener) -> None:
+    """Call a function no longer."""
+    with suppress(ValueError):
+        _listeners.remove(listener)
 
 
 def notify(notices: Iterable[Reached]) -> None:

@@ -15,7 +15,7 @@ from adreel.orchestration.runs import Runs
 from adreel.orchestration.thread_pools import close_threads
 from adreel.service import IDEMPOTENCY_KEY, Service
 from adreel.settings import Settings
-from adreel.spend.notices import listen
+from adreel.spend.notices import listen, stop_listening
 from adreel.tasks.events import budget_reached
 from adreel.web.bodies import UPLOADS, refuse_duplicate_keys
 from adreel.web.guests import GuestLimits
@@ -124,6 +124,7 @@ def build_app(settings: Settings) -> FastAPI:
         listen(budget_reached)
         async with runs:
             yield
+        stop_listening(budget_reached)
         keeper.stop()
         close_threads()
 

@@ -1,5 +1,6 @@
 """The page of a session: its four scenes side by side, and the forms that change them and order takes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -115,7 +116,10 @@ class PageContext:
         typed as the limit of an order.
         """
         problem = FormState({}) if error is None else with_errors({}, error)
-        board = await read_board(self.service, self.statuses, self.index, self.session_id, self.job_ids)
+        board, shared = await asyncio.gather(
+            read_board(self.service, self.statuses, self.index, self.session_id, self.job_ids),
+            run_in_threadpool(read_shared, self.service.records, self.session_id),
+        )
         forms = {
             scene.scenario: FormState(initial_fields(scene.description), scene.field_errors) for scene in board.scenes
         }
@@ -143,7 +147,7 @@ class PageContext:
             problem.status,
             board=board,
             cut=cut,
-            shared=await run_in_threadpool(read_shared, self.service.records, self.session_id),
+            shared=shared,
             playlist=make_playlist(board, cut),
             names=NAMES,
             limit=limit,

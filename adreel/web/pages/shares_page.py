@@ -135,7 +135,7 @@ def read_shared(records: Records, session_id: str) -> SharedState:
     """Read the shares and reviews of an ad, or what is readable of them. An ad without reviews costs two listings."""
     nothing = ReviewList(state="none", reviews=[])
     try:
-        links = sharing.list_shares(records, session_id).shares
+        links = sharing.shares_of(records, session_id).shares
         if not records.count_reviews(session_id):
             return SharedState(links, nothing, None)
         film = sharing.film_of(records, session_id)
