@@ -98,7 +98,8 @@ async def test_the_sweep_sees_a_conflict_that_is_not_read_as_an_acceptance(
 async def test_the_sweep_sees_a_record_that_is_not_replaced_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overwrite(target: Path, content: bytes) -> None:
+    def overwrite(path: str, content: bytes) -> None:
+        target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content[: len(content) // 2])
         crash_point("half written")

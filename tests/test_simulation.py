@@ -27,6 +27,11 @@ PIECE = 250
 ENOUGH_TO_SEE = 400
 
 
+@pytest.fixture(autouse=True)
+def _small_clips() -> None:
+    """Leave the sizes of clips as they are: other processes replay the same seeds."""
+
+
 @pytest.mark.parametrize(
     "first",
     [

@@ -160,7 +160,7 @@ def test_a_command_in_its_folder_runs_warm_and_receives_its_signals(studio: Up) 
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[0]
         assert process.returncode == 130, said
-        assert said.count("interrupted: Runware keeps rendering") == 1
+        assert said.count("interrupted: accepted clips keep rendering") == 1
         assert "cancelled; Runware keeps rendering the clip" in said
         until(lambda: not forked.is_running(), "the end of the forked process", 10)
     with rendering(studio, "resume", "ad") as (process, forked):
