@@ -8,7 +8,7 @@ import yaml
 from adreel.emulator import LocalRunware
 from adreel.records import Records
 from tests.factories import scene_data
-from tests.storyboard.test_in_chromium import CHROMIUM, address, page, records, sign_in_with_key
+from tests.storyboard.test_in_chromium import CHROMIUM, PATIENCE, address, page, records, sign_in_with_key
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Page, expect
@@ -47,7 +47,7 @@ def test_a_campaign_of_twelve_ads_is_started_followed_and_continued(
     page.get_by_role("button", name="Generate 12 ads").click()
 
     # The page follows the ads by itself.
-    expect(page.get_by_role("status")).to_contain_text("12 of 12 ads have ended")
+    expect(page.get_by_role("status")).to_contain_text("12 of 12 ads have ended", timeout=3 * PATIENCE)
     expect(page.locator("#ads .ad-card")).to_have_count(12)
     expect(page.locator("#ads .ad-card .chip").filter(has_text="Failed")).to_have_count(1)
     failed = page.locator("#ads li").first
