@@ -61,7 +61,7 @@ def test_a_campaign_of_twelve_ads_is_started_followed_and_continued(
     page.get_by_role("link", name="Continue the campaign").click()
     expect(page.get_by_text("1 clip of started ads to buy again")).to_be_visible()
     page.get_by_role("button", name="Continue").click()
-    expect(page.get_by_role("link", name="Completed 12")).to_be_visible()
+    expect(page.get_by_role("link", name="Completed 12")).to_be_visible(timeout=3 * PATIENCE)
     expect(page.get_by_role("link", name="Continue the campaign")).to_have_count(0)
     page.locator("#ads .ad-card").first.click()
     expect(page.locator("#hook-stage video")).to_be_visible()

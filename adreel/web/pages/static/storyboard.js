@@ -5,6 +5,7 @@
 // A browser opens at most six connections to a server: keep some free for the clips.
 const MAX_STREAMS = 3;
 const POLL_MILLISECONDS = 2000;
+const LAST_POLLS = 6;
 const MAX_IMAGE_BYTES = 10_000_000;
 const DRAFT = "adreel.draft.";
 const SENT = "adreel.sent";
@@ -360,9 +361,12 @@ function preview(input) {
   }
 }
 
-// An ad that is made at the end of a job has no events of its own.
+// An ad that is made at the end of a job has no events of its own. A list shows the last changes a few seconds after
+// the end of what it follows.
+let polls = 0;
 setInterval(() => {
-  if (document.querySelector("[data-poll]")) refreshSoon();
+  polls = document.querySelector("[data-poll]") ? LAST_POLLS : polls - 1;
+  if (polls > 0) refreshSoon();
 }, POLL_MILLISECONDS);
 
 for (const block of document.querySelectorAll("[data-live]")) served.set(block.id, block.outerHTML);
