@@ -6,7 +6,6 @@ of the campaign and of the ad, so a second run of a campaign buys no clip again.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -38,31 +37,21 @@ MAX_NAMED = 5
 
 @dataclass(frozen=True)
 class CampaignPlan:
-    """What a run of a campaign would buy. Sums are USD."""
+    """The ads and clips that a run of a campaign would buy. Sums are micro-dollars, None for an unknown price."""
 
     name: str
     ads: int
-    costs: list[float | None]
-    """What each ad that was not started yet costs; None if a price is unknown."""
-    retries: list[float | None]
-    """What each clip costs that the run would buy for started ads."""
+    costs: list[int | None]
+    """The cost of each ad that was not started yet."""
+    retries: list[int | None]
+    """The cost of each clip that the run would buy for started ads."""
     affordable: Affordable | None
     """Ads that the tightest budget pays; None without a cap."""
 
     @property
-    def costs_in_micros(self) -> list[int | None]:
-        """The costs in micro-dollars."""
-        return [to_micros(cost) for cost in self.costs]
-
-    @property
-    def retries_in_micros(self) -> list[int | None]:
-        """The costs of the clips in micro-dollars."""
-        return [to_micros(cost) for cost in self.retries]
-
-    @property
     def amounts(self) -> list[int | None]:
-        """All of these in micro-dollars."""
-        return self.costs_in_micros + self.retries_in_micros
+        """All costs."""
+        return self.costs + self.retries
 
 
 @dataclass(frozen=True)
@@ -109,8 +98,7 @@ class CampaignService:
         Raises NotFound if it was not started over HTTP.
         """
         campaign = self.campaign(name)
-        document = CampaignDocument(name, campaign.model_dump(include={"products", "variants"}))
-        return self._plan(document, to_usd(campaign.clip_price), unfinished)
+        return self._plan(document_of(campaign), to_usd(campaign.clip_price), unfinished)
 
     def campaign(self, name: str) -> Campaign:
         """Return a campaign that was started over HTTP, or raise NotFound."""
@@ -181,17 +169,16 @@ class CampaignService:
     def _plan(self, document: CampaignDocument, clip_price: float | None, unfinished: list[str]) -> CampaignPlan:
         name, settings = document.name, self._settings
         costs = list(unstarted_costs(settings, self._records, document, name, clip_price=clip_price))
-        ads = len(document.data["products"]) * len(document.data["variants"])
         retries = list(self._retry_costs(name, unfinished[:MAX_TRIED], to_micros(clip_price)))
         return CampaignPlan(
             name,
-            ads,
-            costs,
+            len(document.data["products"]) * len(document.data["variants"]),
+            [to_micros(cost) for cost in costs],
             retries + [None] * (len(unfinished) > MAX_TRIED),
             afford(self._records, name, costs),
         )
 
-    def _retry_costs(self, name: str, unfinished: list[str], clip_price: int | None) -> Iterator[float | None]:
+    def _retry_costs(self, name: str, unfinished: list[str], clip_price: int | None) -> Iterator[int | None]:
         """Yield what each clip costs that another run would buy for started ads."""
 
         def takes_of(session_id: str) -> list[Take]:
@@ -205,7 +192,7 @@ class CampaignService:
 
         for take in chain.from_iterable(self._records.map(takes_of, unfinished)):
             found = price(take.request, self._records.storage, given=clip_price)
-            yield to_usd((of_emulator(found) if self._settings.is_local else found).amount)
+            yield (of_emulator(found) if self._settings.is_local else found).amount
 
     def _refuse_foreign_ads(self, document: CampaignDocument) -> None:
         """Raise Conflict if an ad of a new campaign would take the place of another one."""
@@ -213,11 +200,14 @@ class CampaignService:
         products, variants = document.data["products"], document.data["variants"]
         ads = [f"{product['session_id']}-{variant['variant']}" for product in products for variant in variants]
         unstarted = [each for each in ads if each in known and campaign_job_id(document.name, each) not in jobs]
-        taken = []
-        for each in unstarted:
-            with suppress(SessionDeleted):
-                taken += [each] if self._records.session(each).campaign != document.name else []
-        if taken:
+
+        def is_foreign(session_id: str) -> bool:
+            try:
+                return self._records.session(session_id).campaign != document.name
+            except SessionDeleted:
+                return False
+
+        if taken := [each for each in unstarted if is_foreign(each)]:
             more = f" and {len(taken) - MAX_NAMED} more" if len(taken) > MAX_NAMED else ""
             raise Conflict(
                 f"there are ads of these ids already: {', '.join(taken[:MAX_NAMED])}{more}. Give the products or the"
@@ -237,9 +227,9 @@ class CampaignService:
         self._records.update_campaign(new.name, store)
 
 
-def document_of(new: CampaignCreate) -> CampaignDocument:
-    """Return the products and variants of a request."""
-    return CampaignDocument(new.name, new.model_dump(include={"products", "variants"}))
+def document_of(campaign: CampaignCreate | Campaign) -> CampaignDocument:
+    """Return the products and variants of a campaign."""
+    return CampaignDocument(campaign.name, campaign.model_dump(include={"products", "variants"}))
 
 
 def _taken(name: str) -> Conflict:
@@ -260,7 +250,7 @@ def _refuse_without_money(plan: CampaignPlan) -> None:
     refuse_unknown(
         [] if cost is not None else [f"the clips of the first ad of {plan.name}"], budget=found.budget, left=found.left
     )
-    needed = to_micros(cost or 0)
+    needed = cost or 0
     raise OverBudget(
         f"the first ad needs {show_usd(needed)}, and budget {found.budget} has {show_usd(max(0, found.left))} left:"
         " nothing was started. Raise the budget",

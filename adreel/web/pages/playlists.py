@@ -65,8 +65,10 @@ def make_playlist(board: Board, cut: CutSection) -> Playlist:
         PlayedScene(scene.scenario, _stored_takes(scene), scene.current.short_id if scene.current else None)
         for scene in board.scenes
     ]
-    ad = current and FinishedAd(current.file.url, current.file.duration, current.file.format, _chapters(board, current))
-    return Playlist(scenes, ad or None)
+    if current is None:
+        return Playlist(scenes, None)
+    file = current.file
+    return Playlist(scenes, FinishedAd(file.url, file.duration, file.format, _chapters(board, current)))
 
 
 def _stored_takes(scene: SceneBoard) -> list[PlayedTake]:
