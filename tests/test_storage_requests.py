@@ -12,11 +12,13 @@ from adreel.flows.generate_ad import generate_ad
 from adreel.flows.generate_campaign import generate_campaign
 from adreel.index import SessionIndex, read_spend
 from adreel.models.scenarios import Scenario
+from adreel.models.shares import ReviewKind, ShareCreate
 from adreel.models.spend_groups import Group
 from adreel.models.takes import Job
 from adreel.purchase.jobs import end_job, end_jobs_of_run, open_scenes
 from adreel.records import Records
 from adreel.records.changes import announcer
+from adreel.records.sharing import add_review, create_share, film_of
 from adreel.records.verification import verify
 from adreel.records.views import job_status, session_view
 from adreel.settings import Settings
@@ -99,8 +101,14 @@ def test_verify_without_checksums_downloads_no_clip(records: Records, s3: S3Serv
 def test_a_page_of_a_session_reads_each_record_once(records: Records, s3: S3Server, tmp_path: Path) -> None:
     store_ad(records, tmp_path)
     cut = save_cut(records)
+    made = create_share(records, "ad", ShareCreate(), lambda _: None)
+    share = records.share("ad", made.share_id)
+    assert share is not None
+    review = add_review(records, share, film_of(records, "ad"), ReviewKind.APPROVAL, author="Anna", key="1")
     announcer.flush()
     read = [
+        f"sessions/ad/shares/{share.share_id}.json",
+        f"sessions/ad/reviews/{review.review_id}.json",
         "sessions/ad/session.json",
         "sessions/ad/current.json",
         *(f"sessions/ad/takes/{scenario}/job-1.json" for scenario in Scenario),

@@ -9,12 +9,13 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from adreel.errors import AdreelError, Conflict, NotFound, StorageError
+from adreel.models.cuts import CutFile, CutView
 from adreel.models.scenarios import Scenario
 from adreel.models.shares import (
     CreatedShare,
@@ -30,9 +31,9 @@ from adreel.models.shares import (
     ShareList,
     ShareView,
 )
-from adreel.models.takes import utc_now
+from adreel.models.takes import Clip, Take, utc_now
 from adreel.records import Records
-from adreel.records.views import current_takes, is_stale
+from adreel.records.views import choose_currents, views_of_cuts
 
 TOKEN = re.compile(r"(?P<session_id>[A-Za-z0-9_-]{1,64})\.(?P<secret>[0-9a-f]{40})")
 SHARE_PATH = "/share/"
@@ -94,34 +95,33 @@ class Film:
 
 
 def film_of(records: Records, session_id: str) -> Film:
-    """Return what a guest of an ad sees, without files if nothing is stored yet; NotFound without the session."""
-    session = records.session(session_id)
-    takes = current_takes(records, session_id)
-    cuts = [cut for cut in reversed(records.cuts(session_id)) if not is_stale(session, takes, cut)]
-    clips = {scenario: take.clip.sha256 for scenario, take in takes.items() if take.clip}
-    found: dict[str, FilmFile] = {}
-    for video in (video for cut in cuts for video in cut.files):
-        shown = FilmFile(
-            video.format,
-            video.file,
-            video.sha256,
-            video.poster,
-            video.captions,
-            video.width,
-            video.height,
-            video.duration,
-        )
-        found.setdefault(video.format, shown)
-    if cuts:
-        digests = {video.sha256 for cut in cuts for video in cut.files}
-        return Film(tuple(found.values()), is_cut=True, digests=frozenset(digests), clips=clips)
-    for scenario in session.scenarios:
-        if (take := takes.get(scenario)) and (clip := take.clip):
-            found[scenario] = FilmFile(
-                scenario, clip.file, clip.sha256, clip.poster, None, clip.width, clip.height, clip.duration
-            )
-    digests = {each.sha256 for each in found.values()}
-    return Film(tuple(found.values()), is_cut=False, digests=frozenset(digests), clips=clips)
+    """Read what a guest of an ad sees, without files if nothing is stored yet; NotFound without the session."""
+    session, choices = records.session(session_id), records.choices(session_id)
+    takes = records.takes_by_scene(session_id)
+    cuts = views_of_cuts(session, choices, takes, records.cuts(session_id))
+    current = choose_currents(takes, choices)
+    return make_film({each: current[each] for each in session.scenarios if each in current}, cuts)
+
+
+def make_film(takes: Mapping[Scenario, Take], cuts: Sequence[CutView]) -> Film:
+    """Return what a guest sees of the current takes of an ad, in its order, and its cuts, the newest first."""
+    clips = {scenario: take.clip for scenario, take in takes.items() if take.clip}
+    videos = [video for cut in cuts if cut.state == "current" for video in cut.files]
+    files: dict[str, FilmFile] = {}
+    for video in videos:
+        files.setdefault(video.format, _film_file(video.format, video, video.captions))
+    if not videos:
+        files = {scenario: _film_file(scenario, clip) for scenario, clip in clips.items()}
+    return Film(
+        tuple(files.values()),
+        is_cut=bool(videos),
+        digests=frozenset(each.sha256 for each in videos or clips.values()),
+        clips={scenario: clip.sha256 for scenario, clip in clips.items()},
+    )
+
+
+def _film_file(name: str, file: CutFile | Clip, captions: str | None = None) -> FilmFile:
+    return FilmFile(name, file.file, file.sha256, file.poster, captions, file.width, file.height, file.duration)
 
 
 def create_share(
@@ -249,13 +249,18 @@ def list_reviews(records: Records, session_id: str, film: Film | None = None) ->
     """Return the reviews of an ad, the newest first, and the newest decision; NotFound without the session."""
     film = film or film_of(records, session_id)
     broken: list[AdreelError] = []
-    stored = sorted(records.reviews(session_id, broken), key=lambda each: (each.created_at, each.review_id))
+    found = judge_reviews(records.reviews(session_id, broken), film)
+    return found.model_copy(update={"unreadable": list(map(str, broken))})
+
+
+def judge_reviews(stored: Iterable[Review], film: Film) -> ReviewList:
+    """Return reviews of an ad, the newest first, with what is decided about its present film."""
     reviews = [
         ReviewView(
             **review.model_dump(include=set(ReviewView.model_fields)),
             state="current" if film.has(review.files, review.scenario) else "stale",
         )
-        for review in reversed(stored)
+        for review in sorted(stored, key=lambda each: (each.created_at, each.review_id), reverse=True)
     ]
     # An approval of one scene is none of the ad, but a scene that has to be changed is a change of the ad.
     of_ad = [each for each in reviews if each.scenario is None or each.kind is ReviewKind.CHANGE_REQUEST]
@@ -264,7 +269,6 @@ def list_reviews(records: Records, session_id: str, film: Film | None = None) ->
         state=_decision(of_ad),
         scenes={scenario: decision for scenario, decision in scenes.items() if decision != "none"},
         reviews=reviews,
-        unreadable=list(map(str, broken)),
     )
 
 

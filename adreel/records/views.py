@@ -225,10 +225,11 @@ def current_take(takes: list[Take], choices: Choices) -> Take | None:
 
 def current_takes(records: Records, session_id: str) -> dict[Scenario, Take]:
     """Return the current take of each scene that has a stored one, in the order of an ad."""
-    return _current_takes(records.takes_by_scene(session_id), records.choices(session_id))
+    return choose_currents(records.takes_by_scene(session_id), records.choices(session_id))
 
 
-def _current_takes(takes_by_scene: Mapping[Scenario, list[Take]], choices: Choices) -> dict[Scenario, Take]:
+def choose_currents(takes_by_scene: Mapping[Scenario, list[Take]], choices: Choices) -> dict[Scenario, Take]:
+    """Return the current take of each scene that has a stored one, from all takes and a person's choices."""
     found = {scenario: current_take(takes, choices) for scenario, takes in takes_by_scene.items()}
     return {scenario: take for scenario, take in found.items() if take and take.clip}
 
@@ -255,7 +256,7 @@ def views_of_cuts(
     session: Session, choices: Choices, takes: Mapping[Scenario, list[Take]], cuts: list[Cut]
 ) -> list[CutView]:
     """Return the cuts of a session, the newest first, by its takes, the oldest first."""
-    current = _current_takes(takes, choices)
+    current = choose_currents(takes, choices)
     return [cut_view(cut, is_stale=is_stale(session, current, cut)) for cut in reversed(cuts)]
 
 

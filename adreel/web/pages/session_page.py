@@ -46,7 +46,7 @@ from adreel.web.pages.forms import (
 from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.playlists import make_playlist
 from adreel.web.pages.rendering import NAMES, PageRoute, listed, page
-from adreel.web.pages.shares_page import read_shared
+from adreel.web.pages.shares_page import SharedState, read_shares_and_reviews
 from adreel.web.pages.take_words import differing_words, other_words, use_words
 from adreel.web.problems import HTTPProblem
 from adreel.web.status_cache import StatusCache
@@ -116,9 +116,9 @@ class PageContext:
         typed as the limit of an order.
         """
         problem = FormState({}) if error is None else with_errors({}, error)
-        board, shared = await asyncio.gather(
+        board, (links, reviews) = await asyncio.gather(
             read_board(self.service, self.statuses, self.index, self.session_id, self.job_ids),
-            run_in_threadpool(read_shared, self.service.records, self.session_id),
+            run_in_threadpool(read_shares_and_reviews, self.service.records, self.session_id),
         )
         forms = {
             scene.scenario: FormState(initial_fields(scene.description), scene.field_errors) for scene in board.scenes
@@ -147,7 +147,7 @@ class PageContext:
             problem.status,
             board=board,
             cut=cut,
-            shared=shared,
+            shared=SharedState.of(board, links, reviews),
             playlist=make_playlist(board, cut),
             names=NAMES,
             limit=limit,

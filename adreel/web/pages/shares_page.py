@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.responses import RedirectResponse
@@ -14,6 +14,7 @@ from adreel.models.shares import (
     DEFAULT_RIGHTS,
     MAX_DAYS,
     CreatedShare,
+    Review,
     ReviewList,
     ReviewView,
     Right,
@@ -25,6 +26,7 @@ from adreel.records import Records, sharing
 from adreel.records.sharing import Film
 from adreel.service import Service
 from adreel.web.dependencies import ServiceDep, SessionId
+from adreel.web.pages.boards import Board
 from adreel.web.pages.forms import FORM_ERRORS, Fields, FormState, with_errors
 from adreel.web.pages.rendering import PageRoute, page
 
@@ -119,11 +121,18 @@ def _read(records: Records, session_id: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SharedState:
-    """What the page of an ad shows of its shares: the links, and what guests have said."""
+    """The links of an ad and the reviews of its guests, as its page shows them."""
 
     links: list[ShareView]
     said: ReviewList
-    film: Film | None
+    film: Film
+
+    @classmethod
+    def of(cls, board: Board, links: list[ShareView], reviews: list[Review]) -> Self:
+        """Judge reviews by what the page of their ad shows."""
+        takes = {scene.scenario: scene.current for scene in board.scenes if scene.current}
+        film = sharing.make_film(takes, board.cuts or [])
+        return cls(links, sharing.judge_reviews(reviews, film), film)
 
     @property
     def newest(self) -> list[ReviewView]:
@@ -131,16 +140,11 @@ class SharedState:
         return self.said.reviews[:MAX_NEWEST]
 
 
-def read_shared(records: Records, session_id: str) -> SharedState:
-    """Read the shares and reviews of an ad, or what is readable of them. An ad without reviews costs two listings."""
-    nothing = ReviewList(state="none", reviews=[])
+def read_shares_and_reviews(records: Records, session_id: str) -> tuple[list[ShareView], list[Review]]:
+    """Read the shares and the reviews of an ad, or what is readable of them."""
     try:
-        links = sharing.shares_of(records, session_id).shares
-        if not records.count_reviews(session_id):
-            return SharedState(links, nothing, None)
-        film = sharing.film_of(records, session_id)
-        return SharedState(links, sharing.list_reviews(records, session_id, film), film)
+        return sharing.shares_of(records, session_id).shares, records.reviews(session_id, unreadable=[])
     except StorageError as broken:
         # The clips are shown all the same.
         log.warning("%s", broken)
-        return SharedState([], nothing, None)
+        return [], []
