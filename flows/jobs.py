@@ -49,7 +49,7 @@ Work = list[tuple[Job, list[Scenario]]]
 """Jobs with the scenes to generate."""
 Outcome = list[SceneView] | State[Any]
 retrying, STORAGE = retries.retrying, retries.STORAGE
-"""What is tried again in this process, for the command line."""
+"""For the command line, which does not import tasks."""
 
 
 def open_records() -> tuple[Settings, Records]:

@@ -1,4 +1,4 @@
-"""What all flows share: names of runs, the task runner, and hooks that end the jobs of a cancelled or crashed run.
+"""Shared by all flows: names of runs, the task runner, and hooks that end the jobs of a cancelled or crashed run.
 
 An ended job leaves its takes open for a resume.
 """

@@ -21,10 +21,7 @@ RETRY_DELAYS: list[float] = [2, 4, 8, 16, 30, 60]
 
 
 retrying: dict[tuple[str, str], tuple[str, str]] = {}
-"""What is repeated in this process, by job and scene or by ("", "storage"): `trying again (3/6)` and the error.
-
-The command line shows it while nothing else happens.
-"""
+"""Calls that are being repeated in this process, by job and scene or by STORAGE: `trying again (3/6)` and the error."""
 STORAGE = ("", "storage")
 
 
@@ -64,7 +61,7 @@ def count_tries() -> int:
 
 
 def note_retry(key: tuple[str, str], number: int, error: Exception) -> None:
-    """Note that a call will be repeated for the given time."""
+    """Note the error after which a call is repeated; `number` counts the repetitions."""
     retrying[key] = f"trying again ({number}/{len(RETRY_DELAYS)})", str(error)
 
 

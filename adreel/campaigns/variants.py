@@ -39,7 +39,7 @@ class WrongField(NamedTuple):
 
     steps: tuple[str | int, ...]
     place: str
-    """Such as `variants.1.hook.duration`."""
+    """Place of the field in words: `variants.1.hook.duration`."""
     reason: str
 
 

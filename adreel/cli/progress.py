@@ -182,7 +182,7 @@ def progress_bars(console: Console) -> Progress:
     """Return the bars, which show foreign text without interpreting it. They fit a terminal of 80 columns."""
     return Progress(
         TextColumn("{task.description:<9}", markup=False),
-        # What is beside the bar: the name, the percentage, the time, and a step such as "trying again (3/6)".
+        # The name, the percentage, the time and the longest step, "trying again (3/6)", take up to 50 columns.
         BarColumn(bar_width=max(5, min(30, console.width - 50))),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 PRELOAD = ("adreel.cli.app", "adreel.cli.jobs", "adreel.emulator")
-"""What the commands import that a studio's fork server runs."""
+"""Modules of the commands that a studio's fork server runs."""
 
 
 def run_emulator(**options: Any) -> None:

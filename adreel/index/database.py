@@ -86,7 +86,7 @@ class Database:
     def read_apart(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query over whole tables, by a connection of its own: no other query waits for it."""
         if self.path is not None:
-            # Whatever is wrong with the file, the connection of all other queries recovers from it.
+            # A broken file is repaired by the connection of all other queries.
             with suppress(sqlite3.Error):
                 connection = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True)
                 with closing(connection):

@@ -38,7 +38,7 @@ class Line:
 
     @property
     def per_finished(self) -> int | None:
-        """What a finished ad has cost, failed and unused takes included; None without one."""
+        """All that was billed, failed and unused takes included, by the number of finished ads; None without one."""
         return round(self.billed / self.finished) if self.finished else None
 
     def add(self, spend: Spend, *, is_used: bool) -> None:
@@ -80,7 +80,7 @@ class Lines:
 
 @dataclass
 class Report:
-    """What was spent; `emulator` is what the emulator rendered, which is no money."""
+    """Spend by group. `emulator` has the renders of the emulator, which cost no money."""
 
     by: Group
     money: Lines = field(default_factory=Lines)
@@ -140,7 +140,7 @@ class SpendLines(BaseModel):
 
 
 class SpendReport(SpendLines):
-    """What was spent, by group."""
+    """Spend by group."""
 
     by: Group
     since: date | None

@@ -35,7 +35,7 @@ class SuggestedAction:
 
 
 _SESSION = re.compile(r"(?<![\w'\"/.-])(a )?session(s?)(?![\w'\"/-]|[.:]\w)")
-"""What the pages call an ad. File names and quoted words stay."""
+"""The word that pages replace by "ad". File names and quoted words stay."""
 _COMMAND = re.compile(
     r"`|(?<!\S)--[a-z]|\b(ADREEL|RUNWARE|PREFECT)_[A-Z]"
     r"|\badreel (budget|generate|models|regenerate|resume|sessions|status|takes)\b"

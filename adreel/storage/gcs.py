@@ -21,7 +21,7 @@ from adreel.storage.versions import Version
 
 CHUNK_BYTES = 8 * 1024 * 1024
 CONNECTIONS = 64
-"""As many as there are threads for records. The client keeps ten by default."""
+"""Maximum number of connections: one for each thread that reads records. The client keeps ten by default."""
 TIMEOUT = (5, 15)
 """Seconds to connect, and without data."""
 WRITE_ID = "adreel-write"

@@ -1,6 +1,6 @@
 """A local disk, or a mounted one: write to a temporary name, fsync, then rename or link.
 
-Records are written with plain strings as paths: with thousands of scenes in flight, pathlib took a tenth of the time.
+Paths of records are plain strings here: pathlib shows in the processor time of thousands of scenes.
 """
 
 import errno

@@ -65,7 +65,6 @@ from adreel.web.wrong_keys import WrongKeyLimiter
 
 DESCRIPTION = "Starts jobs that buy the clips of a video ad, follows them, and serves the clips."
 
-
 _ROUTERS = (
     spend,
     models,
@@ -163,14 +162,7 @@ def build_app(settings: Settings) -> FastAPI:
         address=address,
         origins=frozenset(settings.cors_origins),
     )
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", IDEMPOTENCY_KEY, "Last-Event-ID"],
-            expose_headers=["X-Request-ID", "Retry-After", "Location"],
-        )
+    _allow_origins(app, settings.cors_origins)
     clips_from = outputs.signed_host(storage) if settings.signed_seconds else None
     app.add_middleware(AccessLogMiddleware, metrics=metrics, address=address, clips_from=clips_from)
     if address.root:
@@ -178,3 +170,14 @@ def build_app(settings: Settings) -> FastAPI:
     # Outside of the sub-path, which rewrites the links of pages.
     app.add_middleware(CompressionMiddleware, root=address.root)
     return app
+
+
+def _allow_origins(app: FastAPI, origins: list[str]) -> None:
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", IDEMPOTENCY_KEY, "Last-Event-ID"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+        )

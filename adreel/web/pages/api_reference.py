@@ -91,7 +91,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the page shows."""
+    """Groups of operations, the models that they name, and the codes of problems."""
 
     groups: list[Group]
     models: list[Model]

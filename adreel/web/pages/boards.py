@@ -54,7 +54,7 @@ class SceneAction:
     offer: Offer = field(default_factory=Offer)
     """The clips that it may buy."""
     limit: int | None = None
-    """What the resumed job may spend, in micro-dollars."""
+    """Limit of the resumed job in micro-dollars; None without one."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class CancelledJob:
     offer: Offer
     token_parts: tuple[str, ...]
     limit: int | None
-    """What the job may spend, in micro-dollars."""
+    """Limit of the job in micro-dollars; None without one."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a button of a page buys: the prices of its clips, how long they usually took, and why it would be refused."""
+"""Offers: the prices of the clips that a button buys, their usual time, and why the order would be refused."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,7 +17,7 @@ Clip = tuple[ClipRequest | None, Price]
 
 @dataclass(frozen=True)
 class Offer:
-    """What a button buys. `wait` is the usual time of its slowest clip in seconds, None without own clips."""
+    """The clips that a button buys. `wait` is the usual time of the slowest in seconds, None without own clips."""
 
     prices: list[Price] = field(default_factory=list)
     wait: float | None = None

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import wraps
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ from adreel.models.takes import utc_now
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.service import Service
 from adreel.web.dependencies import IndexDep, JobId, ServiceDep, SessionId, StatusesDep, scoped_key
-from adreel.web.pages.boards import read_board
+from adreel.web.pages.boards import Board, read_board
 from adreel.web.pages.cut_section import options_of_form, read_cut_section
 from adreel.web.pages.forms import (
     DESCRIPTION,
@@ -104,36 +105,25 @@ class PageContext:
         *,
         notice: str = "",
         error: Exception | None = None,
-        submitted: dict[Scenario, FormState] | None = None,
+        submitted: tuple[Scenario, FormState] | None = None,
         options: FormState | None = None,
         scene: str = "",
         take: str = "",
         limit: str = "",
     ) -> Response:
-        """Render the page, with a notice or an error in a scene or at the top, or with forms as they were submitted.
+        """Render the page, with a notice or an error in a scene or at the top, or with a form as it was submitted.
 
-        `options` is the form for all scenes, `take` the short id of the take that the notice is about, `limit` what was
-        typed as the limit of an order.
+        `submitted` is the form of a scene, `options` that for all scenes. `take` is the short id of the take that the
+        notice is about, `limit` the text in the field for the limit of an order.
         """
-        problem = FormState({}) if error is None else with_errors({}, error)
         board, (links, reviews) = await asyncio.gather(
             read_board(self.service, self.statuses, self.index, self.session_id, self.job_ids),
             run_in_threadpool(read_shares_and_reviews, self.service.records, self.session_id),
         )
-        forms = {
-            scene.scenario: FormState(initial_fields(scene.description), scene.field_errors) for scene in board.scenes
-        }
-        tokens = {scenario: new_token() for scenario in forms}
-        for scenario, form in (submitted or {}).items():
-            forms[scenario] = problem = form
-            # After a 503 the order may have arrived: it keeps its key.
-            tokens[scenario] = (form.fields.get("token") if form.status == 503 else "") or new_token()
-        if options is not None:
-            problem = options
         models = await run_in_threadpool(ModelChoices.of, self.service)
+        forms, tokens = self._scene_forms(board, models, submitted)
         common = options or FormState(initial_fields(board.session, OPTIONS))
-        defaults = scene_defaults(board.session, models.default)
-        forms = {scenario: self._completed(form, defaults, models) for scenario, form in forms.items()}
+        answered = submitted[1] if submitted else options or (with_errors({}, error) if error else FormState({}))
         numbers = {
             each.short_id: of.number_of(each) for of in board.scenes if of.scenario == scene for each in of.takes
         }
@@ -144,7 +134,7 @@ class PageContext:
         response = page(
             self.request,
             "session.html",
-            problem.status,
+            answered.status,
             board=board,
             cut=cut,
             shared=SharedState.of(board, links, reviews),
@@ -155,7 +145,7 @@ class PageContext:
             path=f"/sessions/{self.session_id}",
             now=utc_now(),
             forms=forms,
-            problem="" if error is None else next(iter(problem.errors.values())),
+            problem="" if error is None else next(iter(answered.errors.values())),
             notice="" if board.cancelled and notice == NOTICES["cancelled"] else notice,
             description=DESCRIPTION,
             original=ORIGINAL,
@@ -171,8 +161,25 @@ class PageContext:
             tokens=tokens,
             query=f"?{query}" if query else "",
         )
-        response.headers.update(problem.headers)
+        response.headers.update(answered.headers)
         return response
+
+    def _scene_forms(
+        self, board: Board, models: ModelChoices, submitted: tuple[Scenario, FormState] | None
+    ) -> tuple[dict[Scenario, FormState], dict[Scenario, str]]:
+        """Return the form of each scene, and its token."""
+        forms = {
+            scene.scenario: FormState(initial_fields(scene.description), scene.field_errors) for scene in board.scenes
+        }
+        tokens = {scenario: new_token() for scenario in forms}
+        if submitted:
+            scenario, form = submitted
+            forms[scenario] = form
+            # After a 503 the order may have arrived: it keeps its key.
+            if form.status == HTTPStatus.SERVICE_UNAVAILABLE and form.fields.get("token"):
+                tokens[scenario] = form.fields["token"]
+        defaults = scene_defaults(board.session, models.default)
+        return {scenario: self._completed(form, defaults, models) for scenario, form in forms.items()}, tokens
 
     def _completed(self, form: FormState, defaults: dict[str, str], models: ModelChoices) -> FormState:
         notes = {"model": models.note(form.fields.get("model") or defaults["model"])}
@@ -297,7 +304,7 @@ async def change_scene(page: Page, scenario: Scenario, upload: Upload) -> Respon
     form = await upload.stored(page.service, page.session_id)
     fields = form.fields
     if form.errors:
-        return await page.show(submitted={scenario: FormState(fields, form.errors, 422)})
+        return await page.show(submitted=(scenario, FormState(fields, form.errors, 422)))
     try:
         patch = patch_of(fields)
         edited = only_edited(patch, fields)
@@ -307,7 +314,7 @@ async def change_scene(page: Page, scenario: Scenario, upload: Upload) -> Respon
         # The order includes the description: the same form with other words must not count as a second click.
         job_id = await page.regenerate(scenario, fields, order_of(patch, edited))
     except FORM_ERRORS as error:
-        return await page.show(submitted={scenario: with_errors(fields, error)})
+        return await page.show(submitted=(scenario, with_errors(fields, error)))
     return page.redirect(job_id=job_id, scene=scenario)
 
 

@@ -50,7 +50,7 @@ async def sessions(request: Request, index: IndexDep, filters: FiltersQuery, ser
 
 @dataclass(frozen=True)
 class Notice:
-    """What was done with an ad in the list."""
+    """An action on an ad, which the list tells of."""
 
     session_id: str
     product_name: str

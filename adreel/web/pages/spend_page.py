@@ -1,4 +1,4 @@
-"""What was spent, by campaign, day, ad, model or scene, and what each budget has left."""
+"""The page of spend: by campaign, day, ad, model or scene, beside what each budget has left."""
 
 import io
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What was spent, from the index."""
+"""Spend by group, from the index."""
 
 from datetime import date
 from typing import Annotated
