@@ -108,7 +108,6 @@ def test_the_page_says_what_the_budgets_of_its_session_have_left(visitor: Visito
     assert "$1.00" not in text
 
 
-@pytest.mark.usefixtures("prefect")  # It tells Prefect that the budget is used up.
 def test_a_button_over_budget_says_so_and_can_not_be_pressed(visitor: Visitor, records: Records) -> None:
     stored(records, Scenario.HOOK)
     budgets = Budgets(records)
