@@ -89,7 +89,7 @@ def measure_pages(place: str, session_id: str) -> None:
         "/metrics": "/metrics",
     }
     for is_slow in (False, True):
-        print(f"adreel serve, {'30 ms for each request to the storage' if is_slow else 'on a disk'}")
+        print(f"pages and API, {'30 ms for each request to the storage' if is_slow else 'on a disk'}")
         with serving(place, is_slow=is_slow) as client:
             for name, path in paths.items():
                 client.get(path).raise_for_status()
