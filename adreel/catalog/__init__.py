@@ -1,7 +1,7 @@
-"""The catalogue: what each video model offers and costs. It is data with a source and a date (models.json)."""
+"""The catalogue: what each model offers and costs. It is data with a source and a date (models.json)."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from adreel.catalog.additions import AudioModel, ImageModel, Sourced
 from adreel.catalog.facts import VideoModel
 
 
@@ -24,35 +25,55 @@ class Gone(BaseModel, frozen=True, extra="ignore"):
 
 @dataclass(frozen=True)
 class Catalog:
-    """The video models of a day, by their AIR (creator:family@version)."""
+    """The models of a day, by their AIR (creator:family@version)."""
 
     as_of: date
     source: str
     models: dict[str, VideoModel]
     gone: dict[str, Gone]
+    audio: dict[str, AudioModel]
+    images: dict[str, ImageModel]
 
     @classmethod
     def parse(cls, document: Any) -> "Catalog":
-        """Read a catalogue document; ValueError if it has another shape."""
+        """Read a catalogue document; ValueError if it has another shape.
+
+        A document of an earlier version has no models of audio and images: it gets those of this release.
+        """
         if not isinstance(document, dict) or document.get("schema_version") != 1:
             raise ValueError("it is not a catalogue of version 1")
         models = {air: VideoModel(air=air, **facts) for air, facts in document["models"].items()}
         gone = {air: Gone(**facts) for air, facts in document["gone"].items()}
-        return cls(date.fromisoformat(document["as_of"]), str(document["source"]), models, gone)
+        audio, images = document.get("audio"), document.get("images")
+        return cls(
+            date.fromisoformat(document["as_of"]),
+            str(document["source"]),
+            models,
+            gone,
+            packaged().audio if audio is None else {air: AudioModel(air=air, **facts) for air, facts in audio.items()},
+            packaged().images
+            if images is None
+            else {air: ImageModel(air=air, **facts) for air, facts in images.items()},
+        )
 
     def document(self) -> dict[str, Any]:
         """Return the catalogue as JSON values."""
-        models = {
-            air: model.model_dump(mode="json", exclude={"air"}, exclude_defaults=True)
-            for air, model in self.models.items()
-        }
+
+        def facts(models: Mapping[str, VideoModel | Sourced]) -> dict[str, Any]:
+            return {
+                air: model.model_dump(mode="json", exclude={"air"}, exclude_defaults=True)
+                for air, model in models.items()
+            }
+
         gone = {air: model.model_dump(mode="json", exclude_none=True) for air, model in self.gone.items()}
         return {
             "schema_version": 1,
             "as_of": self.as_of.isoformat(),
             "source": self.source,
-            "models": models,
+            "models": facts(self.models),
             "gone": gone,
+            "audio": facts(self.audio),
+            "images": facts(self.images),
         }
 
     def is_gone(self, air: str, today: date | None = None) -> bool:

@@ -11,6 +11,7 @@ DOCUMENTED = frozenset(
         "sdk_types",
         "docs",
         "docs_page",
+        "docs_copy_2026-10",
         "docs_2025-10",
         "schema",
         "schema_copy",

@@ -40,6 +40,12 @@ class IndexEntry(Page):
     capabilities: list[Line] | None = None
 
 
+class _PublishedRate(Page):
+    amount: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    unit: Line
+    label: Line | None = None
+
+
 class ListedModel(Page):
     """A model in the listing of the content API."""
 
@@ -50,6 +56,12 @@ class ListedModel(Page):
     deactivates_at: str | None = Field(None, alias="deactivatesAt")
     released_at: str | None = Field(None, alias="releasedAt")
     capabilities: list[Line] | None = None
+    published_rates: list[_PublishedRate] | None = Field(None, alias="pricingRates")
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """The prices; none if the listing has none for the model."""
+        return _rates(self.published_rates)
 
     @property
     def deactivates_on(self) -> date | None:
@@ -60,12 +72,6 @@ class ListedModel(Page):
     def released(self) -> date | None:
         """The day of the release."""
         return _day(self.released_at)
-
-
-class _PublishedRate(Page):
-    amount: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    unit: Line
-    label: Line | None = None
 
 
 class _Pricing(Page):
@@ -103,9 +109,7 @@ def parse_pricing(document: Any, air: str) -> tuple[Rate, ...]:
     pricing = validated(_Pricing, document)
     if pricing.air != air:
         raise ValueError(f"it has the prices of {pricing.air!r}")
-    return tuple(
-        Rate(amount=rate.amount, per=_unit(rate.unit), label=_label(rate.label or "")) for rate in pricing.rates or ()
-    )
+    return _rates(pricing.rates)
 
 
 def plain_capabilities(names: list[str] | None) -> frozenset[str]:
@@ -122,6 +126,12 @@ def status_of(*statuses: str | None) -> str | None:
     """Return live or deprecated, if one of a model's pages says so; deprecated wins."""
     found = {status.lower() for status in statuses if status}
     return "deprecated" if "deprecated" in found else "live" if found & LIVE else None
+
+
+def _rates(published: list[_PublishedRate] | None) -> tuple[Rate, ...]:
+    return tuple(
+        Rate(amount=rate.amount, per=_unit(rate.unit), label=_label(rate.label or "")) for rate in published or ()
+    )
 
 
 def _unit(name: str) -> str:

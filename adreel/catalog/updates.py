@@ -3,12 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 from adreel.catalog import Catalog, Gone
+from adreel.catalog.additions import AudioModel, ImageModel
 from adreel.catalog.facts import Duration, Rate, VideoModel
 from adreel.catalog.published import IndexEntry, ListedModel, renders_video, status_of
 from adreel.catalog.schemas import Schema
+
+Addition = TypeVar("Addition", AudioModel, ImageModel)
 
 SOURCE = "Runware's public index, schemas and prices; what they do not tell is from "
 
@@ -79,7 +82,30 @@ def update_catalog(
             replacement = (listed.replaced_by if listed else None) or model.replaced_by
             gone[air] = Gone(slug=model.slug, gone_by=today, replaced_by=replacement)
     source = base.source if base.source.startswith(SOURCE) else f"{SOURCE}{base.source}"
-    return Catalog(max(today, base.as_of), source, dict(sorted(models.items())), dict(sorted(gone.items())))
+    return Catalog(
+        max(today, base.as_of),
+        source,
+        dict(sorted(models.items())),
+        dict(sorted(gone.items())),
+        {air: update_addition(model, listing.get(air), today) for air, model in base.audio.items()},
+        {air: update_addition(model, listing.get(air), today) for air, model in base.images.items()},
+    )
+
+
+def update_addition(model: Addition, listed: ListedModel | None, today: date) -> Addition:
+    """Return a model of audio or images with its state and prices in the listing.
+
+    Its other facts stay: no schema of such a model is read.
+    """
+    told: dict[str, Any] = {}
+    if listed and (status := status_of(listed.status)):
+        told["status"] = status
+    if listed and listed.rates:
+        told["prices"] = listed.rates
+    evidence = model.evidence | dict.fromkeys(told, "content_api")
+    if "prices" in told:
+        told["priced_on"] = today
+    return model.model_copy(update={**told, "evidence": evidence}) if told else model
 
 
 def changes(old: Catalog, new: Catalog) -> Changes:
@@ -103,6 +129,15 @@ def changes(old: Catalog, new: Catalog) -> Changes:
         fields = VideoModel.model_fields.keys() - {"prices", "priced_on", "evidence", "status", *_DATED}
         if changed := sorted(name for name in fields if getattr(before, name) != getattr(model, name)):
             found.facts[air] = ", ".join(changed)
+    before_additions: dict[str, AudioModel | ImageModel] = {**old.audio, **old.images}
+    additions: dict[str, AudioModel | ImageModel] = {**new.audio, **new.images}
+    for air, addition in additions.items():
+        if (earlier_addition := before_additions.get(air)) is None:
+            continue
+        if prices := _price_changes(earlier_addition.prices, addition.prices):
+            found.prices[air] = prices
+        if addition.status != earlier_addition.status:
+            found.status[air] = f"{earlier_addition.status or 'unknown'} -> {addition.status}"
     return found
 
 
