@@ -1,4 +1,4 @@
-"""The emulator: a stand-in for Runware on a loopback port, which renders real MP4 files at no cost.
+"""The emulator: a stand-in for Runware on a loopback port, which renders real files at no cost.
 
 adreel uses it when there is no key, and the tests always use it. It speaks both of Runware's transports. Its ledger
 records every accepted task and every bill, and survives a restart. Faults can be injected (`faults`).

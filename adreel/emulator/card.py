@@ -1,4 +1,4 @@
-"""The card of a clip: its text, and its moving parts.
+"""The card of a clip or a still: its text, and the moving parts of a clip.
 
 The still part is drawn once. Three parts move: a comet on the dial, the time in its middle, and the bar at the bottom.
 The clip fades from its first frame image into the card, and from the card into the last. References are thumbnails.
@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from adreel.emulator.clips import Clip
 from adreel.emulator.drawing import PAPER, Palette, Picture, Sprite, fit_text, font, printable
 from adreel.emulator.images import DIGEST, InputImages
+from adreel.emulator.stills import Still
 
 SMOOTH = 4  # shapes are drawn at this scale and reduced, since Pillow draws without antialiasing
 SECONDS_PER_TURN = 2.5
@@ -151,6 +152,17 @@ class Card:
         return picture.frame((self._clip.width, self._clip.height))
 
 
+def still_card(still: Still, images: InputImages) -> Image.Image:
+    """Draw a still: the card of a clip without moving parts."""
+    palette = Palette.of(still.seed)
+    references = [image for image in still.references if image.startswith(DIGEST)]
+    layout = Layout(still.width, still.height, has_thumbnails=bool(references))
+    card = _draw_background(layout, palette)
+    _draw_text(ImageDraw.Draw(card), layout, palette, still)
+    _draw_thumbnails(card, layout, references, images)
+    return card
+
+
 def _draw_background(layout: Layout, palette: Palette) -> Image.Image:
     """Draw the background, the dial's ring and the track of the bar."""
     corners = Image.new("RGB", (2, 2))
@@ -189,12 +201,12 @@ def _draw_thumbnails(background: Image.Image, layout: Layout, references: list[s
         left += round(1.15 * side)
 
 
-def _draw_text(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palette, clip: Clip) -> None:
+def _draw_text(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palette, output: Clip | Still) -> None:
     left, top, right, bottom = layout.text
-    title = TITLES.get(clip.scenario or "", "Scene")
+    title = TITLES.get(output.scenario or "", "Scene")
     draw.text((left, layout.title_top), title, PAPER, font(layout.title))
     block = fit_text(
-        printable(clip.prompt),
+        printable(output.prompt),
         right - left,
         bottom - top,
         largest=max(READABLE, round(0.058 * layout.unit)),
@@ -207,10 +219,12 @@ def _draw_text(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palette, clip
     face, size = font(layout.footer), layout.footer
     draw.text((layout.margin, layout.margin), "ADREEL  /  LOCAL RUNWARE", palette.accent, face)
     row, right = layout.bar[1] - round(1.9 * size), layout.width - layout.margin
-    draw.text((layout.margin, row), f"{printable(clip.model)}   {clip.width} x {clip.height}", palette.muted, face)
-    draw.text((right, row), f"seed {clip.seed}", palette.muted, face, anchor="ra")
+    draw.text(
+        (layout.margin, row), f"{printable(output.model)}   {output.width} x {output.height}", palette.muted, face
+    )
+    draw.text((right, row), f"seed {output.seed}", palette.muted, face, anchor="ra")
     column, middle = layout.centre
-    draw.text((column, middle + 0.42 * layout.radius), f"of {clip.seconds:.1f} s", palette.muted, face, anchor="mm")
+    draw.text((column, middle + 0.42 * layout.radius), output.note, palette.muted, face, anchor="mm")
 
 
 def _ellipse(diameter: float, side: int, **style: int) -> Image.Image:

@@ -1,6 +1,6 @@
-"""Faults of the clip itself: clips that differ from their order, as real providers and encoders have produced them.
+"""Faults of the file itself: files that differ from their order, as real providers and encoders have produced them.
 
-Most are made by changing the boxes of the correct MP4. No code of the probe is used.
+Most of a clip's are made by changing the boxes of the correct MP4. No code of the probe is used.
 """
 
 import io
@@ -11,10 +11,15 @@ from random import Random
 
 import av
 
-from adreel.emulator.clips import Clip
+from adreel.emulator.faults import Point
+from adreel.emulator.outputs import Output
+from adreel.emulator.sounds import Sound
+from adreel.emulator.stills import Still
 
-SHARES = {"shorterVideo": 0.5, "slightlyShorterVideo": 0.88}
-"""Rendered fraction of the ordered length."""
+POINTS = {"clip": Point.CLIP, "voice": Point.SOUND, "music": Point.SOUND, "still": Point.STILL}
+"""The point at which the fault of a file is chosen, by the kind of the output."""
+SHARES = {"shorterVideo": 0.5, "slightlyShorterVideo": 0.88, "shorterSound": 0.5, "smallerStill": 0.5}
+"""Rendered fraction of the ordered length, or of the sides of a still."""
 SKIPPED_SECONDS = 2
 SKIPPED_SHARE = 0.4
 QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
@@ -26,14 +31,19 @@ PNG = bytes.fromhex(
 )
 
 
-def odd_clip(oddity: str, clip: Clip) -> Clip:
-    """Return the clip to render under a fault."""
-    return replace(clip, frames=max(1, int(clip.frames * SHARES.get(oddity, 1))))
+def odd_output(oddity: str, output: Output) -> Output:
+    """Return the output to render under a fault."""
+    share = SHARES.get(oddity, 1)
+    if isinstance(output, Sound):
+        return replace(output, seconds=output.seconds * share, is_silent=oddity == "silentSound")
+    if isinstance(output, Still):
+        return replace(output, width=max(1, int(output.width * share)), height=max(1, int(output.height * share)))
+    return replace(output, frames=max(1, int(output.frames * share)))
 
 
-def odd_bytes(oddity: str, mp4: bytes) -> bytes:
-    """Return the bytes of a rendered clip under a fault."""
-    return BYTE_CHANGES.get(oddity, bytes)(mp4)
+def odd_bytes(oddity: str, content: bytes) -> bytes:
+    """Return the bytes of a rendered file under a fault."""
+    return BYTE_CHANGES.get(oddity, bytes)(content)
 
 
 def _with_cover(mp4: bytes) -> bytes:
@@ -90,6 +100,15 @@ def _as_webm(mp4: bytes) -> bytes:
     return target.getvalue()
 
 
+def _truncated(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _noise(content: bytes) -> bytes:
+    # The same noise every time.
+    return Random(len(content)).randbytes(len(content))  # noqa: S311
+
+
 def _box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), kind) + content
 
@@ -99,8 +118,11 @@ BYTE_CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "editList": _with_edit_list,
     "rotatedVideo": _rotated,
     "webmBytes": _as_webm,
-    # The same noise every time.
-    "undecodableBytes": lambda mp4: Random(len(mp4)).randbytes(len(mp4)),  # noqa: S311
+    "undecodableBytes": _noise,
+    "truncatedSound": _truncated,
+    "undecodableSound": _noise,
+    "truncatedStill": _truncated,
+    "undecodableStill": _noise,
 }
 
-CLIP_FAULTS = frozenset({*SHARES, *BYTE_CHANGES})
+CLIP_FAULTS = frozenset({*SHARES, *BYTE_CHANGES, "silentSound"})

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from adreel.emulator.faults import SCENARIOS
 from adreel.emulator.images import DIGEST, InputImages
@@ -41,6 +41,7 @@ class Clip:
     first: str | None = None
     last: str | None = None
     references: tuple[str, ...] = ()
+    kind: Literal["clip"] = "clip"
 
     @classmethod
     def ordered(
@@ -83,6 +84,16 @@ class Clip:
     def seconds(self) -> float:
         """Return the clip's length, exact to a frame."""
         return self.frames / self.rate
+
+    @property
+    def note(self) -> str:
+        """Return what the card says in its dial."""
+        return f"of {self.seconds:.1f} s"
+
+    @property
+    def suffix(self) -> str:
+        """Return the end of the file's name."""
+        return ".mp4"
 
 
 def scenario_of(prompt: object) -> str | None:

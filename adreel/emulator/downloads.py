@@ -1,4 +1,4 @@
-"""Serves clips over HTTP, with length and ranges, or as a fault changes the response."""
+"""Serves the rendered files over HTTP, with length and ranges, or as a fault changes the response."""
 
 import asyncio
 import hashlib
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
-from adreel.emulator.clip_faults import odd_bytes, odd_clip
+from adreel.emulator.clip_faults import POINTS, odd_bytes, odd_output
 from adreel.emulator.faults import Faults, Point
 from adreel.emulator.images import InputImages
 from adreel.emulator.ledger import SUCCESS, Entry, Ledger
@@ -16,6 +16,16 @@ from adreel.emulator.rendering import Renderer
 from adreel.emulator.transports import reset_connection
 
 ELSEWHERE = "https://elsewhere.invalid/clip.mp4"
+MEDIA_TYPES = {
+    ".mp4": "video/mp4",
+    ".flac": "audio/flac",
+    ".mp3": "audio/mpeg",
+    ".ogg": "audio/ogg",
+    ".wav": "audio/wav",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
 WEB_PAGE = b"<!doctype html><title>Sign in</title><h1>Please sign in to continue</h1>"
 DRIP_BYTES = 1024
 LOOKS_COMPLETE = {None, "slowDrip", "shortBodyNoLength"}
@@ -24,18 +34,19 @@ LOOKS_COMPLETE = {None, "slowDrip", "shortBodyNoLength"}
 
 @dataclass(frozen=True)
 class Download:
-    """The response for a clip. `promised` is the length in the header, None for no length."""
+    """The response for a file. `promised` is the length in the header, None for no length."""
 
     body: bytes
     promised: int | None
+    content_type: str
     status: int = 200
-    content_type: str = "video/mp4"
     headers: dict[str, str] = field(default_factory=dict)
     dripping: bool = False
 
 
 def _instead(body: bytes, **changes: object) -> Callable[[Download], Download]:
-    return lambda _: replace(Download(body, len(body), content_type="text/html"), **changes)  # type: ignore[arg-type]
+    page = Download(body, len(body), "text/html")
+    return lambda _: replace(page, **changes)  # type: ignore[arg-type]
 
 
 def _half(download: Download) -> bytes:
@@ -46,7 +57,7 @@ DOWNLOAD_FAULTS: dict[str, Callable[[Download], Download]] = {
     "gone404": _instead(b"not found", status=404),
     "forbidden403": _instead(b"forbidden", status=403),
     "html200": _instead(WEB_PAGE),
-    "emptyBody": _instead(b"", content_type="video/mp4"),
+    "emptyBody": lambda download: Download(b"", 0, download.content_type),
     "redirectElsewhere": _instead(b"", status=302, headers={"Location": ELSEWHERE}),
     "shortBody": lambda download: replace(download, body=_half(download)),
     "shortBodyNoLength": lambda download: replace(download, body=_half(download), promised=None),
@@ -55,7 +66,7 @@ DOWNLOAD_FAULTS: dict[str, Callable[[Download], Download]] = {
 
 
 class Downloads:
-    """Serves the clips of successful tasks."""
+    """Serves the files of successful tasks."""
 
     def __init__(
         self, ledger: Ledger, faults: Faults, renderer: Renderer, images: InputImages, *, drip_seconds: float
@@ -64,14 +75,16 @@ class Downloads:
         self._drip_seconds = drip_seconds
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Send one clip."""
+        """Send the file of a task."""
         self._ledger.counters.downloads += 1
-        entry = self._ledger.find(request.match_info["uuid"])
-        if entry is None or entry.outcome != SUCCESS:
+        name = request.match_info["name"]
+        entry = self._ledger.find(name.partition(".")[0])
+        if entry is None or entry.outcome != SUCCESS or entry.file != name.lower():
             raise web.HTTPNotFound
-        body = await self._clip_bytes(entry)
-        fault = self._faults.strike(Point.DOWNLOAD, (entry.scenario,))
-        whole = Download(body, len(body), headers={"Accept-Ranges": "bytes"})
+        body = await self._file_bytes(entry)
+        fault = self._faults.strike(Point.DOWNLOAD, entry.targets)
+        kind = MEDIA_TYPES[entry.output.suffix]
+        whole = Download(body, len(body), kind, headers={"Accept-Ranges": "bytes"})
         download = _select_range(whole, request.headers.get("Range", ""))
         download = DOWNLOAD_FAULTS[fault](download) if fault else download
         if fault in LOOKS_COMPLETE:
@@ -99,13 +112,13 @@ class Downloads:
             raise web.HTTPNotFound
         return web.Response(body=self._images.read(image), content_type=self._images.media_type(image))
 
-    async def _clip_bytes(self, entry: Entry) -> bytes:
+    async def _file_bytes(self, entry: Entry) -> bytes:
         oddity = entry.oddity
         if oddity is None:
             # The fault is chosen before the first await: another request may arrive meanwhile.
-            oddity = self._faults.strike(Point.CLIP, (entry.scenario,)) or ""
+            oddity = self._faults.strike(POINTS[entry.output.kind], entry.targets) or ""
             self._ledger.note_clip(entry.uuid, oddity=oddity)
-        body = await self._renderer.rendered(odd_clip(oddity, entry.clip))
+        body = await self._renderer.rendered(odd_output(oddity, entry.output))
         if oddity:
             body = await asyncio.to_thread(odd_bytes, oddity, body)
         if entry.sha256 is None:

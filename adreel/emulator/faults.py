@@ -4,17 +4,21 @@ The table `KINDS` gives the point of each fault. The code at a point calls `Faul
 the fault that strikes there, if any. The effects are looked up by that name: `replies` for replies and failed renders,
 `clip_faults` for clips, `downloads` for their transfer. The text form, for the command line or an environment variable:
 
-    NAME[:SCENARIO][@FIRST][xTIMES][%RATE]        several are separated by commas or spaces
+    NAME[:TARGET][@FIRST][xTIMES][%RATE]        several are separated by commas or spaces
 
     providerTimeout:solution      every render of a solution scene ends with a provider timeout
+    failedInData:voice@2x1        the second voice fails
+    contentPolicy:still-hook      every still of a hook scene is refused by the provider
     dropReplyReset@2              the reply to the second accepted submit is lost with the connection
     rateLimitedx3                 the first three submits are refused
     failedInData:ctax1            the first cta scene fails, the next attempt succeeds
     badGateway@5x*                every poll message from the fifth on
     rateLimited%0.1               each submit with a probability of 0.1, seeded
 
+TARGET is a scenario, for the clips of that scene; a kind: clip, voice, music or still; or a still of a scene, such as
+still-hook. A voice can't be aimed at by its scene: its request has no word about it. Without TARGET, all tasks are hit.
 FIRST is the number of the first event at which the fault can strike, counted from 1 over the events of its point and
-scenario. TIMES is a number, or `*` for no limit. Without TIMES there is no limit for faults with a RATE and for lasting
+target. TIMES is a number, or `*` for no limit. Without TIMES there is no limit for faults with a RATE and for lasting
 kinds; other faults strike once.
 """
 
@@ -26,6 +30,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 SCENARIOS = ("hook", "problem", "solution", "cta")
+TARGETS = (*SCENARIOS, *(f"still-{scenario}" for scenario in SCENARIOS), "clip", "voice", "music", "still")
 
 
 class Point(StrEnum):
@@ -39,7 +44,9 @@ class Point(StrEnum):
     RESULT = "result"  # a polled state that is success
     MESSAGE = "message"  # the whole reply to a poll message
     CLIP = "clip"  # the first request for a task's clip, whose fault is permanent
-    DOWNLOAD = "download"  # a request for a clip
+    SOUND = "sound"  # the same for a voice and for music
+    STILL = "still"  # the same for a still
+    DOWNLOAD = "download"  # a request for a file
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ KINDS: dict[str, Kind] = {
     "resultsDoubled": Kind(Point.POLL, "each result comes twice"),
     "foreignResults": Kind(Point.POLL, "a success of another task is added"),
     "extraFields": Kind(Point.POLL, "unknown fields"),
-    "successWithoutUrl": Kind(Point.RESULT, "success without videoURL"),
+    "successWithoutUrl": Kind(Point.RESULT, "success without a URL"),
     "resultsShuffled": Kind(Point.MESSAGE, "the results come in reverse order"),
     "errorWithoutTaskUUID": Kind(Point.MESSAGE, "an error without a taskUUID replaces the results"),
     "pollLostAuthentication": Kind(Point.MESSAGE, "unauthorized, and the socket must authenticate again"),
@@ -102,10 +109,17 @@ KINDS: dict[str, Kind] = {
     "rotatedVideo": Kind(Point.CLIP, "a matrix that rotates the video by 90 degrees", lasting=True),
     "webmBytes": Kind(Point.CLIP, "a WebM file under the name of an MP4", lasting=True),
     "undecodableBytes": Kind(Point.CLIP, "noise of the full length", lasting=True),
+    "shorterSound": Kind(Point.SOUND, "a valid sound of half the length", lasting=True),
+    "silentSound": Kind(Point.SOUND, "a valid sound of the full length, silent", lasting=True),
+    "truncatedSound": Kind(Point.SOUND, "the first half of the file", lasting=True),
+    "undecodableSound": Kind(Point.SOUND, "noise of the full length", lasting=True),
+    "smallerStill": Kind(Point.STILL, "a valid image of half the size", lasting=True),
+    "truncatedStill": Kind(Point.STILL, "the first half of the file", lasting=True),
+    "undecodableStill": Kind(Point.STILL, "noise of the full length", lasting=True),
     "gone404": Kind(Point.DOWNLOAD, "404"),
     "forbidden403": Kind(Point.DOWNLOAD, "403"),
     "shortBody": Kind(Point.DOWNLOAD, "half of the promised length, then a reset"),
-    "shortBodyNoLength": Kind(Point.DOWNLOAD, "half of the clip without a length, ended normally"),
+    "shortBodyNoLength": Kind(Point.DOWNLOAD, "half of the file without a length, ended normally"),
     "html200": Kind(Point.DOWNLOAD, "a web page with status 200"),
     "emptyBody": Kind(Point.DOWNLOAD, "status 200 and no bytes"),
     "slowDrip": Kind(Point.DOWNLOAD, "a kilobyte at a time, with pauses"),
@@ -113,14 +127,17 @@ KINDS: dict[str, Kind] = {
 }
 
 _FORM = re.compile(
-    r"(?P<name>[A-Za-z][A-Za-z0-9]*?)(?::(?P<scenario>hook|problem|solution|cta))?"
+    rf"(?P<name>[A-Za-z][A-Za-z0-9]*?)(?::(?P<scenario>{'|'.join(TARGETS)}))?"
     r"(?:@(?P<first>[1-9]\d*))?(?:x(?P<times>[1-9]\d*|\*))?(?:%(?P<rate>[01]|0?\.\d+|1\.0+))?"
 )
 
 
 @dataclass(frozen=True)
 class Fault:
-    """An injected fault. `times` is None for the default of its kind and `math.inf` for no limit."""
+    """An injected fault. `scenario` is its target: that of clips, a kind, or a still of a scene.
+
+    `times` is None for the default of its kind and `math.inf` for no limit.
+    """
 
     name: str
     scenario: str | None = None
@@ -131,16 +148,18 @@ class Fault:
     def __post_init__(self) -> None:
         if self.name not in KINDS:
             raise ValueError(f"unknown fault {self.name!r}; known are {', '.join(sorted(KINDS))}")
-        if self.scenario not in (None, *SCENARIOS):
-            raise ValueError(f"unknown scenario {self.scenario!r}; known are {', '.join(SCENARIOS)}")
+        if self.scenario not in (None, *TARGETS):
+            raise ValueError(f"unknown target {self.scenario!r}; known are {', '.join(TARGETS)}")
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
         """Parse the text form. A ValueError names the form and the known faults."""
         match = _FORM.fullmatch(text.strip())
         if match is None:
-            names = ", ".join(sorted(KINDS))
-            raise ValueError(f"{text!r} is not NAME[:SCENARIO][@FIRST][xTIMES][%RATE]; scenarios: {SCENARIOS}; {names}")
+            names, targets = ", ".join(sorted(KINDS)), ", ".join(TARGETS)
+            raise ValueError(
+                f"{text!r} is not NAME[:TARGET][@FIRST][xTIMES][%RATE]; targets: {targets}; names: {names}"
+            )
         times, rate = match["times"], match["rate"]
         return cls(
             name=match["name"],
@@ -172,8 +191,8 @@ class _Armed:
     seen: int = 0
     struck: int = 0
 
-    def strikes(self, scenarios: Collection[str | None]) -> bool:
-        if self.fault.scenario is not None and self.fault.scenario not in scenarios:
+    def strikes(self, targets: Collection[str | None]) -> bool:
+        if self.fault.scenario is not None and self.fault.scenario not in targets:
             return False
         self.seen += 1
         if self.seen < self.fault.first or self.struck >= self.fault.limit:
@@ -200,9 +219,9 @@ class Faults:
         chance = random.Random(f"{self._seed}:{known}")  # noqa: S311  (dice, not secrets)
         self._armed.append(_Armed(known, chance))
 
-    def strike(self, point: Point, scenarios: Collection[str | None] = (None,)) -> str | None:
+    def strike(self, point: Point, targets: Collection[str | None] = ()) -> str | None:
         """Count one event at a point and return the fault that strikes there. The first one added wins."""
         at_point = [armed for armed in self._armed if KINDS[armed.fault.name].point is point]
-        striking = [armed.fault.name for armed in at_point if armed.strikes(scenarios)]
+        striking = [armed.fault.name for armed in at_point if armed.strikes(targets)]
         self.struck += striking[:1]
         return striking[0] if striking else None

@@ -10,15 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from adreel.emulator.clips import DEFAULT_RESOLUTION, Clip, scenario_of, seconds_of
 from adreel.emulator.facts import Facts
 from adreel.emulator.faults import Faults, Point
 from adreel.emulator.images import InputImages, shorten
 from adreel.emulator.ledger import SUCCESS, Entry, Ledger, Upload
+from adreel.emulator.outputs import RESULTS, Output, kind_of, ordered, part_of
 from adreel.emulator.prices import price_of
 from adreel.emulator.replies import FAILURES, Item, Reply, apply_fault, error, join
 from adreel.emulator.requests import Validator
-from adreel.emulator.rules import is_sound_known
 
 CONFLICT = "A task with this taskUUID exists already."
 NEVER_ENDS = "neverEnds"
@@ -29,8 +28,8 @@ ENDLESS_CREDITS = 1_000_000.0
 class RenderSettings:
     """Duration of a render in seconds, its price in USD per second of video, and whether polls report progress.
 
-    Without a price, that of the catalogue counts. `credits` are the USD on the account. A submit that costs more than
-    is left is refused. None is an account without end.
+    Without a price, that of the catalogue counts, as it always does for voices, music and stills. `credits` are the USD
+    on the account. A submit that costs more than is left is refused. None is an account without end.
     """
 
     render_seconds: float = 6.0
@@ -41,7 +40,10 @@ class RenderSettings:
 
 
 class TaskHandler:
-    """Answers messages from the ledger, under the injected faults."""
+    """Answers messages from the ledger, under the injected faults.
+
+    `clip_url` returns the address of a file by its name: the UUID of its task and the suffix of its format.
+    """
 
     def __init__(
         self,
@@ -73,13 +75,13 @@ class TaskHandler:
             return reply
         self._ledger.counters.polls += 1
         entries = [self._ledger.find(task.get("taskUUID")) for task in polls]
-        scenarios = {entry.scenario for entry in entries if entry}
-        return apply_fault(reply, self._faults.strike(Point.MESSAGE, scenarios))
+        targets = {target for entry in entries if entry for target in entry.targets}
+        return apply_fault(reply, self._faults.strike(Point.MESSAGE, targets), polls[0])
 
     def settle(self) -> None:
         """End the renders that are due."""
         for entry in self._ledger.overdue(self._clock()):
-            fault = self._faults.strike(Point.OUTCOME, (entry.scenario,))
+            fault = self._faults.strike(Point.OUTCOME, entry.targets)
             if fault == NEVER_ENDS:
                 self._ledger.never_end(entry.uuid)
             else:
@@ -92,7 +94,7 @@ class TaskHandler:
 
     def _answer_task(self, task: Item, *, dry_run: bool) -> Reply:
         match task.get("taskType"):
-            case "videoInference":
+            case str(kind) if kind in RESULTS:
                 answer = self._estimate if dry_run else self._submit
             case "mediaStorage":
                 answer = self._upload
@@ -110,58 +112,51 @@ class TaskHandler:
         return answer(task)
 
     def _submit(self, task: Item) -> Reply:
-        uuid, scenario = str(task.get("taskUUID", "")), scenario_of(task.get("positivePrompt"))
+        uuid, part = str(task.get("taskUUID", "")), part_of(task)
+        targets = (part, kind_of(task))
         self._ledger.saw_submit(uuid, self._clock())
-        if fault := self._faults.strike(Point.SUBMIT, (scenario,)):
-            return apply_fault(Reply(), fault, uuid)
+        if fault := self._faults.strike(Point.SUBMIT, targets):
+            return apply_fault(Reply(), fault, task)
         if self._ledger.find(uuid):
-            return error("conflictTaskUUID", CONFLICT, uuid=uuid, parameter="taskUUID", taskType="videoInference")
+            return error("conflictTaskUUID", CONFLICT, uuid=uuid, parameter="taskUUID", taskType=task["taskType"])
         now = self._clock()
         if invalid := self._validator.error(task, now):
             return invalid
         # The length of a render is derived from its UUID, so that a seeded run can be repeated.
         jitter = random.Random(uuid.lower()).uniform(0, self._settings.render_jitter)  # noqa: S311
-        request, clip = self._order(task)
-        price = self._price(request, clip)
+        request, output = self._order(task)
+        price = self._price(request, output)
         if price > self._balance():
-            return apply_fault(Reply(), "insufficientCredits", uuid)
+            return apply_fault(Reply(), "insufficientCredits", task)
         entry = Entry(
             uuid=uuid.lower(),
-            scenario=scenario,
+            scenario=part,
             model=task["model"],
             request=request,
-            clip=clip,
+            output=output,
             price=price,
             accepted_at=now,
             due_at=now + self._settings.render_seconds + jitter,
         )
         self._ledger.accept(entry)
         self._on_accept(entry)
-        reply = Reply(data=({"taskType": "videoInference", "taskUUID": uuid},))
-        return apply_fault(reply, self._faults.strike(Point.ACCEPTANCE, (scenario,)), uuid)
+        reply = Reply(data=({"taskType": task["taskType"], "taskUUID": uuid},))
+        return apply_fault(reply, self._faults.strike(Point.ACCEPTANCE, targets), task)
 
     def _estimate(self, task: Item) -> Reply:
         if invalid := self._validator.error(task, self._clock()):
             return invalid
         cost = self._price(*self._order(task))
-        return Reply(data=({"taskType": "videoInference", "taskUUID": task["taskUUID"], "dryRun": True, "cost": cost},))
+        item = {"taskType": task["taskType"], "taskUUID": task["taskUUID"]}
+        return Reply(data=({**item, "dryRun": True, "cost": cost},))
 
-    def _order(self, task: Item) -> tuple[Item, Clip]:
-        """Return a valid request as it is recorded, and its clip."""
+    def _order(self, task: Item) -> tuple[Item, Output]:
+        """Return a valid request as it is recorded, and its output."""
         request = shorten(task)
-        return request, Clip.ordered(
-            request, self._facts.models.get(task["model"]), self._images, self._ledger.find_upload
-        )
+        return request, ordered(request, self._facts, self._images, self._ledger.find_upload)
 
-    def _price(self, request: Item, clip: Clip) -> float:
-        model = self._facts.models.get(clip.model)
-        seconds = seconds_of(request, model)
-        if self._settings.price is not None:
-            return round(self._settings.price * seconds, 6)
-        # The size of an image decides the shape of a clip, not its price.
-        resolution = request.get("resolution") or (None if "width" in request else DEFAULT_RESOLUTION)
-        known = is_sound_known(request, model)
-        return price_of(clip, model, seconds=seconds, resolution=resolution, is_sound_known=known)
+    def _price(self, request: Item, output: Output) -> float:
+        return price_of(output, request, self._facts.find(output.model), per_second=self._settings.price)
 
     def _upload(self, task: Item) -> Reply:
         if invalid := self._validator.upload_error(task):
@@ -178,10 +173,10 @@ class TaskHandler:
         entry = self._ledger.find(task.get("taskUUID"))
         if entry is None:
             return Reply()
-        reply = apply_fault(self._state(entry), self._faults.strike(Point.POLL, (entry.scenario,)), entry.uuid)
+        reply = apply_fault(self._state(entry), self._faults.strike(Point.POLL, entry.targets), entry.request)
         if not any(item.get("status") == SUCCESS for item in reply.data):
             return reply
-        return apply_fault(reply, self._faults.strike(Point.RESULT, (entry.scenario,)), entry.uuid)
+        return apply_fault(reply, self._faults.strike(Point.RESULT, entry.targets), entry.request)
 
     def _task_details(self, task: Item) -> Reply:
         entry = self._ledger.find(task.get("taskUUID"))
@@ -205,14 +200,17 @@ class TaskHandler:
 
     def _state(self, entry: Entry) -> Reply:
         """Return the reply that reports a task's state."""
-        uuid = entry.request["taskUUID"]
+        request = entry.request
         if entry.outcome is not None and entry.outcome != SUCCESS:
-            return FAILURES[entry.outcome].reply(uuid)
-        item: Item = {"taskType": "videoInference", "taskUUID": uuid, "status": entry.outcome or "processing"}
+            return FAILURES[entry.outcome].reply(request)
+        item: Item = {"taskType": request["taskType"], "taskUUID": request["taskUUID"]}
+        item["status"] = entry.outcome or "processing"
         if entry.outcome == SUCCESS:
-            item["videoUUID"] = str(uuids.uuid5(uuids.NAMESPACE_URL, entry.uuid))
-            item["videoURL"] = self._clip_url(entry.uuid)
-            item["seed"] = entry.clip.seed
+            word = RESULTS[request["taskType"]]
+            item[f"{word}UUID"] = str(uuids.uuid5(uuids.NAMESPACE_URL, entry.uuid))
+            item[f"{word}URL"] = self._clip_url(entry.file)
+            if entry.output.kind != "voice":
+                item["seed"] = entry.output.seed
             if entry.request.get("includeCost") is True:
                 item["cost"] = entry.price
         elif self._settings.progress:

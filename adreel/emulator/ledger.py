@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import IO, Any
 
 from adreel.emulator.clips import Clip
+from adreel.emulator.outputs import Output, recorded
 from adreel.emulator.replies import Item
 
 SUCCESS = "success"
@@ -23,9 +24,10 @@ SUCCESS = "success"
 class Entry:
     """An accepted task. Times are seconds of the server's clock, money is USD.
 
-    In `request`, data URIs are shortened to "sha256:" and the digest of their bytes. `clip` is what it orders.
+    `scenario` is that of a clip, as far as its prompt tells; other tasks have still-SCENARIO, still, voice or music. In
+    `request`, data URIs are shortened to "sha256:" and the digest of their bytes. `output` is what it orders.
     `due_at` is None for a render that never ends. `outcome` is None while it runs, then SUCCESS or the fault's name.
-    `billed` is None if unknown. `oddity` is the fault of the clip itself ("" for none), `sha256` the clip's digest.
+    `billed` is None if unknown. `oddity` is the fault of the file itself ("" for none), `sha256` its digest.
     Both are None until the first download. `served` has the digests of all downloads that look complete.
     """
 
@@ -33,7 +35,7 @@ class Entry:
     scenario: str | None
     model: str
     request: Item
-    clip: Clip
+    output: Output
     price: float
     accepted_at: float
     due_at: float | None
@@ -44,6 +46,16 @@ class Entry:
     oddity: str | None = None
     sha256: str | None = None
     served: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str | None, str]:
+        """Return the targets of the faults that can strike it."""
+        return self.scenario, self.output.kind
+
+    @property
+    def file(self) -> str:
+        """Return the name of its file."""
+        return self.uuid + self.output.suffix
 
 
 @dataclass(frozen=True)
@@ -163,7 +175,7 @@ class Ledger:
         self._record({"event": "ended", "uuid": uuid.lower(), "at": at, "outcome": outcome, "billed": billed})
 
     def note_clip(self, uuid: str, *, oddity: str, sha256: str | None = None) -> None:
-        """Record the fault of a task's clip, which never changes, and its digest once it is rendered."""
+        """Record the fault of a task's file, which never changes, and its digest once it is rendered."""
         self._record({"event": "clip", "uuid": uuid.lower(), "oddity": oddity, "sha256": sha256})
 
     def serve(self, uuid: str, *, sha256: str) -> None:
@@ -211,10 +223,9 @@ class Ledger:
                 self._uploads.append(Upload(**fields))
                 self._uploaded[uuid.lower()] = fields["image"]
             case "accepted":
-                # Ledgers of earlier versions have no clip.
-                known = fields.get("clip")
-                clip = Clip(**{**known, "references": tuple(known["references"])}) if known else None
-                entry = Entry(**{**fields, "clip": clip or Clip.ordered(fields["request"])})
+                # Ledgers of earlier versions have a clip instead of an output, or neither.
+                known = fields.pop("clip", None) or fields.get("output")
+                entry = Entry(**{**fields, "output": recorded(known) if known else Clip.ordered(fields["request"])})
                 self._entries[uuid] = entry
                 self.charged += entry.price
                 if entry.due_at is not None:

@@ -91,24 +91,25 @@ class Failure:
     in_data: bool = False
     http: int = 200
 
-    def reply(self, uuid: str) -> Reply:
+    def reply(self, task: Item) -> Reply:
         """Return the reply to a poll for the failed task."""
+        uuid, kind = task["taskUUID"], task["taskType"]
         if not self.in_data:
-            return error(self.code, self.message, uuid=uuid, http=self.http, taskType="videoInference", status="error")
+            return error(self.code, self.message, uuid=uuid, http=self.http, taskType=kind, status="error")
         inner = {"code": self.code, "message": self.message}
-        return Reply(data=({"taskType": "videoInference", "taskUUID": uuid, "status": "error", "error": inner},))
+        return Reply(data=({"taskType": kind, "taskUUID": uuid, "status": "error", "error": inner},))
 
 
 FAILURES: dict[str, Failure] = {
-    "failedTopLevel": Failure("inferenceError", "The provider could not render this video."),
+    "failedTopLevel": Failure("inferenceError", "The provider could not render this task."),
     "failedInData": Failure("processingFailed", "The provider stopped while processing.", in_data=True),
     "failedHttp400": Failure("taskFailed", "The task failed at the provider.", http=400),
     "providerTimeout": Failure("providerTimeout", "The provider did not finish in time."),
     "contentPolicy": Failure("invalidProviderContent", "The provider's safety system refused this prompt."),
 }
 
-ReplyFault = Callable[[Reply, str], Reply]
-"""Takes the correct reply and the task's UUID. A fault at Point.SUBMIT takes an empty reply: no task is created."""
+ReplyFault = Callable[[Reply, Item], Reply]
+"""Takes the correct reply and the task. A fault at Point.SUBMIT takes an empty reply: no task is created."""
 
 FOREIGN_UUID = "0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f"
 
@@ -118,22 +119,29 @@ def _delivered(delivery: Delivery) -> ReplyFault:
 
 
 def _refused(code: str, message: str, *, http: int = 400, **more: object) -> ReplyFault:
-    return lambda _, uuid: error(code, message, uuid=uuid, http=http, taskType="videoInference", **more)
+    return lambda _, task: error(
+        code, message, uuid=str(task.get("taskUUID", "")), http=http, taskType=task["taskType"], **more
+    )
 
 
 def _rewritten(change: Callable[[Item], Item]) -> ReplyFault:
     return lambda reply, _: replace(reply, data=tuple(change(item) for item in reply.data))
 
 
-def _rate_limited(uuid: str | None = None) -> Reply:
+def _rate_limited(task: Item | None = None) -> Reply:
+    uuid = None if task is None else str(task.get("taskUUID", ""))
     return error("rateLimitExceeded", "Too many requests, slow down.", uuid=uuid, http=429)
 
 
 def _processing(item: Item) -> Item:
-    return {"taskType": "videoInference", "taskUUID": item["taskUUID"], "status": "processing", "progress": 0}
+    return {"taskType": item["taskType"], "taskUUID": item["taskUUID"], "status": "processing", "progress": 0}
 
 
-def _with_foreign(reply: Reply, _: str) -> Reply:
+def _without_url(item: Item) -> Item:
+    return {name: value for name, value in item.items() if not name.endswith("URL")}
+
+
+def _with_foreign(reply: Reply, _: Item) -> Reply:
     foreign = {"taskType": "videoInference", "taskUUID": FOREIGN_UUID, "status": "success", "videoUUID": FOREIGN_UUID}
     return replace(reply, data=({**foreign, "videoURL": f"http://127.0.0.1:9/{FOREIGN_UUID}.mp4"}, *reply.data))
 
@@ -143,8 +151,8 @@ _conflict = _refused("conflictTaskUUID", "A task with this taskUUID exists alrea
 REPLY_FAULTS: dict[str, ReplyFault] = {
     "closeClean": _delivered(Delivery.CLOSED),
     "closeTorn": _delivered(Delivery.TORN),
-    "rateLimited": lambda _, uuid: _rate_limited(uuid),
-    "rateLimitedRetryAfter": lambda _, uuid: replace(_rate_limited(uuid), headers={"Retry-After": "1"}),
+    "rateLimited": lambda _, task: _rate_limited(task),
+    "rateLimitedRetryAfter": lambda _, task: replace(_rate_limited(task), headers={"Retry-After": "1"}),
     "rateLimitedAnonymous": lambda _, __: _rate_limited(),
     "serverError": _refused("internalServerError", "Internal server error.", http=500),
     "serviceUnavailable": _refused("serviceUnavailable", "The service is unavailable for now.", http=503),
@@ -169,7 +177,7 @@ REPLY_FAULTS: dict[str, ReplyFault] = {
     "resultsDoubled": lambda reply, _: replace(reply, data=reply.data * 2, errors=reply.errors * 2),
     "foreignResults": _with_foreign,
     "extraFields": _rewritten(lambda item: {**item, "mood": "splendid", "extra": {"nested": [1, None]}}),
-    "successWithoutUrl": _rewritten(lambda item: {name: value for name, value in item.items() if name != "videoURL"}),
+    "successWithoutUrl": _rewritten(_without_url),
     "resultsShuffled": lambda reply, _: replace(reply, data=reply.data[::-1], errors=reply.errors[::-1]),
     "errorWithoutTaskUUID": lambda _, __: error(
         "internalServerError", "Something went wrong, please try again.", http=500
@@ -184,6 +192,6 @@ REPLY_FAULTS: dict[str, ReplyFault] = {
 }
 
 
-def apply_fault(reply: Reply, fault: str | None, uuid: str = "") -> Reply:
-    """Return the reply as the fault changes it, or as it is without one."""
-    return reply if fault is None else REPLY_FAULTS[fault](reply, uuid)
+def apply_fault(reply: Reply, fault: str | None, task: Item) -> Reply:
+    """Return the reply about a task as the fault changes it, or as it is without one."""
+    return reply if fault is None else REPLY_FAULTS[fault](reply, task)

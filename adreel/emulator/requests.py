@@ -1,6 +1,7 @@
 """Submit requests: how they are validated. An invalid request creates no task and costs nothing.
 
-The checks here hold for every model. Those of `rules` are of the model that the request names.
+The checks here hold for every model of a task type. Those of `rules`, `audio_rules` and `image_rules` are of the model
+that the request names.
 """
 
 import re
@@ -8,11 +9,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from adreel.emulator import audio_rules, image_rules, rules, sounds, stills
 from adreel.emulator.clips import PIXELS, FindUpload, frame_images, reference_images
 from adreel.emulator.facts import Facts
 from adreel.emulator.images import InputImages, is_data_uri
 from adreel.emulator.replies import DOCUMENTATION, Item, Reply, error
-from adreel.emulator.rules import LONGEST_PROMPT, violation
+from adreel.emulator.rules import LONGEST_PROMPT, unavailable
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 AIR = re.compile(r"[\w-]+:[\w.-]+@[\w.-]+")
@@ -33,10 +35,12 @@ class Validator:
 
     def error(self, task: Item, now: float) -> Reply | None:
         """Return the first error of a submit request, or None if it is valid. Valid images of it are kept."""
-        for check in _CHECKS:
+        for check in CHECKS[task["taskType"]]:
             if reply := check(task):
                 return reply
-        if broken := violation(task, self._facts, datetime.fromtimestamp(now, UTC).date()):
+        today = datetime.fromtimestamp(now, UTC).date()
+        broken = unavailable(task, self._facts, today) or RULES[task["taskType"]](task, self._facts.find(task["model"]))
+        if broken:
             more = {} if broken.allowed is None else {"allowedValues": list(broken.allowed)}
             return _refused(task, broken.code, broken.parameter, broken.message, broken.kind, **more)
         return next(self._image_errors(task), None)
@@ -119,15 +123,18 @@ def _check_duration(task: Item) -> Reply | None:
     return None
 
 
-def _check_size(task: Item) -> Reply | None:
-    given = [side for side in ("width", "height") if side in task]
-    for side in ("width", "height") if given else ():
-        if not _is_integer(task.get(side), PIXELS):
-            code = f"{'invalid' if side in given else 'missing'}{_title(side)}"
-            return _invalid(task, code, side, "integer", min=PIXELS[0], max=PIXELS[-1])
-    if not isinstance(task.get("resolution", ""), str):
-        return _invalid(task, "invalidResolution", "resolution", "string")
-    return None
+def _check_size(allowed: range) -> Check:
+    def check(task: Item) -> Reply | None:
+        given = [side for side in ("width", "height") if side in task]
+        for side in ("width", "height") if given else ():
+            if not _is_integer(task.get(side), allowed):
+                code = f"{'invalid' if side in given else 'missing'}{_title(side)}"
+                return _invalid(task, code, side, "integer", min=allowed[0], max=allowed[-1])
+        if not isinstance(task.get("resolution", ""), str):
+            return _invalid(task, "invalidResolution", "resolution", "string")
+        return None
+
+    return check
 
 
 def _check_inputs(task: Item) -> Reply | None:
@@ -167,15 +174,12 @@ def _title(name: str) -> str:
     return name[0].upper() + name[1:]
 
 
-# The clip is one MP4 file, so the emulator takes fewer formats and numbers of results than Runware does.
-_CHECKS: tuple[Check, ...] = (
+# The emulator renders one file for a task, so it takes fewer formats and numbers of results than Runware does.
+_OF_EVERY_TASK: tuple[Check, ...] = (
     _check_uuid,
     _check_model,
     _check_prompts,
-    _check_duration,
-    _check_size,
     _check_inputs,
-    _check_integer("fps", RATES),
     _check_integer("seed", SEEDS),
     _check_integer("outputQuality", QUALITIES),
     _check_integer("ttl", TIMES_TO_LIVE),
@@ -183,5 +187,24 @@ _CHECKS: tuple[Check, ...] = (
     _check_choice("numberResults", "integer", 1),
     _check_choice("deliveryMethod", "string", "async"),
     _check_choice("outputType", "string", "URL"),
-    _check_choice("outputFormat", "string", "MP4"),
 )
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "videoInference": (
+        *_OF_EVERY_TASK,
+        _check_duration,
+        _check_size(PIXELS),
+        _check_integer("fps", RATES),
+        _check_choice("outputFormat", "string", "MP4"),
+    ),
+    "audioInference": (*_OF_EVERY_TASK, _check_choice("outputFormat", "string", *sounds.SUFFIXES)),
+    "imageInference": (
+        *_OF_EVERY_TASK,
+        _check_size(stills.SIDES),
+        _check_choice("outputFormat", "string", *stills.SUFFIXES),
+    ),
+}
+RULES = {
+    "videoInference": rules.violation,
+    "audioInference": audio_rules.violation,
+    "imageInference": image_rules.violation,
+}

@@ -1,4 +1,4 @@
-"""Rules of the models: which requests Runware refuses, by the catalogue's facts.
+"""Rules of the video models: which requests Runware refuses, by the catalogue's facts.
 
 A fact counts only where Runware itself has published it; what third parties say may be wrong. Models that the catalogue
 does not know have no rules, since they may be newer than the catalogue.
@@ -19,6 +19,7 @@ PUBLISHED = {
     "content_api_copy",
     "docs",
     "docs_2025-10",
+    "docs_copy_2026-10",
     "docs_page",
     "protocol",
     "schema",
@@ -74,17 +75,25 @@ def published(model: Model, fact: str) -> Any:
     return model.get(fact) if is_published(model, fact) else None
 
 
-def violation(task: Item, facts: Facts, today: date) -> Violation | None:
-    """Return the first rule of its model that a request breaks."""
+def unavailable(task: Item, facts: Facts, today: date) -> Violation | None:
+    """Return why the model of a request can't be ordered from, if it can't."""
     air = task["model"]
-    model = facts.models.get(air)
+    model = facts.find(air)
     ended = model.get("deactivates_on") if model else facts.gone.get(air, {}).get("gone_by")
     if ended and (model is None or date.fromisoformat(ended) <= today):
         instead = (model or facts.gone[air]).get("replaced_by")
         advice = f" Use {instead!r}." if instead else ""
         return Violation("unknownModel", "model", f"Model {air!r} is not available since {ended}.{advice}", "AIR")
+    kind = facts.type_of(air)
+    if kind not in (None, task["taskType"]):
+        return Violation("invalidModel", "model", f"Model {air!r} is of {kind}, not of {task['taskType']}.", "AIR")
+    return None
+
+
+def violation(task: Item, model: Model | None) -> Violation | None:
+    """Return the first rule of its model that a request for a clip breaks."""
     if model is None:
-        return next(_check_prompt(task, {"prompt": "required"}), None)
+        return next(check_prompt(task, {"prompt": "required"}), None)
     return next((found for rule in _RULES for found in rule(task, model)), None)
 
 
@@ -128,7 +137,8 @@ def _check_settings(task: Item, model: Model) -> Iterator[Violation]:
         yield Violation(f"invalid{_title(switch.rpartition('.')[2])}", switch, f"{switch!r} is a switch.", "boolean")
 
 
-def _check_prompt(task: Item, model: Model) -> Iterator[Violation]:
+def check_prompt(task: Item, model: Model) -> Iterator[Violation]:
+    """Yield what is wrong with the prompt of a request."""
     prompt = task.get("positivePrompt")
     if not prompt:
         if published(model, "prompt") == "required":
@@ -219,7 +229,7 @@ def _check_size(task: Item, model: Model) -> Iterator[Violation]:
 _RULES: tuple[Callable[[Item, Model], Iterator[Violation]], ...] = (
     _check_parameters,
     _check_settings,
-    _check_prompt,
+    check_prompt,
     _check_inputs,
     _check_duration,
     _check_size,

@@ -1,4 +1,4 @@
-"""The emulator's server: both transports, the clips and the ledger on one port."""
+"""The emulator's server: both transports, the rendered files and the ledger on one port."""
 
 import asyncio
 import threading
@@ -36,11 +36,12 @@ class LocalRunware:
     """The emulator, served on the running event loop while the context lasts.
 
     A render takes `render_seconds` plus up to `render_jitter`. `price` is USD per second of video; without one, clips
-    cost what the catalogue says. `credits` are the USD on the account, by default without end. `keys` are the accepted
-    API keys (None: any key that is not empty). Port 0 takes a free one. With `one_film`, all tasks of the same size and
-    length get the same bytes, so that encoding is no part of a measurement. With `ledger_file`, tasks survive a restart
-    and the images of their requests are kept in a folder beside it. `fault_seed` determines when faults with a rate
-    strike. `facts` are the models that it plays, by default those of the catalogue; each server has its own.
+    cost what the catalogue says, as voices, music and stills always do. `credits` are the USD on the account, by
+    default without end. `keys` are the accepted API keys (None: any key that is not empty). Port 0 takes a free one.
+    With `one_film`, all tasks of the same size and length get the same bytes, so that encoding is no part of a
+    measurement. With `ledger_file`, tasks survive a restart and the images of their requests are kept in a folder
+    beside it. `fault_seed` determines when faults with a rate strike. `facts` are the models that it plays, by default
+    those of the catalogue; each server has its own.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class LocalRunware:
         self._faults.add(fault)
 
     def change_model(self, air: str, **facts: Any) -> None:
-        """Change facts of a model, or add a model; None removes a fact. Any thread may call this."""
+        """Change facts of a model, or add a video model; None removes a fact. Any thread may call this."""
         self.facts.change(air, **facts)
 
     def retire_model(self, air: str) -> None:
@@ -122,7 +123,7 @@ class LocalRunware:
             self._faults,
             self._settings,
             clock=self._clock,
-            clip_url=lambda uuid: f"http://{self._host}:{self._port}/clips/{uuid}.mp4",
+            clip_url=lambda name: f"http://{self._host}:{self._port}/clips/{name}",
             upload_url=lambda uuid: f"http://{self._host}:{self._port}/uploads/{uuid}",
             on_accept=self._begin,
             facts=self.facts,
@@ -136,7 +137,7 @@ class LocalRunware:
         application = web.Application(client_max_size=LARGEST_MESSAGE)
         application.router.add_get("/v1", self._connected(self._sockets.serve), allow_head=False)
         application.router.add_post("/v1", self._connected(rest.serve))
-        application.router.add_get("/clips/{uuid}.mp4", downloads.serve)
+        application.router.add_get("/clips/{name}", downloads.serve)
         application.router.add_get("/uploads/{uuid}", downloads.serve_upload)
         application.router.add_get("/ledger", self._report)
         Documents(self.facts).add_routes(application.router)
@@ -180,7 +181,7 @@ class LocalRunware:
         return connect
 
     def _begin(self, entry: Entry) -> None:
-        self._renderer.begin(entry.clip)
+        self._renderer.begin(entry.output)
         if entry.due_at is not None:
             self._loop.call_later(max(0, entry.due_at - self._clock()) + TIMER_SLACK, self._handler.settle)
 

@@ -13,6 +13,7 @@ import httpx
 from aiohttp import ClientWebSocketResponse
 
 from adreel.emulator import LocalRunware
+from adreel.emulator.clips import Clip
 
 
 @contextmanager
@@ -64,6 +65,19 @@ def poll(*tasks: Item | str) -> list[Item]:
     return [{"taskType": "getResponse", "taskUUID": task_uuid} for task_uuid in uuids]
 
 
+def url_of(result: Item) -> str:
+    """Return the address of the file of a success."""
+    [url] = [value for name, value in result.items() if name in {"videoURL", "audioURL", "imageURL"}]
+    return str(url)
+
+
+def ordered_clip(server: LocalRunware) -> Clip:
+    """Return the clip that the only task of a server orders."""
+    [entry] = server.ledger.entries
+    assert isinstance(entry.output, Clip)
+    return entry.output
+
+
 class Clock:
     """A manual clock."""
 
@@ -87,8 +101,11 @@ class Rest:
         )
 
     async def buy(self, scenario: str = "Hook", /, **changes: Any) -> Item:
+        """Submit a clip and return its task once it is accepted."""
+        return await self.order(submit(scenario, **changes))
+
+    async def order(self, task: Item) -> Item:
         """Submit a task and return it once it is accepted."""
-        task = submit(scenario, **changes)
         assert (await self.post([task])).json() == {"data": [{k: task[k] for k in ("taskType", "taskUUID")}]}
         return task
 
@@ -104,9 +121,12 @@ class Rest:
         raise AssertionError("the task did not end")
 
     async def bought(self, scenario: str = "Hook", /, **changes: Any) -> bytes:
-        """Submit a task and return its clip."""
-        result = await self.ended(await self.buy(scenario, **changes))
-        response = await self.http.get(result["videoURL"])
+        """Submit a clip and return its file."""
+        return await self.made(submit(scenario, **changes))
+
+    async def made(self, task: Item) -> bytes:
+        """Submit a task and return its file."""
+        response = await self.http.get(url_of(await self.ended(await self.order(task))))
         assert response.status_code == 200
         return response.content
 

@@ -7,7 +7,7 @@ from typing import Any
 import av
 import pytest
 
-from tests.local_runware.client import Starting
+from tests.local_runware.client import Starting, ordered_clip
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ async def test_clip_has_a_sound_track_only_if_asked_for(
     seconds = 4 if model == "google:3@2" else 5
     size = {"width": 1280, "height": 720} if model.startswith("klingai") else {"width": None, "height": None}
     await rest.buy(model=model, duration=seconds, **size, **switch)
-    [entry] = rest.server.ledger.entries
-    assert entry.clip.sound is sounds
+    assert ordered_clip(rest.server).sound is sounds
 
 
 async def test_sound_is_heard(start: Starting) -> None:

@@ -28,13 +28,19 @@ def strikes(fault: str, events: Iterable[str | None], point: Point = Point.SUBMI
         ("gone404x3", Fault("gone404", times=3)),
         ("rateLimited%0.1", Fault("rateLimited", rate=0.1)),
         ("badGateway:hook@4x20%.5", Fault("badGateway", "hook", 4, 20, 0.5)),
+        ("failedInData:voicex1", Fault("failedInData", "voice", times=1)),
+        ("providerTimeout:still-hook@2", Fault("providerTimeout", "still-hook", first=2)),
+        ("contentPolicy:stillx*", Fault("contentPolicy", "still", times=math.inf)),
+        ("shorterSound:music", Fault("shorterSound", "music")),
     ],
 )
 def test_text_form_is_read(text: str, fault: Fault) -> None:
     assert Fault.parse(text) == fault
 
 
-@pytest.mark.parametrize("text", ["", "tea", "gone404:dog", "gone404@0", "gone404x", "gone404%2", "gone404 x2"])
+@pytest.mark.parametrize(
+    "text", ["", "tea", "gone404:dog", "gone404:voice-hook", "gone404@0", "gone404x", "gone404%2", "gone404 x2"]
+)
 def test_bad_text_is_told_the_allowed_names(text: str) -> None:
     with pytest.raises(ValueError, match="dropReplyReset"):
         Fault.parse(text)
@@ -70,6 +76,12 @@ def test_rate_is_seeded() -> None:
     events = ["hook"] * 200
     assert strikes("rateLimited%0.3", events) == strikes("rateLimited%0.3", events)
     assert 30 < sum(strikes("rateLimited%0.3", events)) < 90
+
+
+def test_seed_strikes_as_in_earlier_versions() -> None:
+    faults = Faults(["rateLimited:hook%0.5"], seed=7)
+    struck = ["x" if faults.strike(Point.SUBMIT, ("hook", "clip")) else "." for _ in range(24)]
+    assert "".join(struck) == ".xx..x..x.xx.xxx.xxx..x."
 
 
 def test_every_kind_has_its_effect() -> None:

@@ -10,7 +10,7 @@ import av
 import pytest
 from PIL import Image
 
-from tests.local_runware.client import Clock, Connecting, Item, Rest, Starting, new_uuid, running
+from tests.local_runware.client import Clock, Connecting, Item, Rest, Starting, new_uuid, ordered_clip, running
 
 Colour = tuple[int, int, int]
 RED, BLUE, WHITE = (220, 20, 20), (20, 20, 220), (250, 250, 250)
@@ -88,16 +88,16 @@ async def test_size_follows_the_first_frame(
 ) -> None:
     rest = await start()
     await rest.buy(**NO_SIZE, resolution=resolution, inputs=frames(first=data_uri(picture(RED, image))))
-    [entry] = rest.server.ledger.entries
-    assert (entry.clip.width, entry.clip.height) == size
+    clip = ordered_clip(rest.server)
+    assert (clip.width, clip.height) == size
 
 
 @pytest.mark.parametrize(("resolution", "size"), [("480p", (854, 480)), ("1080p", (1920, 1080)), ("4K", (3840, 2160))])
 async def test_resolution_alone_is_widescreen(start: Starting, resolution: str, size: tuple[int, int]) -> None:
     rest = await start()
     await rest.buy(**NO_SIZE, resolution=resolution)
-    [entry] = rest.server.ledger.entries
-    assert (entry.clip.width, entry.clip.height) == size
+    clip = ordered_clip(rest.server)
+    assert (clip.width, clip.height) == size
 
 
 async def test_photo_is_shown_upright(start: Starting) -> None:
@@ -108,8 +108,8 @@ async def test_photo_is_shown_upright(start: Starting) -> None:
     exif[0x0112] = 6
     photo.save(target, "JPEG", exif=exif)
     await rest.buy(**NO_SIZE, inputs=frames(first=data_uri(target.getvalue())))
-    [entry] = rest.server.ledger.entries
-    assert (entry.clip.width, entry.clip.height) == (720, 1440)
+    clip = ordered_clip(rest.server)
+    assert (clip.width, clip.height) == (720, 1440)
 
 
 async def test_ledger_names_images_by_their_digest(start: Starting, tmp_path: Path) -> None:

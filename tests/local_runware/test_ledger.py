@@ -1,13 +1,17 @@
 """The ledger: accepted tasks, their outcomes and bills, and its survival of the server."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from adreel.emulator import LocalRunware, in_thread
-from tests.local_runware.client import Clock, Starting, poll, running, submit
+from adreel.emulator import Ledger, LocalRunware, in_thread
+from tests.local_runware.additions import draw, new_facts, play, speak
+from tests.local_runware.client import Clock, Starting, poll, running, submit, url_of
+from tests.local_runware.test_input_images import RED, data_uri, picture
 
 
 @pytest.fixture
@@ -75,15 +79,48 @@ async def test_last_line_may_be_cut(file: Path) -> None:
         assert len(rest.server.ledger.entries) == 2
 
 
-async def test_ledger_of_an_earlier_version_is_continued(file: Path) -> None:
-    async with running(ledger_file=file) as rest:
-        task = await rest.buy()
+def without_clip(event: dict[str, Any]) -> None:
+    """Make an event that of a version without clips in the ledger."""
+    event.pop("output", None)
+
+
+def with_clip(event: dict[str, Any]) -> None:
+    """Make an event that of a version in which every task ordered a clip."""
+    if output := event.pop("output", None):
+        del output["kind"]
+        event["clip"] = output
+
+
+def rewrite(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
     events = [json.loads(line) for line in file.read_text().splitlines()]
     for event in events:
-        event.pop("clip", None)
+        change(event)
     file.write_text("".join(json.dumps(event) + "\n" for event in events))
+
+
+@pytest.mark.parametrize("change", [without_clip, with_clip])
+async def test_ledger_of_an_earlier_version_is_continued(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
     async with running(ledger_file=file) as rest:
-        assert (await rest.http.get((await rest.ended(task))["videoURL"])).status_code == 200
+        task = await rest.buy()
+        content = (await rest.http.get((await rest.ended(task))["videoURL"])).content
+    rewrite(file, change)
+    async with running(ledger_file=file) as rest:
+        [entry] = rest.server.ledger.entries
+        assert (entry.output.kind, entry.scenario) == ("clip", "hook")
+        assert (await rest.http.get((await rest.ended(task))["videoURL"])).content == content
+
+
+async def test_voices_music_and_stills_outlive_a_restart(file: Path) -> None:
+    tasks = [speak(), play(), draw(inputs={"referenceImages": [data_uri(picture(RED))]})]
+    async with running(ledger_file=file, facts=new_facts()) as rest:
+        contents = [await rest.made(task) for task in tasks]
+        outputs = [entry.output for entry in rest.server.ledger.entries]
+    async with running(ledger_file=file, facts=new_facts()) as rest:
+        assert [entry.output for entry in rest.server.ledger.entries] == outputs
+        urls = [url_of(await rest.ended(task)) for task in tasks]
+        assert [(await rest.http.get(url)).content for url in urls] == contents
+        assert [entry.scenario for entry in rest.server.ledger.entries] == ["voice", "music", "still-hook"]
+    assert [task["output"]["kind"] for task in Ledger.read(file).report()["tasks"]] == ["voice", "music", "still"]
 
 
 async def test_refused_submits_are_counted_too(start: Starting) -> None:

@@ -5,7 +5,16 @@ import asyncio
 import pytest
 
 from adreel.emulator import LocalRunware
-from tests.local_runware.client import KEY, PATIENCE, IVideoInference, Runware, RunwareAPIError, Starting, new_uuid
+from tests.local_runware.client import (
+    KEY,
+    PATIENCE,
+    IVideoInference,
+    Runware,
+    RunwareAPIError,
+    Starting,
+    new_uuid,
+    ordered_clip,
+)
 
 
 async def connected(server: LocalRunware, key: str = KEY) -> Runware:
@@ -74,8 +83,7 @@ async def test_sdk_is_refused_what_the_model_does_not_offer(start: Starting) -> 
     request.taskUUID = new_uuid()
     await asyncio.wait_for(client.videoInference(request), PATIENCE)
     await client.disconnect()
-    [entry] = rest.server.ledger.entries
-    assert entry.clip.first == frame["image"]
+    assert ordered_clip(rest.server).first == frame["image"]
 
 
 async def test_sdk_learns_of_a_bad_key(start: Starting) -> None:
