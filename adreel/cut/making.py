@@ -5,12 +5,13 @@ twice and no name gets a second file.
 """
 
 import asyncio
+import math
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adreel.cut.plan import AssemblyPlan, Caption, Measures, Progress
+from adreel.cut.plan import AssemblyPlan, Caption, Measures, Progress, VoicePlan
 from adreel.cut.planning import Planned
 from adreel.cut.render.process import find_speech, inspect, measure, render
 from adreel.cut.timing import cues_of_ad, spread_narration, within_scene
@@ -18,6 +19,7 @@ from adreel.errors import AdreelError, CutFailed, StorageError
 from adreel.models.api import ClipWarning
 from adreel.models.cut_settings import Format
 from adreel.models.cuts import Cut, CutFile, CutSegment, cut_file_name, segment_path
+from adreel.models.parts import Part
 from adreel.models.srt import format_srt
 from adreel.models.takes import utc_now
 from adreel.records import Records
@@ -87,11 +89,16 @@ class _Maker:
         self._digests: dict[Path, str] = {}
         """Of the segments that are stored. Scenes with equal clips share one."""
         self._inputs: dict[str, Path] = {}
+        """Files of the settings, by their fields."""
+        self._sounds: dict[Part, Path] = {
+            take.scenario: folder / take.clip.file for take in self._recipe.additions if take.clip
+        }
+        """Bought voices and music."""
         self._captions: list[tuple[Caption, ...]] = []
         self._warnings: list[ClipWarning] = []
 
     async def fetch(self) -> None:
-        """Copy the voice, the music, the logo, the segments that are stored, and the clips of the others."""
+        """Copy the voices, the music, the logo, the segments that are stored, and the clips of the others."""
         copies = {}
         for field, file in self._recipe.settings.named_files():
             if field != "cut.captions.file":
@@ -111,12 +118,14 @@ class _Maker:
             if segment.path not in self._digests:
                 clip = self._recipe.clips[segment.number]
                 copies[self._folder / clip.file] = (clip.file, clip.sha256)
+        for sound in self._recipe.recorded_additions:
+            copies[self._sounds[sound.part]] = (sound.file, sound.sha256)
         await asyncio.gather(
             *(transfer(copy_file, self._records, path, sha256, target) for target, (path, sha256) in copies.items())
         )
 
     async def time_captions(self) -> None:
-        """Place the captions of each scene, by the speech in the voice file, or by the sound of the scene."""
+        """Place the captions of each scene by the speech in its voice, in the voice file, or in its own sound."""
         settings, narrations = self._recipe.settings, self._recipe.narrations
         films = {segment.number: segment.path for segment in self._segments}
         for segment in self._segments:
@@ -124,22 +133,43 @@ class _Maker:
                 films[segment.number] = self._folder / self._recipe.clips[segment.number].file
         facts = await inspect(
             list(films.values()),
-            sounds=[path for field, path in self._inputs.items() if field != "cut.logo.file"],
+            sounds=[
+                *(path for field, path in self._inputs.items() if field != "cut.logo.file"),
+                *self._sounds.values(),
+            ],
             logos=[path for field, path in self._inputs.items() if field == "cut.logo.file"],
         )
         ad_frames = self._planned.starts[-1] + self._planned.frames[-1]
         voice = self._inputs.get("cut.voice") if any(narrations) else None
-        speech = await find_speech(voice, ad_frames) if voice else []
+        [speech] = await find_speech([voice], ad_frames) if voice else [[]]
+        bought = await self._speech_of_voices() if any(narrations) else {}
+        self._warn(self._planned.warnings)
         for number, found in enumerate(facts):
             self._warn(f"scene {self._recipe.takes[number].scenario}: {warning}" for warning in found.warnings)
             if settings.captions is None:
                 self._captions.append(())
             elif narration := narrations[number]:
-                start, frames = self._planned.starts[number], self._planned.caption_frames(number)
-                spoken = within_scene(speech, start, frames) if voice else found.spoken
+                start, frames = self._planned.starts[number], self._planned.spoken_frames(number)
+                spoken = within_scene(speech, start, frames) if voice else bought.get(number, found.spoken)
                 self._captions.append(spread_narration(narration, frames, spoken))
             else:
                 self._captions.append(self._planned.scene_cues(number))
+
+    async def _speech_of_voices(self) -> dict[int, list[tuple[int, int]]]:
+        """Return the stretches of each bought voice between its pauses, in frames of its scene."""
+        placed = {
+            number: (voice, self._sounds[take.scenario])
+            for number, (voice, take) in enumerate(zip(self._planned.voices, self._recipe.voices, strict=True))
+            if voice and take
+        }
+        if not placed:
+            return {}
+        longest = max(math.ceil((voice.end - voice.start) * voice.speed) for voice, _ in placed.values())
+        found = await find_speech([file for _, file in placed.values()], longest)
+        return {
+            number: voice.stretches(stretches)
+            for (number, (voice, _)), stretches in zip(placed.items(), found, strict=True)
+        }
 
     async def render_segments(self) -> None:
         """Render the segments that the storage does not hold, and publish them."""
@@ -175,6 +205,14 @@ class _Maker:
         """Join the segments of each format with the finished sound. The renderer checks each file by decoding it."""
         settings = self._recipe.settings
         voice, music = self._inputs.get("cut.voice"), self._inputs.get("cut.music.file")
+        below_voice = settings.music.below_voice if settings.music else 0
+        if bought := self._recipe.music:
+            music, below_voice = self._sounds[bought.scenario], self._recipe.below_voice
+        voices = tuple(
+            VoicePlan(str(self._sounds[take.scenario]), start + placed.start, placed.end - placed.start, placed.speed)
+            for start, placed, take in zip(self._planned.starts, self._planned.voices, self._recipe.voices, strict=True)
+            if placed and take
+        )
         plans = {}
         for shape in self._recipe.formats:
             width, height = self._recipe.size(shape)
@@ -184,9 +222,10 @@ class _Maker:
                 segments=tuple(str(segment.path) for segment in self._segments if segment.shape == shape),
                 fade_frames=self._planned.fade_frames,
                 music=str(music) if music else None,
-                music_below_voice=settings.music.below_voice if settings.music else 0,
+                music_below_voice=below_voice,
                 voice=str(voice) if voice else None,
                 loudness=settings.loudness,
+                voices=voices,
                 card=self._planned.card,
                 title=self._recipe.title,
                 composite=any(self._captions) or settings.logo is not None,
@@ -205,9 +244,8 @@ class _Maker:
             return
         for film in films:
             plan = film.plan
-            await asyncio.to_thread(
-                signer.sign, film.path, self._recipe.takes, title=plan.title, composite=plan.is_composite
-            )
+            takes = [*self._recipe.takes, *self._recipe.additions]
+            await asyncio.to_thread(signer.sign, film.path, takes, title=plan.title, composite=plan.is_composite)
         for film, found in zip(films, await measure([film.path for film in films]), strict=True):
             if replace(found, warnings=film.measures.warnings) != film.measures:
                 raise CutFailed(f"{film.path.name} is not the same film after signing")
@@ -274,6 +312,7 @@ class _Maker:
             created_at=utc_now(),
             renderer=recipe.renderer,
             inputs=recipe.inputs,
+            additions=recipe.recorded_additions,
             settings=recipe.settings,
             options=recipe.options,
             files=files,

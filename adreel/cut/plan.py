@@ -75,6 +75,18 @@ class CardPlan:
 
 
 @dataclass(frozen=True)
+class VoicePlan:
+    """The narration of a scene, in its place. Its end is trimmed if it is longer than `frames`."""
+
+    file: str
+    """Path of the local sound."""
+    start: int
+    """The frame of the ad at which it starts."""
+    frames: int
+    speed: float
+
+
+@dataclass(frozen=True)
 class AssemblyPlan:
     """One finished file of segments in their order."""
 
@@ -87,7 +99,10 @@ class AssemblyPlan:
     music: str | None
     music_below_voice: float
     voice: str | None
+    """A narration from the start of the ad."""
     loudness: float
+    voices: tuple[VoicePlan, ...] = ()
+    """Narrations of scenes, in their order."""
     card: CardPlan | None = None
     title: str = ""
     composite: bool = False
@@ -96,7 +111,7 @@ class AssemblyPlan:
     @property
     def is_composite(self) -> bool:
         """Whether anything but generated clips is in it: captions, a logo, a voice, music or an end card."""
-        return self.composite or bool(self.voice or self.music or self.card)
+        return self.composite or bool(self.voice or self.voices or self.music or self.card)
 
 
 @dataclass(frozen=True)
@@ -172,7 +187,8 @@ def segment_plan(values: dict[str, Any]) -> SegmentPlan:
 def assembly_plan(values: dict[str, Any]) -> AssemblyPlan:
     """Return the plan that `to_json` wrote."""
     card = values["card"] and CardPlan(**{**values["card"], "colors": tuple(values["card"]["colors"])})
-    return AssemblyPlan(**{**values, "segments": tuple(values["segments"]), "card": card})
+    voices = tuple(VoicePlan(**voice) for voice in values["voices"])
+    return AssemblyPlan(**{**values, "segments": tuple(values["segments"]), "card": card, "voices": voices})
 
 
 def clip_facts(values: dict[str, Any]) -> ClipFacts:

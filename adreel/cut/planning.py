@@ -10,12 +10,13 @@ from PIL import ImageColor
 from adreel.cut.plan import RATE, RENDERER, Box, Caption, CardPlan, SegmentPlan
 from adreel.cut.signing import Signer
 from adreel.cut.timing import captions_of_scene, phrases
+from adreel.cut.voices import FASTEST, PlacedVoice, place_voice
 from adreel.errors import InputError
 from adreel.models.cut_recipes import Recipe, canonical_digest, make_recipe
 from adreel.models.cut_settings import CutOptions, CutSettings, Format
 from adreel.models.cuts import Cut
+from adreel.models.parts import Part, shown_name
 from adreel.models.placements import free_edges
-from adreel.models.scenarios import Scenario
 from adreel.models.sessions import INPUT_PATTERN, Session
 from adreel.models.srt import Cue, parse_srt
 from adreel.models.takes import Take
@@ -78,14 +79,37 @@ class Planned:
         address = re.sub(r"^https?://", "", card.url, flags=re.IGNORECASE).rstrip("/")
         return CardPlan(max(1, round(card.seconds * RATE)), card.text, address, tuple(colors))
 
-    def caption_frames(self, number: int) -> int:
-        """Return the length of a scene's captions: they end before the fade to the next scene."""
+    def spoken_frames(self, number: int) -> int:
+        """Return the length of a scene for its captions and its voice: they end before the fade to the next scene."""
         is_last = number + 1 == len(self.frames) and self.card is None
         return self.frames[number] - (0 if is_last else self.fade_frames)
 
+    @property
+    def voices(self) -> list[PlacedVoice | None]:
+        """The place of the bought voice of each scene."""
+        return [
+            place_voice(voice.clip.duration, self.spoken_frames(number)) if voice and voice.clip else None
+            for number, voice in enumerate(self.recipe.voices)
+        ]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know before the cut is made, one sentence each."""
+        found = []
+        for number, (voice, take) in enumerate(zip(self.voices, self.recipe.voices, strict=True)):
+            if voice and voice.lost and take and take.clip:
+                scene, room = self.recipe.takes[number].scenario, self.spoken_frames(number) / RATE
+                found.append(
+                    f"scene {scene}: its voice lasts {take.clip.duration:.1f} s, and the scene has {room:.1f} s for it:"
+                    f" its last {voice.lost:.1f} s are not heard, although it is spoken {FASTEST:g} times as fast:"
+                    " shorten the narration and buy the voice again;"
+                    f" `adreel regenerate {self.recipe.session_id} {shown_name(take.scenario)}`"
+                )
+        return found
+
     def scene_cues(self, number: int) -> tuple[Caption, ...]:
         """Return the captions of an SRT file that are seen in a scene."""
-        return captions_of_scene(self.cues, self.starts[number], self.caption_frames(number))
+        return captions_of_scene(self.cues, self.starts[number], self.spoken_frames(number))
 
     def segment_name(self, number: int, shape: Format) -> str:
         """Return the name of a scene's segment, which identifies everything that decides how it looks and sounds."""
@@ -94,10 +118,13 @@ class Planned:
         if settings.captions:
             cues = [[cue.text, cue.start, cue.end] for cue in self.scene_cues(number)]
             if words := self.recipe.narrations[number] or cues:
-                captions = {"words": words, "style": settings.captions.style, "frames": self.caption_frames(number)}
+                captions = {"words": words, "style": settings.captions.style, "frames": self.spoken_frames(number)}
             if captions and settings.voice:
                 # The voice is heard from the start of the ad, and decides when the words are shown.
                 captions |= {"voice": settings.voice.partition("#")[0], "from": self.starts[number]}
+            elif captions and self.recipe.narrations[number] and (take := self.recipe.voices[number]) and take.clip:
+                # Its place follows from its length and from that of the scene.
+                captions |= {"voice": take.clip.sha256, "seconds": take.clip.duration}
         logo = [settings.logo.file.partition("#")[0], settings.logo.corner] if settings.logo else None
         facts = {
             "clip": self.recipe.clips[number].sha256,
@@ -144,7 +171,7 @@ def plan_cut(
     renderer = f"{RENDERER}+{signer.name}" if signer else RENDERER
     session = records.session(session) if isinstance(session, str) else session
     session_id = session.session_id
-    takes: Mapping[Scenario, Take] = current_takes(records, session_id)
+    takes: Mapping[Part, Take] = current_takes(records, session_id)
     planned = Planned(make_recipe(session, takes, options or CutOptions(), renderer), signer=signer)
     if found := records.cut(session_id, planned.recipe.cut_id):
         if all(records.storage.exists(name) for name in found.file_names):

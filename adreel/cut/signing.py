@@ -1,4 +1,4 @@
-"""Content Credentials: a signed C2PA manifest in each finished file, that names the clips it was made of."""
+"""Content Credentials: a signed C2PA manifest in each finished file, that names the bought files it was made of."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from adreel.models.takes import Take
 from adreel.settings import Settings
 
 CLIPS = "org.adreel.clips"
-"""Label of the assertion that names the clips."""
+"""Label of the assertion that names the clips, the bought voices and the bought music."""
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from adreel.errors import InputError, SceneMissing
 from adreel.models.cut_settings import SIZES, CutOptions, CutSettings, EndCard, Format
-from adreel.models.cuts import CutInput
+from adreel.models.cuts import CutAddition, CutInput
+from adreel.models.parts import VOICES, Addition, Part
 from adreel.models.placements import Edges, find_placement, free_edges
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Session
-from adreel.models.takes import Clip, Take
+from adreel.models.sessions import MusicBed, Session
+from adreel.models.takes import Clip, Take, VoiceRequest
 
 ID_LENGTH = 8
 MOST_PIXELS = 1080
@@ -28,6 +29,12 @@ class Recipe:
 
     session_id: str
     takes: tuple[Take, ...]
+    voices: tuple[Take | None, ...]
+    """The bought voice of each scene; None where there is none, or where a file is the voice of the ad."""
+    music: Take | None
+    """The bought music; None if a file is the music of the ad."""
+    below_voice: float
+    """Decibels of the bought music below the voice while it speaks."""
     settings: CutSettings
     options: CutOptions
     title: str
@@ -45,8 +52,10 @@ class Recipe:
         captions = self.settings.captions
         if captions is None or captions.source != "narration":
             return ["" for _ in self.takes]
-        # The words of the take: those of the session may have changed since the clip was bought.
-        return [" ".join(take.scene.dialog_narration.split()) for take in self.takes]
+        # The words of the take: those of the session may have changed since it was bought.
+        return [
+            " ".join(spoken_words(voice or take).split()) for take, voice in zip(self.takes, self.voices, strict=True)
+        ]
 
     @property
     def inputs(self) -> list[CutInput]:
@@ -63,6 +72,26 @@ class Recipe:
         ]
 
     @property
+    def additions(self) -> list[Take]:
+        """The bought voices in the order of the ad, and the bought music."""
+        return [take for take in (*self.voices, self.music) if take]
+
+    @property
+    def recorded_additions(self) -> list[CutAddition]:
+        """The bought voices and the bought music as they are recorded."""
+        return [
+            CutAddition(
+                part=Addition(take.scenario),
+                job_id=take.job_id,
+                take=take.short_id,
+                file=take.clip.file,
+                sha256=take.clip.sha256,
+            )
+            for take in self.additions
+            if take.clip
+        ]
+
+    @property
     def clips(self) -> list[Clip]:
         """The clips of the takes."""
         return [take.clip for take in self.takes if take.clip]
@@ -70,17 +99,21 @@ class Recipe:
     @property
     def digest(self) -> str:
         """SHA-256 over everything that decides how the files look and sound."""
-        return canonical_digest(
-            {
-                "inputs": [clip.sha256 for clip in self.clips],
-                "settings": _by_content(self.settings),
-                "narrations": self.narrations,
-                "free": self._free if self.settings.captions or self.settings.logo else (),
-                "title": self.title,
-                "colors": self.colors if self.settings.end_card else (),
-                "renderer": self.renderer,
-            }
-        )
+        facts: dict[str, Any] = {
+            "inputs": [clip.sha256 for clip in self.clips],
+            "settings": _by_content(self.settings),
+            "narrations": self.narrations,
+            "free": self._free if self.settings.captions or self.settings.logo else (),
+            "title": self.title,
+            "colors": self.colors if self.settings.end_card else (),
+            "renderer": self.renderer,
+        }
+        # A cut without bought sound keeps the digest that earlier versions gave it.
+        if any(self.voices):
+            facts["voices"] = [voice and voice.clip and voice.clip.sha256 for voice in self.voices]
+        if self.music and self.music.clip:
+            facts["music"] = [self.music.clip.sha256, self.below_voice]
+        return canonical_digest(facts)
 
     @property
     def _free(self) -> list[Edges]:
@@ -106,8 +139,10 @@ class Recipe:
         return (longer, short) if width > height else (short, longer)
 
 
-def make_recipe(session: Session, takes: Mapping[Scenario, Take], options: CutOptions, renderer: str) -> Recipe:
-    """Combine a session, its current takes and options.
+def make_recipe(session: Session, takes: Mapping[Part, Take], options: CutOptions, renderer: str) -> Recipe:
+    """Combine a session, the current takes of all parts of its ad, and options.
+
+    A voice or music that the settings take from a file replaces the bought one.
 
     Raises InputError for a wrong option, and SceneMissing if a scene has no clip.
     """
@@ -116,13 +151,14 @@ def make_recipe(session: Session, takes: Mapping[Scenario, Take], options: CutOp
         if refused := [each for each in options.formats if each not in shown]:
             reason = f"{options.preset} does not show {', '.join(refused)}: choose from {', '.join(shown)}"
             raise InputError(reason, {"formats": reason})
+    scenes = [scenario for scenario in Scenario if scenario in takes]
     missing = [scenario.value for scenario in Scenario if scenario not in takes]
-    if missing and (not options.allow_missing or not takes):
+    if missing and (not options.allow_missing or not scenes):
         raise SceneMissing(
             f"session {session.session_id!r} has no clip of {', '.join(missing)}: generate it first"
-            + (", or use --allow-missing for a shorter ad" if takes else "")
+            + (", or use --allow-missing for a shorter ad" if scenes else "")
         )
-    ordered = tuple(takes[scenario] for scenario in Scenario if scenario in takes)
+    ordered = tuple(takes[scenario] for scenario in scenes)
     settings = session.cut or CutSettings()
     update: dict[str, Any] = {"formats": _formats(settings, options, [take.clip for take in ordered if take.clip])}
     if not options.captions:
@@ -134,12 +170,22 @@ def make_recipe(session: Session, takes: Mapping[Scenario, Take], options: CutOp
     return Recipe(
         session_id=session.session_id,
         takes=ordered,
+        voices=tuple(None if settings.voice else takes.get(VOICES[scenario]) for scenario in scenes),
+        music=None if settings.music else takes.get(Addition.MUSIC),
+        below_voice=(session.music or MusicBed()).below_voice,
         settings=settings.model_copy(update=update),
         options=options,
         title=session.product_name,
         colors=tuple(session.brand_colors),
         renderer=renderer,
     )
+
+
+def spoken_words(take: Take) -> str:
+    """Return the words that are spoken in the file of a take."""
+    if isinstance(take.request, VoiceRequest):
+        return take.request.text
+    return take.scene.dialog_narration if take.scene else ""
 
 
 def _formats(settings: CutSettings, options: CutOptions, clips: Sequence[Clip]) -> list[Format]:

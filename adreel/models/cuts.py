@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from adreel.models.api import ClipWarning
 from adreel.models.cut_settings import CutOptions, CutSettings, Format
+from adreel.models.parts import Addition
 from adreel.models.record import Record
 from adreel.models.scenarios import Scenario
 
@@ -19,6 +20,16 @@ class CutInput(BaseModel, extra="allow"):
     scenario: Scenario
     job_id: str
     take: str = Field(description="The eight characters in its clip's file name")
+    file: str
+    sha256: str
+
+
+class CutAddition(BaseModel, extra="allow"):
+    """A bought voice or the bought music of a cut: the take that was current when it was made."""
+
+    part: Addition
+    job_id: str
+    take: str = Field(description="The eight characters in its file name")
     file: str
     sha256: str
 
@@ -56,6 +67,7 @@ class Cut(Record):
     created_at: AwareDatetime
     renderer: str
     inputs: list[CutInput] = Field(min_length=1)
+    additions: list[CutAddition] = Field(default_factory=list, description="Its bought voices and music")
     settings: CutSettings = Field(description="Those of the session, with what the options and defaults make of them")
     options: CutOptions = Field(default_factory=CutOptions)
     files: list[CutFile]
@@ -82,8 +94,11 @@ class CutView(BaseModel):
     session_id: str
     cut_id: str
     created_at: AwareDatetime
-    state: Literal["current", "stale"] = Field(description="`stale`: a clip or a setting has changed since")
+    state: Literal["current", "stale"] = Field(
+        description="`stale`: a clip, a voice, the music or a setting has changed since"
+    )
     inputs: list[CutInput]
+    additions: list[CutAddition] = Field(default_factory=list, description="Its bought voices and music")
     files: list[CutFileView]
     warnings: list[ClipWarning]
 

@@ -8,10 +8,12 @@ from typing import cast
 import av
 from av.audio.stream import AudioStream
 
-from adreel.cut.render.samples import SAMPLE_BYTES
+from adreel.cut.render.samples import SAMPLE_BYTES, sound_frame
 from tests.cut.unlike_clips import tone
 
 RATE = 48000
+WORD, GAP = 0.4, 0.1
+"""Seconds of a word with the gap behind it, and of that gap."""
 
 
 def sine(seconds: float, decibels: float, pitch: float = 300.0) -> bytes:
@@ -30,6 +32,22 @@ def part(samples: bytes, start: float, end: float) -> bytes:
 
 def loudest(samples: bytes) -> float:
     return max(map(abs, array("f", samples)), default=0.0)
+
+
+def words(count: int, *, before: float = 0, behind: float = 0, decibels: float = -20, pitch: float = 300) -> bytes:
+    """Return bursts of a tone with short gaps, as long as spoken words, between two silences in seconds."""
+    spoken = (sine(WORD - GAP, decibels, pitch) + silence(GAP)) * count
+    return silence(before) + spoken + silence(behind)
+
+
+def write_flac(path: Path, samples: bytes) -> Path:
+    with av.open(str(path), "w", format="flac") as target:
+        stream = target.add_stream("flac", rate=RATE, layout="stereo")
+        for start in range(0, len(samples) // SAMPLE_BYTES, 4096):
+            block = samples[start * SAMPLE_BYTES : (start + 4096) * SAMPLE_BYTES]
+            target.mux(stream.encode(sound_frame(block, start)))
+        target.mux(stream.encode(None))
+    return path
 
 
 def write_sound(

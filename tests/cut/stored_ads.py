@@ -5,16 +5,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from adreel.cut.plan import RENDERER
+from adreel.cut.plan import RENDERER, SAMPLE_RATE
+from adreel.cut.render.samples import SAMPLE_BYTES
 from adreel.models.cut_recipes import make_recipe
 from adreel.models.cut_settings import CutOptions, Format
 from adreel.models.cuts import Cut, CutFile, CutSegment, cut_file_name, segment_path
+from adreel.models.parts import VOICES, Addition, scenario_of
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import parse_session
-from adreel.models.takes import Clip, Job, Take, clip_name
+from adreel.models.sessions import SceneDescription, parse_session
+from adreel.models.takes import AttemptState, Clip, Job, MusicRequest, Take, VoiceRequest, clip_name
 from adreel.records import Records
 from adreel.records.views import current_takes
-from tests.factories import NOW, make_take, save_job, session_data, write_film
+from tests.cut.sounds import write_flac
+from tests.factories import NOW, make_take, save_job, scene_data, session_data, write_film
 
 SECONDS = {Scenario.HOOK: 0.5, Scenario.PROBLEM: 0.6, Scenario.SOLUTION: 0.7, Scenario.CTA: 0.8}
 """Lengths by which the clips are told apart."""
@@ -44,6 +47,7 @@ def store_clip(
 ) -> Take:
     """Store a take of a scene with a film that is as long as told."""
     take = make_take(scenario=scenario, job_id=job_id, minute=minute)
+    assert take.scene
     take.scene.dialog_narration = narration
     seconds = SECONDS[scenario] if seconds is None else seconds
     film = write_film(folder / "film.mp4", seconds)
@@ -66,6 +70,71 @@ def store_clip(
     records.save_take(take)
     if job_id != "job-1":
         save_job(records, Job(job_id=job_id, session_id="ad", scenarios=[scenario], created_at=NOW, ended_at=NOW))
+    return take
+
+
+def store_voice(
+    records: Records,
+    folder: Path,
+    scenario: Scenario,
+    samples: bytes,
+    text: str = "Read on.",
+    *,
+    job_id: str = "job-1",
+    minute: int = 0,
+) -> Take:
+    """Store a take of a scene's narration with its sound."""
+    request = VoiceRequest(model="inworld:tts@2", text=text, voice="Ashley")
+    return _store_sound(
+        records, folder, VOICES[scenario], request=request, samples=samples, job_id=job_id, minute=minute
+    )
+
+
+def store_music(records: Records, folder: Path, samples: bytes, *, job_id: str = "job-1", minute: int = 0) -> Take:
+    """Store a take of the music with its sound."""
+    request = MusicRequest(model="runware:ace-step@v1.5-base", prompt="calm piano", duration=30)
+    return _store_sound(records, folder, Addition.MUSIC, request=request, samples=samples, job_id=job_id, minute=minute)
+
+
+def _store_sound(
+    records: Records,
+    folder: Path,
+    part: Addition,
+    *,
+    request: VoiceRequest | MusicRequest,
+    samples: bytes,
+    job_id: str,
+    minute: int,
+) -> Take:
+    scenario, at = scenario_of(part), NOW + timedelta(minutes=minute)
+    take = Take(
+        session_id="ad",
+        scenario=part,
+        job_id=job_id,
+        created_at=at,
+        updated_at=at,
+        scene=SceneDescription.model_validate(scene_data(scenario.value)) if scenario else None,
+        request=request,
+    )
+    take.plan_attempt(at).cost = 0.001
+    take.advance(AttemptState.STORED)
+    source = write_flac(folder / "sound.flac", samples)
+    content = source.read_bytes()
+    take.clip = Clip(
+        file=clip_name(take),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        duration=round(len(samples) / SAMPLE_BYTES / SAMPLE_RATE, 3),
+    )
+    records.storage.publish(source, take.clip.file)
+    source.unlink(missing_ok=True)
+    records.save_take(take)
+
+    def add_part(job: Job | None) -> Job:
+        job = job or Job(job_id=job_id, session_id="ad", scenarios=[part], created_at=NOW, ended_at=NOW)
+        return job.model_copy(update={"scenarios": list(dict.fromkeys([*job.scenarios, part]))})
+
+    records.update_job(job_id, add_part)
     return take
 
 
@@ -94,6 +163,7 @@ def save_cut(records: Records, *, minute: int = 0, options: CutOptions | None = 
         created_at=NOW + timedelta(minutes=minute),
         renderer="1",
         inputs=recipe.inputs,
+        additions=recipe.recorded_additions,
         settings=recipe.settings,
         options=recipe.options,
         files=[file],
@@ -141,6 +211,7 @@ def store_cut(
         created_at=NOW + timedelta(minutes=minute),
         renderer=RENDERER,
         inputs=recipe.inputs,
+        additions=recipe.recorded_additions,
         settings=recipe.settings,
         options=options,
         files=[file],

@@ -13,11 +13,12 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
 from adreel.models.takes import Choices
 from adreel.records import Records
+from adreel.records.choosing import choose_take
 from adreel.records.cut_inputs import copy_files_of_cut
 from adreel.records.export import fetch
 from adreel.records.pruning import prunable_cuts, prune_cut, unused_segments
 from adreel.records.verification import verify
-from adreel.records.views import choose_take, current_cut, cut_views
+from adreel.records.views import current_cut, cut_views
 from tests.cut.stored_ads import save_cut, store_ad, store_clip
 from tests.factories import NOW, save_choices, session_data, write_image
 from tests.test_cli import adreel

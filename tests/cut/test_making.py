@@ -21,9 +21,10 @@ from adreel.models.cuts import Cut
 from adreel.models.scenarios import Scenario
 from adreel.models.srt import parse_srt
 from adreel.records import Records
+from adreel.records.choosing import choose_take
 from adreel.records.cut_inputs import copy_files_of_cut
 from adreel.records.verification import verify
-from adreel.records.views import choose_take, cut_views
+from adreel.records.views import cut_views
 from adreel.storage import Storage
 from adreel.storage.crash_points import visit_crash_points
 from tests.cut.stored_ads import FRAMES, contents, store_ad, store_clip

@@ -18,13 +18,15 @@ from adreel.cut.render.process import describe
 from adreel.cut.signing import CLIPS, Signer, find_signer
 from adreel.errors import InputError
 from adreel.models.cuts import Cut
+from adreel.models.scenarios import Scenario
 from adreel.records import Records
 from adreel.records.verification import verify
 from adreel.records.views import cut_views
 from adreel.settings import Settings
 from tests.cut.certificates import Key, write_signer
 from tests.cut.measuring import ffmpeg
-from tests.cut.stored_ads import FRAMES, store_ad
+from tests.cut.sounds import sine, words
+from tests.cut.stored_ads import FRAMES, store_ad, store_music, store_voice
 
 needs_c2pa = pytest.mark.skipif(find_spec("c2pa") is None, reason="c2pa-python (the extra c2pa) is not installed")
 TERM = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -89,6 +91,21 @@ async def test_a_signed_manifest_names_the_clips(records: Records, tmp_path: Pat
     [facts] = await describe([path])
     assert (facts.index_first, cut.files[0].frames) == (True, FRAMES)
     assert f'DigitalSourceType\\="{TERM}"' in metadata_of(path)
+
+
+@needs_c2pa
+async def test_a_signed_manifest_names_the_bought_sound(records: Records, tmp_path: Path, signer: Signer) -> None:
+    store_ad(records, tmp_path, **PLAIN)
+    store_voice(records, tmp_path, Scenario.CTA, words(1))
+    store_music(records, tmp_path, sine(1, -20))
+    cut = await make(records, signer)
+    with import_module("c2pa").Reader(records.storage.location(cut.files[0].file)) as reader:
+        manifest = json.loads(reader.json())["manifests"][reader.get_active_manifest()["label"]]
+    [clips] = [each["data"]["clips"] for each in manifest["assertions"] if each["label"] == CLIPS]
+    assert [(each["scenario"], each["sha256"]) for each in clips[4:]] == [
+        (each.part, each.sha256) for each in cut.additions
+    ]
+    assert [each.part for each in cut.additions] == ["voice-cta", "music"]
 
 
 @needs_c2pa

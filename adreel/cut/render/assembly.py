@@ -22,6 +22,7 @@ from adreel.cut.render import sound
 from adreel.cut.render.card import card_picture
 from adreel.cut.render.checks import check_file
 from adreel.cut.render.marks import add_mark
+from adreel.cut.render.narration import narration
 from adreel.cut.render.samples import SAMPLE_BYTES, combined
 from adreel.cut.render.segments import FORMAT, TICK, segment_frames, segment_samples, write_segment
 from adreel.cut.render.sources import file_samples, open_media
@@ -48,6 +49,8 @@ def assemble(plan: AssemblyPlan, out: Path, poster: Path, report: Callable[[floa
         report(0.05)
         longest = len(clips) // SAMPLE_BYTES
         voice = file_samples(plan.voice, longest + 1) if plan.voice else None
+        if plan.voices:
+            voice = narration(plan.voices, longest)
         music = file_samples(plan.music, longest) if plan.music else None
         mixed = sound.mix(clips, voice, music, plan.music_below_voice)
         track = Path(folder) / "sound.m4a"

@@ -79,9 +79,8 @@ def carry_out(request: dict[str, Any]) -> Any:
             _read_each(request["logos"], read_logo)
             return list(map(to_json, _read_each(request["clips"], inspect_clip)))
         case "find_speech":
-            frames = request["frames"]
-            [samples] = _read_each([request["sound"]], lambda path: file_samples(path, frames * SAMPLES_PER_FRAME))
-            return active_frames(samples, frames)
+            frames, most = request["frames"], request["frames"] * SAMPLES_PER_FRAME
+            return _read_each(request["sounds"], lambda path: active_frames(file_samples(path, most), frames))
         case "measure":
             return list(map(to_json, _read_each(request["files"], measure_file)))
         case "describe":

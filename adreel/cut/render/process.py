@@ -79,14 +79,16 @@ async def measure(files: Sequence[Path], *, deadline: float = INSPECTION_DEADLIN
     return list(map(measures, await _ask(request, lambda _: None, deadline)))
 
 
-async def find_speech(sound: Path, frames: int, *, deadline: float = INSPECTION_DEADLINE) -> list[tuple[int, int]]:
-    """Return the stretches of a sound file between its pauses, each as its first frame and the first frame behind it.
+async def find_speech(
+    sounds: Sequence[Path], frames: int, *, deadline: float = INSPECTION_DEADLINE
+) -> list[list[tuple[int, int]]]:
+    """Return the stretches of each sound file between its pauses, as their first frame and the first frame behind them.
 
-    Only its part of the length of so many frames is read. InputError if that is impossible.
+    Only the part of a file of the length of so many frames is read. InputError naming the first file that can't be.
     """
-    place = str(sound.absolute())  # noqa: ASYNC240 - it only asks for the current folder
-    request = {"action": "find_speech", "sound": place, "frames": frames}
-    return [(start, end) for start, end in await _ask(request, lambda _: None, deadline)]
+    request = {"action": "find_speech", "sounds": [str(sound.absolute()) for sound in sounds], "frames": frames}
+    found = await _ask(request, lambda _: None, deadline)
+    return [[(start, end) for start, end in stretches] for stretches in found]
 
 
 async def describe(files: Sequence[Path], *, deadline: float = INSPECTION_DEADLINE) -> list[FileFacts]:
