@@ -58,6 +58,7 @@ from adreel.web.routes import (
     sign_in,
     spend,
     videos,
+    voices,
 )
 from adreel.web.sign_outs import SignOuts
 from adreel.web.status_cache import StatusCache
@@ -68,6 +69,7 @@ DESCRIPTION = "Starts jobs that buy the clips of a video ad, follows them, and s
 _ROUTERS = (
     spend,
     models,
+    voices,
     inputs,
     events,
     outputs,

@@ -14,6 +14,7 @@ from adreel.index import SessionIndex
 from adreel.index.campaigns import states_of_newest
 from adreel.index.totals import Totals, read_totals, sessions_with
 from adreel.models.api import State
+from adreel.models.parts import PARTS
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import to_usd
 from adreel.spend.budgets import Budgets, BudgetView
@@ -115,10 +116,14 @@ def metric_families(
     for state in State:
         jobs.add_metric([state], totals.jobs.get(state, 0))
     yield jobs
-    scenes = GaugeMetricFamily("adreel_scenes", "Scenes of jobs, by outcome", labels=["scenario", "state"])
-    for scenario in Scenario:
-        for state in (State.GENERATING, State.COMPLETED, State.FAILED, State.CANCELLED):
-            scenes.add_metric([scenario, state], totals.scenes.get((scenario, state), 0))
+    scenes = GaugeMetricFamily(
+        "adreel_scenes", "Scenes, voices, music and stills of jobs, by outcome", labels=["scenario", "state"]
+    )
+    for part in PARTS:
+        # Most ads have no voice, music or still.
+        if isinstance(part, Scenario) or any((part, state) in totals.scenes for state in State):
+            for state in (State.GENERATING, State.COMPLETED, State.FAILED, State.CANCELLED):
+                scenes.add_metric([part, state], totals.scenes.get((part, state), 0))
     yield scenes
     ads = GaugeMetricFamily(
         "adreel_campaign_ads", "Ads of the campaigns that were started last", labels=["campaign", "state"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from adreel.catalog import packaged
 from adreel.catalog.sizes import ratio
 from adreel.emulator.card import Card
 from adreel.emulator.clips import Clip as DrawnClip
 from adreel.emulator.images import InputImages
 from adreel.models.api import ClipWarning
+from adreel.models.parts import STILLS, VOICES, Addition, Part, kind_of, scenario_of
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Session, read_session
+from adreel.models.sessions import MusicBed, SceneChanges, Session, Voice, read_session
 from adreel.models.shares import ReviewKind, Right, ShareCreate
-from adreel.models.takes import AsideFile, AttemptState, Job, Problem, Take
+from adreel.models.takes import AsideFile, AttemptState, Job, PartRequest, Problem, Take, clip_name
+from adreel.purchase.planning import part_request
 from adreel.purchase.prompt import compose_prompt
 from adreel.records import Records
 from adreel.records.archiving import archive_session
+from adreel.records.choosing import choose_take
 from adreel.records.sharing import add_review, create_share, film_of, find_share, revoke_share
+from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
 from tests.cut.stored_ads import store_cut
 from tests.factories import NOW, make_take, save_job
@@ -81,6 +86,14 @@ def type_wrong(page: "Page") -> None:
     page.locator("#hook-size[aria-invalid]").wait_for()
 
 
+def type_wrong_speed(page: "Page") -> None:
+    """Save a narrator with a speed that can't be."""
+    page.locator("#sound > summary").click()
+    page.locator("#voice-speed").fill("9")
+    page.locator("#sound-save").click()
+    page.locator("#voice-speed[aria-invalid]").wait_for()
+
+
 def sign_in_wrong(page: "Page") -> None:
     """Try a key that is not valid."""
     page.get_by_label("Your key").fill("wrong")
@@ -128,6 +141,10 @@ PAGES = (
     Shown("ad-generating", "/sessions/travel"),
     Shown("ad-completed", "/sessions/fernway"),
     Shown("ad-finished-and-outdated", "/sessions/glowcap"),
+    Shown("ad-spoken", "/sessions/spoken"),
+    Shown("ad-speaking", "/sessions/speaking"),
+    Shown("ad-to-be-spoken", "/sessions/unspoken"),
+    Shown("ad-sound-wrong", "/sessions/spoken", type_wrong_speed),
     Shown("ad-takes", "/sessions/glowcap", open_takes),
     Shown("ad-stage", "/sessions/glowcap", open_stage, is_pictured=False),
     Shown("play", "/sessions/fernway/play"),
@@ -204,6 +221,7 @@ class Shelf:
             for file in cut.files:
                 self._write(file.poster or "", self._draw(prompt, (file.width, file.height)))
         self._with_takes()
+        self._with_sound()
         self._stored(self._session("old", "GlowCap of last year"))
         archive_session(self.records, "old")
         self._campaign()
@@ -230,6 +248,39 @@ class Shelf:
         for minute, words in enumerate((moth, "A cat's eyes shine in the dark bedroom"), start=2):
             self._stored(glowcap, f"again-{minute}", minute=minute, scenarios=[Scenario.HOOK], words=words)
 
+    def _with_sound(self) -> None:
+        """Store ads with a narrator, music and stills: bought, while they are being made, and before."""
+        blocks = {"voice": Voice(), "music": MusicBed(prompt="Calm piano, 70 bpm")}
+        silent = self._session("unspoken", "GlowCap for the blind")
+        too_long = silent.scene(Scenario.CTA).model_copy(update={"dialog_narration": "Read on and on. " * 10})
+        scenes = [*silent.scene_descriptions[:3], too_long]
+        self.records.save_session(silent.model_copy(update={**blocks, "scene_descriptions": scenes}))
+        for name, is_running in (("spoken", False), ("speaking", True)):
+            session = self._session(name, "GlowCap, spoken")
+            scenes = [
+                scene.model_copy(update={"dialog_narration": scene.dialog_narration or "Awake again, at midnight."})
+                for scene in session.scene_descriptions
+            ]
+            session = session.model_copy(update={**blocks, "scene_descriptions": scenes})
+            self.records.save_session(session)
+            parts = [*VOICES.values(), Addition.MUSIC, STILLS[Scenario.HOOK]]
+            states: dict[Part, AttemptState] = dict.fromkeys([*Scenario, *parts], AttemptState.STORED)
+            open_states: dict[Part, AttemptState] = {
+                VOICES[Scenario.HOOK]: AttemptState.ACCEPTED,
+                Addition.MUSIC: AttemptState.RENDERED,
+            }
+            states |= open_states if is_running else {}
+            self._takes(session, states, is_running=is_running)
+            if is_running:
+                self._takes(session, {STILLS[Scenario.CTA]: AttemptState.ACCEPTED}, "still", is_running=True)
+                continue
+            self._takes(session, {VOICES[Scenario.CTA]: AttemptState.FAILED}, "failed", minute=1, problem=NO_CREDITS)
+            again: dict[Part, AttemptState] = dict.fromkeys(
+                [VOICES[Scenario.HOOK], Addition.MUSIC, STILLS[Scenario.HOOK]], AttemptState.STORED
+            )
+            self._takes(session, again, "again", minute=2, words="A cat's eyes shine in the dark")
+            choose_take(self.records, name, STILLS[Scenario.HOOK], f"{name}-first")
+
     def _campaign(self) -> None:
         store_spring(self.records)
         for name in ("lamp", "mug"):
@@ -242,7 +293,7 @@ class Shelf:
                 lambda session, name=name: session.model_copy(update={"product_name": name}),  # type: ignore[misc]
             )
             for take in self.records.takes(session_id, Scenario.HOOK):
-                if take.clip and take.clip.poster:
+                if take.scene and take.clip and take.clip.poster:
                     prompt = compose_prompt(self.records.session(session_id), take.scene)
                     self._write(take.clip.poster, self._draw(prompt, (1280, 720)))
 
@@ -278,13 +329,13 @@ class Shelf:
         scenarios: list[Scenario] | None = None,
         words: str = "",
     ) -> None:
-        states = dict.fromkeys(scenarios or Scenario, AttemptState.STORED)
+        states: dict[Part, AttemptState] = dict.fromkeys(scenarios or Scenario, AttemptState.STORED)
         self._takes(session, states, job, minute=minute, words=words)
 
     def _takes(
         self,
         session: Session,
-        states: dict[Scenario, AttemptState],
+        states: Mapping[Part, AttemptState],
         job: str = "first",
         *,
         minute: int = 0,
@@ -310,9 +361,10 @@ class Shelf:
         )
         for scenario, state in states.items():
             take = make_take(state, scenario=scenario, job_id=job_id, session_id=session.session_id, minute=minute)
-            changes = {"visual_description": words} if words else {}
-            take.scene = session.scene(scenario).model_copy(update=changes)
-            take.request = take.request.model_copy(update={"prompt": compose_prompt(session, take.scene)})
+            changes = {"visual_description": words, "dialog_narration": words} if words else {}
+            if of := scenario_of(scenario):
+                take.scene = session.scene(of).model_copy(update=changes)
+            take.request = self._request(session, scenario, take, words)
             take.problem = problem
             attempt = take.attempts[-1]
             attempt.seed, attempt.cost = (1000 + self._seeds, 0.33) if state == AttemptState.STORED else (None, None)
@@ -321,8 +373,25 @@ class Shelf:
                 attempt.problem = problem
             self._store(session, take)
 
+    def _request(self, session: Session, part: Part, take: Take, words: str) -> PartRequest:
+        if isinstance(part, Scenario):
+            assert take.scene
+            return take.request.model_copy(update={"prompt": compose_prompt(session, take.scene)})
+        field = {"voice": "dialog_narration", "music": "background_music"}.get(kind_of(part), "visual_description")
+        changes = SceneChanges.model_validate({field: words} if words else {})
+        return part_request(session, part, Settings(), packaged(), changes)
+
     def _store(self, session: Session, take: Take) -> None:
-        if take.clip:
+        if take.clip and take.request.kind in {"voice", "music"}:
+            update = {"file": clip_name(take), "duration": 3.2, "width": 0, "height": 0, "poster": None}
+            take.clip = take.clip.model_copy(update=update)
+            self._write(take.clip.file, b"some sound")
+        elif take.clip and take.request.kind == "still":
+            size = (take.request.width or 1280, take.request.height or 720)
+            update = {"file": clip_name(take), "duration": 0, "width": size[0], "height": size[1], "poster": None}
+            take.clip = take.clip.model_copy(update=update)
+            self._write(take.clip.file, self._draw(take.request.prompt, size))
+        elif take.clip:
             shape = ratio(session.aspect or "16:9")
             size = (1280, 720) if shape > 1 else (720, 1280)
             warning = ClipWarning(code="shorterThanAsked", message="it lasts 4.40 s instead of 5 s")

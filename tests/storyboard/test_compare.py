@@ -13,6 +13,8 @@ COMPARE = f"{AD}/scenes/hook/compare"
 
 def two_takes(records: Records) -> tuple[Take, Take]:
     older, newer = make_take(cost=0.11), make_take(job_id="job-2", minute=1, cost=0.25)
+    assert newer.scene
+    assert older.scene
     newer.scene.visual_description = "A moth circles the lamp, then lands."
     older.scene.visual_description = "A moth circles the old lamp."
     newer.request = newer.request.model_copy(update={"duration": 8, "sound": True})

@@ -18,6 +18,7 @@ from adreel.emulator import LocalRunware
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, read_session
 from adreel.records import Records
+from adreel.records.views import words_of
 from adreel.storage import Storage
 from tests.api.stack import ROOT, free_port, process, until_answered
 from tests.factories import write_image
@@ -96,7 +97,7 @@ def test_an_ad_is_made_watched_played_and_changed_in_a_browser(
     choose_first_take(page)
     assert page.locator("#hook-stage video").get_attribute("src") == first
 
-    assert [take.scene.visual_description for take in records.takes("lamp", Scenario.HOOK)] == [
+    assert [words_of(take) for take in records.takes("lamp", Scenario.HOOK)] == [
         "a lamp in the hook",
         "A moth circles the lamp",
     ]
@@ -317,9 +318,9 @@ def open_page(page: Page, url: str, *, height: int = 900) -> None:
 
 
 def wait_for_clips(page: Page) -> None:
-    """Wait until no image and no clip shows that it is loading."""
+    """Wait until no image and no clip shows that it is loading. An image out of sight may never load."""
     page.wait_for_function(
-        """() => [...document.images].every(image => image.complete) &&
+        """() => [...document.images].every(image => image.complete || image.loading === "lazy") &&
         [...document.querySelectorAll("video")].every(video => video.networkState != video.NETWORK_LOADING)"""
     )
     page.wait_for_timeout(SETTLING)

@@ -186,7 +186,7 @@ def test_a_refusal_is_told_in_words_with_the_way_out(visitor: Visitor, records: 
         ([350_000] * 4, "about $1.40"),
         ([None], "price unknown"),
         ([350_000, None], "at least $0.35, some prices are unknown"),
-        ([400, 500], "about $0.01"),
+        ([400, 500], "less than $0.01"),
         ([0], "about $0.00"),
     ],
 )

@@ -11,6 +11,7 @@ CURRENT, WORDS = f"{AD}/scenes/hook/current", f"{AD}/scenes/hook/words"
 
 def two_takes(records: Records) -> None:
     older = make_take(job_id="old")
+    assert older.scene
     older.scene.visual_description, older.scene.lighting, older.scene.duration = "a moth", "candles", 6
     records.save_take(older)
     records.save_take(make_take(job_id="new", minute=1))

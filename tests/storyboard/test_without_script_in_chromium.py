@@ -118,7 +118,7 @@ def wait_for(page: Page, clips: int, records: Records, session_id: str) -> None:
     """Wait for stored clips, and load the page anew."""
 
     def stored() -> bool:
-        takes = records.takes_by_scene(session_id).values()
+        takes = records.takes_by_part(session_id).values()
         return sum(take.is_stored for of_scene in takes for take in of_scene) == clips
 
     until(stored, f"{clips} clips")

@@ -248,7 +248,7 @@ class _Reader:
             )
         kind = schema.get("type", "any value")
         if kind == "array":
-            words, model = self.kind(schema.get("items", {}))
+            words, model = self.kind(next(iter(schema.get("prefixItems", ())), schema.get("items", {})))
             words = "objects" if words == "object" else words.removeprefix("one of ")
             return f"list of {_limits(schema)}{words}", model
         words = FORMATS.get(schema.get("format", ""), KINDS.get(kind, kind))
@@ -275,7 +275,7 @@ class _Reader:
             shown = {*schema.get("required", ()), *(name for name, each in fields.items() if each.get("examples"))}
             return {name: self.example(each) for name, each in fields.items() if name in shown}
         if kind == "array":
-            return [self.example(schema["items"])]
+            return [self.example(each) for each in schema.get("prefixItems") or [schema["items"]]]
         plain = {"string": EXAMPLES.get(schema.get("format", ""), "text"), "boolean": True, "null": None}
         return plain[kind] if kind in plain else schema.get("minimum", 1)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from adreel.errors import InputError
 from adreel.models.ad_templates import SECONDS, SUGGESTED, AdTemplate
-from adreel.models.api import SceneCreate, SessionCreate
+from adreel.models.api import SessionCreate
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.web.pages.forms import (
@@ -16,18 +16,17 @@ from adreel.web.pages.forms import (
     PRODUCT,
     SCENE,
     WORDS,
-    FormField,
     field_text,
     form_values,
 )
 from adreel.web.pages.images import KNOWN, image_fields, known_images
 from adreel.web.pages.rendering import NAMES
+from adreel.web.pages.sound_form import BLOCKS, sound_fields, sound_values
 
 Fields = dict[str, str]
 
 PHOTO_USES = {"": "Not used", "first_frame": "The scene starts from it", "references": "The product looks like it"}
 """How a scene uses the product's photo: the field of the scene that names it, and the label."""
-NARRATION = FormField("dialog_narration", "Narration", SceneCreate, "area", is_wide=True)
 TEXTS = tuple(each.name for each in (DESCRIPTION, *WORDS) if each.name != "duration")
 
 
@@ -37,14 +36,14 @@ def empty_form() -> Fields:
     scenes = {f"{scenario}.{each.name}": "" for scenario in Scenario for each in SCENE}
     durations = {f"{scenario}.duration": str(SECONDS) for scenario in Scenario}
     unused = {f"{scenario}.{name}": "" for scenario in Scenario for name in ("photo", "written")}
-    return product | scenes | durations | unused | {"template": ""}
+    return product | scenes | durations | unused | sound_fields(None) | {"template": ""}
 
 
 def form_of(session: Session) -> Fields:
     """Return the fields of an ad as it is described."""
     known = known_images(session, *session.scene_descriptions)
     fields = empty_form() | {each.name: field_text(getattr(session, each.name)) for each in (*PRODUCT, *OPTIONS)}
-    fields |= image_fields(session, known) | {"brand_colors": ", ".join(session.brand_colors)}
+    fields |= sound_fields(session) | image_fields(session, known) | {"brand_colors": ", ".join(session.brand_colors)}
     for scene in session.scene_descriptions:
         own, photo = scene, session.product_photo
         use = ""
@@ -75,7 +74,7 @@ def session_of(fields: Fields, scenarios: Sequence[Scenario]) -> SessionCreate:
     scenes = [{"scenario": each, **_scene_values(fields, each, common.get("product_photo"))} for each in scenarios]
     if not scenes:
         raise InputError("Describe at least one scene, or have the scenes written from a template.")
-    return SessionCreate.model_validate({**facts, **common, "scene_descriptions": scenes})
+    return SessionCreate.model_validate({**facts, **common, **sound_values(fields), "scene_descriptions": scenes})
 
 
 def _scene_values(fields: Fields, scenario: Scenario, photo: str | None) -> dict[str, Any]:
@@ -127,4 +126,6 @@ def label_of(name: str) -> str:
     group, _, last = name.rpartition(".")
     own = {"photo": "Product photo", "template": "Template"}
     label = next((each.label for each in (*PRODUCT, PHOTO, *SCENE) if each.name == last), own.get(last, last))
+    if group in BLOCKS:
+        return "Narrator" if group == "voice" else "Music"
     return f"{NAMES[Scenario(group)]}: {label}" if group else label

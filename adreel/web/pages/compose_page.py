@@ -24,7 +24,6 @@ from adreel.service import Service
 from adreel.service.sessions import version_of
 from adreel.web.dependencies import ServiceDep, SessionId, scoped_key
 from adreel.web.pages.compose_form import (
-    NARRATION,
     PHOTO_USES,
     described_scenes,
     empty_form,
@@ -36,6 +35,7 @@ from adreel.web.pages.compose_form import (
 from adreel.web.pages.forms import (
     DESCRIPTION,
     FORM_ERRORS,
+    NARRATION,
     OPTIONS,
     PHOTO,
     PRODUCT,
@@ -167,8 +167,8 @@ class ComposePage:
         template = find_template(name)
         models = await run_in_threadpool(ModelChoices.of, self.service)
         model = models.chosen(fields)
-        if not fields.get("sound") and (model is None or model.sound is not False):
-            # The narrations are heard in clips with sound alone.
+        if not fields.get("sound") and not fields.get("voice.on") and (model is None or model.sound is not False):
+            # Without a narrator, the narrations are heard in clips with sound alone.
             fields = fields | {"sound": "true"}
         seconds = {
             each: min(models.seconds(fields, each), key=lambda length: abs(length - SECONDS)) for each in Scenario

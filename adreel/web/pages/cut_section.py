@@ -86,7 +86,7 @@ async def read_cut_section(service: Service, board: Board) -> CutSection:
         return CutSection(error="A finished ad can't be read: see the server's log.")
     tabs = _tabs(board.cuts)
     current = {scene.scenario for scene in board.scenes if scene.current}
-    can_make = current == set(Scenario) and not any(scene.is_busy for scene in board.scenes)
+    can_make = current == set(Scenario) and not any(part.is_busy for part in board.parts)
     if making := next((status.cut for status in board.followed.running if status.cut), None):
         return CutSection(tabs, making)
     failed = [status.cut.error for status in board.followed.unrecorded if status.cut and status.cut.error]
@@ -122,7 +122,7 @@ def _tabs(cuts: list[CutView]) -> list[CutTab]:
 
 async def _cut_of_job(service: Service, board: Board) -> tuple[CutStatus | None, str]:
     """Return the ad that the run of the newest job is making, or why it has failed to."""
-    newest = max((take for scene in board.scenes for take in scene.takes), key=lambda take: take.created_at)
+    newest = max((take for part in board.parts for take in part.takes), key=lambda take: take.created_at)
     if utc_now() - newest.updated_at > AFTER_CLIPS:
         return None, ""
     # Only the run of a whole ad has the id of its job and no chosen scene.

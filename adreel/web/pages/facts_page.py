@@ -90,6 +90,7 @@ async def _show(request: Request, service: Service, session_id: str, sent: FormS
 def _scenes_by_facts(service: Service, session: StoredSession) -> dict[bool, list[Scenario]]:
     """Return the scenes whose current clip was made from the present facts (True), and from others."""
     found: dict[bool, list[Scenario]] = {True: [], False: []}
-    for scenario, take in current_takes(service.records, session.session_id).items():
-        found[service.has_present_facts(session, take)].append(scenario)
+    for part, take in current_takes(service.records, session.session_id).items():
+        if isinstance(part, Scenario):
+            found[service.has_present_facts(session, take)].append(part)
     return found

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from uuid import uuid4
 
 from fastapi import Depends, Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from adreel.catalog.sizes import ASPECTS, DEFAULT_ASPECT, DEFAULT_RESOLUTION, RESOLUTIONS, aspect_of_platform, ratio
@@ -46,7 +46,7 @@ class FormField:
 
     name: str
     label: str
-    model: type[SceneDescription] | type[Session]
+    model: type[BaseModel]
     kind: str = "text"
     is_wide: bool = False
     note: str | None = None
@@ -62,7 +62,8 @@ class FormField:
     @property
     def is_required(self) -> bool:
         """Whether the field must not be empty."""
-        return self.model.model_fields[self.name].is_required()
+        described = self.model.model_fields.get(self.name)
+        return described is not None and described.is_required()
 
 
 PRODUCT = (
@@ -87,6 +88,7 @@ WORDS = (
     FormField("dialog_narration", "Narration", SceneCreate),
     FormField("duration", "Seconds", SceneCreate, "number"),
 )
+NARRATION = FormField("dialog_narration", "Narration", SceneCreate, "area", is_wide=True)
 SHAPES = tuple((each, f"{'▭' if ratio(each) > 1 else '□' if ratio(each) == 1 else '▯'} {each}") for each in ASPECTS)
 LINES = tuple((each, each) for each in RESOLUTIONS)
 SWITCH = (("true", "On"), ("false", "Off"))
@@ -267,7 +269,7 @@ def _field_name(location: tuple[int | str, ...], scenarios: Sequence[Scenario]) 
     if steps[0] in set(Scenario):
         # An error of a whole scene is shown at its first field.
         return f"{steps[0]}.{steps[1] if len(steps) > 1 else DESCRIPTION.name}"
-    return steps[0]
+    return ".".join(steps[:2]) if steps[0] in {"voice", "music"} else steps[0]
 
 
 ADVICE = {
@@ -288,6 +290,9 @@ def _advice(item: ErrorDetails) -> str:
     place = {str(step) for step in item["loc"]}
     if item["type"] == "string_too_long":
         return f"At most {item['ctx']['max_length']} characters, please."
+    if item["type"] in {"less_than_equal", "greater_than_equal"}:
+        (limit,) = item["ctx"].values()
+        return f"{'At most' if item['type'].startswith('less') else 'At least'} {limit:g}, please."
     if item["type"] == "string_pattern_mismatch":
         return PATTERN_ADVICE.get(str(item["loc"][-1]), "Please check this value.")
     if item["type"] == "value_error" and place & IMAGES:

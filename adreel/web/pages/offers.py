@@ -8,10 +8,10 @@ from adreel.errors import OverBudget, StorageUnavailable
 from adreel.index import SessionIndex, usual_seconds
 from adreel.models.budget_modes import BudgetMode
 from adreel.models.spend import CENT, MAX_COST, Price, money, usd_rounded_up
-from adreel.models.takes import ClipRequest
+from adreel.models.takes import TaskRequest
 from adreel.spend.budgets import BudgetView
 
-Clip = tuple[ClipRequest | None, Price]
+Clip = tuple[TaskRequest | None, Price]
 """A clip to buy; its request is None if it can't be planned."""
 
 
@@ -46,7 +46,7 @@ class Offers:
         refusal = self._refusal(prices) if needs_money and clips else ""
         return Offer(prices, max(known) if known and len(known) == len(waits) else None, refusal)
 
-    def wait(self, request: ClipRequest | None) -> float | None:
+    def wait(self, request: TaskRequest | None) -> float | None:
         """Return the usual time of a clip in seconds, None without own clips of its model and length."""
         if request is None:
             return None

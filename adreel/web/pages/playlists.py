@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from adreel.models.cut_settings import CutSettings
 from adreel.models.scenarios import Scenario
-from adreel.web.pages.boards import Board, SceneBoard
+from adreel.web.pages.boards import Board
 from adreel.web.pages.cut_section import CutSection, CutTab
+from adreel.web.pages.part_boards import SceneBoard
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from adreel.errors import NotFound
+from adreel.models.parts import Part, PartKind, kind_of, scenario_of
 from adreel.models.scenarios import Scenario
 from adreel.models.shares import time_label
-from adreel.models.spend import Price, exact_usd, money, show_cost, to_usd
+from adreel.models.spend import CENT, Price, exact_usd, money, show_cost, to_usd
 from adreel.records.suggestions import Effect, without_commands
 from adreel.spend.budgets import BudgetView
 from adreel.web.keys import Caller
 from adreel.web.pages.models import model_label, model_offer, offer
 from adreel.web.pages.offers import wait_label, way_out
+from adreel.web.pages.part_boards import PartBoard
 from adreel.web.pages.static_files import static_url
 from adreel.web.problems import HTTPProblem, problem_of
 from adreel.web.request_ids import request_id
@@ -33,6 +35,13 @@ NAMES = {
     Scenario.SOLUTION: "Solution",
     Scenario.CTA: "Call to action",
 }
+KINDS: dict[PartKind, tuple[str, str]] = {
+    "clip": ("Clip", "clips"),
+    "voice": ("Narration", "narrations"),
+    "music": ("Music", "music"),
+    "still": ("Still", "stills"),
+}
+"""What people call the parts of an ad: one and several."""
 STEPS = (
     (100, "Stored"),
     (80, "Downloaded, being stored"),
@@ -82,9 +91,14 @@ def sum_label(amounts: Sequence[int | None]) -> str:
     known = [amount for amount in amounts if amount is not None]
     if not known:
         return "price unknown"
-    # Less than a cent is not free.
-    total = money(max(to_usd(sum(known)), 0.01)) if any(known) else money(0)
-    return f"about {total}" if len(known) == len(amounts) else f"at least {total}, some prices are unknown"
+    total = sum(known)
+    if 0 < total < CENT and len(known) == len(amounts):
+        return f"less than {money(to_usd(CENT))}"
+    return (
+        f"about {money(to_usd(total))}"
+        if len(known) == len(amounts)
+        else f"at least {money(to_usd(total))}, some prices are unknown"
+    )
 
 
 def left_of(budget: BudgetView) -> str:
@@ -109,14 +123,46 @@ def megabytes(size: int) -> str:
     return f"{max(size / 1e6, 0.1):.1f} MB"
 
 
-def listed(scenarios: list[Scenario]) -> str:
-    """Join the names of scenes: "hook, problem and solution"."""
-    names = [NAMES[scenario].lower() for scenario in scenarios]
+def name_of(part: Part) -> str:
+    """Return the name of a part: "Hook", "Narration of the hook", "Music"."""
+    scenario = scenario_of(part)
+    if scenario is None:
+        return "Music"
+    return NAMES[scenario] if part == scenario else f"{KINDS[kind_of(part)][0]} of the {NAMES[scenario].lower()}"
+
+
+def listed(parts: Sequence[Part]) -> str:
+    """Join the names of parts: "hook, problem and solution", or "cta, 4 narrations and music"."""
+    names = []
+    for kind, (_, several) in KINDS.items():
+        of_kind = [part for part in parts if kind_of(part) == kind]
+        is_counted = kind != "clip" and len(of_kind) > 1
+        names += [f"{len(of_kind)} {several}"] if is_counted else [name_of(part).lower() for part in of_kind]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-templates.globals.update(static=static_url, steps=STEPS, resume_words=RESUME, name_of=NAMES.__getitem__)
-templates.filters.update(show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed)
+def itemised(parts: Sequence[PartBoard]) -> list[tuple[str, list[Price]]]:
+    """Return how many parts of each kind there are, such as "4 clips", with their prices."""
+    items = []
+    for kind, (one, several) in KINDS.items():
+        of_kind = [part for part in parts if part.kind == kind]
+        words = (
+            several if kind == "music" else f"one {one.lower()}" if len(of_kind) == 1 else f"{len(of_kind)} {several}"
+        )
+        if of_kind:
+            items.append(
+                (
+                    "music" if kind == "music" else words,
+                    [price for part in of_kind if part.offer for price in part.offer.prices],
+                )
+            )
+    return items
+
+
+templates.globals.update(static=static_url, steps=STEPS, resume_words=RESUME, name_of=name_of)
+templates.filters.update(
+    show_cost=show_cost, money=money, usd=to_usd, step=step, when=when, listed=listed, itemised=itemised
+)
 templates.filters.update(
     sum_label=sum_label, price_label=price_label, left_of=left_of, model_label=model_label, plain=without_commands
 )

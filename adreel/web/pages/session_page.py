@@ -15,10 +15,12 @@ from adreel.errors import Conflict, InputError, KeyReused
 from adreel.index import SessionIndex
 from adreel.models.api import TakeChoice, VideoGenerationRequest, VideoRegenerateRequest, VideoResumeRequest
 from adreel.models.cuts import CutView
+from adreel.models.parts import Part, kind_of
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN
 from adreel.models.takes import utc_now
 from adreel.orchestration.thread_pools import run_in_threadpool
+from adreel.records.views import words_of
 from adreel.service import Service
 from adreel.web.dependencies import IndexDep, JobId, ServiceDep, SessionId, StatusesDep, scoped_key
 from adreel.web.pages.boards import Board, read_board
@@ -26,6 +28,7 @@ from adreel.web.pages.cut_section import options_of_form, read_cut_section
 from adreel.web.pages.forms import (
     DESCRIPTION,
     FORM_ERRORS,
+    NARRATION,
     OPTIONS,
     ORIGINAL,
     WORDS,
@@ -48,6 +51,7 @@ from adreel.web.pages.models import ModelChoices
 from adreel.web.pages.playlists import make_playlist
 from adreel.web.pages.rendering import NAMES, PageRoute, listed, page
 from adreel.web.pages.shares_page import SharedState, read_shares_and_reviews
+from adreel.web.pages.sound_form import sound_fields, sound_form, sound_inputs, sound_patch
 from adreel.web.pages.take_words import differing_words, other_words, use_words
 from adreel.web.problems import HTTPProblem
 from adreel.web.status_cache import StatusCache
@@ -57,6 +61,8 @@ NOTICES = {
     "options": "Saved. The next takes of all scenes will use this.",
     "made": "This ad is made already.",
     "chosen": "Take {take} is now used.",
+    "started": "The scene starts from still {take}. Generate or regenerate its clip to have it.",
+    "sound": "Saved. What is bought from now on is made with this; what was bought stays.",
     "words": "The scene has the description of take {take} again. The current take stays, and nothing was bought.",
     "facts": "Saved. What is bought from now on is made from these facts; the clips stay as they are.",
     "archived": "Archived. It has left the list, and its clips stay.",
@@ -66,16 +72,16 @@ NOTICES = {
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
-Part = Scenario | Literal["ad"]
+Section = Scenario | Literal["ad"]
 JobIds = Annotated[list[Annotated[str, Query(pattern=ID_PATTERN)]], Query(default_factory=list, alias="job")]
-Parts = Annotated[list[Part], Query(default_factory=list, alias="only")]
+Sections = Annotated[list[Section], Query(default_factory=list, alias="only")]
 
 
 @dataclass(frozen=True)
 class PageContext:
     """A request for the page of one session; `job_ids` were started from it and may not have a record yet.
 
-    The script of the page asks for the parts that it replaces: the ad's own, and scenes. Without any, all is shown.
+    The script of the page asks for the sections that it replaces: the ad's own, and scenes. Without any, all is shown.
     """
 
     request: Request
@@ -84,7 +90,7 @@ class PageContext:
     statuses: StatusCache
     index: SessionIndex
     job_ids: list[str]
-    only: list[Part]
+    only: list[Section]
 
     def key(self, fields: dict[str, str]) -> str | None:
         """Return the idempotency key of a form."""
@@ -107,14 +113,16 @@ class PageContext:
         error: Exception | None = None,
         submitted: tuple[Scenario, FormState] | None = None,
         options: FormState | None = None,
+        sound: FormState | None = None,
         scene: str = "",
         take: str = "",
         limit: str = "",
     ) -> Response:
         """Render the page, with a notice or an error in a scene or at the top, or with a form as it was submitted.
 
-        `submitted` is the form of a scene, `options` that for all scenes. `take` is the short id of the take that the
-        notice is about, `limit` the text in the field for the limit of an order.
+        `submitted` is the form of a scene, `options` that for all scenes, `sound` that of the narrator and the music.
+        `take` is the short id of the take that the notice is about, `limit` the text in the field for the limit of an
+        order.
         """
         board, (links, reviews) = await asyncio.gather(
             read_board(self.service, self.statuses, self.index, self.session_id, self.job_ids),
@@ -123,10 +131,12 @@ class PageContext:
         models = await run_in_threadpool(ModelChoices.of, self.service)
         forms, tokens = self._scene_forms(board, models, submitted)
         common = options or FormState(initial_fields(board.session, OPTIONS))
-        answered = submitted[1] if submitted else options or (with_errors({}, error) if error else FormState({}))
-        numbers = {
-            each.short_id: of.number_of(each) for of in board.scenes if of.scenario == scene for each in of.takes
-        }
+        answered = (submitted[1] if submitted else options or sound) or (
+            with_errors({}, error) if error else FormState({})
+        )
+        numbers = {each.short_id: of.number_of(each) for of in board.all_parts for each in of.takes}
+        offered = await run_in_threadpool(self.service.list_voices)
+        spoken = sound or FormState(sound_fields(board.session))
         if "{take}" in notice:
             notice = notice.format(take=numbers[take]) if take in numbers else ""
         query = urlencode([("job", status.job_id) for status in board.followed.running])
@@ -150,7 +160,11 @@ class PageContext:
             description=DESCRIPTION,
             original=ORIGINAL,
             words=WORDS,
+            narration=NARRATION,
             options=OPTIONS,
+            sound=sound_form(spoken, offered, self.service.settings),
+            sound_inputs=sound_inputs(spoken.fields, offered, self.service.settings),
+            words_of=words_of,
             only=self.only,
             scene_acted=scene if scene in forms else "",
             take_acted=take if take in numbers else "",
@@ -185,9 +199,9 @@ class PageContext:
         notes = {"model": models.note(form.fields.get("model") or defaults["model"])}
         return replace(form, defaults=defaults, notes=notes, session_id=self.session_id)
 
-    async def regenerate(self, scenario: Scenario, fields: dict[str, str], changes: dict[str, Any]) -> str:
-        """Start a new take of a scene and return its job's id."""
-        order = VideoRegenerateRequest.model_validate({**changes, "session_id": self.session_id, "scenario": scenario})
+    async def regenerate(self, part: Part, fields: dict[str, str], changes: dict[str, Any]) -> str:
+        """Start a new take of a part and return its job's id."""
+        order = VideoRegenerateRequest.model_validate({**changes, "session_id": self.session_id, "scenario": part})
         key = self.key(fields)
         return (await wait_if_in_flight(lambda: self.service.regenerate(order, key=key))).run_id
 
@@ -200,10 +214,16 @@ async def get_page(
     index: IndexDep,
     *,
     job_ids: JobIds,
-    only: Parts,
+    only: Sections,
 ) -> PageContext:
     """Collect what every request of the page has."""
     return PageContext(request, session_id, service, statuses, index, job_ids, only)
+
+
+def scene_of_part(part: str) -> str:
+    """Return the scene where a page shows a part; empty for what it shows for the whole ad."""
+    scenario = part.rpartition("-")[2]
+    return scenario if scenario in set(Scenario) else ""
 
 
 Page = Annotated[PageContext, Depends(get_page)]
@@ -219,8 +239,8 @@ def shows_errors(handle: Handler) -> Handler:
             return await handle(page, **arguments)
         except FORM_ERRORS as error:
             fields = arguments.get("fields", {})
-            scene = arguments.get("scenario") or fields.get("scenario", "")
-            return await page.show(error=error, scene=scene, limit=fields.get("max_cost", ""))
+            named = arguments.get("part") or arguments.get("scenario") or fields.get("scenario", "")
+            return await page.show(error=error, scene=scene_of_part(named), limit=fields.get("max_cost", ""))
 
     return handle_or_show
 
@@ -234,11 +254,16 @@ async def show_session(page: Page, said: str = "", scene: str = "", take: str = 
 @router.post("/sessions/{session_id}/generate")
 @shows_errors
 async def generate(page: Page, fields: Fields) -> Response:
-    """Order the first clips of scenes."""
+    """Order parts: the first takes, or what has changed."""
     await run_in_threadpool(refuse_incomplete, page.service, page.session_id)
     scenarios = fields.get("scenarios", "").split()
     order = VideoGenerationRequest.model_validate(
-        {"session_id": page.session_id, "scenarios": scenarios, "max_cost": max_cost_of(fields)}
+        {
+            "session_id": page.session_id,
+            "scenarios": scenarios,
+            "only_changed": bool(fields.get("only_changed")),
+            "max_cost": max_cost_of(fields),
+        }
     )
     key = page.key(fields)
     try:
@@ -318,20 +343,32 @@ async def change_scene(page: Page, scenario: Scenario, upload: Upload) -> Respon
     return page.redirect(job_id=job_id, scene=scenario)
 
 
-@router.post("/sessions/{session_id}/scenes/{scenario}/retry")
-@shows_errors
-async def retry(page: Page, scenario: Scenario, fields: Fields) -> Response:
-    """Order another take of a scene as it is described."""
-    return page.redirect(job_id=await page.regenerate(scenario, fields, {}), scene=scenario)
+@router.post("/sessions/{session_id}/sound")
+async def change_sound(page: Page, fields: Fields) -> Response:
+    """Save the narrator and the music."""
+    try:
+        session = await run_in_threadpool(page.service.session, page.session_id)
+        await run_in_threadpool(page.service.change_session, page.session_id, sound_patch(fields, session))
+    except FORM_ERRORS as error:
+        return await page.show(sound=with_errors(fields, error))
+    return page.redirect(notice="sound")
 
 
-@router.post("/sessions/{session_id}/scenes/{scenario}/current")
+@router.post("/sessions/{session_id}/scenes/{part}/retry")
 @shows_errors
-async def choose_take(page: Page, scenario: Scenario, fields: Fields) -> Response:
-    """Make an older take the current one."""
+async def retry(page: Page, part: Part, fields: Fields) -> Response:
+    """Order a take of a part as it is described."""
+    return page.redirect(job_id=await page.regenerate(part, fields, {}), scene=scene_of_part(part))
+
+
+@router.post("/sessions/{session_id}/scenes/{part}/current")
+@shows_errors
+async def choose_take(page: Page, part: Part, fields: Fields) -> Response:
+    """Make an older take the current one, or start a clip from a still."""
     take = TakeChoice.model_validate({"take": fields.get("take", "")}).take
-    chosen = await run_in_threadpool(page.service.choose_take, page.session_id, scenario, take)
-    return page.redirect(notice="chosen", scene=scenario, take=chosen.take)
+    chosen = await run_in_threadpool(page.service.choose_take, page.session_id, part, take)
+    notice = "started" if kind_of(part) == "still" else "chosen"
+    return page.redirect(notice=notice, scene=scene_of_part(part), take=chosen.take)
 
 
 @router.post("/sessions/{session_id}/scenes/{scenario}/words")

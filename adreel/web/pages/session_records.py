@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from adreel.errors import StorageError
 from adreel.models.cuts import Cut, CutView
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Part
 from adreel.models.takes import Choices, Job, Take
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.records import Records, StoredSession
@@ -23,7 +23,7 @@ class SessionRecords:
 
     session: StoredSession
     choices: Choices
-    takes: dict[Scenario, list[Take]]
+    takes: dict[Part, list[Take]]
     cuts: list[Cut] | None
     budgets: list[BudgetView]
     jobs: dict[str, Job | None] = field(default_factory=dict)
@@ -44,7 +44,7 @@ async def read_session_records(service: Service, session_id: str, known_jobs: di
     session, choices, takes, cuts = await asyncio.gather(
         run_in_threadpool(service.session, session_id),
         run_in_threadpool(records.choices, session_id),
-        run_in_threadpool(records.takes_by_scene, session_id),
+        run_in_threadpool(records.takes_by_part, session_id),
         run_in_threadpool(_read_cuts, records, session_id),
     )
     newest = {of_scene[-1].job_id for of_scene in takes.values() if of_scene} - known_jobs.keys()

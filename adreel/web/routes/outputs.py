@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Annotated, BinaryIO
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from adreel.errors import ClipUnavailable, NotFound, StorageError
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import PARTS
 from adreel.orchestration.thread_pools import CLIPS, run_in, run_later
 from adreel.purchase.posters import draw_missing_poster
 from adreel.service import Service
@@ -23,10 +24,10 @@ from adreel.web.dependencies import ServiceDep
 from adreel.web.openapi import answers
 from adreel.web.problems import HTTPProblem
 
-TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".srt": "application/x-subrip"}
+TYPES = {".mp4": "video/mp4", ".flac": "audio/flac", ".jpg": "image/jpeg", ".srt": "application/x-subrip"}
 # Only clips, finished ads and their posters and captions: no record, no folder, no path out of the storage.
 FILE_PATTERN = (
-    rf"^[A-Za-z0-9_-]{{1,64}}_(({'|'.join(Scenario)})_[0-9a-f]{{8}}\.(mp4|jpg|aside\.[a-z0-9]{{1,8}})"
+    rf"^[A-Za-z0-9_-]{{1,64}}_(({'|'.join(PARTS)})_[0-9a-f]{{8}}\.(mp4|flac|jpg|aside\.[a-z0-9]{{1,8}})"
     r"|cut_[0-9a-f]{8}_\d{1,2}x\d{1,2}\.(mp4|jpg|srt))$"
 )
 ASIDE = ".aside."
@@ -95,7 +96,7 @@ async def output(
     headers["Content-Length"] = str(part.length)
     if part.status == 206:
         headers["Content-Range"] = f"bytes {part.first}-{part.last}/{size}"
-    kind = TYPES.get(file[-4:], "")
+    kind = TYPES.get(PurePosixPath(file).suffix, "")
     if download or ASIDE in file:
         headers["Content-Disposition"] = f'attachment; filename="{file}"'
     if ASIDE in file:

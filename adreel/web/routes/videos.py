@@ -18,6 +18,8 @@ from adreel.models.api import (
     VideoStatusResponse,
 )
 from adreel.models.cuts import CutView, VideoCutResponse
+from adreel.models.parts import count_parts, find_part, label_of
+from adreel.models.scenarios import Scenario
 from adreel.web.dependencies import JobId, ScopedKey, ServiceDep, StatusesDep
 from adreel.web.openapi import COSTS, answers
 from adreel.web.status_cache import StatusCache
@@ -29,15 +31,18 @@ router = APIRouter(prefix="/api/videos", tags=["videos"])
 
 @router.post("/generate-scenes", status_code=202, responses=answers(404, *COSTS))
 async def generate_scenes(body: VideoGenerationRequest, service: ServiceDep, key: ScopedKey) -> VideoGenerationResponse:
-    """Start a job for a stored session: one clip for each scene.
+    """Start a job for a stored session: one clip for each scene, and its narrations and music if it asks for them.
+
+    `scenarios` chooses parts: `hook` is the clip of a scene, `voice-hook` its narration, `still-hook` its still, and
+    `music` is for the whole ad. With `only_changed`, 409 says that all of them are bought as they are described now.
 
     Without an Idempotency-Key every call buys. An ad that a budget has no money for is refused as a
     whole with 402, and nothing is started. After a 503 it is unknown whether the job was started: repeat the
     request with the same key.
     """
     run = await service.generate(body, key=key)
-    count = len(set(body.scenarios)) if body.scenarios else 4
-    message = f"Video generation started for {count} scene{'' if count == 1 else 's'}"
+    bought = [find_part(name) for name in run.parameters.get("scenarios") or Scenario]
+    message = f"Video generation started for {count_parts(dict.fromkeys(bought))}"
     return VideoGenerationResponse(success=True, message=message, job_id=run.run_id)
 
 
@@ -62,18 +67,19 @@ async def regenerate_scene(
     wait: Annotated[bool, Query(description="Answer when the clip is stored or has failed")] = False,
     wait_seconds: Annotated[float, Query(gt=0, le=3600, description="Maximum seconds to wait with `wait`")] = 300,
 ) -> VideoRegenerateResponse:
-    """Buy a new take of one scene. Earlier takes and the other scenes stay as they are.
+    """Buy a new take of one scene, of its narration or its still, or of the music. Earlier takes stay as they are.
 
     Fields of the description in the request apply to this take only: PATCH the scene to keep them.
     """
     run = await service.regenerate(body, key=key)
     scene = await _wait_for_scene(run.run_id, wait_seconds, statuses, request) if wait else None
     if scene is None:
-        message = f"Video generation started for scene {body.scenario}"
+        message = f"Video generation started for {label_of(body.scenario)}"
         return VideoRegenerateResponse(success=True, message=message, job_id=run.run_id)
     response.status_code = 200
     is_stored = scene.status == State.COMPLETED
-    message = f"Scene {body.scenario} is stored" if is_stored else scene.error or f"scene {body.scenario} has failed"
+    label = label_of(body.scenario)
+    message = f"{label.capitalize()} is stored" if is_stored else scene.error or f"{label} has failed"
     return VideoRegenerateResponse(success=is_stored, message=message, job_id=run.run_id, video_url=scene.video_url)
 
 

@@ -35,6 +35,7 @@ function follow() {
     if (!jobs.includes(job)) {
       stream.close();
       streams.delete(job);
+      refreshBusy();
     }
   }
   for (const job of jobs) {
@@ -62,7 +63,8 @@ function showStatus(status) {
     const state = JSON.stringify(rest);
     const isNew = seen.has(key) ? seen.get(key) !== state : !isShown(scene);
     seen.set(key, state);
-    if (isNew) changed.add(scene.scenario);
+    // The narration and the still of a scene are in its card; the music belongs to the ad.
+    if (isNew) changed.add(scene.scenario.split("-").pop());
     else if (scene.status === "generating") showProgress(scene.scenario, progress);
   }
   if (status.cut || changed.size) refreshSoon();
@@ -71,8 +73,8 @@ function showStatus(status) {
 // Whether the page was rendered with the state that the first event of a job tells.
 function isShown(scene) {
   if (document.getElementById(`${scene.scenario}-state`)?.dataset.status !== scene.status) return false;
-  const clips = [...document.querySelectorAll(`#${scene.scenario} video`)];
-  return !scene.video_url || clips.some((video) => video.src.endsWith(scene.video_url));
+  const shown = [...document.querySelectorAll(`#${scene.scenario} :is(video, audio, img)`)];
+  return !scene.video_url || shown.some((each) => each.src.endsWith(scene.video_url));
 }
 
 function showProgress(scenario, progress) {
@@ -85,6 +87,13 @@ function showProgress(scenario, progress) {
   percent.textContent = `${progress} %`;
 }
 
+// A job that has ended sends no more events: those of the last seconds may have been on their way.
+function refreshBusy() {
+  const busy = document.querySelectorAll(".scene [data-status='generating']");
+  for (const part of busy) changed.add(part.closest(".scene").id);
+  if (busy.length) refreshSoon();
+}
+
 function refreshSoon() {
   clearTimeout(timer);
   timer = setTimeout(refresh, 150);
@@ -92,7 +101,7 @@ function refreshSoon() {
 
 // Replaces what belongs to the ad, and the parts of changed scenes.
 async function refresh() {
-  const scenes = [...changed];
+  const scenes = [...changed].filter((name) => document.getElementById(name)?.matches(".scene"));
   const started = actions;
   changed.clear();
   try {
@@ -119,7 +128,7 @@ function updateBlocks(next) {
 
 function update(block, fresh) {
   if (!fresh || fresh.outerHTML === served.get(block.id)) return;
-  if ([...block.querySelectorAll("video")].some((video) => !video.paused && !video.ended)) {
+  if ([...block.querySelectorAll("video, audio")].some((played) => !played.paused && !played.ended)) {
     paused.add(block.id);
     return;
   }
@@ -147,7 +156,7 @@ function replace(block, fresh) {
 
 function resumeAfterPause() {
   if (!paused.size) return;
-  for (const id of paused) if (!id.startsWith("cut-")) changed.add(id.split("-")[0]);
+  for (const id of paused) changed.add(id.split("-")[0]);
   refreshSoon();
 }
 
@@ -337,8 +346,8 @@ function showLocalTimes(root) {
 // Two takes that are compared play together.
 function pauseOthers(playing) {
   const together = playing.closest("[data-together]");
-  for (const video of document.querySelectorAll("video")) {
-    if (video !== playing && !together?.contains(video)) video.pause();
+  for (const other of document.querySelectorAll("video, audio")) {
+    if (other !== playing && !together?.contains(other)) other.pause();
   }
 }
 

@@ -38,9 +38,10 @@
     document.title = `${isComplete ? "✓" : "!"} ${plainTitle}`;
     if (!sessionStorage.getItem(wish)) return;
     sessionStorage.removeItem(wish);
-    const stored = document.querySelectorAll("[data-status='completed']").length;
+    const clips = [...document.querySelectorAll(".scene-body > [data-status]")];
+    const stored = clips.filter((clip) => clip.dataset.status === "completed").length;
     const told = new Notification(isComplete ? `${name} is ready` : `${name} is not complete`, {
-      body: `${stored} of ${document.querySelectorAll("[data-status]").length} clips are stored.`,
+      body: `${stored} of ${clips.length} clips are stored.`,
       tag: wish,
     });
     told.addEventListener("click", () => window.focus());
