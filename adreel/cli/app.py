@@ -12,8 +12,8 @@ from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from adreel.cli.budgets import budget_app
 from adreel.cli.campaigns import campaigns
-from adreel.cli.catalog import models_app
-from adreel.cli.commands.jobs import campaign, generate, prompt, regenerate, resume
+from adreel.cli.catalog import models_app, voices
+from adreel.cli.commands.jobs import campaign, generate, narrate, prompt, regenerate, resume, stills
 from adreel.cli.commands.records import fetch, prune, status, takes, use, verify
 from adreel.cli.commands.servers import deploy, doctor, local_runware, recover, serve, up, worker
 from adreel.cli.commands.shell import COMPLETION, completion, print_version, version
@@ -28,11 +28,11 @@ from adreel.cli.spend import spend
 from adreel.cli.usage import CommandGroup, UsageError, similar_session, usage_message
 from adreel.errors import AdreelError, InputError, OverBudget, SceneMissing
 
-PURCHASES = {"generate", "campaign", "regenerate", "resume"}
+PURCHASES = {"generate", "narrate", "stills", "campaign", "regenerate", "resume"}
 """Commands whose exit code reports the purchase alone, not whether the result could be printed."""
 FOR_STUDIO = PURCHASES | {"cut", "deliver", "doctor"}
 """Commands that use the studio of the current folder, if one runs and no other server is set."""
-WARM = {"generate", "regenerate", "resume"}
+WARM = {"generate", "narrate", "stills", "regenerate", "resume"}
 """Commands that run in a process of the studio's fork server, whose imports are done."""
 WITHOUT_SETTINGS = {"--help", "-h", "--version", "schema", "templates", "version", "completion"}
 """Arguments with which no settings are read."""
@@ -58,8 +58,8 @@ def adreel(
 
 
 GROUPS: dict[str, list[Callable[..., None] | typer.Typer]] = {
-    "Start an ad": [new, templates, schema, prompt, price, models_app],
-    "Buy its clips": [generate, regenerate, resume, campaign],
+    "Start an ad": [new, templates, schema, prompt, price, models_app, voices],
+    "Buy its clips": [stills, generate, narrate, regenerate, resume, campaign],
     "Look, and choose takes": [status, sessions, campaigns, takes, use],
     "Finish and share it": [cut, deliver, fetch, share, shares, unshare, reviews],
     "Money": [budget_app, spend],

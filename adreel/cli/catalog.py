@@ -1,4 +1,4 @@
-"""The commands about the catalogue: `models`, `models show` and `models refresh`."""
+"""The commands about the catalogue: `models`, `models show`, `models refresh` and `voices`."""
 
 from typing import Annotated
 
@@ -29,10 +29,18 @@ def models(
             "--all", help="Also models of which it is not known, that are deprecated, or that render no scenes"
         ),
     ] = False,
+    stills: Annotated[
+        bool, typer.Option("--stills", help="List the image models for stills instead; other options don't apply")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the video models that fit, the cheapest first."""
     if context.invoked_subcommand:
+        return
+    if stills:
+        from adreel.cli.addition_models import show_still_models
+
+        show_still_models(as_json=as_json)
         return
     from adreel.catalog.selection import Needs
     from adreel.cli.models import show_models
@@ -71,3 +79,17 @@ def refresh_models(
     from adreel.cli.models import refresh
 
     refresh(keep_going=keep_going, as_json=as_json)
+
+
+def voices(
+    model: Annotated[str | None, typer.Option(metavar="AIR", help="List all voices of this model")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Only models that are known to speak this language, such as de")
+    ] = None,
+    music: Annotated[bool, typer.Option("--music", help="List the models of music")] = False,
+    as_json: Json = False,
+) -> None:
+    """List voices for narrations, and models of music, with prices."""
+    from adreel.cli.voices import show_voices
+
+    show_voices(model=model, language=language, music=music, as_json=as_json)

@@ -15,7 +15,9 @@ from adreel.errors import AdreelError, collect_errors
 from adreel.models.api import WITHOUT_CLIP, ClipWarning, SessionSummary, State
 from adreel.models.cuts import CutFile, CutView
 from adreel.models.deliveries import DeliveredFile
-from adreel.models.spend import money, show_cost
+from adreel.models.parts import Part, label_of, shown_name
+from adreel.models.scenarios import Scenario
+from adreel.models.spend import exact_usd, money, show_cost, to_micros
 from adreel.models.takes import sum_costs
 from adreel.records import Records
 from adreel.records.suggestions import suggest_action
@@ -36,19 +38,25 @@ def show_job(view: JobView) -> None:
     """Print the scenes of a job with their clips, or why they have none."""
     rows = [
         (
-            scene.scenario,
+            shown_name(scene.scenario),
             scene.status if scene.status != "generating" else f"generating, {scene.progress} %",
             f"{scene.duration:.1f} s" if scene.duration else "",
             cost_beside_estimate(scene.cost, scene.estimate, scene.billed),
-            scene.location or (scene.error or "").removeprefix(f"scene {scene.scenario}: "),
+            scene.location or (scene.error or "").removeprefix(f"{label_of(scene.scenario)}: "),
         )
         for scene in view.scenes
     ]
-    print_table(("scene", "state", "length", "cost", "clip"), rows)
-    show_warnings((scene.scenario, scene.warnings) for scene in view.scenes)
+    part, file = part_headings(scene.scenario for scene in view.scenes)
+    print_table((part, "state", "length", "cost", file), rows)
+    show_warnings((shown_name(scene.scenario), scene.warnings) for scene in view.scenes)
     campaign = f" of campaign {view.campaign}" if view.campaign else ""
     cost = cost_beside_estimate(view.cost, sum_costs([scene.estimate for scene in view.scenes]), view.billed)
     print_line(f"job {view.job_id}{campaign}: {view.overall_status}, cost {cost}")
+
+
+def part_headings(parts: Iterable[Part]) -> tuple[str, str]:
+    """Return the headings of the columns of parts and of their files."""
+    return ("scene", "clip") if all(isinstance(part, Scenario) for part in parts) else ("part", "file")
 
 
 def show_next_steps(view: JobView | SessionSummary, *, only_failed: bool = False) -> None:
@@ -57,27 +65,35 @@ def show_next_steps(view: JobView | SessionSummary, *, only_failed: bool = False
     if isinstance(view, JobView):
         scenes = [(scene.scenario, view.job_id) for scene in view.scenes if scene.status in states]
     else:
-        scenes = [(video.scenario, video.take) for video in view.scene_videos if video.status in states]
+        videos = [*view.scene_videos, *view.additions]
+        scenes = [(video.scenario, video.take) for video in videos if video.status in states]
     if not scenes:
         return
     settings = Settings.load()
     records = Records.of(settings)
     resumable: dict[str, list[str]] = {}
     errors: list[AdreelError] = []
-    for scenario, job_id in scenes:
+    for part, job_id in scenes:
+        name = shown_name(part)
         with collect_errors(errors):
-            job, take = records.job(job_id), records.take(view.session_id, scenario, job_id)
+            job, take = records.job(job_id), records.take(view.session_id, part, job_id)
             action = suggest_action(take, settings.attempts * (job.rounds if job else 1))
             if take and take.aside:
-                print_line(f"kept aside: {scenario}: {records.storage.location(take.aside.file)}")
+                print_line(f"kept aside: {name}: {records.storage.location(take.aside.file)}")
             if action.resumes:
-                resumable.setdefault(job_id, []).append(f"  {scenario}: {action.text}")
+                resumable.setdefault(job_id, []).append(f"  {name}: {action.text}")
             else:
-                print_line(f"Rerun one scene:  adreel regenerate {view.session_id} {scenario}")
-                print_line(f"  {scenario}: {action.text}")
+                print_line(rerun_of(view.session_id, part))
+                print_line(f"  {name}: {action.text}")
     for job_id, texts in resumable.items():
         print_line("\n".join([f"Resume the job:  adreel resume {job_id}", *texts]))
     show_errors(errors)
+
+
+def rerun_of(session_id: str, part: Part) -> str:
+    """Return the line with the command that buys a part again."""
+    what = "one scene" if isinstance(part, Scenario) else f"the {label_of(part)}"
+    return f"Rerun {what}:  adreel regenerate {session_id} {shown_name(part)}"
 
 
 def show_cut(view: CutView) -> None:
@@ -171,5 +187,6 @@ def cost_beside_estimate(cost: float | None, estimate: float | None, billed: flo
     """Return a cost for people, with the estimate if the bill was another."""
     if cost is None or estimate is None or round(cost - estimate, 6) == 0:
         return show_cost(cost, billed)
-    digits = 4 if money(cost) == money(estimate) else 2
-    return f"${cost:.{digits}f} (expected ${estimate:.{digits}f})"
+    if money(cost) == money(estimate):
+        return f"${exact_usd(to_micros(cost))} (expected ${exact_usd(to_micros(estimate))})"
+    return f"{money(cost)} (expected {money(estimate)})"

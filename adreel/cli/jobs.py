@@ -3,21 +3,23 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adreel.campaigns import STORED, campaign_name, check_sessions, ignored_files
 from adreel.campaigns.prices import check_campaign_cost, count_affordable, unstarted_costs
-from adreel.cli.display import print_json, print_line, show_cut, show_errors, show_job, show_next_steps
+from adreel.cli.display import print_json, print_line, rerun_of, show_cut, show_errors, show_job, show_next_steps
 from adreel.cli.options import hide_prefect_logs
 from adreel.cli.progress import CampaignProgress, CutProgress, JobProgress
+from adreel.cli.prompts import open_session
 from adreel.errors import AdreelError
 from adreel.flows import in_process
+from adreel.flows.running import Observer, open_records, run_flow
 from adreel.models.api import State
 from adreel.models.cut_settings import Format
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Part
 from adreel.models.sessions import ID_PATTERN, read_session
 from adreel.models.spend import OVER_BUDGET, to_micros
 from adreel.purchase.balance import warn_of_balance
@@ -34,18 +36,21 @@ def use_catalog(*, is_unchecked: bool) -> None:
 
 
 def generate(
-    file: Path,
-    scenes: list[Scenario] | None,
+    source: str,
+    scenes: Sequence[Part] | None,
     *,
-    again: bool,
-    cut: bool,
-    limits: Mapping[str, float | None],
+    options: Mapping[str, Any],
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """Store the session of a file, generate its scenes and make the finished ad; returns the exit code."""
+    """Buy the parts of a session file or a stored session, and make the finished ad; returns the exit code."""
     observer = make_observer(JobProgress, as_json=as_json, verbose=verbose)
-    view = in_process.generate(read_session(file), scenes or None, again=again, cut=cut, observer=observer, **limits)
+    view = in_process.generate(open_session(source), scenes or None, observer=observer, **options)
+    return show_made(view, cut=options["cut"], as_json=as_json)
+
+
+def show_made(view: JobView, *, cut: bool, as_json: bool) -> int:
+    """Show a job and the finished ad that it has made; returns the exit code."""
     # Without a cut, the newest one is that of earlier clips.
     made = next((each for each in in_process.cuts(view.session_id)[:1] if cut and each.state == "current"), None)
     if as_json:
@@ -54,7 +59,7 @@ def generate(
     code = _show(view, as_json)
     if made:
         show_cut(made)
-        storage = in_process.open_records().storage
+        storage = open_records().storage
         print_line("\n".join(storage.location(each.file) for each in made.files))
     return code
 
@@ -83,16 +88,16 @@ def cut(
 
 def regenerate(
     session_id: str,
-    scenario: Scenario,
+    part: Part,
     changes: dict[str, Any],
     *,
-    limits: Mapping[str, float | None],
+    limits: Mapping[str, Any],
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """Buy a new take of one scene; returns the exit code."""
+    """Buy a new take of one part; returns the exit code."""
     observer = make_observer(JobProgress, as_json=as_json, verbose=verbose)
-    return _show(in_process.regenerate(session_id, scenario, observer=observer, **limits, **changes), as_json)
+    return _show(in_process.regenerate(session_id, part, observer=observer, **limits, **changes), as_json)
 
 
 def resume(target: str, *, limits: Mapping[str, float | None], as_json: bool, verbose: bool) -> int:
@@ -112,11 +117,11 @@ def resume(target: str, *, limits: Mapping[str, float | None], as_json: bool, ve
     return code if all(view.overall_status == State.COMPLETED for view in resumed.jobs) else 1
 
 
-def make_observer(progress: type[in_process.Observer], *, as_json: bool, verbose: bool) -> in_process.Observer:
+def make_observer(progress: type[Observer], *, as_json: bool, verbose: bool) -> Observer:
     """Return what a command shows while it runs."""
     if not verbose:
         hide_prefect_logs()
-    return in_process.Observer() if as_json else progress()
+    return Observer() if as_json else progress()
 
 
 def _show(view: JobView, as_json: bool) -> int:
@@ -126,7 +131,7 @@ def _show(view: JobView, as_json: bool) -> int:
     else:
         show_job(view)
         if is_completed:
-            print_line(f"Rerun one scene:  adreel regenerate {view.session_id} {view.scenes[0].scenario}")
+            print_line(rerun_of(view.session_id, view.scenes[0].scenario))
         show_next_steps(view)
     return 0 if is_completed else 1
 
@@ -138,7 +143,7 @@ def campaign(
     window: int,
     again: bool,
     cut: bool,
-    limits: Mapping[str, float | None],
+    limits: Mapping[str, Any],
     as_json: bool,
     verbose: bool,
 ) -> int:
@@ -149,7 +154,7 @@ def campaign(
     if (clip_price := limits["clip_price"]) is not None:
         parameters["clip_price"] = clip_price
     observer = make_observer(CampaignProgress, as_json=as_json, verbose=verbose)
-    _, state = in_process.run_flow("generate_campaign", parameters, settings, observer)
+    _, state = run_flow("generate_campaign", parameters, settings, observer)
     if isinstance(state.data, AdreelError):
         raise state.data
     if as_json:
@@ -168,7 +173,7 @@ def start_campaign(
     again: bool,
     cut: bool,
     parts: int,
-    limits: Mapping[str, float | None],
+    limits: Mapping[str, Any],
     as_json: bool,
 ) -> None:
     """Start a run for each part of a campaign that has no active run, for the workers of a Prefect server."""
@@ -203,7 +208,7 @@ def _read_campaign(source: str, name: str, limits: Mapping[str, float | None]) -
         print_line(f"warning: {scenes} scenes: {message}", err=True)
     if others := ignored_files(settings, source):
         print_line(f"adreel: skipped, because they are not session files of {source}: {others}", err=True)
-    records, clip_price = in_process.open_records(settings), limits["clip_price"]
+    records, clip_price = open_records(settings), limits["clip_price"]
     if affordable := count_affordable(settings, records, source, campaign_name(source, name), clip_price=clip_price):
         print_line(str(affordable), err=True)
     costs = partial(unstarted_costs, settings, records, source, campaign_name(source, name), clip_price=clip_price)

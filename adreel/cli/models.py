@@ -24,6 +24,7 @@ EVIDENCE = {
     "sdk_types": "types of Runware's SDK",
     "docs": "Runware's documentation",
     "docs_page": "Runware's documentation",
+    "docs_copy_2026-10": "a copy of Runware's documentation of October 2026",
     "docs_2025-10": "Runware's documentation of October 2025",
     "schema": "Runware's schema of the model",
     "schema_copy": "a copy of Runware's schema of the model",
@@ -33,6 +34,7 @@ EVIDENCE = {
     "protocol": "Runware's description of requests",
     "pricing_scan_2026-09-27": "a scan of Runware's schemas of 2026-09-27",
     "third_party": "third parties only",
+    "adreel": "a choice of adreel",
 }
 
 
@@ -75,6 +77,13 @@ def show_model(air: str, *, as_json: bool) -> None:
         elif gone:
             print_line(f"{air} ({gone.slug}) is no longer offered by Runware since {gone.gone_by}.")
             _print_replacement(air, catalog)
+    elif addition := catalog.audio.get(air) or catalog.images.get(air):
+        from adreel.cli.addition_models import print_addition
+
+        if as_json:
+            print_json(addition.model_dump(mode="json"))
+        else:
+            print_addition(addition, catalog)
     else:
         similar = " or ".join(catalog.similar(air, 3))
         advice = f"did you mean {similar}? " if similar else ""

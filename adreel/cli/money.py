@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from adreel.cli.options import Json, Scenes, Unchecked
+from adreel.cli.options import Json, Narrated, Scenes, Unchecked, WithMusic
 
 
 def check_usd(usd: float | None) -> float | None:
@@ -45,13 +45,15 @@ def price(
         ),
     ],
     scenes: Scenes = None,
+    voice: Narrated = None,
+    music: WithMusic = None,
     clip_price: ClipPrice = None,
     unchecked: Unchecked = False,
     as_json: Json = False,
 ) -> None:
-    """Show what clips would cost, and where each price is from. Nothing is sent, bought or written."""
+    """Show what an ad would cost, and where each price is from. Nothing is sent, bought or written."""
     from adreel.cli.jobs import use_catalog
     from adreel.cli.prices import show_prices
 
     use_catalog(is_unchecked=unchecked)
-    show_prices(source, scenes, clip_price, as_json=as_json)
+    show_prices(source, scenes, clip_price, voice=voice, music=music, as_json=as_json)

@@ -1,6 +1,7 @@
 """The command that shows what clips would cost."""
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from adreel.campaigns.prices import price_campaign
 from adreel.cli.display import print_json, print_line, print_table
 from adreel.errors import InputError, NotFound
 from adreel.flows import in_process
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Part, kind_of, shown_name
 from adreel.models.sessions import ID_PATTERN, read_session
 from adreel.models.spend import exact_usd, show_usd, sum_usd, to_micros, to_usd
 from adreel.records import Records
@@ -18,29 +19,46 @@ from adreel.settings import Settings
 from adreel.spend.budgets import Budgets, BudgetView
 
 
-def show_prices(source: str, scenes: list[Scenario] | None, clip_price: float | None, *, as_json: bool) -> None:
-    """Print the price of each scene of a session, or of the clips of a campaign in groups, and the total."""
+def show_prices(
+    source: str,
+    scenes: Sequence[Part] | None,
+    clip_price: float | None,
+    *,
+    voice: bool | None,
+    music: bool | None,
+    as_json: bool,
+) -> None:
+    """Print the price of each part of a session, or of the clips of a campaign in groups, and the total."""
     settings = Settings.load()
     records = Records.of(settings)
     stored = _stored_session(records, source)
     if stored is None and is_campaign(source):
-        if scenes:
-            raise InputError("--scene is for one session: a campaign buys all scenes of its ads")
+        if scenes or voice is not None or music is not None:
+            raise InputError(
+                "--scene, --voice and --music are for one session: a campaign buys what its sessions ask for"
+            )
         _show_campaign(settings, source, clip_price, as_json=as_json)
         return
     session = stored or read_session(Path(source))
-    prices = in_process.price(session, scenes or None, clip_price=clip_price)
+    prices = in_process.price(session, scenes or None, voice=voice, music=music, clip_price=clip_price)
     total = sum_usd([each.usd for each in prices])
     budgets = Budgets(records).views_of(session.session_id, stored.campaign if stored else None)
     if as_json:
         print_json({"scenes": prices, "total": total, "is_local": settings.is_local, "budgets": _in_usd(budgets)})
         return
     rows = [
-        (each.scenario.value, each.model, _seconds(each.seconds), _usd(each.usd), _origin(each.source, each.as_of))
+        (
+            shown_name(each.scenario),
+            each.model,
+            _seconds(each.seconds),
+            _usd(each.usd),
+            _origin(each.source, each.as_of),
+        )
         for each in prices
     ]
-    print_table(("scene", "model", "seconds", "USD", "source"), rows)
-    _show_total(settings, total, "1 scene" if len(prices) == 1 else f"{len(prices)} scenes")
+    what = "scene" if all(kind_of(each.scenario) == "clip" for each in prices) else "part"
+    print_table((what, "model", "seconds", "USD", "source"), rows)
+    _show_total(settings, total, f"1 {what}" if len(prices) == 1 else f"{len(prices)} {what}s")
     _show_budgets(budgets)
 
 

@@ -11,8 +11,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from adreel.cli.display import print_line
 from adreel.cli.output import printable
 from adreel.errors import AdreelError
-from adreel.flows.in_process import Observer, open_records
+from adreel.flows.running import Observer, open_records
 from adreel.models.api import State
+from adreel.models.parts import label_of, shown_name
 from adreel.records import Records
 from adreel.records.views import job_status
 
@@ -71,8 +72,8 @@ def show_job_progress(records: Records, job_ids: list[str], show: "BarPerScene |
                     step, reason = str(scene.status), scene.error
                 elif not is_over:
                     step, reason = retrying.get((job_id, scene.scenario), (step, ""))
-                reason = _one_line(reason).removeprefix(f"scene {scene.scenario}: ")
-                show(f"{prefix}{scene.scenario}", scene.progress, step, is_over, reason)
+                reason = _one_line(reason).removeprefix(f"{label_of(scene.scenario)}: ")
+                show(f"{prefix}{shown_name(scene.scenario)}", scene.progress, step, is_over, reason)
         show_cuts(show)
     if STORAGE in retrying:
         step, reason = retrying[STORAGE]
@@ -181,9 +182,9 @@ class _LinePerStep:
 def progress_bars(console: Console) -> Progress:
     """Return the bars, which show foreign text without interpreting it. They fit a terminal of 80 columns."""
     return Progress(
-        TextColumn("{task.description:<9}", markup=False),
-        # The name, the percentage, the time and the longest step, "trying again (3/6)", take up to 50 columns.
-        BarColumn(bar_width=max(5, min(30, console.width - 50))),
+        TextColumn("{task.description:<14}", markup=False),
+        # The name, the percentage, the time and the longest step, "trying again (3/6)", take up to 55 columns.
+        BarColumn(bar_width=max(5, min(30, console.width - 55))),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[step]}", markup=False),

@@ -8,6 +8,7 @@ from typing import Any
 
 from adreel.cli.display import (
     cost_beside_estimate,
+    part_headings,
     print_json,
     print_json_list,
     print_line,
@@ -20,16 +21,16 @@ from adreel.cli.display import (
 )
 from adreel.errors import AdreelError, collect_errors
 from adreel.flows import in_process
-from adreel.flows.in_process import open_records
+from adreel.flows.running import open_records
 from adreel.models.api import WITHOUT_CLIP, SessionSummary
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import PARTS, Part, kind_of, scenario_of, shown_name
 from adreel.models.spend import show_cost, to_usd
 from adreel.models.takes import Take, utc_now
 from adreel.records import Records, export, pruning
 from adreel.records.deleting import deleted_sessions, remove_session
 from adreel.records.suggestions import why_no_clip
 from adreel.records.verification import each_finding
-from adreel.records.views import JobView, current_take, scene_status
+from adreel.records.views import JobView, current_take, scene_status, words_of
 from adreel.spend.budgets import Budgets
 
 ROWS = 100
@@ -47,7 +48,7 @@ def show_status(name: str, *, as_json: bool) -> None:
         show_job(view)
     else:
         rows = []
-        for video in view.scene_videos:
+        for video in [*view.scene_videos, *view.additions]:
             clip = records.storage.location(video.video_url.removeprefix("/outputs/")) if video.video_url else ""
             if video.status in WITHOUT_CLIP:
                 # An unreadable record is named below.
@@ -56,17 +57,20 @@ def show_status(name: str, *, as_json: bool) -> None:
                     clip = why_no_clip(scene_status(job, take, video.scenario), take) if job else ""
             rows.append(
                 (
-                    video.scenario,
+                    shown_name(video.scenario),
                     video.status,
                     cost_beside_estimate(video.cost, video.estimate, video.billed),
                     video.take,
                     clip,
                 )
             )
-        print_table(("scene", "state", "cost", "take of job", "clip"), rows)
-        show_warnings((video.scenario, video.warnings) for video in view.scene_videos)
+        part, file = part_headings(video.scenario for video in [*view.scene_videos, *view.additions])
+        print_table((part, "state", "cost", "take of job", file), rows)
+        show_warnings((shown_name(video.scenario), video.warnings) for video in [*view.scene_videos, *view.additions])
         campaign = f" of campaign {view.campaign}" if view.campaign else ""
-        state = f"{view.state}, cost {show_cost(view.cost, view.billed)}" if view.state else "nothing generated yet"
+        state = "nothing generated yet"
+        if view.scene_videos or view.additions:
+            state = f"{view.state or 'new'}, cost {show_cost(view.cost, view.billed)}"
         print_line(f"session {name}{campaign}: {state}")
         cuts = in_process.cuts(name)
         # After `adreel use`, an earlier cut may be the right one again.
@@ -82,7 +86,7 @@ def _with_time_last(summary: SessionSummary) -> dict[str, Any]:
     return {**summary.model_dump(exclude={"updated_at"}), "updated_at": summary.updated_at}
 
 
-def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> None:
+def show_takes(session_id: str, scenario: Part | None, *, as_json: bool) -> None:
     """List the takes of a session from old to new; an arrow marks the current ones."""
     takes = in_process.takes(session_id, scenario)
     if as_json:
@@ -90,31 +94,38 @@ def show_takes(session_id: str, scenario: Scenario | None, *, as_json: bool) -> 
         return
     records = open_records()
     choices = records.choices(session_id)
-    current = [current_take([take for take in takes if take.scenario == each], choices) for each in Scenario]
+    current = [current_take([take for take in takes if take.scenario == each], choices) for each in PARTS]
     rows = [
         (
             ">" if take in current else "",
-            take.scenario,
+            shown_name(take.scenario),
             take.short_id,
             take.state,
             take.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
             cost_beside_estimate(take.cost, take.estimate, to_usd(take.billed)),
             str(take.attempts[-1].seed or "") if take.attempts else "",
-            take.problem.message if take.problem else take.scene.visual_description[:60],
+            take.problem.message if take.problem else words_of(take)[:60],
         )
         for take in takes
     ]
-    print_table(("", "scene", "take", "state", "created", "cost", "seed", "description"), rows)
-    show_warnings((f"{take.scenario} {take.short_id}", take.warnings) for take in takes)
+    print_table(("", "part", "take", "state", "created", "cost", "seed", "description"), rows)
+    show_warnings((f"{shown_name(take.scenario)} {take.short_id}", take.warnings) for take in takes)
     for take in takes:
         if take.aside:
-            print_line(f"kept aside: {take.scenario} {take.short_id}: {records.storage.location(take.aside.file)}")
+            print_line(
+                f"kept aside: {shown_name(take.scenario)} {take.short_id}: {records.storage.location(take.aside.file)}"
+            )
 
 
-def use_take(session_id: str, scenario: Scenario, name: str) -> None:
-    """Make an older take the current one."""
-    take = in_process.choose_take(session_id, scenario, name)
-    print_line(f"{session_id} {scenario} now shows take {take.short_id} of job {take.job_id}")
+def use_take(session_id: str, part: Part, name: str) -> None:
+    """Make an older take the current one, or a still the first frame of its scene."""
+    take = in_process.choose_take(session_id, part, name)
+    print_line(f"{session_id} {shown_name(part)} now shows take {take.short_id} of job {take.job_id}")
+    if kind_of(part) == "still":
+        print_line(
+            f"the next clip of {scenario_of(part)} starts from it: adreel generate {session_id} --scene"
+            f" {scenario_of(part)}, or adreel regenerate {session_id} {scenario_of(part)}"
+        )
 
 
 def show_findings(*, checksums: bool, as_json: bool) -> int:
@@ -139,7 +150,7 @@ def fetch_clips(session_id: str, folder: Path, *, as_json: bool) -> int:
     else:
         for scene in fetched:
             what = f"{scene.file}{' (already there)' if scene.was_there else ''}" if scene.file else "has no clip yet"
-            print_line(f"{scene.scenario}: {what}")
+            print_line(f"{scene.scenario if scene.scenario == 'cut' else shown_name(scene.scenario)}: {what}")
     return 0 if all(scene.file for scene in fetched) else 1
 
 
@@ -196,13 +207,21 @@ def _show_removed(records: Records, takes: Iterator[Take]) -> tuple[int, int]:
     while page := list(islice(takes, ROWS)):
         rows = []
         for take in page:
-            file = take.clip or take.aside
-            clip = records.storage.location(file.file) if file else take.state
+            stored = take.clip or take.aside
+            clip = records.storage.location(stored.file) if stored else take.state
             made = take.created_at.strftime("%Y-%m-%d %H:%M")
             rows.append(
-                (take.session_id, take.scenario, take.job_id, made, show_cost(take.cost, to_usd(take.billed)), clip)
+                (
+                    take.session_id,
+                    shown_name(take.scenario),
+                    take.job_id,
+                    made,
+                    show_cost(take.cost, to_usd(take.billed)),
+                    clip,
+                )
             )
-            size += file.size if file else 0
-        print_table(("session", "scene", "take of job", "created", "cost", "clip"), rows)
+            size += stored.size if stored else 0
+        part, file = part_headings(take.scenario for take in page)
+        print_table(("session", part, "take of job", "created", "cost", file), rows)
         count += len(page)
     return count, size

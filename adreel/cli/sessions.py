@@ -72,7 +72,7 @@ def sessions(
                 (
                     view.session_id,
                     view.state or "new",
-                    show_cost(view.cost, view.billed) if view.state else "-",
+                    show_cost(view.cost, view.billed) if view.state or view.billed else "-",
                     view.product_name,
                 )
                 for view in page.sessions
@@ -89,7 +89,7 @@ def archive(
 ) -> None:
     """Take an ad out of the lists. Nothing is bought for it then; its clips stay. --restore brings it back."""
     from adreel.cli.display import print_line
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
     from adreel.records.archiving import archive_session, restore_session
 
     if restore:
@@ -103,7 +103,7 @@ def archive(
 def delete(session: SessionId) -> None:
     """Delete an ad for which no clip was ever ordered. Others can be archived."""
     from adreel.cli.display import print_line
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
     from adreel.records.deleting import delete_session
 
     delete_session(open_records(), session)
@@ -155,7 +155,7 @@ def open_current_index() -> "SessionIndex":
 
 
 def _open_index() -> "SessionIndex":
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
     from adreel.index import SessionIndex
 
     return SessionIndex(open_records())

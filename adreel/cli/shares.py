@@ -26,7 +26,7 @@ def share(
     from pydantic import ValidationError
 
     from adreel.cli.display import print_json, print_line
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
     from adreel.models.field_errors import describe
     from adreel.models.shares import Right, ShareCreate
     from adreel.records.sharing import create_share
@@ -54,7 +54,7 @@ def shares(session: SessionId, as_json: Json = False) -> None:
     """List the links to an ad, the newest first. Exits 1 if a record is unreadable."""
     from adreel.cli.display import print_json, print_line, print_table, show_errors
     from adreel.errors import BadRecord
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
     from adreel.records.sharing import list_shares
 
     found = list_shares(open_records(), session)
@@ -83,7 +83,7 @@ def unshare(
 ) -> None:
     """End a link for good. What its guests have said stays."""
     from adreel.cli.display import print_line
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
     from adreel.models.sessions import ID_PATTERN
     from adreel.records.sharing import revoke_share, share_id_of
 
@@ -100,7 +100,7 @@ def reviews(session: SessionId, as_json: Json = False) -> None:
     """List what the guests of an ad have said, the newest first. Exits 1 if a record is unreadable."""
     from adreel.cli.display import print_json, print_line, print_table, show_errors
     from adreel.errors import BadRecord
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
     from adreel.models.shares import time_label
     from adreel.records.sharing import list_reviews
 

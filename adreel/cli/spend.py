@@ -8,6 +8,7 @@ import typer
 
 from adreel.cli.options import Json
 from adreel.errors import InputError
+from adreel.models.scenarios import Scenario
 from adreel.models.spend_groups import Group
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def spend(
     named and left out.
     """
     from adreel.cli.display import print_json, show_errors
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
     from adreel.spend.reports import build_report
 
     if as_csv and as_json:
@@ -64,8 +65,10 @@ def _print_tables(report: "Report") -> None:
     for lines in (report.money, report.emulator):
         if not lines.by_name:
             continue
-        title = report.by.value if lines is report.money else f"{report.by.value} ({EMULATOR})"
-        headings = (title, "ads", "finished", "clips", "estimated", "billed", "unknown", "unused", "per finished ad")
+        is_of_parts = report.by == Group.SCENE and not lines.by_name.keys() <= set(Scenario)
+        group = "part" if is_of_parts else report.by.value
+        title = group if lines is report.money else f"{group} ({EMULATOR})"
+        headings = (title, "ads", "finished", "files", "estimated", "billed", "unknown", "unused", "per finished ad")
         rows = [_cells(name, line) for name, line in sorted(lines.by_name.items())]
         print_table(headings, [*rows, _cells("total", lines.total)])
         if lines.total.without_estimate:

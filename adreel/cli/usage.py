@@ -51,7 +51,7 @@ def similar_session(message: str, words: Sequence[str]) -> str:
     if given is None or " session" not in message:
         return ""
     from adreel.errors import AdreelError
-    from adreel.flows.in_process import open_records
+    from adreel.flows.running import open_records
 
     with suppress(AdreelError):
         records = open_records()

@@ -1,22 +1,34 @@
 """The commands that buy clips, and `prompt`, which shows what they would send."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from adreel.cli.money import ClipPrice, MaxCost, check_usd
-from adreel.cli.options import Json, NoCut, Scenes, SessionId, Unchecked, Verbose
+from adreel.cli.options import (
+    FileOrSession,
+    Json,
+    Narrated,
+    NoCut,
+    PartName,
+    Scenes,
+    SessionId,
+    Unchecked,
+    Verbose,
+    WithMusic,
+)
 from adreel.errors import InputError
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Addition, find_part
 
 IMAGE = "a PNG, JPEG or WebP file or an https URL"
 
 
 def generate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Session file, YAML or JSON; see `adreel schema`")],
+    source: FileOrSession,
     scenes: Scenes = None,
     again: Annotated[bool, typer.Option("--again", help="Buy new takes of scenes that have takes already")] = False,
+    voice: Narrated = None,
+    music: WithMusic = None,
     unchecked: Unchecked = False,
     no_cut: NoCut = False,
     max_cost: MaxCost = None,
@@ -24,21 +36,86 @@ def generate(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Buy the clips of a session file and make the finished ad."""
+    """Buy the clips of a session and make the finished ad.
+
+    The narrations and the music are bought too, if the session or an option asks for them.
+    """
     from adreel.cli import jobs
 
     jobs.use_catalog(is_unchecked=unchecked)
     limits = {"max_cost": max_cost, "clip_price": clip_price}
+    options = {"again": again, "voice": voice, "music": music, "cut": not no_cut, **limits}
+    raise typer.Exit(jobs.generate(source, scenes, options=options, as_json=as_json, verbose=verbose))
+
+
+def narrate(
+    source: FileOrSession,
+    scenes: Scenes = None,
+    music: Annotated[bool, typer.Option("--music", help="Buy the music too")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Buy again what has not changed")] = False,
+    no_cut: NoCut = False,
+    max_cost: MaxCost = None,
+    clip_price: ClipPrice = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Buy the narrations that are missing or have changed. The finished ad is made anew.
+
+    A narration has changed if the session has other words, another voice, language or speed for it than its current
+    take.
+    """
+    from adreel.cli import additions
+
     raise typer.Exit(
-        jobs.generate(file, scenes, again=again, cut=not no_cut, limits=limits, as_json=as_json, verbose=verbose)
+        additions.narrate(
+            source,
+            scenes,
+            music=music,
+            again=again,
+            cut=not no_cut,
+            limits={"max_cost": max_cost, "clip_price": clip_price},
+            as_json=as_json,
+            verbose=verbose,
+        )
+    )
+
+
+def stills(
+    source: FileOrSession,
+    scenes: Scenes = None,
+    again: Annotated[bool, typer.Option("--again", help="Buy again what has not changed")] = False,
+    max_cost: MaxCost = None,
+    clip_price: ClipPrice = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Buy a still of each scene, to look at before its clip.
+
+    `adreel use SESSION_ID still:hook TAKE` makes one the first frame of the clips that are bought later.
+    """
+    from adreel.cli import additions
+
+    raise typer.Exit(
+        additions.stills(
+            source,
+            scenes,
+            again=again,
+            limits={"max_cost": max_cost, "clip_price": clip_price},
+            as_json=as_json,
+            verbose=verbose,
+        )
     )
 
 
 def regenerate(
     session_id: SessionId,
-    scenario: Annotated[Scenario, typer.Argument(help="Scene to buy again")],
-    visual_description: Annotated[str | None, typer.Option("--prompt", help="Visual description")] = None,
-    model: Annotated[str | None, typer.Option(help="Video model, as creator:family@version")] = None,
+    part: PartName,
+    prompt: Annotated[str | None, typer.Option(help="What it shows; for music, its style")] = None,
+    words: Annotated[str | None, typer.Option(help="The words of the narration")] = None,
+    voice: Annotated[str | None, typer.Option(help="Narrator, as `adreel voices` lists them")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the narration, such as de")] = None,
+    speed: Annotated[float | None, typer.Option(help="Speed of the narrator; 1 is their own")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of the part, as creator:family@version")] = None,
     aspect: Annotated[str | None, typer.Option(help="Shape, such as 9:16")] = None,
     resolution: Annotated[str | None, typer.Option(help="Resolution, such as 1080p")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT, instead of aspect and resolution")] = None,
@@ -57,11 +134,13 @@ def regenerate(
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Buy a new take of one scene. Options change it for this take only. Earlier takes and other scenes are kept."""
+    """Buy a new take of one part. Options change it for this take only. Earlier takes and other parts are kept."""
     from adreel.cli import jobs
 
+    wanted = find_part(part)
     options = {
-        "visual_description": visual_description,
+        "background_music" if wanted == Addition.MUSIC else "visual_description": prompt,
+        "dialog_narration": words,
         "model": model,
         "aspect": aspect,
         "resolution": resolution,
@@ -74,10 +153,13 @@ def regenerate(
         "negative_prompt": negative_prompt,
         "seed": seed,
     }
-    changes = {name: value for name, value in options.items() if value is not None and value != []}
+    changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None and value != []}
+    spoken = {"voice": voice, "language": language, "speed": speed}
+    if narrator := {name: value for name, value in spoken.items() if value is not None}:
+        changes["voice"] = narrator
     jobs.use_catalog(is_unchecked=unchecked)
     limits = {"max_cost": max_cost, "clip_price": clip_price}
-    raise typer.Exit(jobs.regenerate(session_id, scenario, changes, limits=limits, as_json=as_json, verbose=verbose))
+    raise typer.Exit(jobs.regenerate(session_id, wanted, changes, limits=limits, as_json=as_json, verbose=verbose))
 
 
 def resume(
@@ -160,12 +242,14 @@ def campaign(
 def prompt(
     source: Annotated[str, typer.Argument(metavar="FILE|SESSION_ID", help="Session file, or id of a stored session")],
     scenes: Scenes = None,
+    voice: Narrated = None,
+    music: WithMusic = None,
     unchecked: Unchecked = False,
     as_json: Json = False,
 ) -> None:
-    """Print the request of each scene and its warnings. Nothing is bought or written."""
+    """Print the request of each part and its warnings. Nothing is bought or written."""
     from adreel.cli.jobs import use_catalog
     from adreel.cli.prompts import show_prompts
 
     use_catalog(is_unchecked=unchecked)
-    show_prompts(source, scenes, as_json=as_json)
+    show_prompts(source, scenes, voice=voice, music=music, as_json=as_json)

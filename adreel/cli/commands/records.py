@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from adreel.cli.options import Json, SessionId
-from adreel.models.scenarios import Scenario
+from adreel.cli.options import Json, PartName, SessionId, check_part, complete_part
+from adreel.models.parts import find_part
 
 
 def status(
@@ -21,24 +21,32 @@ def status(
 
 def takes(
     session_id: SessionId,
-    scenario: Annotated[Scenario | None, typer.Argument(help="Only this scene")] = None,
+    part: Annotated[
+        str,
+        typer.Argument(
+            metavar="[PART]",
+            autocompletion=complete_part,
+            callback=check_part,
+            help="Only this part: hook, voice:hook, still:hook, music, ...",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """List the takes of a session."""
     from adreel.cli.records import show_takes
 
-    show_takes(session_id, scenario, as_json=as_json)
+    show_takes(session_id, find_part(part) if part else None, as_json=as_json)
 
 
 def use(
     session_id: SessionId,
-    scenario: Annotated[Scenario, typer.Argument(help="Scene of the take")],
+    part: PartName,
     take: Annotated[str, typer.Argument(help="Take as shown by `adreel takes`, or the id of its job")],
 ) -> None:
-    """Make an older take the current one of its scene."""
+    """Make an older take the current one. A still becomes the first frame of its scene."""
     from adreel.cli.records import use_take
 
-    use_take(session_id, scenario, take)
+    use_take(session_id, find_part(part), take)
 
 
 def verify(

@@ -81,7 +81,7 @@ def doctor(as_json: Json = False) -> None:
 
 def local_runware(
     port: Annotated[int, typer.Option(help="Port; 0 selects a free one")] = 8787,
-    render_seconds: Annotated[float, typer.Option(help="Render time of each clip")] = 6,
+    render_seconds: Annotated[float, typer.Option(help="Render time of each task")] = 6,
     price: Annotated[
         float | None, typer.Option(help="USD per second of video; without it, as the catalogue says")
     ] = None,
@@ -91,11 +91,13 @@ def local_runware(
     one_film: Annotated[
         bool, typer.Option("--one-film", help="Render one clip per size and length, and reuse it")
     ] = False,
-    fault: Annotated[list[str] | None, typer.Option(help="Fault, such as providerTimeout:solution; repeatable")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Fault, such as providerTimeout:solution or failedInData:voice; repeatable")
+    ] = None,
     fault_seed: Annotated[int, typer.Option(help="Seed of faults with a rate, such as name%0.05")] = 0,
     ledger: Annotated[Path | None, typer.Option(help="File that keeps the tasks across restarts")] = None,
 ) -> None:
-    """Serve the emulator. It speaks Runware's protocol and renders real MP4 files at no cost."""
+    """Serve the emulator. It speaks Runware's protocol and renders real files at no cost."""
     from adreel.cli.servers import run_emulator
 
     run_emulator(
