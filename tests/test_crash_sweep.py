@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adreel.models.parts import Addition, Part
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Job, Take
 from adreel.purchase import jobs
@@ -18,8 +19,8 @@ from adreel.spend.budgets import Budgets
 from adreel.storage import local
 from adreel.storage.crash_points import crash_point
 from tests.rigs import sweep as sweep_module
-from tests.rigs.mutations import MUTATIONS
-from tests.rigs.sweep import sweep
+from tests.rigs.mutations import MUTATIONS, buy_voices_anew, store_half_as_whole
+from tests.rigs.sweep import ADDITIONS, sweep
 from tests.storage.servers import S3Server
 
 STEPS = {
@@ -28,9 +29,16 @@ STEPS = {
     *("poster published", "clip published", "input copied"),
     *("before the budgets", "after the budgets"),
 }
+VOICE, MUSIC, STILL = ADDITIONS
+STEPS_OF_VOICE = STEPS - {"poster published", "input copied"}
 STORED = ("before the record: 100", "after the record: 100")
 FAULTS = ["", "providerTimeoutx1", "dropReplyReset", "emptyAcceptance", "conflict", "gone404x1", "shorterVideo"]
 ASIDE = ["webmBytes", "undecodableBytes"]
+FAULTS_OF_ADDITIONS = [
+    *((VOICE, fault) for fault in ("dropReplyReset", "providerTimeoutx1", "shortBodyNoLengthx1", "truncatedSound")),
+    (MUSIC, "silentSound"),
+    *((STILL, fault) for fault in ("conflict", "gone404x1", "smallerStill", "truncatedStill")),
+]
 
 
 @pytest.mark.slow
@@ -70,6 +78,57 @@ async def test_so_it_is_on_s3(s3: S3Server) -> None:
     swept = await sweep("", s3.bucket(), s3.options)
     assert not swept.violations
     assert swept.points >= STEPS
+
+
+async def test_a_crash_while_a_voice_is_bought_costs_nothing_twice_and_loses_nothing() -> None:
+    swept = await sweep("", f"memory://{uuid4().hex}", parts=[VOICE])
+    assert not swept.violations
+    assert swept.points >= STEPS_OF_VOICE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [VOICE, STILL])
+async def test_so_it_is_for_voices_and_stills_on_a_disk(tmp_path: Path, part: Addition) -> None:
+    swept = await sweep("", tmp_path, parts=[part])
+    assert not swept.violations
+    assert swept.points >= STEPS_OF_VOICE | {"temporary written", "renamed", "linked"}
+
+
+@pytest.mark.slow
+async def test_so_it_is_while_one_job_buys_a_clip_a_voice_and_a_still() -> None:
+    swept = await sweep("", f"memory://{uuid4().hex}", parts=[Scenario.HOOK, VOICE, STILL])
+    assert not swept.violations
+    assert swept.points >= STEPS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "fault"), FAULTS_OF_ADDITIONS)
+async def test_so_it_is_for_voices_music_and_stills_under_faults(part: Addition, fault: str) -> None:
+    swept = await sweep(fault, f"memory://{uuid4().hex}", parts=[part])
+    assert not swept.violations
+    assert swept.points >= STEPS_OF_VOICE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "fault"), [(VOICE, "undecodableSound"), (STILL, "undecodableStill")])
+async def test_so_it_is_for_sound_and_stills_that_are_kept_aside(part: Addition, fault: str) -> None:
+    swept = await sweep(fault, f"memory://{uuid4().hex}", parts=[part])
+    assert not swept.violations
+    assert "kept aside" in swept.points
+
+
+@pytest.mark.slow
+async def test_so_it_is_if_the_reference_of_a_still_is_uploaded_first() -> None:
+    swept = await sweep("", f"memory://{uuid4().hex}", parts=[STILL], key="a-key")
+    assert not swept.violations
+    assert swept.points >= {"input copied", "before the upload", "after the upload", "upload recorded"}
+
+
+@pytest.mark.slow
+async def test_so_it_is_for_a_voice_on_s3(s3: S3Server) -> None:
+    swept = await sweep("", s3.bucket(), s3.options, parts=[VOICE])
+    assert not swept.violations
+    assert swept.points >= STEPS_OF_VOICE
 
 
 @pytest.mark.slow
@@ -144,9 +203,9 @@ async def test_the_sweep_sees_a_hold_that_is_released_while_its_task_may_be_bill
 
     buy = jobs.buy_scene
 
-    async def release_first(records: Records, settings: Settings, job: Job, scenario: Scenario, **options: Any) -> Take:
+    async def release_first(records: Records, settings: Settings, job: Job, part: Part, **options: Any) -> Take:
         release_all(Budgets(records), job)
-        return await buy(records, settings, job, scenario, **options)
+        return await buy(records, settings, job, part, **options)
 
     monkeypatch.setattr(sweep_module, "buy_scene", release_first)
     assert "I17" in await broken(tmp_path)
@@ -162,6 +221,20 @@ async def test_the_sweep_sees_a_paid_clip_that_is_not_kept(
     assert "I15" in await broken(tmp_path, fault)
 
 
-async def broken(folder: Path, fault: str = "") -> set[str]:
-    swept = await sweep(fault, folder)
+async def test_the_sweep_sees_a_voice_that_is_bought_anew_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    buy_voices_anew(monkeypatch)
+    assert "I1" in await broken(f"memory://{uuid4().hex}", part=VOICE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "fault"), [(VOICE, "truncatedSound"), (STILL, "truncatedStill")])
+async def test_the_sweep_sees_half_a_file_that_is_stored_as_whole(
+    monkeypatch: pytest.MonkeyPatch, part: Addition, fault: str
+) -> None:
+    store_half_as_whole(monkeypatch)
+    assert "I15" in await broken(f"memory://{uuid4().hex}", fault, part=part)
+
+
+async def broken(folder: Path | str, fault: str = "", *, part: Part = Scenario.HOOK) -> set[str]:
+    swept = await sweep(fault, folder, parts=[part])
     return {violation.invariant for violation in swept.violations}

@@ -19,25 +19,26 @@ from adreel.runware import RunwareClient
 from adreel.spend import budgets
 from adreel.spend.accounts import Accounts, Release
 from adreel.spend.budgets import Budgets
-from tests.rigs.mutations import MUTATIONS
+from tests.rigs.mutations import MUTATIONS, buy_voices_anew, store_half_as_whole
 from tests.rigs.simulation.__main__ import run_seeds
+from tests.rigs.simulation.run import FIRST_WITH_ADDITIONS as MORE
 from tests.rigs.simulation.run import simulate
 
-SEEDS = 2000
-FAST_SEEDS = 250
+SEEDS = 1000
 PIECE = 250
+FEW = 60
 ENOUGH_TO_SEE = 400
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        *range(0, FAST_SEEDS, PIECE),
-        *(pytest.param(first, marks=pytest.mark.slow) for first in range(FAST_SEEDS, SEEDS, PIECE)),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [*range(0, SEEDS, PIECE), *range(MORE, MORE + SEEDS, PIECE)])
 def test_no_seed_breaks_a_promise(first: int) -> None:
     _, lines = run_seeds(range(first, first + PIECE))
+    assert not lines, "\n".join(lines)
+
+
+def test_the_first_seeds_break_no_promise() -> None:
+    _, lines = run_seeds([*range(FEW), *range(MORE, MORE + FEW)])
     assert not lines, "\n".join(lines)
 
 
@@ -48,7 +49,8 @@ def test_the_seeds_that_found_something_stay_well(seed: int) -> None:
 
 @pytest.mark.slow
 def test_a_seed_is_the_same_run_every_time_and_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    traces = "from tests.rigs.simulation.run import simulate; print(*(simulate(seed).trace for seed in range(20, 30)))"
+    seeds = [*range(20, 25), *range(MORE, MORE + 5)]
+    traces = f"from tests.rigs.simulation.run import simulate; print(*(simulate(seed).trace for seed in {seeds}))"
     outputs = {
         subprocess.run(
             [sys.executable, "-c", traces],
@@ -63,7 +65,7 @@ def test_a_seed_is_the_same_run_every_time_and_in_every_process(monkeypatch: pyt
     }
     # The other processes have no clips that are small.
     monkeypatch.setattr(clips, "lines_of", lines_of)
-    assert outputs == {" ".join(simulate(seed).trace for seed in range(20, 30)) + "\n"}
+    assert outputs == {" ".join(simulate(seed).trace for seed in seeds) + "\n"}
 
 
 def test_it_sees_a_submit_without_a_record_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +132,16 @@ def test_it_sees_a_hold_that_ends_by_time(monkeypatch: pytest.MonkeyPatch) -> No
 def test_it_sees_a_further_attempt_without_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "hold_attempt", lambda _records, job, _take: job.holds and job.holds.mark)
     assert breaks("I17")
+
+
+def test_it_sees_a_voice_that_is_bought_anew_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    buy_voices_anew(monkeypatch)
+    assert breaks("I1", first=MORE)
+
+
+def test_it_sees_half_a_file_that_is_stored_as_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    store_half_as_whole(monkeypatch)
+    assert breaks("I15", first=MORE + 55)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)

@@ -21,6 +21,7 @@ from fsspec import AbstractFileSystem
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from adreel.errors import NotFound, OverBudget
+from adreel.models.parts import Part
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription
 from adreel.models.spend import UNMARKED, Price
@@ -97,7 +98,7 @@ class Interleaving:
         self.dice = Random(seed)
         self.violations: list[str] = []
         self.billed: dict[str, int] = {}
-        self.accepted: dict[tuple[str, Scenario], list[str]] = {}
+        self.accepted: dict[tuple[str, Part], list[str]] = {}
         self.failed: set[str] = set()
         """Tasks that were accepted and whose failure a runner has seen."""
         self.died_in: set[str] = set()

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from adreel.emulator.ledger import SUCCESS, Entry, Ledger
 from adreel.errors import NotFound
 from adreel.models.api import State
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import PARTS, Part
 from adreel.models.takes import Attempt, AttemptState, Take, task_uuid
 from adreel.records import Records
 from adreel.records.verification import Finding, verify
 from adreel.records.views import job_view, session_view
+from tests.rigs.media import is_as_recorded, is_whole
 
 INVARIANTS = {
     "I1": "charge",
@@ -66,7 +67,7 @@ def check_idle_storage(records: Records, ledger: Ledger, *, ignoring: Iterable[s
 
 
 def check_kept(records: Records, ledger: Ledger) -> Iterator[Violation]:
-    """Return the billed clips that are not in the storage byte for byte, including odd ones."""
+    """Return the billed files that are not in the storage byte for byte, including odd ones."""
     takes = {str(attempt.uuid): take for take in _all_takes(records) for attempt in take.attempts}
     for entry in ledger.entries:
         take = takes.get(entry.uuid)
@@ -75,11 +76,23 @@ def check_kept(records: Records, ledger: Ledger) -> Iterator[Violation]:
         attempt = next(attempt for attempt in take.attempts if str(attempt.uuid) == entry.uuid)
         file = take.clip if attempt.state == AttemptState.STORED else attempt.aside
         if attempt.is_open or file is None:
-            yield Violation("I15", f"{_name(take)}: {entry.uuid} ({entry.oddity or 'a sound clip'}) is {attempt.state}")
+            yield Violation("I15", f"{_name(take)}: {entry.uuid} ({entry.oddity or 'a good file'}) is {attempt.state}")
         elif not records.storage.exists(file.file):
             yield Violation("I15", f"{_name(take)}: {file.file} is not in the storage")
         elif not _was_served(entry, hashlib.sha256(records.storage.read(file.file)).hexdigest()):
             yield Violation("I15", f"{_name(take)}: {file.file} is not what was served ({entry.oddity})")
+
+
+def check_decoded(records: Records) -> Iterator[Violation]:
+    """Return the stored sounds and stills that are broken without a warning, or other than they were measured."""
+    for take in _all_takes(records):
+        if not take.is_stored or take.clip is None or not records.storage.exists(take.clip.file):
+            continue
+        content, codes = records.storage.read(take.clip.file), {warning.code for warning in take.clip.warnings}
+        if not is_whole(take.request.kind, content) and "brokenOff" not in codes:
+            yield Violation("I15", f"{_name(take)}: {take.clip.file} is not whole, and no warning says so")
+        if not is_as_recorded(take.request.kind, content, take.clip):
+            yield Violation("I7", f"{_name(take)}: {take.clip.file} is not what was measured")
 
 
 def _was_served(entry: Entry, digest: str) -> bool:
@@ -89,8 +102,8 @@ def _was_served(entry: Entry, digest: str) -> bool:
 
 def _all_takes(records: Records) -> Iterator[Take]:
     for session_id in records.session_ids():
-        for scenario in Scenario:
-            yield from records.takes(session_id, scenario)
+        for part in PARTS:
+            yield from records.takes(session_id, part)
 
 
 def _of_finding(finding: Finding) -> Violation:
@@ -156,7 +169,7 @@ def _wrong_status(records: Records) -> Iterator[Violation]:
         yield Violation("I7", "an unknown job has a status")
     for session_id in records.session_ids():
         view = session_view(records, session_id)
-        for scene in view.scene_videos:
+        for scene in [*view.scene_videos, *view.additions]:
             name = (scene.video_url or "").rpartition("/")[2]
             if scene.status == State.COMPLETED and not (name and records.storage.exists(name)):
                 yield Violation("I7", f"{session_id} {scene.scenario} is completed without a clip")
@@ -164,7 +177,7 @@ def _wrong_status(records: Records) -> Iterator[Violation]:
 
 def check_accounts(records: Records, ledger: Ledger, allowed: int) -> Iterator[Violation]:
     """Return the scenes with more tasks than the rounds of their job allow."""
-    tasks: defaultdict[tuple[str, Scenario], int] = defaultdict(int)
+    tasks: defaultdict[tuple[str, Part], int] = defaultdict(int)
     known = {entry.uuid for entry in ledger.entries}
     for job in records.jobs():
         for scenario in job.scenarios:

@@ -1,4 +1,4 @@
-"""Earlier bugs of adreel that lost a paid clip: the rigs must detect each of them."""
+"""Bugs that lose a paid file or buy it twice, which the rigs must detect. `MUTATIONS` are earlier ones of adreel."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from adreel.errors import ClipUnavailable
+from adreel.models import takes
 from adreel.purchase import download
+from adreel.purchase.state_machine import Purchase
 from adreel.storage import Storage
 from adreel.storage.media import TEXT
 
@@ -24,7 +26,7 @@ def discard_short(patch: pytest.MonkeyPatch) -> str:
 
 def refuse_odd(patch: pytest.MonkeyPatch) -> str:
     """Treat a file of another format as a temporary page in the clip's place."""
-    patch.setattr(download, "_file_type", lambda _path: TEXT)
+    patch.setattr(download, "file_type", lambda _head: TEXT)
     return "webmBytes"
 
 
@@ -37,6 +39,25 @@ def drop_aside(patch: pytest.MonkeyPatch) -> str:
 
     patch.setattr(Storage, "publish", forget)
     return "undecodableBytes"
+
+
+def buy_voices_anew(patch: pytest.MonkeyPatch) -> None:
+    """Order a voice again if a run has died before it was stored."""
+    open_attempt = Purchase._open_attempt
+
+    async def forget(self: Purchase) -> None:
+        if self.take.request.kind == "voice" and self.take.is_open:
+            self.take.plan_attempt(takes.utc_now())
+            self._is_resumed = False
+        await open_attempt(self)
+
+    patch.setattr(Purchase, "_open_attempt", forget)
+
+
+def store_half_as_whole(patch: pytest.MonkeyPatch) -> None:
+    """Store a truncated file without a warning."""
+    warnings = download.clip_warnings
+    patch.setattr(download, "clip_warnings", lambda measures, _truncation, request: warnings(measures, "", request))
 
 
 def _of_odd(refuse: Callable[..., object], warnings: Callable[..., list[Any]]) -> Callable[..., object]:

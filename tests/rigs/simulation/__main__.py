@@ -3,26 +3,34 @@
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.rigs.invariants import INVARIANTS
 from tests.rigs.simulation.plan import CAPPED
-from tests.rigs.simulation.run import Outcome, simulate
+from tests.rigs.simulation.run import FIRST_WITH_ADDITIONS, Outcome, simulate
 from tests.rigs.tally import WITHOUT_BUDGET, Tally
 
 PIECE = 100
-RIG = "simulation"
+RIGS = {False: "simulation", True: "simulation_of_additions"}
 
 
 def main() -> int:
     """Run the seeds of the command line. Returns 1 if there are violations."""
     parser = argparse.ArgumentParser(prog="python -m tests.rigs.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=2000, help="number of seeds")
-    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument(
+        "--first",
+        type=int,
+        default=FIRST_WITH_ADDITIONS,
+        help=f"first seed; those before {FIRST_WITH_ADDITIONS:,} buy clips alone",
+    )
     parser.add_argument("--save", action="store_true", help="save the counts for docs/reliability.md")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
+    with_additions = {seed >= FIRST_WITH_ADDITIONS for seed in (seeds[0], seeds[-1])}
+    if options.save and len(with_additions) > 1:
+        parser.error(f"seeds before and after {FIRST_WITH_ADDITIONS:,} are counted in different tables")
     if len(seeds) == 1:
         return _replay(simulate(seeds[0]))
     began, tally = time.monotonic(), Tally({"seeds": len(seeds)})
@@ -36,11 +44,11 @@ def main() -> int:
     print(f"{len(seeds):,} seeds, {failed} broke a promise, {time.monotonic() - began:.0f} s")
     tally.facts["broke a promise"] = failed
     if options.save:
-        tally.save(RIG)
+        tally.save(RIGS[with_additions.pop()])
     return 1 if failed else 0
 
 
-def run_seeds(seeds: range) -> tuple[Tally, list[str]]:
+def run_seeds(seeds: Iterable[int]) -> tuple[Tally, list[str]]:
     """Run seeds in this process. Returns the counts and a line for each seed with violations."""
     tally, lines = Tally(), []
     for seed in seeds:

@@ -1,12 +1,13 @@
 """The work of a simulated process: a job as flow and task execute it, without Prefect."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
 from adreel.errors import AdreelError
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Part
 from adreel.models.sessions import SceneChanges
 from adreel.models.takes import Job, Take
 from adreel.purchase.jobs import buy_scene, end_job, open_scenes, record_failure, resume_job, start_job
@@ -29,7 +30,7 @@ async def run_job(  # noqa: PLR0917 - like the flow's own parameters
     settings: Settings,
     slots: Slots,
     job_id: str,
-    scenarios: list[Scenario],
+    scenarios: Sequence[Part],
     changes: SceneChanges | None = None,
 ) -> None:
     """Execute a job like the flow generate-ad. Errors are recorded."""
@@ -48,9 +49,7 @@ async def resume(records: Records, settings: Settings, slots: Slots) -> None:
         end_job(records, resumed, takes=takes)
 
 
-async def _scenes(
-    records: Records, settings: Settings, slots: Slots, job: Job, scenarios: list[Scenario]
-) -> list[Take]:
+async def _scenes(records: Records, settings: Settings, slots: Slots, job: Job, scenarios: list[Part]) -> list[Take]:
     """Execute scenes concurrently and return the stored takes. One that can't record its error ends no other."""
     scenes = [_scene(records, settings, slots, job, scenario) for scenario in scenarios]
     takes = []
@@ -62,7 +61,7 @@ async def _scenes(
     return takes
 
 
-async def _scene(records: Records, settings: Settings, slots: Slots, job: Job, scenario: Scenario) -> Take | None:
+async def _scene(records: Records, settings: Settings, slots: Slots, job: Job, scenario: Part) -> Take | None:
     for delay in (*RETRY_DELAYS, None):
         try:
             return await buy_scene(records, settings, job, scenario, slot=slots.slot)

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from runware.utils import RunwareAPIError
 
+from adreel.emulator.clip_faults import POINTS
+from adreel.emulator.facts import Facts
 from adreel.emulator.faults import Faults, Point
 from adreel.emulator.handler import RenderSettings, TaskHandler
 from adreel.emulator.ledger import SUCCESS, Ledger
@@ -18,17 +20,20 @@ from adreel.emulator.replies import Delivery, Reply, error
 from adreel.errors import AccountError, ClipUnavailable
 from adreel.purchase.download import Downloaded, DownloadRules
 from adreel.runware.connection import PING
-from tests.rigs.simulation.clips import clip_bytes
+from adreel.storage.media import HEAD_BYTES
 from tests.rigs.simulation.clock import Clock, VirtualLoop
+from tests.rigs.simulation.files import file_bytes
 
 Message = dict[str, Any]
 PING_SECONDS = 5.0
-CLIPS = "https://vm.runware.ai/"
+FILES = "https://vm.runware.ai/"
+USD = 0.05
+"""USD of a second of a clip, and of any other file."""
 GATEWAY = error("serviceUnavailable", "502 Bad Gateway", http=502)
 
 
 class Provider:
-    """The task handler, a ledger and clips. Messages are delivered even if their sender has died."""
+    """The task handler, a ledger and files. Messages are delivered even if their sender has died."""
 
     def __init__(self, loop: VirtualLoop, clock: Clock, dice: Random, ledger: Ledger, faults: Faults) -> None:
         self.loop, self.ledger, self.faults = loop, ledger, faults
@@ -36,9 +41,9 @@ class Provider:
         self.all_struck = faults.struck
         self.down_until = 0.0
         self.sockets: set[Socket] = set()
-        settings = RenderSettings(render_seconds=dice.uniform(0, 12), render_jitter=dice.choice([0, 8]), price=0.05)
+        settings = RenderSettings(render_seconds=dice.uniform(0, 12), render_jitter=dice.choice([0, 8]), price=USD)
         self.handler = TaskHandler(
-            ledger, faults, settings, clock=lambda: clock.now, clip_url=lambda uuid: f"{CLIPS}{uuid}.mp4"
+            ledger, faults, settings, clock=lambda: clock.now, clip_url=FILES.__add__, facts=_facts()
         )
         self._clock = clock
 
@@ -86,20 +91,25 @@ class Provider:
         """Stand in for `adreel.purchase.download.download`, under the faults of the download point."""
         rules.check(url)
         await asyncio.sleep(self.latency() * 5)
-        entry = self.ledger.find(url.removeprefix(CLIPS).removesuffix(".mp4"))
+        entry = self.ledger.find(url.removeprefix(FILES).partition(".")[0])
         if entry is None or entry.outcome != SUCCESS or self.is_down:
-            raise ClipUnavailable(f"no clip at {url}")
+            raise ClipUnavailable(f"no file at {url}")
         if entry.oddity is None:
-            oddity = self.faults.strike(Point.CLIP, (entry.scenario,)) or ""
-            digest = hashlib.sha256(clip_bytes(entry.uuid, oddity)).hexdigest()
+            oddity = self.faults.strike(POINTS[entry.output.kind], entry.targets) or ""
+            digest = hashlib.sha256(file_bytes(entry.uuid, entry.output, oddity)).hexdigest()
             self.ledger.note_clip(entry.uuid, oddity=oddity, sha256=digest)
             entry = replace(entry, oddity=oddity)
-        fault = self.faults.strike(Point.DOWNLOAD, (entry.scenario,))
-        body = self._body(fault, clip_bytes(entry.uuid, entry.oddity or ""))
+        fault = self.faults.strike(Point.DOWNLOAD, entry.targets)
+        body = self._body(fault, file_bytes(entry.uuid, entry.output, entry.oddity or ""))
         if fault != "html200":
             self.ledger.serve(entry.uuid, sha256=hashlib.sha256(body).hexdigest())
         target.write_bytes(body)
-        return Downloaded(len(body), hashlib.sha256(body).hexdigest(), has_length=fault != "shortBodyNoLength")
+        return Downloaded(
+            len(body),
+            hashlib.sha256(body).hexdigest(),
+            has_length=fault != "shortBodyNoLength",
+            head=body[:HEAD_BYTES],
+        )
 
     def _body(self, fault: str | None, whole: bytes) -> bytes:
         match fault:
@@ -112,6 +122,16 @@ class Provider:
             case "shortBodyNoLength":
                 return whole[: len(whole) // 2]
         return whole
+
+
+def _facts() -> Facts:
+    """Return the catalogue with one price for all voices, music and stills, so that a cap is as tight for them."""
+    facts = Facts()
+    price = {"prices": [{"amount": USD, "per": "output"}]}
+    facts.audio, facts.images = (
+        {air: {**model, **price} for air, model in models.items()} for models in (facts.audio, facts.images)
+    )
+    return facts
 
 
 class Socket:

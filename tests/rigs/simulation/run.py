@@ -17,8 +17,8 @@ from unittest.mock import patch
 from uuid import UUID
 
 from adreel.errors import AdreelError, InputError, StorageError
-from adreel.models.scenarios import Scenario
-from adreel.models.sessions import SceneChanges
+from adreel.models.parts import PARTS, kind_of, scenario_of
+from adreel.models.sessions import SceneChanges, Session
 from adreel.models.spend import MICROS, Price
 from adreel.models.takes import AttemptState
 from adreel.purchase.jobs import open_scenes
@@ -27,11 +27,11 @@ from adreel.spend.budgets import Budgets
 from adreel.storage.marker import MARKER
 from tests.factories import make_session
 from tests.rigs.faulty_storage import StorageFaults
-from tests.rigs.invariants import Violation, check_idle_storage, check_kept
-from tests.rigs.simulation import clips
+from tests.rigs.invariants import Violation, check_accounts, check_decoded, check_idle_storage, check_kept
+from tests.rigs.simulation import files
 from tests.rigs.simulation.buyer import resume, run_job
 from tests.rigs.simulation.plan import Plan
-from tests.rigs.simulation.provider import Socket
+from tests.rigs.simulation.provider import USD, Socket
 from tests.rigs.simulation.world import Process, World
 
 JOB = "job-1"
@@ -39,10 +39,19 @@ REGENERATION = "job-2"
 IMAGE = Path(__file__).with_name("frame.png")
 RESUMES = 4
 BUDGET = "all"
-PRICE = round(0.05 * clips.SECONDS * MICROS)
-"""Micro-dollars of a clip: what the provider bills."""
+PRICE = round(USD * files.SECONDS * MICROS)
+"""Micro-dollars of a clip, and of any other file: what the provider bills."""
 ENOUGH = 1000 * PRICE
 LONG_AFTER = timedelta(days=3)
+FIRST_WITH_ADDITIONS = 100_000
+"""The seeds before it buy clips alone, as the ones in the first table of docs/reliability.md did."""
+CHANGES = {
+    "clip": SceneChanges(visual_description="another view of it"),
+    "still": SceneChanges(visual_description="another view of it"),
+    "voice": SceneChanges(dialog_narration="Other light."),
+    "music": SceneChanges(background_music="another tune"),
+}
+"""The changes of a regenerated part."""
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - a disk would only be waited for
 
 
@@ -64,6 +73,8 @@ def simulate(seed: int) -> Outcome:
     random.seed(seed)
     # Chosen by the seed's number, not by its random generator, so that other seeds keep their plans.
     plan = replace(Plan.rolled(dice), has_image=seed % 4 == 0)
+    if seed >= FIRST_WITH_ADDITIONS:
+        plan = plan.with_additions(Random(f"additions/{seed}"))
     if seed % 2 == 0:
         plan = plan.with_budget(Random(f"budget/{seed}"))
     world = World(dice, plan.provider_faults, plan.slots)
@@ -104,10 +115,7 @@ class _Run:
     def __init__(self, world: World, plan: Plan) -> None:
         self.world, self.plan = world, plan
         self.lives = 0
-        session = make_session(seconds=clips.SECONDS)
-        if plan.has_image:
-            session.scene(plan.scenarios[0]).first_frame = str(IMAGE)
-        world.records().save_session(session)
+        world.records().save_session(_session_of(plan))
         if plan.budget is not None:
             Budgets(world.records()).set(BUDGET, plan.budget * PRICE)
         world.disk.faults = StorageFaults(plan.disk_faults)
@@ -145,7 +153,7 @@ class _Run:
             self._resume()
             if not self._unfinished_scenes():
                 break
-            if any(take.is_in_doubt for scenario in Scenario for take in world.records().takes("ad", scenario)):
+            if any(take.is_in_doubt for part in PARTS for take in world.records().takes("ad", part)):
                 # Its task is looked up once no other run can send it.
                 world.clock_jump += LONG_AFTER
         else:
@@ -174,10 +182,11 @@ class _Run:
 
     async def _job(self, process: Process) -> None:
         [job_id] = process.jobs
-        scenarios = self.plan.scenarios if job_id == JOB else self.plan.scenarios[:1]
-        changes = None if job_id == JOB else SceneChanges(visual_description="another view of it")
+        again = self.plan.again or self.plan.parts[0]
+        parts = self.plan.parts if job_id == JOB else [again]
+        changes = None if job_id == JOB else CHANGES[kind_of(again)]
         try:
-            await run_job(self.world.records(), process.settings, self.world, job_id, scenarios, changes)
+            await run_job(self.world.records(), process.settings, self.world, job_id, parts, changes)
         except AdreelError as error:
             self.world.tell(f"ends with {error}")
 
@@ -211,7 +220,7 @@ class _Run:
         self._reconcile()
         self.world.run()
         records = self.world.records()
-        takes = [take for scenario in Scenario for take in records.takes("ad", scenario)]
+        takes = [take for part in PARTS for take in records.takes("ad", part)]
         attempts = [(take, attempt) for take in takes for attempt in take.attempts]
         bills = [take.cost_of(attempt) for take, attempt in attempts if attempt.is_final]
         spent = sum(PRICE if bill is None else round(bill * MICROS) for bill in bills)
@@ -249,6 +258,8 @@ class _Run:
         world = self.world
         for check in (check_idle_storage, check_kept):
             world.witness.violations += check(world.records(), world.provider.ledger)
+        world.witness.violations += check_decoded(world.records())
+        world.witness.violations += check_accounts(world.records(), world.provider.ledger, self.plan.attempts)
         if self.plan.budget is not None:
             self._check_budget()
         for entry in world.provider.ledger.entries:
@@ -261,8 +272,22 @@ class _Run:
 
     def _take_of(self, uuid: str) -> Any:
         records = self.world.records()
-        takes = [take for scenario in Scenario for take in records.takes("ad", scenario)]
+        takes = [take for part in PARTS for take in records.takes("ad", part)]
         return next((take for take in takes if any(str(one.uuid) == uuid for one in take.attempts)), None)
+
+
+def _session_of(plan: Plan) -> Session:
+    session = make_session(seconds=files.SECONDS)
+    for part in plan.parts:
+        scenario = scenario_of(part)
+        scene = session.scene(scenario) if scenario else None
+        if scene and kind_of(part) == "voice":
+            scene.dialog_narration = "New light."
+        if scene and plan.has_image and part == plan.parts[0] == scenario:
+            scene.first_frame = str(IMAGE)
+        if scene and plan.has_image and kind_of(part) == "still" and scenario not in plan.parts:
+            scene.references = [str(IMAGE)]
+    return session
 
 
 @cache
@@ -303,8 +328,8 @@ def _in_world(world: World, *, is_capped: bool) -> Iterator[None]:
         for target, stand_in in (
             ("runware.Runware", Socket),
             ("adreel.purchase.download.download", world.provider.download),
-            ("adreel.purchase.download.probe", clips.probe),
-            ("adreel.purchase.posters.draw", clips.draw),
+            ("adreel.purchase.download.probe", files.probe),
+            ("adreel.purchase.posters.draw", files.draw),
             ("adreel.models.takes.utc_now", now),
             ("adreel.purchase.state_machine.utc_now", now),
             ("adreel.purchase.jobs.utc_now", now),
