@@ -19,20 +19,22 @@ if TYPE_CHECKING:
     from adreel.errors import ProviderError as ProviderError
     from adreel.errors import SceneRefused as SceneRefused
     from adreel.errors import StorageError as StorageError
-    from adreel.flows.in_process import Observer as Observer
     from adreel.flows.in_process import Resumed as Resumed
     from adreel.flows.in_process import choose_take as choose_take
     from adreel.flows.in_process import cuts as cuts
     from adreel.flows.in_process import deliver as deliver
     from adreel.flows.in_process import generate as generate
     from adreel.flows.in_process import make_cut as make_cut
-    from adreel.flows.in_process import open_records as open_records
+    from adreel.flows.in_process import narrate as narrate
     from adreel.flows.in_process import plan as plan
     from adreel.flows.in_process import price as price
     from adreel.flows.in_process import regenerate as regenerate
     from adreel.flows.in_process import resume as resume
     from adreel.flows.in_process import status as status
+    from adreel.flows.in_process import stills as stills
     from adreel.flows.in_process import takes as takes
+    from adreel.flows.running import Observer as Observer
+    from adreel.flows.running import open_records as open_records
     from adreel.models.api import SessionSummary as SessionSummary
     from adreel.models.api import State as State
     from adreel.models.cuts import CutView as CutView
@@ -55,8 +57,9 @@ __version__ = "0.1.0"
 _NAMES = {
     "errors": "AccountError AdreelError CatalogUnreadable CutFailed InputError JobCancelled NotFound OverBudget"
     " PrefectUnreachable ProviderError SceneRefused StorageError",
-    "flows.in_process": "Observer Resumed choose_take cuts deliver generate make_cut open_records plan price"
-    " regenerate resume status takes",
+    "flows.in_process": "Resumed choose_take cuts deliver generate make_cut narrate plan price regenerate resume"
+    " status stills takes",
+    "flows.running": "Observer open_records",
     "models.api": "SessionSummary State",
     "models.cuts": "CutView",
     "models.deliveries": "Manifest",

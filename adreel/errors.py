@@ -8,6 +8,7 @@ AdreelError
 │   │   ├── SessionExists
 │   │   ├── JobEnded
 │   │   ├── NothingOpen
+│   │   ├── NothingChanged   everything that was asked for is bought already
 │   │   ├── SceneMissing     a scene of the finished ad has no clip yet: generate it
 │   │   └── RequestInFlight  the first request with the same idempotency key is not answered yet
 │   └── KeyReused            the idempotency key was used for another request
@@ -119,6 +120,12 @@ class NothingOpen(Conflict):
     """The job has no scene that a resume could continue."""
 
     code = "nothingOpen"
+
+
+class NothingChanged(Conflict):
+    """Everything that was asked for is bought already as it is described now."""
+
+    code = "nothingChanged"
 
 
 class SceneMissing(Conflict):

@@ -8,12 +8,13 @@ that sends nothing until it is pressed.
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, GetJsonSchemaHandler
+from pydantic import Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from adreel.errors import InputError
 from adreel.models.documents import read_json
+from adreel.models.parts import PARTS, Part
 
 T = TypeVar("T")
 
@@ -53,9 +54,13 @@ def unpack_json(value: dict[str, Any] | None, name: str) -> dict[str, Any]:
     return found
 
 
+PartChoice = Annotated[Part, WithJsonSchema({"type": "string", "enum": [part.value for part in PARTS]})]
+"""A part of an ad, as one list: the form of a union would ask for the type first."""
+
 # An empty field of a number is sent as null, which a schema of a number refuses. So 0 stands for none.
 MaxCost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ClipPrice = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 # The form sends the default that it shows, and the server would refuse null.
 MayBeEmpty = Annotated[T | None, LeftEmpty(), Field(json_schema_extra={"default": {}})]
+ChosenParts = Annotated[list[PartChoice] | None, LeftEmpty(), Field(json_schema_extra={"default": []})]

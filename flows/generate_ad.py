@@ -1,6 +1,6 @@
 """The flow that generates the scenes of an ad."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, unmapped
 from prefect.futures import wait
@@ -8,15 +8,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from adreel.errors import InputError, OverBudget
-from adreel.flows.forms import ClipPrice, LeftEmpty, MaxCost, MayBeEmpty, unpack_json
+from adreel.flows.forms import ChosenParts, ClipPrice, MaxCost, MayBeEmpty, unpack_json
 from adreel.flows.jobs import Outcome, job_run, refused
 from adreel.flows.options import FLOW_OPTIONS, name_run
 from adreel.models.cuts import CUT_FAILED
-from adreel.models.scenarios import Scenario
 from adreel.models.sessions import parse_session
 from adreel.tasks.generate_scene import generate_scene
-
-ALL_FOUR = list(Scenario)
 
 
 def _run_name() -> str:
@@ -32,7 +29,7 @@ def _run_name() -> str:
 def generate_ad(  # noqa: PLR0917 - its parameters are a form
     session_id: str = "",
     session: MayBeEmpty[dict[str, Any]] = None,
-    scenarios: Annotated[list[Scenario] | None, LeftEmpty()] = ALL_FOUR,
+    scenarios: ChosenParts = None,
     cut: bool = True,
     max_cost: MaxCost = 0,
     clip_price: ClipPrice = 0,
@@ -42,7 +39,8 @@ def generate_ad(  # noqa: PLR0917 - its parameters are a form
     Args:
         session_id: The id of a stored session. Leave it empty to give a new session below.
         session: A new session as JSON, in place of {}. The command "adreel schema" explains its fields.
-        scenarios: The scenes to generate. All four if none is chosen.
+        scenarios: The parts to buy: clips by their scene, narrations (voice), music and stills. If none is chosen, the
+            four clips, and the narrations and the music if the session asks for them.
         cut: Make the finished ad once all four scenes have a clip.
         max_cost: Most USD to spend on the clips, retries included. 0 is no limit.
         clip_price: USD of each clip whose price is unknown. Such a clip is refused under a limit without it.

@@ -69,7 +69,7 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         source: A JSON Lines file of sessions (.jsonl), a folder of session files, or one file of products and
             variants: a path or URL for the worker.
         campaign: The name that separates this campaign from others of the same sessions. Empty for the source's name.
-        window: Maximum number of scenes in flight. The slots of the limit "runware" bound it as well.
+        window: Maximum number of scenes, voices and music in flight. The slots of the limit "runware" bound it as well.
         again: Also buy clips that other jobs have already bought for these sessions.
         part: Which slice of the sessions this run makes, from 1.
         parts: Into how many slices they are cut.
@@ -121,8 +121,8 @@ def generate_campaign(  # noqa: PLR0917 - its parameters are a form
         ads_per_task = max(1, min(ADS_PER_TASK, int(window * TASK_SHARE / len(Scenario))))
         while together := list(islice(filter(shared.continues, sessions), ads_per_task)):
             for session in together:
-                _enter(gate, len(session.scenarios), progress)
-            batch = Batch(shared, together, gate.release)
+                _enter(gate, min(len(session.parts), window), progress)
+            batch = Batch(shared, together, lambda parts: gate.release(min(parts, window)))
             future = campaign_ads.submit(batch.name, batch.make)
             running.add(future)
             future.add_done_callback(batch.end)

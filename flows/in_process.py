@@ -1,16 +1,12 @@
 """The Python API: runs jobs in this process and reads what is stored. The command line calls the same functions.
 
-The settings come from the environment and `.env`. Prefect takes seconds to import, so only functions that run a flow
-import it. They use the Prefect server at PREFECT_API_URL, else an embedded one.
+The settings come from the environment and `.env`. Functions that run a flow use the Prefect server at PREFECT_API_URL,
+else an embedded one.
 """
 
 import asyncio
-import os
-import threading
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,57 +20,33 @@ from adreel.cut.plan import FileFacts
 from adreel.cut.planning import Planned, glyph_warnings, plan_cut
 from adreel.cut.signing import find_signer
 from adreel.errors import AdreelError, InputError, NotFound
+from adreel.flows.running import Observer, error_of, open_records, run_flow
 from adreel.models.api import SessionSummary
 from adreel.models.cut_settings import CutOptions, Format
 from adreel.models.cuts import CUT_FAILED, Cut, CutView
 from adreel.models.deliveries import Manifest
 from adreel.models.field_errors import describe
+from adreel.models.parts import STILLS, Part, find_part, scenario_of
 from adreel.models.placements import find_placement
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Session, parse_changes, parse_session
-from adreel.models.takes import ClipRequest, Job, Take
-from adreel.orchestration.embedded_server import (
-    begin_embedded_server,
-    ending_on_sigterm,
-    is_embedded,
-    start_embedded_server,
-)
-from adreel.orchestration.errors import prefect_errors, without_prefix
-from adreel.orchestration.imports import without_collections
+from adreel.models.sessions import Session, Voice, parse_changes, parse_session
+from adreel.models.takes import Job, Take, TaskRequest
+from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import sum_prices, warn_of_balance
 from adreel.purchase.jobs import ALL, open_scenes
 from adreel.purchase.max_cost import check_max_cost
 from adreel.purchase.planning import PlannedScene, ScenePrice, plan_requests, planned_scene, price_scenes
-from adreel.purchase.request import clip_request
 from adreel.records import Records
+from adreel.records.choosing import choose_take as choose_stored_take
 from adreel.records.cut_inputs import check_files_of_cut, copy_files_of_cut
-from adreel.records.inputs import copy_input, read_images
+from adreel.records.inputs import copy_input, copy_inputs, read_images
 from adreel.records.views import JobView, cut_view, cut_views, job_view, session_view, warning_lines
-from adreel.records.views import choose_take as choose_stored_take
-from adreel.service import store_for_generation
+from adreel.service.orders import changed_parts, store_for_generation, with_additions
 from adreel.settings import Settings
-from adreel.settings.prefect_server import may_name_server
-from adreel.settings.proxies import unify_proxies
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
-
-
-class Observer:
-    """Receives messages and follows the jobs of a call. Override its methods to show progress."""
-
-    def message(self, text: str) -> None:
-        """Receive a message for people: who renders the clips, that Prefect starts, and warnings of the requests."""
-
-    def starting(self, what: str) -> AbstractContextManager[None]:
-        """Return a context manager that is entered while something starts that takes seconds."""
-        self.message(f"Starting {what} ...")
-        return nullcontext()
-
-    def watching(self, job_ids: list[str]) -> AbstractContextManager[None]:
-        """Return a context manager that is entered while the jobs run."""
-        return nullcontext()
+    pass
 
 
 @dataclass(frozen=True)
@@ -86,23 +58,23 @@ class Resumed:
     unreadable: list[AdreelError]
 
 
-def open_records(settings: Settings | None = None) -> Records:
-    """Open the records in the storage of the settings, by default those of the environment.
+def plan(
+    session: Session | str,
+    scenarios: Iterable[Part | str] | None = None,
+    *,
+    voice: bool | None = None,
+    music: bool | None = None,
+) -> list[PlannedScene]:
+    """Return what `generate` would send for each part, by default for those of all described scenes.
 
-    Raises InputError for a wrong setting and StorageError for an unusable storage.
-    """
-    return Records.of(settings or Settings.load())
-
-
-def plan(session: Session | str, scenarios: Iterable[Scenario | str] | None = None) -> list[PlannedScene]:
-    """Return what `generate` would send for each scene, by default for all described ones.
-
-    Nothing is bought or written. Raises InputError if a scene can't be bought as described.
+    Nothing is bought or written. Raises InputError if a part can't be bought as described.
     """
     settings = Settings.load()
     records = open_records(settings)
     session = _session(session, records)
-    chosen = session.choose([_scenario(scenario) for scenario in scenarios]) if scenarios else session.scenarios
+    parts: list[Part] | None = [find_part(each) for each in scenarios] if scenarios else session.parts
+    session, parts = with_additions(session, parts, voice=voice, music=music)
+    chosen = session.choose(parts)
     requests = plan_requests(session, chosen, settings, records.storage)
     catalog = load_catalog(records.storage)
     return [planned_scene(scenario, request, catalog) for scenario, request in requests.items()]
@@ -110,29 +82,35 @@ def plan(session: Session | str, scenarios: Iterable[Scenario | str] | None = No
 
 def price(
     session: Session | str,
-    scenarios: Iterable[Scenario | str] | None = None,
+    scenarios: Iterable[Part | str] | None = None,
     *,
+    voice: bool | None = None,
+    music: bool | None = None,
     clip_price: float | None = None,
 ) -> list[ScenePrice]:
-    """Return what `generate` would cost for each scene, by default for all described ones, in USD.
+    """Return what `generate` would cost for each part, by default for those of all described scenes, in USD.
 
     A price is the highest bill of such clips, else that of the catalogue, else `clip_price`, else None for unknown.
-    Nothing is bought or written. Raises InputError if a scene can't be bought as described.
+    Nothing is bought or written. Raises InputError if a part can't be bought as described.
     """
     _usd_limits(None, clip_price)
     settings = Settings.load()
     records = open_records(settings)
     session = _session(session, records)
-    chosen = session.choose([_scenario(scenario) for scenario in scenarios]) if scenarios else session.scenarios
+    parts: list[Part] | None = [find_part(each) for each in scenarios] if scenarios else session.parts
+    session, parts = with_additions(session, parts, voice=voice, music=music)
+    chosen = session.choose(parts)
     requests = plan_requests(session, chosen, settings, records.storage)
     return price_scenes(requests, settings, records.storage, clip_price)
 
 
 def generate(
     session: Session | str,
-    scenarios: Iterable[Scenario | str] | None = None,
+    scenarios: Iterable[Part | str] | None = None,
     *,
     again: bool = False,
+    voice: bool | None = None,
+    music: bool | None = None,
     cut: bool = True,
     max_cost: float | None = None,
     clip_price: float | None = None,
@@ -140,10 +118,14 @@ def generate(
 ) -> JobView:
     """Buy one clip for each scene of a session, and return the job once it has ended.
 
+    `voice` and `music` say whether the narration and the music are bought too; by default if the session has the
+    block. A missing block is added to the session with its defaults.
+
     With `cut`, the finished ad is made as soon as all four scenes have clips; `cuts` returns it.
 
     A Session is stored first, in place of an earlier version; a string is the id of a stored session. `scenarios`
-    selects some of its scenes. A failed scene raises nothing: its `status` is failed and its `error` has the reason.
+    selects some of its parts: `hook` is a clip, `voice:hook` its narration, `still:hook` its still. A failed part
+    raises nothing: its `status` is failed and its `error` has the reason.
 
     `max_cost` is the most USD that the job may spend, retries included. `clip_price` is the USD of a clip whose price
     is unknown.
@@ -154,13 +136,13 @@ def generate(
     """
     settings = Settings.load()
     records = open_records(settings)
-    chosen = [_scenario(scenario) for scenario in scenarios] if scenarios is not None else None
-    session = _session(session, records)
+    chosen = [find_part(scenario) for scenario in scenarios] if scenarios is not None else None
+    session, chosen = with_additions(_session(session, records), chosen, voice=voice, music=music)
     if cut and settings.cut:
         find_signer(settings)  # A wrong certificate is told before anything is bought.
-    scenes = [session.scene(scenario) for scenario in session.choose(chosen)]
     limits = _usd_limits(max_cost, clip_price)
-    check_max_cost(session, scenes, settings, records.storage, max_cost=max_cost, clip_price=clip_price)
+    parts = session.choose(chosen)
+    check_max_cost(session, parts, settings, records.storage, max_cost=max_cost, clip_price=clip_price)
     override_hint = None if again else "--again (again=True in Python)"
     requests = store_for_generation(records, settings, session, chosen, override_hint=override_hint)
     _tell_warnings(observer, requests, settings, records)
@@ -170,9 +152,86 @@ def generate(
     return _run_job("generate_ad", parameters, settings, records, observer)
 
 
+def narrate(
+    session: Session | str,
+    scenarios: Iterable[Scenario] | None = None,
+    *,
+    music: bool = False,
+    again: bool = False,
+    cut: bool = True,
+    max_cost: float | None = None,
+    clip_price: float | None = None,
+    observer: Observer | None = None,
+) -> JobView | None:
+    """Buy the narrations of a session, and the music, and return the job once it has ended.
+
+    A missing block `voice` is added to the session with its defaults, with `music` also a missing block `music`.
+    What is bought already with the same words and voice is left out, unless `again`. Returns None if nothing is left.
+    The other parameters are those of `generate`.
+
+    Raises InputError if no scene has words for a narrator, and the errors of `generate`.
+    """
+    session = _session(session, open_records())
+    session = session.model_copy(update={"voice": session.voice or Voice()})
+    session, parts = with_additions(session, [], voice=None, music=music or None)
+    wanted = set(scenarios) if scenarios else set(Scenario)
+    parts = [*(part for part in session.narrations if scenario_of(part) in wanted), *(parts or [])]
+    if not parts:
+        raise InputError("no scene has words for a narrator: give dialog_narration in a scene description")
+    limits = _usd_limits(max_cost, clip_price)
+    return _buy_changed(session, parts, again=again, cut=cut, limits=limits, observer=observer)
+
+
+def stills(
+    session: Session | str,
+    scenarios: Iterable[Scenario] | None = None,
+    *,
+    again: bool = False,
+    max_cost: float | None = None,
+    clip_price: float | None = None,
+    observer: Observer | None = None,
+) -> JobView | None:
+    """Buy a still of each scene of a session, and return the job once it has ended.
+
+    What is bought already by the same description is left out, unless `again`. Returns None if nothing is left. The
+    other parameters are those of `generate`.
+
+    Raises the errors of `generate`.
+    """
+    session = _session(session, open_records())
+    parts = [STILLS[scenario] for scenario in scenarios or session.scenarios]
+    limits = _usd_limits(max_cost, clip_price)
+    return _buy_changed(session, parts, again=again, cut=False, limits=limits, observer=observer)
+
+
+def _buy_changed(
+    session: Session,
+    parts: Sequence[Part],
+    *,
+    again: bool,
+    cut: bool,
+    limits: dict[str, Any],
+    observer: Observer | None,
+) -> JobView | None:
+    settings = Settings.load()
+    records = open_records(settings)
+    chosen = session.choose(parts)
+    # Copies have the names of stored images, by which requests are compared.
+    session = copy_inputs(records.storage, session, chosen)
+    if not again:
+        chosen = changed_parts(records, settings, session, chosen)
+    if not chosen:
+        return None
+    check_max_cost(session, chosen, settings, records.storage, **limits)
+    requests = store_for_generation(records, settings, session, chosen, override_hint=None)
+    _tell_warnings(observer, requests, settings, records)
+    parameters = {"session_id": session.session_id, "scenarios": chosen, "cut": cut, **limits}
+    return _run_job("generate_ad", parameters, settings, records, observer)
+
+
 def regenerate(
     session_id: str,
-    scenario: Scenario | str,
+    scenario: Part | str,
     *,
     max_cost: float | None = None,
     clip_price: float | None = None,
@@ -190,20 +249,20 @@ def regenerate(
     """
     settings = Settings.load()
     records = open_records(settings)
-    session, scenario = records.session(session_id), _scenario(scenario)
+    session, part = records.session(session_id), find_part(scenario)
     wanted = parse_changes(changes)
-    scene = wanted.applied_to(session.scene(scenario))
-    request = clip_request(session, scene, settings, load_catalog(records.storage))
+    parts = session.choose([part])
+    requests = plan_requests(session, parts, settings, records.storage, wanted)
     limits = _usd_limits(max_cost, clip_price)
     check_max_cost(
-        session, [scene], settings, records.storage, max_cost=max_cost, clip_price=clip_price, takes_model=True
+        session, parts, settings, records.storage, wanted, max_cost=max_cost, clip_price=clip_price, takes_model=True
     )
     # Parameters of a run can come from elsewhere, so they must not name local files.
     images = read_images(wanted.named_images())
     copies = {file: copy_input(records.storage, session_id, image) for file, image in images.items()}
     wanted = wanted.with_images(copies)
-    _tell_warnings(observer, {scenario: request}, settings, records)
-    parameters = {"session_id": session_id, "scenario": scenario, "changes": wanted, **limits}
+    _tell_warnings(observer, requests, settings, records)
+    parameters = {"session_id": session_id, "scenario": part, "changes": wanted, **limits}
     return _run_job("regenerate_scene", parameters, settings, records, observer)
 
 
@@ -367,78 +426,24 @@ def status(name: str) -> JobView | SessionSummary:
         raise NotFound(f"{name!r} is neither a job nor a session in {records.place}") from None
 
 
-def takes(session_id: str, scenario: Scenario | str | None = None) -> list[Take]:
-    """Return the takes of a session or of one scene, by scene and from old to new.
+def takes(session_id: str, scenario: Part | str | None = None) -> list[Take]:
+    """Return the takes of a session or of one part, by part and from old to new.
 
     Raises NotFound for an unknown session, and StorageError for an unreadable record.
     """
     records = open_records()
-    session = records.session(session_id)
-    chosen = [_scenario(scenario)] if scenario else session.scenarios
-    return [take for each in chosen for take in records.takes(session_id, each)]
+    records.session(session_id)
+    if scenario:
+        return records.takes(session_id, find_part(scenario))
+    return [take for takes in records.takes_by_part(session_id).values() for take in takes]
 
 
-def choose_take(session_id: str, scenario: Scenario | str, take: str) -> Take:
-    """Make an older take the current one of its scene, by its `short_id` or its `job_id`.
+def choose_take(session_id: str, scenario: Part | str, take: str) -> Take:
+    """Make an older take the current one of its part, by its `short_id` or its `job_id`.
 
     Raises NotFound if no stored take has that name.
     """
-    return choose_stored_take(open_records(), session_id, _scenario(scenario), take)
-
-
-def run_flow(
-    name: str,
-    parameters: dict[str, Any],
-    settings: Settings,
-    observer: Observer | None = None,
-    job_ids: list[str] | None = None,
-    *,
-    buys: bool = True,
-) -> "tuple[str, State[Any]]":
-    """Run a flow of `adreel.flows` by the name of its module, and return the id and the final state of its run.
-
-    `job_ids` are the jobs to observe, by default the one with the id of the run.
-    """
-    observer = observer or Observer()
-    unify_proxies()
-    if buys and settings.is_local:
-        # A task looks for a key in Prefect unless the variable is set and empty.
-        mentioned = "runware_api_key" in settings.model_fields_set
-        unless = "" if mentioned else ", unless Prefect holds a Secret block runware-api-key"
-        observer.message(f"No RUNWARE_API_KEY: the emulator renders, nothing is spent{unless}.")
-    # Prefect sends no telemetry, and works without a network.
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    run_ids: list[str] = []
-
-    def watch(run_id: str) -> AbstractContextManager[None]:
-        run_ids.append(run_id)
-        return observer.watching(job_ids or [run_id])
-
-    with ending_on_sigterm(at_once=True), ExitStack() as starting, prefect_errors():
-        # The server starts while this process imports Prefect.
-        if has_begun := not may_name_server() and begin_embedded_server():
-            starting.enter_context(observer.starting("Prefect"))
-        with without_collections():
-            from adreel.orchestration.runs import needs_embedded_server, run_in_process
-
-            flow = getattr(import_module(f"adreel.flows.{name}"), name)
-        if buys and settings.is_local:
-            # The emulator takes a fifth of a second to import, while this process waits for Prefect's answers.
-            threading.Thread(target=import_module, args=["adreel.emulator"], daemon=True).start()
-        if needs_embedded_server():
-            if not (has_begun or is_embedded()):
-                starting.enter_context(observer.starting("Prefect"))
-            start_embedded_server()
-    with ending_on_sigterm():
-        state = run_in_process(flow, parameters, watch)
-    return run_ids[0], state
-
-
-def error_of(state: "State[Any]") -> AdreelError | None:
-    """Return the error that ended a run, raised by its flow or kept in the state that it returned."""
-    found = getattr(state.data, "result", state.data)
-    return found if isinstance(found, AdreelError) else None
+    return choose_stored_take(open_records(), session_id, find_part(scenario), take)
 
 
 def _run_job(
@@ -464,7 +469,7 @@ def _usd_limits(max_cost: float | None, clip_price: float | None) -> dict[str, f
 
 
 def _tell_warnings(
-    observer: Observer | None, requests: dict[Scenario, ClipRequest], settings: Settings, records: Records
+    observer: Observer | None, requests: Mapping[Part, TaskRequest], settings: Settings, records: Records
 ) -> None:
     def tell(line: str) -> None:
         (observer or Observer()).message(f"warning: {line}")
@@ -481,10 +486,3 @@ def _session(session: Session | str, records: Records) -> Session:
         # The model accepts unknown fields for the sake of stored sessions. In a new session they are mistakes.
         return parse_session(session.model_dump(), folder=Path.cwd())
     return session
-
-
-def _scenario(name: Scenario | str) -> Scenario:
-    try:
-        return Scenario(name)
-    except ValueError:
-        raise InputError(f"no such scene: {name!r}; choose from {', '.join(Scenario)}") from None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,7 @@ from rich.console import Console
 
 from adreel.errors import AdreelError, InputError, OverBudget, collect_errors
 from adreel.models.cut_settings import CutOptions
+from adreel.models.parts import Part
 from adreel.models.runners import Runner, registered_run
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
@@ -31,7 +32,7 @@ from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import expected_cost, warn_of_balance
 from adreel.purchase.jobs import end_job, end_jobs_of_run, open_scenes, resume_job, start_job
 from adreel.records import Records
-from adreel.records.views import SceneView, current_takes, failure_lines, job_view, readable_takes
+from adreel.records.views import SceneView, failure_lines, has_all_clips, job_view, readable_takes
 from adreel.service import HOLD, store_for_generation
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
@@ -45,8 +46,8 @@ from adreel.tasks.events import budget_reached, job_finished
 from adreel.tasks.retries import RETRY_DELAYS, retry_unavailable
 from adreel.tasks.slots import CUTS_AT_ONCE, CUTS_LIMIT, ensure_limit
 
-Work = list[tuple[Job, list[Scenario]]]
-"""Jobs with the scenes to generate."""
+Work = list[tuple[Job, list[Part]]]
+"""Jobs with the parts to buy."""
 Outcome = list[SceneView] | State[Any]
 retrying, STORAGE = retries.retrying, retries.STORAGE
 """For the command line, which does not import tasks."""
@@ -115,7 +116,7 @@ class JobRun:
     def start_job(
         self,
         session_id: str,
-        scenarios: list[Scenario] | None,
+        scenarios: Sequence[Part] | None,
         changes: SceneChanges | None = None,
         *,
         new: Session | None = None,
@@ -220,7 +221,7 @@ class JobRun:
 
         A failed cut loses nothing: the clips are stored, and `adreel cut` repeats it at no cost.
         """
-        if not self.settings.cut or len(current_takes(self.records, session_id)) < len(Scenario):
+        if not self.settings.cut or not has_all_clips(self.records, session_id):
             return ""
         ensure_limit(CUTS_AT_ONCE, CUTS_LIMIT)
         with crash_reporter(self.runner.run_id, flow_run.run_count):
@@ -245,7 +246,9 @@ class JobRun:
             return scenes
         message = []
         if failed:
-            message.append(f"{len(failed)} of {len(scenes)} scenes have no clip:")
+            is_of_clips = all(isinstance(scene.scenario, Scenario) for scene in scenes)
+            missing = "scenes have no clip" if is_of_clips else "parts are missing"
+            message.append(f"{len(failed)} of {len(scenes)} {missing}:")
             message += failure_lines(failed)
         if broken:
             message += [f"{len(broken)} jobs can't be resumed:", *map(str, broken)]

@@ -11,7 +11,8 @@ from uuid import UUID
 from prefect import artifacts, get_run_logger
 
 from adreel.models.cuts import Cut
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Part, label_of
+from adreel.models.spend import readable_usd
 from adreel.models.takes import Take
 from adreel.purchase.posters import draw_missing_poster
 from adreel.records import Records
@@ -63,7 +64,7 @@ class ProgressArtifact:
 class SceneProgress:
     """Logs each step of a scene and updates its progress artifact."""
 
-    def __init__(self, logger: "Logger | LoggerAdapter[Any]", scenario: Scenario) -> None:
+    def __init__(self, logger: "Logger | LoggerAdapter[Any]", scenario: Part) -> None:
         self._logger = logger
         self._artifact = ProgressArtifact(logger)
         self._scenario = scenario
@@ -88,7 +89,10 @@ class SceneProgress:
 
     def _show(self, what: str = "") -> None:
         if self._take:
-            key, description = artifact_key(self._take, "progress"), f"Scene {self._take.scenario}{what}"
+            key, description = (
+                artifact_key(self._take, "progress"),
+                f"{label_of(self._take.scenario).capitalize()}{what}",
+            )
             self._artifact.show(key, self._take.progress, description)
 
 
@@ -133,7 +137,7 @@ async def show_poster(settings: Settings, records: Records, take: Take, picture:
     await artifacts.acreate_image_artifact(
         image_url=f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
         key=artifact_key(take, "poster"),
-        description=f"Scene {take.scenario}: {where}",
+        description=f"{label_of(take.scenario).capitalize()}: {where}",
     )
 
 
@@ -196,4 +200,4 @@ def show_job_summary(settings: Settings, view: JobView) -> None:
 
 
 def _money(cost: float | None) -> str:
-    return "cost unknown" if cost is None else f"USD {cost:.2f}"
+    return "cost unknown" if cost is None else f"USD {readable_usd(cost)}"

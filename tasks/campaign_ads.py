@@ -15,14 +15,14 @@ from adreel.campaigns import Tally, campaign_job_id
 from adreel.errors import AccountError, BuyingStopped, JobCancelled, OverBudget, clean_error
 from adreel.models.api import State
 from adreel.models.cut_settings import CutOptions
+from adreel.models.parts import Part
 from adreel.models.runners import Runner
-from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.spend import new_mark, to_micros
 from adreel.models.takes import Job
 from adreel.purchase.jobs import buy_scene, end_job, end_jobs_of_run, record_failure, start_job
 from adreel.records import Records
-from adreel.records.views import JobView, current_takes, job_view, readable_takes
+from adreel.records.views import JobView, has_all_clips, job_view, readable_takes
 from adreel.service import store_for_generation
 from adreel.settings import Settings
 from adreel.tasks.cut_ad import cut_in_slot
@@ -98,9 +98,9 @@ class Campaign:
             self._count_completed(started)
             return None
         job = started
-        failed: dict[Scenario, Exception] = {}
+        failed: dict[Part, Exception] = {}
 
-        async def produce(scenario: Scenario) -> None:
+        async def produce(scenario: Part) -> None:
             slot = partial(runware_slot, block=SLOTS_PER_LEASE)
             try:
                 # Clips that are ordered together end together: their posters are drawn when they are asked for.
@@ -150,7 +150,7 @@ class Campaign:
             return job.model_copy(update={"cut": cut_id}) if job and job.cut != cut_id else None
 
         try:
-            if len(await asyncio.to_thread(current_takes, self.records, session_id)) == len(Scenario):
+            if await asyncio.to_thread(has_all_clips, self.records, session_id):
                 cut = await cut_in_slot(self.records, session_id, CutOptions(), lambda _percent, _step: None)
                 job_id = campaign_job_id(self.name, session_id)
                 await asyncio.to_thread(self.records.update_job, job_id, partial(record, cut.cut_id))
@@ -159,12 +159,12 @@ class Campaign:
 
     def _start(self, session: Session) -> Job | JobView:
         """Start the job of an ad. A completed one is returned as it is, or as a view if its record does not say so."""
-        records, settings, scenarios = self.records, self.settings, session.scenarios
+        records, settings, parts = self.records, self.settings, session.parts
         job_id = campaign_job_id(self.name, session.session_id)
         found = records.job(job_id)
         if found is None:
             override_hint = None if self.again else "a campaign that buys again: `adreel campaign --again`"
-            store_for_generation(records, settings, session, scenarios, override_hint=override_hint, campaign=self.name)
+            store_for_generation(records, settings, session, parts, override_hint=override_hint, campaign=self.name)
         elif found.is_stored:
             return found
         else:
@@ -181,7 +181,7 @@ class Campaign:
             settings,
             job_id,
             session.session_id,
-            scenarios=scenarios,
+            scenarios=parts,
             runner=self.runner,
             clip_price=to_micros(self.clip_price),
             mark=self.mark,
@@ -200,7 +200,7 @@ class Campaign:
 
 
 class Batch:
-    """The ads of one task. `leave` is called with the number of scenes of each ad that has ended."""
+    """The ads of one task. `leave` is called with the number of parts of each ad that has ended."""
 
     def __init__(self, campaign: Campaign, sessions: list[Session], leave: Callable[[int], None]) -> None:
         self._campaign = campaign
@@ -242,4 +242,4 @@ class Batch:
 
     def _close(self, session: Session) -> None:
         del self._open[session.session_id]
-        self._leave(len(session.scenarios))
+        self._leave(len(session.parts))

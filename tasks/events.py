@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.events import emit_event
 
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Part, kind_of
 from adreel.models.spend import to_usd
 from adreel.models.takes import Job, Problem, Take
 from adreel.records import Records
@@ -16,7 +16,7 @@ from adreel.spend.notices import Reached
 
 
 def scene_stored(records: Records, take: Take) -> None:
-    """Emit `adreel.scene.stored` with the clip's location, duration and cost."""
+    """Emit `adreel.scene.stored` with the location, the duration and the cost of a clip, voice, music or still."""
     clip = take.clip
     emit_event(
         "adreel.scene.stored",
@@ -34,7 +34,7 @@ def scene_stored(records: Records, take: Take) -> None:
     )
 
 
-def scene_failed(job: Job, scenario: Scenario, error: BaseException) -> None:
+def scene_failed(job: Job, scenario: Part, error: BaseException) -> None:
     """Emit `adreel.scene.failed` with the reason."""
     problem = Problem.of(error)
     payload = {**_ids(job.session_id, scenario, job.job_id), "code": problem.code, "error": problem.message}
@@ -64,9 +64,9 @@ def budget_reached(notice: Reached) -> None:
     )
 
 
-def _resource(session_id: str, scenario: Scenario) -> dict[str, str]:
+def _resource(session_id: str, scenario: Part) -> dict[str, str]:
     return {"prefect.resource.id": f"adreel.scene.{session_id}.{scenario.value}", "adreel.session": session_id}
 
 
-def _ids(session_id: str, scenario: Scenario, job_id: str) -> dict[str, Any]:
-    return {"session_id": session_id, "scenario": scenario.value, "job_id": job_id}
+def _ids(session_id: str, scenario: Part, job_id: str) -> dict[str, Any]:
+    return {"session_id": session_id, "scenario": scenario.value, "kind": kind_of(scenario), "job_id": job_id}

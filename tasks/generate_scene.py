@@ -4,9 +4,11 @@ import asyncio
 from functools import partial
 
 from prefect import get_run_logger, task
+from prefect.runtime import task_run
 
 from adreel.errors import AdreelError, clean_error
 from adreel.models.api import SceneVideo
+from adreel.models.parts import Part, find_part
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job, Take
 from adreel.purchase.jobs import buy_scene, record_failure
@@ -20,9 +22,14 @@ from adreel.tasks.retries import TASK_OPTIONS, count_tries, is_last_try, note_re
 from adreel.tasks.slots import runware_slot
 
 
-@task(name="generate-scene", task_run_name="scene-{scenario}", **TASK_OPTIONS)
-async def generate_scene(job: Job, scenario: Scenario) -> SceneVideo:
-    """Buy one scene of a started job and store its clip; a stored take is returned at once."""
+def _run_name() -> str:
+    part = find_part(task_run.parameters["scenario"])
+    return f"scene-{part}" if isinstance(part, Scenario) else part.value
+
+
+@task(name="generate-scene", task_run_name=_run_name, **TASK_OPTIONS)
+async def generate_scene(job: Job, scenario: Part) -> SceneVideo:
+    """Buy one part of a started job and store its file; a stored take is returned at once."""
     logger, settings = get_run_logger(), await load_settings()
     records = Records.of(settings)
     progress = SceneProgress(logger, scenario)

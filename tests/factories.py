@@ -1,8 +1,10 @@
 """Valid sessions, takes and clips, to be changed by the tests that need them otherwise."""
 
 import hashlib
+from array import array
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from math import pi, sin
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,9 +12,22 @@ from typing import Any
 import av
 from PIL import Image
 
+from adreel.models.parts import Part, kind_of, scenario_of
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneDescription, Session, parse_session
-from adreel.models.takes import AttemptState, Choices, Clip, ClipRequest, Job, Problem, Take, clip_name
+from adreel.models.takes import (
+    AttemptState,
+    Choices,
+    Clip,
+    ClipRequest,
+    Job,
+    MusicRequest,
+    Problem,
+    StillRequest,
+    Take,
+    VoiceRequest,
+    clip_name,
+)
 from adreel.records import Records
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -35,7 +50,7 @@ def make_session(**changes: Any) -> Session:
 def make_take(
     state: AttemptState | None = AttemptState.STORED,
     *,
-    scenario: Scenario = Scenario.HOOK,
+    scenario: Part = Scenario.HOOK,
     job_id: str = "job-1",
     session_id: str = "ad",
     minute: int = 0,
@@ -50,8 +65,10 @@ def make_take(
         job_id=job_id,
         created_at=at,
         updated_at=at,
-        scene=SceneDescription.model_validate(scene_data(scenario.value)),
-        request=ClipRequest(model="bytedance:2@2", prompt="a lamp", duration=5, width=64, height=48),
+        scene=SceneDescription.model_validate(scene_data(str(scenario_of(scenario))))
+        if scenario_of(scenario)
+        else None,
+        request=make_request(scenario),
         problem=Problem(code="test", message=problem) if problem else None,
     )
     if state is None:
@@ -61,16 +78,33 @@ def make_take(
     if state in {AttemptState.RENDERED, AttemptState.STORED}:
         attempt.url, attempt.cost, attempt.seed = "https://vm.runware.ai/clip.mp4", cost, 42
     if state == AttemptState.STORED:
-        take.clip = Clip(
-            file=clip_name(take),
-            poster=clip_name(take, ".jpg"),
-            sha256="0" * 64,
-            size=1000,
-            duration=5,
-            width=64,
-            height=48,
-        )
+        take.clip = Clip(file=clip_name(take), sha256="0" * 64, size=1000, **measures_of(scenario))
+        take.clip.poster = clip_name(take, ".jpg") if kind_of(scenario) == "clip" else None
     return take
+
+
+def make_request(part: Part) -> ClipRequest | VoiceRequest | MusicRequest | StillRequest:
+    """Return a request of the kind of a part."""
+    match kind_of(part):
+        case "voice":
+            return VoiceRequest(model="inworld:tts@2", text="Light, wherever you are.", voice="Ashley")
+        case "music":
+            return MusicRequest(model="runware:ace-step@v1.5-base", prompt="calm piano", duration=30)
+        case "still":
+            return StillRequest(model="meta:muse@image", prompt="a lamp", width=64, height=48)
+    return ClipRequest(model="bytedance:2@2", prompt="a lamp", duration=5, width=64, height=48)
+
+
+def measures_of(part: Part) -> dict[str, Any]:
+    """Return what is measured of the file of a part."""
+    sound, picture = {"loudness": -16.5}, {"width": 64, "height": 48}
+    measures: dict[str, dict[str, Any]] = {
+        "clip": {"duration": 5, **picture},
+        "voice": {"duration": 2.5, **sound},
+        "music": {"duration": 30, **sound},
+        "still": picture,
+    }
+    return measures[kind_of(part)]
 
 
 def write_image(path: Path, kind: str = "PNG", shade: int = 0) -> Path:
@@ -113,6 +147,25 @@ def write_film(
                     plane.update(noisy if number >= black * 10 else dark * plane.buffer_size)
                 container.mux(picture.encode(frame))
             container.mux(picture.encode(None))
+    return path
+
+
+def write_sound(path: Path, seconds: float, *, silent: bool = False) -> Path:
+    """Write a FLAC of a tone, or of silence, whose header has its length."""
+    rate, pitch = 8000, 440
+    # The tone repeats after a tenth of a second.
+    waves = [0 if silent else round(6000 * sin(2 * pi * pitch * n / rate)) for n in range(rate // 10)]
+    samples = array("h", (waves[n % len(waves)] for n in range(round(seconds * rate))))
+    # By default, eight kilobytes of padding would be the larger half of a short sound.
+    with av.open(str(path), "w", format="flac", options={"metadata_header_padding": "0"}) as container:
+        stream = container.add_stream("flac", rate=rate, layout="mono")
+        for start in range(0, len(samples), 4096):
+            block = samples[start : start + 4096].tobytes()
+            frame = av.AudioFrame(format="s16", layout="mono", samples=len(block) // 2)
+            frame.sample_rate, frame.pts = rate, start
+            frame.planes[0].update(block.ljust(frame.planes[0].buffer_size, b"\0"))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from adreel.emulator import LocalRunware
+from adreel.models.parts import Part
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Job, Take
 from adreel.purchase import shared_client
@@ -44,17 +45,17 @@ class Studio:
         self.records = Records(Storage.from_settings(settings))
         self.records.save_session(make_session(seconds=2))
 
-    def start(self, *scenarios: Scenario) -> Job:
+    def start(self, *scenarios: Part) -> Job:
         return start_job(self.records, self.settings, JOB, "ad", scenarios=list(scenarios) or None)
 
-    def start_another(self, *scenarios: Scenario) -> Job:
+    def start_another(self, *scenarios: Part) -> Job:
         return start_job(self.records, self.settings, f"{JOB}-another", "ad", scenarios=list(scenarios) or None)
 
-    async def produce(self, scenario: Scenario = Scenario.HOOK, *, job: Job | None = None) -> Take:
+    async def produce(self, scenario: Part = Scenario.HOOK, *, job: Job | None = None) -> Take:
         async with asyncio.timeout(30):
             return await buy_scene(self.records, self.settings, job or self.start(scenario), scenario)
 
-    def take(self, scenario: Scenario = Scenario.HOOK) -> Take:
+    def take(self, scenario: Part = Scenario.HOOK) -> Take:
         take = self.records.take("ad", scenario, JOB)
         assert take is not None
         return take

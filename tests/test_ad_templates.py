@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 from adreel.catalog import packaged
 from adreel.cli.app import app
 from adreel.errors import InputError
-from adreel.models.ad_templates import PLATFORMS, ad_templates, find_template, fits
+from adreel.models.ad_templates import PLATFORMS, ad_templates, find_template
+from adreel.models.narration import narration_fit
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import read_session
 from adreel.purchase.request import clip_request
@@ -47,7 +48,7 @@ def test_an_ad_has_four_scenes_with_sound_and_words_in_time(name: str) -> None:
         for seconds in (3, 5, 10):
             for scene in template.session(facts, seconds).scene_descriptions:
                 assert scene.duration == seconds
-                assert fits(scene.dialog_narration, seconds)
+                assert narration_fit(scene.dialog_narration, seconds).is_given
                 assert scene.sound_effects
     assert all(scene.dialog_narration for scene in template.session({"product_name": "Dewdrop"}).scene_descriptions)
 

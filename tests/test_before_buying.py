@@ -16,6 +16,7 @@ from adreel.catalog import packaged
 from adreel.cli.app import app
 from adreel.errors import InputError
 from adreel.flows import in_process
+from adreel.flows.running import Observer, open_records
 from adreel.models.api import ClipWarning
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import read_session
@@ -136,7 +137,7 @@ def test_warnings_are_told_before_anything_is_bought(tmp_path: Path, monkeypatch
         raise InputError("it ends before the flow")
 
     told: list[str] = []
-    observer = in_process.Observer()
+    observer = Observer()
     monkeypatch.setattr(observer, "message", told.append)
     monkeypatch.setattr(in_process, "run_flow", end)
     with pytest.raises(InputError, match="ends before"):
@@ -158,7 +159,7 @@ def test_warnings_are_told_before_anything_is_bought(tmp_path: Path, monkeypatch
     with pytest.raises(InputError, match="ends before"):
         in_process.generate(chinese, again=True, cut=False, observer=observer)
     assert told == []
-    in_process.open_records().save_session(make_session(model=KLING, seed=7))
+    open_records().save_session(make_session(model=KLING, seed=7))
     with pytest.raises(InputError, match="ends before"):
         in_process.regenerate("ad", "hook", observer=observer)
     assert told == [f"warning: hook: Kling VIDEO 3.0 Standard ({KLING}) has no seed: it is left out"]

@@ -12,8 +12,9 @@ from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Choices, Job, Take
 from adreel.purchase.jobs import buy_scene, end_job, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
+from adreel.records.choosing import choose_take
 from adreel.records.verification import verify
-from adreel.records.views import choose_take, job_status, job_view, session_view
+from adreel.records.views import job_status, job_view, session_view
 from adreel.settings import Settings
 from tests.factories import NOW, make_session, make_take, save_choices, save_job
 from tests.studio import studio

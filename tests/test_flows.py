@@ -27,7 +27,7 @@ from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges
 from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.records.views import current_take, job_status
+from adreel.records.views import current_take, job_status, words_of
 from adreel.settings import Settings
 from adreel.storage import Storage
 from tests.factories import make_session, session_data, write_image
@@ -206,7 +206,7 @@ def test_regenerate_adds_a_take_and_leaves_every_other_file_as_it_was(runware: L
     after = _contents(records)
     assert {path: after[path] for path in before} == before
     takes = records.takes("Lamp_1", Scenario.HOOK)
-    assert [take.scene.visual_description for take in takes] == ["a lamp in the hook", "another hook"]
+    assert [words_of(take) for take in takes] == ["a lamp in the hook", "another hook"]
     current = current_take(takes, records.choices("Lamp_1"))
     assert current is not None
     assert current.job_id == job_id

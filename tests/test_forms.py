@@ -13,6 +13,7 @@ from adreel.emulator import LocalRunware
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.regenerate_scene import regenerate_scene
 from adreel.flows.resume import resume
+from adreel.models.parts import PARTS
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import SceneChanges, Session
 from adreel.records import Records, StoredSession
@@ -39,9 +40,11 @@ def test_every_field_of_a_form_is_explained_and_asks_for_no_kind(flow: Flow[...,
     assert [name for name, field in fields.items() if "anyOf" in field] == []
 
 
-def test_scenes_are_chosen_from_a_list_and_all_four_are_chosen_at_first() -> None:
+def test_parts_are_chosen_from_one_list_and_none_is_chosen_at_first() -> None:
     form = generate_ad.parameters.model_dump_for_openapi()
-    assert form["definitions"]["Scenario"]["enum"] == form["properties"]["scenarios"]["default"] == list(Scenario)
+    chosen = form["properties"]["scenarios"]
+    assert chosen["items"]["enum"] == list(PARTS)
+    assert chosen["default"] == []
 
 
 def test_a_pasted_session_is_stored_and_generated(runware: LocalRunware, records: Records) -> None:
@@ -163,6 +166,7 @@ def test_options_of_a_form_are_of_its_take_alone(runware: LocalRunware, records:
     assert state.is_completed(), state.message
     take = records.take("ad", Scenario.HOOK, job_id)
     assert take is not None
+    assert take.scene is not None
     assert (take.scene.aspect, take.scene.sound, take.scene.settings) == ("9:16", False, None)
     assert take.request.width is not None
     assert take.request.height is not None

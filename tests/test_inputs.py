@@ -287,7 +287,7 @@ async def test_a_refusal_of_the_image_names_the_first_frame(tmp_path: Path, monk
 
     async with studio() as it:
         store(it, write_image(tmp_path / "lamp.png"))
-        monkeypatch.setattr(requests, "_CHECKS", (refuse,))
+        monkeypatch.setitem(requests.CHECKS, "videoInference", (refuse,))
         with pytest.raises(SceneRefused, match=r"Too few pixels.*The image is the scene's first_frame 'lamp\.png'$"):
             await it.produce()
         problem = it.take().attempts[-1].problem

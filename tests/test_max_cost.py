@@ -25,9 +25,8 @@ HOOK = Scenario.HOOK
 
 def refusal(session: Session, scenarios: list[Scenario] | None = None, **limits: Any) -> OverBudget | None:
     """Return why the scenes of a session are refused, if they are."""
-    scenes = [session.scene(scenario) for scenario in session.choose(scenarios)]
     try:
-        check_max_cost(session, scenes, Settings(), Storage("memory://max-cost"), **limits)
+        check_max_cost(session, session.choose(scenarios), Settings(), Storage("memory://max-cost"), **limits)
     except OverBudget as error:
         return error
     return None

@@ -11,10 +11,13 @@ import pytest
 
 from adreel.errors import BadRecord
 from adreel.models import migrations
+from adreel.models.api import State
 from adreel.models.migrations import MIGRATIONS, SCHEMA_VERSION, Fields, Migration
+from adreel.models.parts import STILLS, VOICES, Addition, find_part
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Take
 from adreel.records import Records
+from adreel.records.views import session_view, words_of
 from adreel.storage import Storage
 from tests.factories import make_take, save_choices, save_job
 
@@ -83,7 +86,7 @@ def read(records: Records, path: str) -> Any:
         return records.share(rest[0], name)
     if rest[1:] == ["reviews"]:
         return records.review(rest[0], name)
-    return records.choices(rest[0]) if name == "current" else records.take(rest[0], Scenario(rest[2]), name)
+    return records.choices(rest[0]) if name == "current" else records.take(rest[0], find_part(rest[2]), name)
 
 
 def save(records: Records, path: str, record: Any) -> None:
@@ -112,7 +115,7 @@ def with_unknown_fields(value: Any, inside: str = "") -> Any:
         return [with_unknown_fields(each) for each in value]
     if not isinstance(value, dict):
         return value
-    unknown = {} if inside == "takes" else {"from_the_future": {"a": [1, None, "ä"]}}
+    unknown = {} if inside in {"takes", "senders", "stored"} else {"from_the_future": {"a": [1, None, "ä"]}}
     return {**{name: with_unknown_fields(each, name) for name, each in value.items()}, **unknown}
 
 
@@ -161,6 +164,19 @@ def test_a_record_of_any_version_keeps_its_unknown_fields_at_every_level(file: P
     records.storage.write(path, json.dumps(data).encode())
     save(records, path, read(records, path))
     assert unknown_fields(json.loads(records.storage.read(path))) == unknown_fields(data) > 0
+
+
+def test_stored_narrations_music_and_stills_are_those_of_their_ad(records: Records) -> None:
+    shutil.copytree(FIXTURES / "v2", records.storage.root)
+    view = session_view(records, "lantern")
+    spoken = [VOICES[each] for each in (Scenario.HOOK, Scenario.PROBLEM, Scenario.CTA)]
+    assert [video.scenario for video in view.additions] == [*spoken, Addition.MUSIC, STILLS[Scenario.HOOK]]
+    assert (view.state, view.cost) == (State.COMPLETED, 0.08868)
+    [cut] = records.cuts("lantern")
+    assert [addition.part for addition in cut.additions] == [*spoken, Addition.MUSIC]
+    narrations = records.takes("lantern", VOICES[Scenario.HOOK])
+    assert [words_of(take) for take in narrations] == ["It is dark.", "It is very dark.", "It is dark."]
+    assert all(take.clip and take.clip.loudness and not take.clip.width for take in narrations)
 
 
 def split_size(take: Fields) -> Fields:

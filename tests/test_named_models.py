@@ -10,7 +10,8 @@ from adreel.catalog import least_price, packaged
 from adreel.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-CREATORS = sorted({air.partition(":")[0] for air in [*packaged().models, *packaged().gone]})
+ADDITIONS = {**packaged().audio, **packaged().images}
+CREATORS = sorted({air.partition(":")[0] for air in [*packaged().models, *packaged().gone, *ADDITIONS]})
 AIR = re.compile(rf"(?<![\w/.:-])(?:{'|'.join(CREATORS)}):[\w.-]+@[\w.-]*\w")
 SETTING = re.compile(r"""ADREEL_MODEL["']?\s*[:=,]\s*["']?([\w.-]+:[\w.-]+@[\w.-]+)""")
 HISTORY = {ROOT / "docs" / "changelog.md", *(ROOT / "docs" / "decisions").iterdir()}
@@ -26,7 +27,8 @@ def texts(*patterns: str) -> Iterator[tuple[Path, str]]:
 
 
 def not_offered(airs: Iterable[str]) -> set[str]:
-    return set(airs) - {model.air for model in packaged().usable()}
+    others = {air for air, model in ADDITIONS.items() if model.status != "deprecated"}
+    return set(airs) - {model.air for model in packaged().usable()} - others
 
 
 def test_examples_and_documents_name_models_that_can_be_ordered() -> None:

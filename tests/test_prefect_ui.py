@@ -118,6 +118,7 @@ def test_an_operator_starts_watches_retries_and_cancels_in_prefects_own_ui(
     job, take = records.job(job_id), records.take("lamp", Scenario.HOOK, job_id)
     assert job is not None
     assert take is not None
+    assert take.scene is not None
     assert (take.scene.camera_work, take.is_open, job.ended_at is not None) == ("slow push in", True, True)
     # A switch that was not pressed says nothing.
     assert (take.scene.aspect, take.scene.sound, take.scene.settings) == ("1:1", None, None)

@@ -35,7 +35,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def looked(prober: Prober, clip: Path) -> Findings:
-    return prober.inspect_clip(clip)
+    return prober.inspect(clip, "clip")
 
 
 def pid_of(prober: Prober) -> int:
@@ -47,7 +47,7 @@ def with_child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Have the child run this code in place of the decoder."""
     imports = "from adreel.purchase.probe import child\nfrom adreel.purchase.probe.findings import Findings"
     patched = f"{imports}\n{textwrap.dedent(code)}"
-    monkeypatch.setattr(process, "MAIN", f"{patched}\nchild.inspect_clip = inspect_clip\nchild.main()")
+    monkeypatch.setattr(process, "MAIN", f"{patched}\nchild.INSPECTORS['clip'] = inspect_clip\nchild.main()")
 
 
 def test_one_process_looks_into_all_clips(prober: Prober, clip: Path) -> None:
@@ -145,7 +145,7 @@ import os, signal
 from pathlib import Path
 from adreel.purchase.probe import process
 clip = Path({str(clip)!r})
-process._prober.inspect_clip(clip)
+process._prober.inspect(clip, "clip")
 print(process._prober._child._process.pid, flush=True)
 {end}
 """
@@ -163,7 +163,7 @@ import os
 from pathlib import Path
 from adreel.purchase.probe import process
 clip = Path({str(clip)!r})
-look = lambda: process._prober.inspect_clip(clip)
+look = lambda: process._prober.inspect(clip, "clip")
 look()
 mine = process._prober._child._process.pid
 pid = os.fork()

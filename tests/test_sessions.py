@@ -198,7 +198,7 @@ def test_scenarios_come_in_the_order_of_an_ad() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_can_be_bought_as_they_are(path: Path) -> None:
     session = read_session(path)
-    for scenario in session.choose(None):
+    for scenario in session.scenarios:
         assert clip_request(session, session.scene(scenario), Settings(), packaged()).prompt
 
 
@@ -210,7 +210,7 @@ def test_there_are_examples() -> None:
 def test_a_session_file_of_an_earlier_version_is_still_read(path: Path) -> None:
     session = read_session(path)
     bought, refused = {}, {}
-    for scenario in session.choose(None):
+    for scenario in session.scenarios:
         try:
             bought[scenario] = clip_request(session, session.scene(scenario), Settings(), packaged())
         except InputError as error:

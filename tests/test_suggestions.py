@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from adreel.errors import AdreelError, BuyingStopped, ClipKeptAside, NoCredits
+from adreel.models.parts import STILLS, VOICES, Addition, Part
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Problem, Take, task_uuid
 from adreel.purchase.jobs import open_scenes, record_failure, start_job
@@ -41,6 +42,19 @@ def failed(code: str, *, retryable: bool = False) -> Take:
     take.advance(AttemptState.FAILED)
     take.attempts[-1].problem = Problem(code=code, message="no", retryable=retryable)
     return take
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (Scenario.HOOK, "Nothing was bought: this buys the clip."),
+        (VOICES[Scenario.HOOK], "Nothing was bought: this buys the voice."),
+        (STILLS[Scenario.HOOK], "Nothing was bought: this buys the still."),
+        (Addition.MUSIC, "Nothing was bought: this buys the piece of music."),
+    ],
+)
+def test_each_part_is_called_what_it_is(part: Part, told: str) -> None:
+    assert suggest_action(make_take(None, scenario=part), 3).text == told
 
 
 def refused_for_credits() -> Take:

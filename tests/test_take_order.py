@@ -10,7 +10,8 @@ from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState
 from adreel.purchase.jobs import start_job
 from adreel.records import Records
-from adreel.records.views import choose_take, session_view
+from adreel.records.choosing import choose_take
+from adreel.records.views import session_view
 from adreel.settings import Settings
 from tests.factories import NOW, make_session, make_take, store_take
 

@@ -31,10 +31,12 @@ def test_the_help_has_each_command_in_a_group_and_fits_80_columns() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["genrate", "ad.yaml"], "no such command 'genrate': did you mean 'generate', 'regenerate'? See `adreel -h`"),
+        (["genrate", "ad.yaml"], "no such command 'genrate': did you mean 'generate', 'regenerate', 'narrate'? See"),
         (["budget", "st"], "no such command 'st': did you mean 'set'? See `adreel budget -h`"),
         (["generate", "--scen"], "no such option: --scen: did you mean --scene? See `adreel generate -h`"),
-        (["takes", "ad", "hok"], "'hok' is not one of 'hook', 'problem', 'solution', 'cta': did you mean hook? See"),
+        (["takes", "ad", "hok"], "'still:cta': did you mean hook? See `adreel takes -h`"),
+        (["regenerate", "ad", "voice:hok"], "did you mean voice:hook? See `adreel regenerate -h`"),
+        (["use", "ad", "clip:hook", "35f85e76"], "'clip:hook' is not one of 'hook', 'problem', "),
         (["status"], "missing argument 'JOB_ID|SESSION_ID': see `adreel status -h`"),
         (["budget", "set", "day", "x"], "'x' is not a valid number: see `adreel budget set -h`"),
     ],
@@ -74,3 +76,10 @@ def test_the_shell_completes_commands_and_scenes() -> None:
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     environment = {"_ADREEL_COMPLETE": "complete_bash", "COMP_WORDS": "adreel use glowcap so", "COMP_CWORD": "3"}
     assert run_command(ADREEL, [], environment).stdout == "solution\n"
+
+
+def test_the_shell_completes_narrations_and_stills() -> None:
+    environment = {"_ADREEL_COMPLETE": "complete_bash", "COMP_WORDS": "adreel takes glowcap voice", "COMP_CWORD": "3"}
+    assert run_command(ADREEL, [], environment).stdout.splitlines() == [
+        f"voice:{scenario}" for scenario in ("hook", "problem", "solution", "cta")
+    ]

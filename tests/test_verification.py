@@ -10,6 +10,7 @@ from weakref import finalize
 
 import pytest
 
+from adreel.models.parts import Part
 from adreel.models.scenarios import Scenario
 from adreel.models.takes import Choices, Job, Take, utc_now
 from adreel.records import Records
@@ -177,7 +178,7 @@ class WatchedRecords(Records):
         self._alive: set[int] = set()
         self._lock = Lock()
 
-    def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
+    def take(self, session_id: str, scenario: Part, job_id: str) -> Take | None:
         return self._watch(super().take(session_id, scenario, job_id))
 
     def job(self, job_id: str) -> Job | None:

@@ -13,8 +13,8 @@ from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState, Choices, Job, Problem, Take
 from adreel.purchase.jobs import start_job
 from adreel.records import Records
+from adreel.records.choosing import choose_take
 from adreel.records.views import (
-    choose_take,
     combine,
     current_take,
     job_status,

@@ -18,9 +18,9 @@ from adreel.errors import AdreelError, InputError, StorageError
 from adreel.models.api import State
 from adreel.models.documents import MAX_BYTES, read_document, read_file, read_lines
 from adreel.models.ids import derived_uuid
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Part
 from adreel.models.sessions import ID_PATTERN, Session, check_id, parse_session
-from adreel.models.spend import to_usd
+from adreel.models.spend import readable_usd, to_usd
 from adreel.models.takes import Job
 from adreel.purchase.planning import plan_requests
 from adreel.records.cut_inputs import check_files_of_cut
@@ -105,7 +105,7 @@ def check_sessions(
         try:
             session = _session(place, data, folder, document)
             try:
-                requests = plan_requests(session, session.scenarios, settings, storage)
+                requests = plan_requests(session, session.parts, settings, storage)
                 check_files_of_cut(session.cut)
             except InputError as error:
                 raise InputError(f"{place}: {error}") from None
@@ -241,7 +241,7 @@ class Tally:
         """Number of ads that have ended."""
         return self.states.total()
 
-    def add(self, view: JobView, *, untold: Collection[Scenario] = ()) -> None:
+    def add(self, view: JobView, *, untold: Collection[Part] = ()) -> None:
         """Count an ad that has ended. The reasons of `untold` scenes are not noted."""
         self.states[view.overall_status] += 1
         self.scenes.update(scene.status for scene in view.scenes)
@@ -279,7 +279,7 @@ class Tally:
     @property
     def money(self) -> str:
         """Sum of the known costs in USD."""
-        return f"{'' if self.all_costs_known else 'at least '}USD {self.cost:.2f}"
+        return f"{'' if self.all_costs_known else 'at least '}USD {readable_usd(self.cost)}"
 
     def __str__(self) -> str:
         ads = [f"{self.states[state]} {state}" for state in State if self.states[state]]

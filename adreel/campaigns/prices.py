@@ -39,7 +39,7 @@ def price_campaign(settings: Settings, source: Source, clip_price: float | None 
     storage = Storage.from_settings(settings)
     counts = Counter[tuple[str, float | None, float | None, str, date | None]]()
     for session in read_sessions(settings, source):
-        requests = plan_requests(session, session.scenarios, settings, storage)
+        requests = plan_requests(session, session.parts, settings, storage)
         prices = price_scenes(requests, settings, storage, clip_price)
         counts.update((each.model, each.seconds, each.usd, each.source, each.as_of) for each in prices)
     groups = [
@@ -115,7 +115,7 @@ def unstarted_costs(
     started = set(records.job_ids())
     for session in read_sessions(settings, source, part, parts):
         if campaign_job_id(campaign, session.session_id) not in started:
-            requests = plan_requests(session, session.scenarios, settings, records.storage)
+            requests = plan_requests(session, session.parts, settings, records.storage)
             yield sum_usd([each.usd for each in price_scenes(requests, settings, records.storage, clip_price)])
 
 

@@ -24,9 +24,11 @@ from adreel.models.api import (
     VideoGenerationResponse,
     VideoRegenerateResponse,
     VideoStatusResponse,
+    VoiceList,
 )
 from adreel.models.campaigns import CampaignList, CampaignPage, CampaignStarted
 from adreel.models.cuts import CutList, VideoCutResponse
+from adreel.models.parts import Part
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.shares import DEFAULT_DAYS, DEFAULT_RIGHTS, CreatedShare, ReviewList, ShareList, ShareView
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 Parameters = ParamSpec("Parameters")
 AnyScenario = Scenario | str
+AnyPart = Part | str
 
 
 class Operation(Generic[Parameters, Result]):
@@ -112,7 +115,7 @@ def _limits(max_cost: float | None, clip_price: float | None) -> dict[str, float
     return {name: usd for name, usd in given.items() if usd is not None}
 
 
-def _scene(session_id: str, scenario: AnyScenario) -> dict[str, str]:
+def _scene(session_id: str, scenario: AnyPart) -> dict[str, str]:
     return {"session_id": session_id, "scenario": str(scenario)}
 
 
@@ -123,14 +126,19 @@ class Operations:
     def generate(
         self,
         session_id: str,
-        scenarios: list[Scenario] | None = None,
+        scenarios: Sequence[Part] | None = None,
         *,
+        only_changed: bool = False,
         max_cost: float | None = None,
         clip_price: float | None = None,
         idempotency_key: str | None = None,
     ) -> Call[VideoGenerationResponse]:
-        """Start a job for a stored session: all four scenes, or some, for at most `max_cost` USD."""
-        chosen = {"scenarios": [str(scenario) for scenario in scenarios]} if scenarios else {}
+        """Start a job for a stored session: all that it asks for, or some parts, for at most `max_cost` USD.
+
+        With `only_changed`, what is bought already as it is described now is left out.
+        """
+        chosen: dict[str, Any] = {"scenarios": [str(part) for part in scenarios]} if scenarios else {}
+        chosen |= {"only_changed": True} if only_changed else {}
         return Call(
             json={"session_id": session_id, **chosen, **_limits(max_cost, clip_price)}, headers=_key(idempotency_key)
         )
@@ -158,7 +166,7 @@ class Operations:
         self,
         /,
         session_id: str,
-        scenario: AnyScenario,
+        scenario: AnyPart,
         *,
         max_cost: float | None = None,
         clip_price: float | None = None,
@@ -236,6 +244,12 @@ class Operations:
             "aspect": aspect,
             "max_price": max_price,
         }
+        return Call(params={name: value for name, value in asked.items() if value is not None})
+
+    @operation("GET /api/voices")
+    def voices(self, *, language: str | None = None, model: str | None = None) -> Call[VoiceList]:
+        """Return the models of narrations with their voices, and those of music, the cheapest first."""
+        asked = {"language": language, "model": model}
         return Call(params={name: value for name, value in asked.items() if value is not None})
 
     @operation("POST /api/sessions")
@@ -349,12 +363,12 @@ class Operations:
         return Call({"session_id": session_id, "file": image.partition("#")[0].rpartition("/")[2]})
 
     @operation("GET /api/sessions/{session_id}/scenes/{scenario}/takes")
-    def takes(self, session_id: str, scenario: AnyScenario) -> Call[TakeList]:
+    def takes(self, session_id: str, scenario: AnyPart) -> Call[TakeList]:
         """Return the takes of a scene from old to new."""
         return Call(_scene(session_id, scenario))
 
     @operation("PUT /api/sessions/{session_id}/scenes/{scenario}/current")
-    def choose_take(self, session_id: str, scenario: AnyScenario, take: str) -> Call[TakeView]:
+    def choose_take(self, session_id: str, scenario: AnyPart, take: str) -> Call[TakeView]:
         """Make a stored take the current one of its scene."""
         return Call(_scene(session_id, scenario), json={"take": take})
 

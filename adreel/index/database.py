@@ -11,7 +11,7 @@ from typing import Any
 
 from adreel.errors import StorageUnavailable
 
-VERSION = 6
+VERSION = 7
 """To be raised with each change of the tables, or of what is derived from the records."""
 BUSY_SECONDS = 10.0
 MEMORY = ":memory:"

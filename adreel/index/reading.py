@@ -9,14 +9,14 @@ from typing import NamedTuple
 from adreel.errors import BadRecord, NotFound, SessionDeleted, StorageError, StorageUnavailable
 from adreel.index.queries import microseconds
 from adreel.models.api import WITHOUT_CLIP, SessionSummary, State, VideoSceneStatus
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import PARTS, Part
 from adreel.models.sessions import Session
 from adreel.models.takes import Choices, Job, Take
 from adreel.records import Records
 from adreel.records.spend import SessionSpend, read_session_spend, session_spend, spend_of
 from adreel.records.views import combine, scene_status, summarize
 
-TAKE = re.compile(r"takes/(?P<scenario>[a-z]+)/(?P<job_id>[A-Za-z0-9_-]{1,64})\.json")
+TAKE = re.compile(r"takes/(?P<part>[a-z-]+)/(?P<job_id>[A-Za-z0-9_-]{1,64})\.json")
 RANKS = {State.FAILED: 0, State.PARTIAL: 1, State.CANCELLED: 2, State.GENERATING: 3, State.COMPLETED: 4}
 """Order of the ads of a campaign."""
 MAX_ERROR = 300
@@ -28,7 +28,7 @@ class SceneRow(NamedTuple):
     """A scene of a job, in the order of its table; `cost` in micro-dollars."""
 
     job_id: str
-    scenario: Scenario
+    scenario: Part
     session_id: str
     state: State
     cost: int
@@ -67,7 +67,7 @@ class TakeRow(NamedTuple):
     """A take for which something was sent, in the order of its table; money in micro-dollars."""
 
     session_id: str
-    scenario: Scenario
+    scenario: Part
     job_id: str
     day: str
     """UTC day of the order."""
@@ -115,10 +115,11 @@ def read_session(records: Records, session_id: str) -> SessionRow:
             return SessionRow(session_id, read_at, is_gone=True)
         session = records.session(session_id)
         choices = records.choices(session_id) if "current.json" in files else Choices(takes={})
-        takes: dict[Scenario, list[Take]] = {}
+        takes: dict[Part, list[Take]] = {}
+        parts = {part.value: part for part in PARTS}
         for found in filter(None, map(TAKE.fullmatch, files)):
-            if found["scenario"] in set(Scenario):
-                take = records.take(session_id, Scenario(found["scenario"]), found["job_id"])
+            if part := parts.get(found["part"]):
+                take = records.take(session_id, part, found["job_id"])
                 if take is not None:
                     takes.setdefault(take.scenario, []).append(take)
         for of_scene in takes.values():
@@ -185,9 +186,7 @@ def _takes_of(session: SessionSpend) -> list[TakeRow]:
     ]
 
 
-def _read_jobs(
-    records: Records, session_id: str, takes: dict[Scenario, list[Take]]
-) -> dict[str, Job | BadRecord | None]:
+def _read_jobs(records: Records, session_id: str, takes: dict[Part, list[Take]]) -> dict[str, Job | BadRecord | None]:
     jobs: dict[str, Job | BadRecord | None] = {}
     for job_id in sorted({take.job_id for of_scene in takes.values() for take in of_scene}):
         try:
@@ -200,7 +199,7 @@ def _read_jobs(
 
 
 def _ads_of(
-    session: Session, jobs: list[Job], takes: dict[Scenario, list[Take]], summary: SessionSummary
+    session: Session, jobs: list[Job], takes: dict[Part, list[Take]], summary: SessionSummary
 ) -> Iterator[AdRow]:
     poster = next((video.poster_url for video in summary.scene_videos if video.poster_url), "")
     by_campaign: dict[str, list[Job]] = {}
@@ -209,7 +208,7 @@ def _ads_of(
             by_campaign.setdefault(job.campaign, []).append(job)
     for campaign, own in by_campaign.items():
         # A scene may have been bought again by a later job.
-        scenes: dict[Scenario, list[VideoSceneStatus]] = {}
+        scenes: dict[Part, list[VideoSceneStatus]] = {}
         found: list[Take] = []
         for job in own:
             for scenario in job.scenarios:
@@ -240,7 +239,7 @@ def _ads_of(
         )
 
 
-def _scenes_of(job: Job, takes: dict[Scenario, list[Take]]) -> Iterator[SceneRow]:
+def _scenes_of(job: Job, takes: dict[Part, list[Take]]) -> Iterator[SceneRow]:
     for scenario in job.scenarios:
         take = next((take for take in takes.get(scenario, []) if take.job_id == job.job_id), None)
         state = scene_status(job, take, scenario).status

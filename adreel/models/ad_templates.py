@@ -10,10 +10,10 @@ import yaml
 from pydantic import BaseModel, Field
 
 from adreel.errors import InputError
+from adreel.models.narration import narration_fit
 from adreel.models.sessions import INPUT_PATTERN, ImageInputs, Session, parse_session
 from adreel.text import advise
 
-WORDS_PER_SECOND = 2.5
 SECONDS = 5
 SUGGESTED = ("category", "brand_tone", "main_benefit", "target_audience")
 """Facts that a template suggests where a product has none."""
@@ -77,7 +77,7 @@ class AdTemplate(BaseModel, frozen=True, extra="forbid"):
         for scene in self.scene_descriptions:
             texts = {name: _fill(text, words) for name, text in scene if isinstance(text, str)}
             narrations = [_fill(text, words) for text in scene.dialog_narration]
-            narration = next((text for text in narrations if fits(text, seconds)), "")
+            narration = next((text for text in narrations if narration_fit(text, seconds).is_given), "")
             scenes.append({**texts, "duration": seconds, "dialog_narration": narration})
         return scenes
 
@@ -87,11 +87,6 @@ class AdTemplate(BaseModel, frozen=True, extra="forbid"):
             {**self.facts(given), "sound": True, "scene_descriptions": self.fill(given, seconds)},
             f"template {self.name}",
         )
-
-
-def fits(narration: str, seconds: float) -> bool:
-    """Whether a narration can be spoken in a scene."""
-    return len(narration.split()) <= seconds * WORDS_PER_SECOND
 
 
 @cache

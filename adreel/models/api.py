@@ -6,13 +6,31 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from adreel.errors import InputError
 from adreel.models.cut_settings import CutOptions
 from adreel.models.documents import check_texts
-from adreel.models.scenarios import Scenario
-from adreel.models.sessions import Identifier, ImageInputs, RenderOptions, SceneChanges, SceneDescription, Session
+from adreel.models.parts import PARTS, Part
+from adreel.models.sessions import (
+    Identifier,
+    ImageInputs,
+    MusicBed,
+    RenderOptions,
+    SceneChanges,
+    SceneDescription,
+    Session,
+    Voice,
+    WordChanges,
+)
 from adreel.text import control_character
 
 INPUT_FILE_PATTERN = r"^[0-9a-f]{64}\.(png|jpg|webp)$"
@@ -31,6 +49,18 @@ WebImage = Annotated[
     AfterValidator(check_web_image),
     Field(max_length=2000, json_schema_extra={"pattern": WEB_IMAGE_PATTERN}),
 ]
+
+
+def _name_parts(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    # A union would report an error for each of its members.
+    try:
+        return validate(value)
+    except ValidationError:
+        raise ValueError(f"it is no part of an ad: choose from {', '.join(PARTS)}") from None
+
+
+NamedPart = Annotated[Part, WrapValidator(_name_parts)]
+"""A part in a request."""
 
 
 class State(StrEnum):
@@ -58,11 +88,11 @@ class ClipWarning(BaseModel, extra="allow"):
 
 
 class SceneVideo(BaseModel):
-    """The current clip of a scene, as people and pages need it."""
+    """The current take of a part of an ad, as people and pages need it."""
 
-    scenario: Scenario
-    video_url: str | None = None
-    duration: float | None = Field(None, description="Seconds, as measured in the stored clip")
+    scenario: Part
+    video_url: str | None = Field(None, description="URL of the clip, the sound or the image")
+    duration: float | None = Field(None, description="Seconds, as measured in the stored file; 0 for a still")
     status: State
     created_at: datetime
     cost: float | None = Field(None, description="USD as reported by the provider; null is unknown")
@@ -113,6 +143,16 @@ class WebImages(ImageInputs):
     )
 
 
+class VoiceBody(RequestBody, Voice, extra="forbid", json_schema_extra={"examples": [{"voice": "Ashley"}]}):
+    """The narrator of an ad. What is missing has a default."""
+
+
+class MusicBody(RequestBody, MusicBed, extra="forbid", json_schema_extra={"examples": [{"prompt": "calm piano"}]}):
+    """The music of an ad, bought by a prompt. What is missing has a default."""
+
+    file: None = Field(None, description="Always null: a file can be named only in a session file")
+
+
 class SceneCreate(WebImages, RequestBody, SceneDescription, extra="forbid"):
     """One scene in words."""
 
@@ -120,7 +160,8 @@ class SceneCreate(WebImages, RequestBody, SceneDescription, extra="forbid"):
 class ScenePatch(
     WebImages,
     RequestBody,
-    SceneChanges,
+    RenderOptions,
+    WordChanges,
     extra="forbid",
     json_schema_extra={"examples": [{"visual_description": "A moth circles the lamp", "aspect": "9:16"}]},
 ):
@@ -149,7 +190,13 @@ class SessionPatch(
     extra="forbid",
     json_schema_extra={"examples": [{"model": "klingai:kling-video@3-standard", "aspect": "9:16", "sound": True}]},
 ):
-    """Changes of the product's facts, and of what the scenes have in common. Omitted fields keep their values."""
+    """Changes of the product's facts, and of what the scenes have in common. Omitted fields keep their values.
+
+    `voice` and `music` are replaced as a whole.
+    """
+
+    voice: VoiceBody | None = Field(None, description="Buys a narration of each scene with words; null removes it")
+    music: MusicBody | None = Field(None, description="Buys music for the whole ad; null removes it")
 
 
 SESSION_EXAMPLE = {
@@ -173,6 +220,8 @@ class SessionCreate(WebImages, RequestBody, Session, extra="forbid", json_schema
         None, description="A photo of the product, for its scenes: an https URL, or the `input` of an uploaded image"
     )
     scene_descriptions: list[SceneCreate] = Field(min_length=1, max_length=4)  # type: ignore[assignment]
+    voice: VoiceBody | None = Field(None, description="Buys a narration of each scene with words")
+    music: MusicBody | None = Field(None, description="Buys music for the whole ad")
 
 
 class StoredInput(BaseModel):
@@ -215,6 +264,44 @@ class ModelList(BaseModel):
     models: list[ModelView]
 
 
+class VoiceModelView(BaseModel):
+    """A speech model and what it is known to offer; null is unknown."""
+
+    model: str = Field(description="Value for `voice.model`", examples=["inworld:tts@2"])
+    name: str
+    creator: str
+    status: str | None = Field(description="live or deprecated")
+    voices: dict[str, list[str]] = Field(description="Voices by language; `*` for those of every language")
+    voice_names: dict[str, str] = Field(description="Names of voices that are mere ids; either can be given")
+    default_voice: str | None = Field(description="Voice of a narrator who names none; null for the model's own choice")
+    languages: list[str] | None = Field(description="Languages that can be named; null if none has to be, or unknown")
+    most_characters: int | None = Field(description="Of the text")
+    speeds: tuple[float, float] | None = Field(description="Slowest and fastest; null for one speed only")
+    usd_per_1000_characters: float | None = Field(description="As public pages had it on `priced_on`")
+    priced_on: date | None
+
+
+class MusicModelView(BaseModel):
+    """A music model and what it is known to offer; null is unknown."""
+
+    model: str = Field(description="Value for `music.model`", examples=["runware:ace-step@v1.5-base"])
+    name: str
+    creator: str
+    status: str | None = Field(description="live or deprecated")
+    seconds: tuple[float, float] | None = Field(description="Shortest and longest; null if the model decides")
+    most_characters: int | None = Field(description="Of the prompt")
+    usd: float | None = Field(description="Of music for an ad of 30 s, as public pages had it on `priced_on`")
+    priced_on: date | None
+
+
+class VoiceList(BaseModel):
+    """The models of narrations and music that can be ordered, the cheapest first."""
+
+    as_of: date = Field(description="Date of the catalogue")
+    models: list[VoiceModelView]
+    music: list[MusicModelView]
+
+
 MaxCost = Annotated[
     float | None,
     Field(gt=0, allow_inf_nan=False, description="Most USD that the job may spend, retries included; null is no limit"),
@@ -234,7 +321,12 @@ class VideoGenerationRequest(RequestBody, json_schema_extra={"examples": [{"sess
     """Start a job for a stored session."""
 
     session_id: Identifier
-    scenarios: list[Scenario] | None = Field(None, min_length=1, description="A subset; all four if missing")
+    scenarios: list[NamedPart] | None = Field(
+        None,
+        min_length=1,
+        description="The parts to buy; by default all four clips, and the narration and music of the session",
+    )
+    only_changed: bool = Field(False, description="Leave out what is bought already as it is described now")
     max_cost: MaxCost = None
     clip_price: ClipPrice = None
 
@@ -245,10 +337,11 @@ class VideoRegenerateRequest(
         "examples": [{"session_id": "abc-123", "scenario": "hook", "visual_description": "A moth circles the lamp"}]
     },
 ):
-    """Buy a new take of one scene, perhaps with some fields of its description changed."""
+    """Buy a new take of one part, perhaps with some fields of its description changed."""
 
     session_id: Identifier
-    scenario: Scenario
+    scenario: NamedPart
+    voice: VoiceBody | None = Field(None, description="Overrides of the session's narrator, for a narration")
     max_cost: MaxCost = None
     clip_price: ClipPrice = None
 
@@ -283,7 +376,7 @@ class VideoCutRequest(
 
 
 class TakeChoice(RequestBody, json_schema_extra={"examples": [{"take": "35f85e76"}]}):
-    """Choose a take of a scene."""
+    """Choose a take of a part."""
 
     take: str = Field(
         min_length=1,
@@ -307,9 +400,9 @@ class VideoRegenerateResponse(VideoGenerationResponse):
 
 
 class VideoSceneStatus(BaseModel):
-    """One scene of a job."""
+    """One part of a job."""
 
-    scenario: Scenario
+    scenario: Part
     status: State
     progress: int = Field(ge=0, le=100)
     video_url: str | None = Field(None, examples=["/outputs/abc-123_hook_35f85e76.mp4"])
@@ -338,7 +431,7 @@ class VideoStatusResponse(BaseModel):
 
 
 class SessionSummary(BaseModel):
-    """A session as a list shows it; `state` is null before its first job."""
+    """A session as a list shows it; `state` is null before its first clip, voice or music is ordered."""
 
     session_id: str
     product_name: str
@@ -351,6 +444,7 @@ class SessionSummary(BaseModel):
     updated_at: datetime | None
     archived_at: datetime | None = Field(None, description="When it was archived; nothing is bought for it then")
     scene_videos: list[SceneVideo]
+    additions: list[SceneVideo] = Field(default_factory=list, description="The narrations, music and stills")
     created_at: datetime | None = Field(None, description="Null for a session of an earlier version without takes")
     has_cut: bool = Field(False, description="Whether it has a finished ad")
 
@@ -379,14 +473,15 @@ class SessionDetails(Session, extra="ignore"):
     updated_at: datetime | None
     archived_at: datetime | None = Field(None, description="When it was archived; nothing is bought for it then")
     scene_videos: list[SceneVideo]
+    additions: list[SceneVideo] = Field(default_factory=list, description="The narrations, music and stills")
 
 
 class TakeView(BaseModel):
-    """A take of a scene."""
+    """A take of a part of an ad."""
 
     take: str = Field(description="The eight characters in its clip's file name")
     job_id: str
-    scenario: Scenario
+    scenario: Part
     status: State
     progress: int
     is_current: bool
@@ -406,10 +501,11 @@ class TakeView(BaseModel):
         default_factory=list, description="How the request differs from the description, and the clip from the order"
     )
     aside_url: str | None = Field(None, description="URL of a paid file that is not a playable MP4")
-    scene: SceneDescription = Field(description="The description that it was bought with")
+    scene: SceneDescription | None = Field(description="The description that it was bought with; null for music")
+    text: str = Field("", description="The words of a narration, and the prompt of music")
 
 
 class TakeList(BaseModel):
-    """The takes of a scene, the oldest first."""
+    """The takes of a part, the oldest first."""
 
     takes: list[TakeView]

@@ -39,7 +39,7 @@ class Captions(OpenModel, serialize_by_alias=True):
 
 
 class Music(OpenModel):
-    """A music bed below the whole ad."""
+    """A music bed below the whole ad, in place of bought music."""
 
     file: MediaFile
     below_voice: Annotated[float, Field(ge=0, le=40, description="Decibels below the voice while it speaks")] = 12
@@ -68,7 +68,7 @@ class CutSettings(OpenModel):
     captions: Annotated[Captions | None, BeforeValidator(lambda value: None if value is False else value)] = Field(
         default_factory=Captions, description="`false` for none"
     )
-    voice: MediaFile | None = Field(None, description="A narration from the start of the ad")
+    voice: MediaFile | None = Field(None, description="A narration from the start of the ad, in place of bought voices")
     music: Music | None = None
     logo: Logo | None = None
     end_card: EndCard | None = None

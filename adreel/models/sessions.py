@@ -5,7 +5,7 @@ People write them as YAML or JSON; `adreel schema` prints the schema of the mode
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from uuid import uuid4
@@ -13,10 +13,12 @@ from uuid import uuid4
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from adreel.errors import InputError
-from adreel.models.cut_settings import CutSettings
+from adreel.models.cut_settings import CutSettings, MediaFile
+from adreel.models.cut_settings import Music as CutMusic
 from adreel.models.documents import check_texts, find_line, read_document, read_file
 from adreel.models.field_errors import describe, field_errors, shortened
 from adreel.models.open_model import OpenModel
+from adreel.models.parts import PARTS, VOICES, Addition, Part, scenario_of
 from adreel.models.scenarios import Scenario
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -125,6 +127,28 @@ class RenderOptions(ImageInputs, OpenModel):
     settings: ModelSettings | None = None
 
 
+class Voice(OpenModel):
+    """The narrator of an ad. What is missing has a default."""
+
+    model: str | None = Field(None, max_length=200, description="The speech model; `adreel voices` lists them")
+    voice: str | None = Field(None, max_length=100, description="One of the model's voices")
+    language: str | None = Field(
+        None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Such as en or de-AT"
+    )
+    speed: float | None = Field(None, ge=0.5, le=2, description="1 is the voice's own speed")
+
+
+class MusicBed(OpenModel):
+    """The music of an ad: bought by a prompt, or a file. What is missing has a default."""
+
+    prompt: str | None = Field(
+        None, min_length=1, max_length=3000, description="Style, tempo and instruments; by default from the scenes"
+    )
+    file: MediaFile | None = None
+    model: str | None = Field(None, max_length=200, description="The music model; `adreel voices --music` lists them")
+    below_voice: float = Field(12, ge=0, le=40, description="Decibels below the voice while it speaks")
+
+
 class SceneWords(OpenModel):
     """Description of a scene in words."""
 
@@ -158,11 +182,16 @@ class WordChanges(OpenModel):
 
 
 class SceneChanges(RenderOptions, WordChanges):
-    """Overrides for a new take of a scene. Omitted fields keep the session's values."""
+    """Overrides for a new take of a scene or another part. Omitted fields keep the session's values.
+
+    For a voice and for music, `model` is the model of the part. `background_music` is the prompt of music.
+    """
+
+    voice: Voice | None = Field(None, description="Overrides of the session's narrator, for a new take of a narration")
 
     def applied_to(self, scene: SceneDescription) -> SceneDescription:
         """Return a scene's description with these changes."""
-        return scene.model_copy(update=replacing(self.model_dump(exclude_none=True)))
+        return scene.model_copy(update=replacing(self.model_dump(exclude_none=True, exclude={"voice"})))
 
 
 def replacing(changes: dict[str, Any]) -> dict[str, Any]:
@@ -203,6 +232,8 @@ class Session(RenderOptions, ProductFacts):
         "", max_length=64, description="Variant of the product, set by a campaign of products and variants"
     )
     scene_descriptions: list[SceneDescription] = Field(min_length=1, max_length=4)
+    voice: Voice | None = Field(None, description="Buys a narration of each scene with words")
+    music: MusicBed | None = Field(None, description="Buys music for the whole ad, or takes it from a file")
     cut: CutSettings | None = Field(None, description="How the finished ad is made of the clips")
 
     @model_validator(mode="after")
@@ -211,6 +242,19 @@ class Session(RenderOptions, ProductFacts):
         doubled = sorted({str(scenario) for scenario in given if given.count(scenario) > 1})
         if doubled:
             raise ValueError(f"scene given more than once: {', '.join(doubled)}")
+        return self
+
+    @model_validator(mode="after")
+    def _music_once(self) -> Self:
+        if self.music and self.music.file:
+            if self.music.prompt or self.music.model:
+                raise ValueError("music is given twice: give a file, or a prompt and a model")
+            if self.cut and self.cut.music:
+                raise ValueError("music is given twice: give music.file or cut.music, not both")
+            # The cut reads files from its own block alone.
+            bed = CutMusic(file=self.music.file, below_voice=self.music.below_voice)
+            self.cut = (self.cut or CutSettings()).model_copy(update={"music": bed})
+            self.music = None
         return self
 
     def named_images(self) -> list[tuple[str, str]]:
@@ -245,17 +289,31 @@ class Session(RenderOptions, ProductFacts):
             common.pop("size", None)
         return RenderOptions.model_construct(**{**common, **own})
 
-    def choose(self, wanted: list[Scenario] | None) -> list[Scenario]:
-        """Return the wanted scenarios in the order of an ad, all four for None; InputError if one is not described."""
+    @property
+    def parts(self) -> list[Part]:
+        """What is bought for the whole ad: its clips, and the narration and the music if it asks for them."""
+        voices = self.narrations if self.voice else []
+        return [*self.scenarios, *voices, *([Addition.MUSIC] if self.music else [])]
+
+    @property
+    def narrations(self) -> list[Part]:
+        """The narrations of the scenes that have words for one."""
+        return [VOICES[each] for each in self.scenarios if self.scene(each).dialog_narration.strip()]
+
+    def choose(self, wanted: Sequence[Part] | None) -> list[Part]:
+        """Return the wanted parts in the order of an ad, those of the whole ad for None.
+
+        Raises InputError if the scene of one is not described, or if there are fewer than four for None.
+        """
         if wanted == []:
             raise InputError("no scenes were chosen: name at least one, or omit the choice for all four")
-        missing = [str(scenario) for scenario in wanted or Scenario if scenario not in self.scenarios]
-        if missing:
+        asked = [scenario for part in wanted or Scenario if (scenario := scenario_of(part))]
+        if missing := [str(scenario) for scenario in asked if scenario not in self.scenarios]:
             raise InputError(
                 f"session {self.session_id!r} describes no scene {', '.join(missing)}: add it to scene_descriptions"
                 f", or ask for a subset of {', '.join(self.scenarios)}"
             )
-        return [scenario for scenario in Scenario if scenario in (wanted or self.scenarios)]
+        return [part for part in PARTS if part in (wanted or self.parts)]
 
 
 def parse_session(

@@ -149,9 +149,17 @@ def usd_rounded_up(amount: int) -> str:
     return f"{-(-amount // CENT) * CENT / MICROS:.2f}"
 
 
+def readable_usd(usd: float) -> str:
+    """Return USD in dollars and cents: 0.42. Less than a cent has two significant digits: 0.0011."""
+    amount = abs(to_micros(usd))
+    if not 0 < amount < CENT:
+        return f"{usd:.2f}"
+    return f"{usd:.{8 - len(str(amount))}f}".rstrip("0")
+
+
 def money(usd: float | None) -> str:
-    """Return USD in dollars and cents."""
-    return "unknown" if usd is None else f"${usd:.2f}"
+    """Return USD for people: $0.42, and $0.0011 for less than a cent."""
+    return "unknown" if usd is None else f"${readable_usd(usd)}"
 
 
 def show_cost(usd: float | None, billed: float) -> str:
@@ -159,5 +167,6 @@ def show_cost(usd: float | None, billed: float) -> str:
     if usd is not None:
         return money(usd)
     # Rounded down: a least sum must not exceed the true one.
-    cents = to_micros(billed) // CENT
-    return f"at least {money(cents / 100)}" if cents else "not known yet"
+    amount = to_micros(billed)
+    step = min(CENT, 10 ** max(0, len(str(amount)) - 2))
+    return f"at least {money(to_usd(amount // step * step))}" if amount else "not known yet"

@@ -1,23 +1,24 @@
 """Takes, attempts, jobs and choices, as they are recorded.
 
-A take is what one job buys for one scene. An attempt is one Runware task of a take. It goes planned -> submitted ->
-accepted -> rendered -> stored, or ends as failed. A state is recorded before its effect: `submitted` is durable before
-the request is sent, so a resumed run always knows which UUID to look up.
+A take is what one job buys for one part of an ad: the clip of a scene, its narration or its still, or the music. An
+attempt is one Runware task of a take. It goes planned -> submitted -> accepted -> rendered -> stored, or ends as
+failed. A state is recorded before its effect: `submitted` is durable before the request is sent, so a resumed run
+always knows which UUID to look up.
 """
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Discriminator, Field, Tag
 
 from adreel.errors import AdreelError, BuyingStopped, JobCancelled, NoCredits, RenderFailed, UnknownFailure
 from adreel.models.api import ClipWarning, State
 from adreel.models.ids import derived_uuid
+from adreel.models.parts import Part
 from adreel.models.record import Record
 from adreel.models.runners import Runner
-from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Identifier, ImageInputs, SceneChanges, SceneDescription
 from adreel.models.spend import Holds, Price, to_micros, to_usd
 from adreel.text import clean_text
@@ -26,6 +27,8 @@ MAX_PROBLEM_LENGTH = 4000
 SUBMIT_DEADLINE = timedelta(hours=1)
 """Time after which a runner has died that has neither recorded its job nor the answer to its submit."""
 
+SUFFIXES = {"clip": ".mp4", "voice": ".flac", "music": ".flac", "still": ".jpg"}
+"""Ends of the names of bought files. FLAC and JPEG tell whether they are complete; an MP3 does not."""
 PROGRESS = {"planned": 0, "submitted": 10, "accepted": 30, "rendered": 70, "fetched": 80, "stored": 100}
 
 
@@ -60,16 +63,16 @@ class Problem(BaseModel, extra="allow"):
         return clean_text(self.message, MAX_PROBLEM_LENGTH)
 
 
-class ClipRequest(ImageInputs, extra="allow", allow_inf_nan=False, frozen=True):
+class TaskRequest(ImageInputs, extra="allow", allow_inf_nan=False, frozen=True):
     """A fully resolved request. A resume sends it unchanged, even if the settings have changed.
 
     Its images are https URLs and references of copied images.
     """
 
     model: str
-    prompt: str
+    prompt: str = ""
     negative_prompt: str | None = None
-    duration: float | None = Field(None, description="Seconds; null if the model has no duration")
+    duration: float | None = Field(None, description="Seconds; null if the model or the words decide")
     width: int | None = Field(None, description="Pixels, with `height`; null if an image or `resolution` decides")
     height: int | None = None
     resolution: str | None = Field(None, description="The model's own word, such as 720p; excludes a size")
@@ -79,16 +82,62 @@ class ClipRequest(ImageInputs, extra="allow", allow_inf_nan=False, frozen=True):
     warnings: tuple[ClipWarning, ...] = Field((), description="Differences between the description and the request")
 
 
+class ClipRequest(TaskRequest):
+    """The request of a scene's clip."""
+
+    kind: Literal["clip"] = "clip"
+    prompt: str
+
+
+class VoiceRequest(TaskRequest):
+    """The request of a scene's narration."""
+
+    kind: Literal["voice"] = "voice"
+    text: str = Field(description="The words to speak")
+    voice: str | None = Field(None, description="A voice of the model; null for the model's own choice")
+    language: str | None = None
+    speed: float | None = None
+
+
+class MusicRequest(TaskRequest):
+    """The request of the music of an ad."""
+
+    kind: Literal["music"] = "music"
+    prompt: str
+
+
+class StillRequest(TaskRequest):
+    """The request of a still of a scene."""
+
+    kind: Literal["still"] = "still"
+    prompt: str
+
+
+def _kind_of_request(request: Any) -> str:
+    # Requests of earlier versions are of clips, and have no kind.
+    return str(request.get("kind", "clip") if isinstance(request, dict) else request.kind)
+
+
+PartRequest = Annotated[
+    Annotated[ClipRequest, Tag("clip")]
+    | Annotated[VoiceRequest, Tag("voice")]
+    | Annotated[MusicRequest, Tag("music")]
+    | Annotated[StillRequest, Tag("still")],
+    Discriminator(_kind_of_request),
+]
+
+
 class Clip(BaseModel, extra="allow", allow_inf_nan=False):
-    """A clip as measured before it was stored: size in bytes, duration in seconds."""
+    """A bought file as measured before it was stored: size in bytes, duration in seconds, loudness in LUFS."""
 
     file: str
     poster: str | None = Field(None, description="Drawn when it is first asked for; null if that is impossible")
     sha256: str
     size: int
-    duration: float
-    width: int
-    height: int
+    duration: float = Field(0, description="0 for a still")
+    width: int = Field(0, description="0 for a voice and for music")
+    height: int = 0
+    loudness: float | None = Field(None, description="Of a voice and of music; null if it is silent")
     warnings: list[ClipWarning] = Field(default_factory=list)
 
 
@@ -162,17 +211,17 @@ class Attempt(BaseModel, extra="allow", allow_inf_nan=False):
 
 
 class Take(Record):
-    """The purchase of one job for one scene."""
+    """The purchase of one job for one part of an ad."""
 
     session_id: str
-    scenario: Scenario
+    scenario: Part
     job_id: str
     number: int = Field(0, ge=0, description="Position among the takes of its scene; 0 in records of earlier versions")
     campaign: str | None = Field(None, description="Name of the campaign that its job belongs to")
     created_at: AwareDatetime
     updated_at: AwareDatetime
-    scene: SceneDescription
-    request: ClipRequest
+    scene: SceneDescription | None = Field(None, description="Null for music")
+    request: PartRequest
     price: Price | None = Field(None, description="Estimate for each attempt, of the time when it was planned")
     released: list[str] = Field(default_factory=list, description="Marks under which no attempt may be sent any more")
     attempts: list[Attempt] = Field(default_factory=list)
@@ -318,11 +367,11 @@ class Take(Record):
 
 
 class Job(Record):
-    """A run that generates scenes of a session."""
+    """A run that generates parts of an ad."""
 
     job_id: str
     session_id: Identifier
-    scenarios: list[Scenario] = Field(min_length=1)
+    scenarios: list[Part] = Field(min_length=1)
     changes: SceneChanges | None = Field(None, description="Overrides of the session's scene for its takes")
     created_at: AwareDatetime
     campaign: str | None = Field(None, description="Name of the campaign that its ad belongs to")
@@ -332,7 +381,7 @@ class Job(Record):
     runner: Runner | None = Field(None, description="The run that works on it, if known")
     max_cost: int | None = Field(None, ge=0, description="Maximum spend in micro-dollars, retries included")
     clip_price: int | None = Field(None, ge=0, description="Micro-dollars of each clip whose price is unknown")
-    stored: dict[Scenario, int] = Field(
+    stored: dict[Part, int] = Field(
         default_factory=dict, description="Micro-dollars of each scene that was stored, at a known cost, at its end"
     )
     cut: str | None = Field(None, description="ID of the finished ad that its campaign has made")
@@ -352,9 +401,9 @@ class Job(Record):
 
 
 class Choices(Record):
-    """The takes that a person has chosen, as scenario -> job_id."""
+    """The takes that a person has chosen, as part -> job_id."""
 
-    takes: dict[Scenario, str]
+    takes: dict[Part, str]
 
     def with_take(self, take: Take) -> Self:
         """Return a copy with this take chosen."""
@@ -373,7 +422,7 @@ def sum_costs(costs: list[float | None]) -> float | None:
     return round(sum(known), 6) if known and len(known) == len(costs) else None
 
 
-def task_uuid(job_id: str, scenario: Scenario, attempt: int) -> UUID:
+def task_uuid(job_id: str, scenario: Part, attempt: int) -> UUID:
     """Return the taskUUID of an attempt (from 1). It is deterministic and has the format of a UUIDv4."""
     return derived_uuid(job_id, scenario, attempt)
 
@@ -383,9 +432,10 @@ def uuid_prefix(uuid: UUID) -> str:
     return uuid.hex[:8]
 
 
-def clip_name(take: Take, suffix: str = ".mp4") -> str:
-    """Return the file name of the clip (or poster) of the current attempt."""
-    return f"{take.session_id}_{take.scenario.value}_{uuid_prefix(take.attempts[-1].uuid)}{suffix}"
+def clip_name(take: Take, suffix: str = "") -> str:
+    """Return the name of the file of the current attempt, or of its poster with the suffix .jpg."""
+    name = f"{take.session_id}_{take.scenario.value}_{uuid_prefix(take.attempts[-1].uuid)}"
+    return name + (suffix or SUFFIXES[take.request.kind])
 
 
 def utc_now() -> datetime:

@@ -7,7 +7,7 @@ from contextvars import copy_context
 
 from adreel.errors import AdreelError
 from adreel.models.spend import show_usd, to_micros
-from adreel.models.takes import ClipRequest, Job
+from adreel.models.takes import Job, TaskRequest
 from adreel.purchase.shared_client import shared_client
 from adreel.records import Records
 from adreel.settings import Settings
@@ -41,7 +41,7 @@ def warn_of_balance(settings: Settings, expected: Callable[[], int], warn: Calla
         threading.Thread(target=copy_context().run, args=(run,), name="adreel-balance", daemon=True).start()
 
 
-def sum_prices(requests: Iterable[ClipRequest], storage: Storage) -> int:
+def sum_prices(requests: Iterable[TaskRequest], storage: Storage) -> int:
     """Return the sum of the known prices of requests in micro-dollars."""
     return sum(price(request, storage).amount or 0 for request in requests)
 

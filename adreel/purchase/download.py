@@ -22,16 +22,17 @@ from yarl import URL
 
 from adreel.errors import AccountError, ClipUnavailable, StorageError
 from adreel.models.api import ClipWarning
-from adreel.models.takes import AsideFile, Clip, ClipRequest, Take, clip_name
+from adreel.models.takes import AsideFile, Clip, MusicRequest, Take, TaskRequest, VoiceRequest, clip_name
 from adreel.purchase.probe.findings import Findings, Measures
 from adreel.purchase.probe.process import probe
 from adreel.records.threads import transfer
 from adreel.settings import LOOPBACK, Settings, is_loopback
 from adreel.storage import Storage
 from adreel.storage.crash_points import crash_point
-from adreel.storage.media import CHUNK_BYTES, HEAD_BYTES, MP4, TEXT, UNKNOWN, file_type, sha256_of
+from adreel.storage.media import CHUNK_BYTES, HEAD_BYTES, TEXT, UNKNOWN, file_type, sha256_of
 
 MAX_DOWNLOADS = 16
+FORMAT_NAMES = {"clip": "an MP4", "voice": "a FLAC", "music": "a FLAC", "still": "a JPEG"}
 MAX_REDIRECTS = 3
 MAX_PAGE_BYTES = 1024 * 1024
 """A longer text is no error page: it may be a clip in an encoding of its own, so it is kept."""
@@ -87,11 +88,12 @@ class DownloadRules:
 
 @dataclass(frozen=True)
 class Downloaded:
-    """Size in bytes and digest of a downloaded file; `has_length`: the server announced the size."""
+    """Size in bytes, digest and first bytes of a downloaded file; `has_length`: the server announced the size."""
 
     size: int
     sha256: str
     has_length: bool = True
+    head: bytes = field(default=b"", compare=False, repr=False)
 
 
 def download_limit() -> asyncio.Semaphore:
@@ -111,18 +113,18 @@ async def download_clip(
     attempt, path = take.attempts[-1], folder / clip_name(take)
     if not is_first and (published := await published_clip(folder, take, storage)):
         return published
-    if aside := await transfer(_published_aside, storage, take):
+    if attempt.aside and (aside := await transfer(_published_aside, storage, attempt.aside)):
         return aside
     downloaded = await download(attempt.url or "", path, rules)
     crash_point("downloaded")
-    extension = await asyncio.to_thread(_file_type, path)
+    extension, kind = file_type(downloaded.head), take.request.kind
     if extension == TEXT and downloaded.size <= MAX_PAGE_BYTES:
         raise ClipUnavailable("the clip's address returns text or a web page instead of the clip")
-    found = Findings(reason=f"it is a .{extension} file, not an MP4")
-    if extension in {MP4, UNKNOWN}:
-        found = await probe(path)
+    found = Findings(reason=f"it is a .{extension} file, not {FORMAT_NAMES[kind]}")
+    if extension in {path.suffix[1:], UNKNOWN}:
+        found = await probe(path, kind)
     doubt = found.truncation
-    if not (found.measures or downloaded.has_length):
+    if not ((found.measures and found.tells_length) or downloaded.has_length):
         # Neither the server nor the file tells its length: only a second download can confirm that it is complete.
         doubt = doubt or "its length is unknown"
     if doubt and attempt.interrupted_sha256 != downloaded.sha256:
@@ -143,7 +145,7 @@ async def published_clip(folder: Path, take: Take, storage: Storage) -> Clip | N
         return None
     # Two runners may have received different bytes. The first published file is the clip.
     known = {take.clip.sha256, *take.attempts[-1].published_sha256} if take.clip else {published.sha256}
-    found = await probe(path) if published.sha256 in known else Findings()
+    found = await probe(path, take.request.kind) if published.sha256 in known else Findings()
     if found.measures is None:
         raise _name_conflict(storage, path.name)
     return _clip(take, path, published, found, found.measures)
@@ -192,8 +194,8 @@ def publish_aside(aside: AsideFile, folder: Path, storage: Storage) -> None:
     crash_point("kept aside")
 
 
-def clip_warnings(measures: Measures, truncation: str, request: ClipRequest) -> list[ClipWarning]:
-    """Return the differences between a clip and its request."""
+def clip_warnings(measures: Measures, truncation: str, request: TaskRequest) -> list[ClipWarning]:
+    """Return the differences between a bought file and its request."""
     warnings = []
     if truncation:
         message = f"{truncation}; a second download returned the same bytes"
@@ -203,6 +205,8 @@ def clip_warnings(measures: Measures, truncation: str, request: ClipRequest) -> 
         code = "shorterThanAsked" if measures.duration < seconds else "longerThanAsked"
         message = f"it lasts {measures.duration:.2f} s instead of {seconds:g} s"
         warnings.append(ClipWarning(code=code, message=message))
+    if isinstance(request, VoiceRequest | MusicRequest) and measures.loudness is None:
+        warnings.append(ClipWarning(code="silent", message="it is silent"))
     sides = ((measures.width, request.width), (measures.height, request.height))
     if any(wanted and abs(side - wanted) > max(OTHER_PIXELS, wanted * OTHER_SHARE) for side, wanted in sides):
         size, wanted_size = f"{measures.width}x{measures.height}", f"{request.width}x{request.height}"
@@ -222,11 +226,9 @@ def _copy_published(storage: Storage, path: Path) -> Downloaded | None:
     return Downloaded(size, digest.hexdigest())
 
 
-def _published_aside(storage: Storage, take: Take) -> AsideFile | None:
-    aside = take.attempts[-1].aside
+def _published_aside(storage: Storage, aside: AsideFile) -> AsideFile | None:
     try:
-        if aside:
-            _check_published(storage, aside)
+        _check_published(storage, aside)
     except FileNotFoundError:
         return None
     return aside
@@ -242,20 +244,16 @@ def _name_conflict(storage: Storage, file: str) -> StorageError:
     return StorageError(f"another file is at {storage.location(file)}: move it away, then resume")
 
 
-def _file_type(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_type(stream.read(HEAD_BYTES))
-
-
 def _clip(take: Take, path: Path, downloaded: Downloaded, found: Findings, measures: Measures) -> Clip:
     return Clip(
         file=path.name,
-        poster=clip_name(take, ".jpg"),
+        poster=clip_name(take, ".jpg") if take.request.kind in {"clip", "still"} else None,
         sha256=downloaded.sha256,
         size=downloaded.size,
         duration=round(measures.duration, 3),
         width=measures.width,
         height=measures.height,
+        loudness=measures.loudness,
         warnings=clip_warnings(measures, found.truncation, take.request),
     )
 
@@ -325,8 +323,13 @@ def _proxy_options(url: str, proxies: dict[str, str]) -> dict[str, Any]:
 async def _save_body(response: aiohttp.ClientResponse, target: Path, rules: DownloadRules) -> Downloaded:
     if response.status != httpx.codes.OK:
         raise ClipUnavailable(f"{response.url.host} answers HTTP {response.status} instead of the clip")
-    size, digest, chunk = 0, hashlib.sha256(), b"start"
+    size, digest, head, chunk = 0, hashlib.sha256(), b"", b"start"
     with target.open("wb") as stream:
+
+        def keep(chunk: bytes) -> None:
+            stream.write(chunk)
+            digest.update(chunk)
+
         while chunk:
             try:
                 chunk = await response.content.readexactly(min(CHUNK_BYTES, rules.max_bytes + 1 - size))
@@ -337,8 +340,9 @@ async def _save_body(response: aiohttp.ClientResponse, target: Path, rules: Down
                 raise AccountError(
                     f"the clip is larger than {rules.max_bytes / 1e6:g} MB: raise ADREEL_MAX_CLIP_MB, then resume"
                 )
-            await asyncio.to_thread(stream.write, chunk)
-            await asyncio.to_thread(digest.update, chunk)
+            head = head or chunk[:HEAD_BYTES]
+            if chunk:
+                await asyncio.to_thread(keep, chunk)
     if size == 0:
         raise ClipUnavailable(f"{response.url.host} sent no bytes")
-    return Downloaded(size, digest.hexdigest(), has_length=response.content_length is not None)
+    return Downloaded(size, digest.hexdigest(), has_length=response.content_length is not None, head=head)

@@ -1,14 +1,13 @@
 """Jobs: start or resume one, buy its scenes, and record its end."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 
-from adreel.catalog.stored import load_catalog
 from adreel.errors import AdreelError, BadRecord, BuyingStopped, InputError, NoCredits, NotFound
+from adreel.models.parts import Part, label_of, scenario_of
 from adreel.models.runners import Runner
-from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
     INPUT_PATTERN,
     SceneChanges,
@@ -19,7 +18,7 @@ from adreel.models.spend import Holds, new_mark, to_micros
 from adreel.models.takes import Job, Problem, Take, utc_now
 from adreel.purchase.download import DownloadRules
 from adreel.purchase.holds import hold_attempt, hold_job, released_on_error
-from adreel.purchase.request import clip_request
+from adreel.purchase.planning import plan_requests
 from adreel.purchase.shared_client import shared_client
 from adreel.purchase.state_machine import AcquireSlot, Purchase, ReportProgress
 from adreel.purchase.watching import watch_job
@@ -38,7 +37,7 @@ def start_job(
     job_id: str,
     session_id: str,
     *,
-    scenarios: list[Scenario] | None = None,
+    scenarios: Sequence[Part] | None = None,
     changes: SceneChanges | None = None,
     runner: Runner | None = None,
     max_cost: int | None = None,
@@ -101,7 +100,7 @@ def start_job(
 
 def open_scenes(
     records: Records, settings: Settings, target: str, broken: list[AdreelError] | None = None
-) -> list[tuple[Job, list[Scenario]]]:
+) -> list[tuple[Job, list[Part]]]:
     """Return the jobs with open scenes, and these scenes; `target` is a job, a session or `all`.
 
     The jobs of a session are found by its takes, and only those of a session without takes among all jobs. For `all`,
@@ -110,7 +109,7 @@ def open_scenes(
     instance because of a BadRecord, is skipped and its error is added to `broken`. Without a list, the error raises.
     """
 
-    def open_of(job_id: str) -> tuple[Job, list[Scenario]] | None:
+    def open_of(job_id: str) -> tuple[Job, list[Part]] | None:
         job = named or records.job(job_id)
         if job is None or target not in {ALL, job.job_id, job.session_id}:
             return None
@@ -250,14 +249,14 @@ async def buy_scene(
     records: Records,
     settings: Settings,
     job: Job,
-    scenario: Scenario,
+    scenario: Part,
     *,
     slot: AcquireSlot = nullcontext,
     report: ReportProgress = lambda _take, _text: None,
     draws_poster: bool = True,
     on_poster: Callable[[bytes], None] = lambda _poster: None,
 ) -> Take:
-    """Buy and store one scene of a started job; a stored take is returned at once.
+    """Buy and store one part of a started job; a stored take is returned at once.
 
     `slot` is held while Runware renders, `report` is called after each step, and `on_poster` with a drawn poster.
     Without `draws_poster`, the poster is drawn when it is first asked for.
@@ -267,7 +266,7 @@ async def buy_scene(
     if take is None or (take.attempts and not take.is_stored):
         take = await asyncio.to_thread(records.take, job.session_id, scenario, job.job_id)
     if take is None:
-        raise NotFound(f"scene {scenario}: job {job.job_id} has no take of it")
+        raise NotFound(f"{label_of(scenario)}: job {job.job_id} has no take of it")
     if take.is_stored:
         report(take, "stored already")
         return take
@@ -296,7 +295,7 @@ async def buy_scene(
         return await purchase.run()
 
 
-def record_failure(records: Records, job: Job, scenario: Scenario, error: BaseException) -> None:
+def record_failure(records: Records, job: Job, scenario: Part, error: BaseException) -> None:
     """Record why a job ends without this scene; an open take can still be resumed."""
     found = records.take(job.session_id, scenario, job.job_id)
     if found is not None and not found.is_stored:
@@ -340,30 +339,28 @@ def _plan_takes(
         return recorded, []
     session, changes = session or records.session(job.session_id), job.changes or SceneChanges()
     now = utc_now()
-    scenes = [changes.applied_to(session.scene(scenario)) for scenario in missing]
-    catalog = load_catalog(records.storage)
-    for scene in scenes:
-        for _, image in session.render_options(scene).named_images():
+    requests = plan_requests(session, missing, settings, records.storage, changes)
+    for part, request in requests.items():
+        for _, image in request.named_images():
             if INPUT_PATTERN.fullmatch(image) and not has_input(records.storage, job.session_id, image):
                 raise InputError(
-                    f"scene {scene.scenario}: the image {display_name(image)!r} is not in the folder of session"
+                    f"{label_of(part)}: the image {display_name(image)!r} is not in the folder of session"
                     f" {job.session_id!r}: name its file or https URL again"
                 )
-    requests = [clip_request(session, scene, settings, catalog) for scene in scenes]
     planned = [
         Take(
             session_id=job.session_id,
-            scenario=scene.scenario,
+            scenario=part,
             job_id=job.job_id,
             campaign=job.campaign,
-            number=records.next_take_number(job.session_id, scene.scenario, listed[scene.scenario]),
+            number=records.next_take_number(job.session_id, part, listed[part]),
             created_at=now,
             updated_at=now,
-            scene=scene,
+            scene=changes.applied_to(session.scene(scenario)) if (scenario := scenario_of(part)) else None,
             request=request,
             price=price(request, records.storage, given=job.clip_price),
         )
-        for scene, request in zip(scenes, requests, strict=True)
+        for part, request in requests.items()
     ]
     return recorded, planned
 
@@ -378,7 +375,7 @@ def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, 
         try:
             images |= read_images(take.request.named_images(), images)
         except InputError as error:
-            raise InputError(f"scene {take.scenario}: {error}", error.fields) from None
+            raise InputError(f"{label_of(take.scenario)}: {error}", error.fields) from None
     if not images:
         return job, planned
     copies = {file: copy_input(records.storage, job.session_id, image) for file, image in images.items()}
@@ -391,7 +388,12 @@ def _with_inputs(records: Records, job: Job, planned: list[Take]) -> tuple[Job, 
     if job.changes is not None:
         job = job.model_copy(update={"changes": job.changes.with_images(copies)})
     takes = [
-        take.model_copy(update={"scene": take.scene.with_images(copies), "request": take.request.with_images(copies)})
+        take.model_copy(
+            update={
+                "scene": take.scene and take.scene.with_images(copies),
+                "request": take.request.with_images(copies),
+            }
+        )
         for take in planned
     ]
     return job, takes

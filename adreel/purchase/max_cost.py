@@ -1,14 +1,16 @@
 """The limit that a person sets for one purchase: what is over it is refused, with the options that would go through."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from adreel.catalog.stored import load_catalog
 from adreel.errors import InputError, OverBudget
+from adreel.models.parts import VOICES, Addition, Part
 from adreel.models.scenarios import Scenario
-from adreel.models.sessions import SceneDescription, Session
+from adreel.models.sessions import SceneChanges, SceneDescription, Session
 from adreel.models.spend import MAX_COST, show_usd, to_micros, usd_rounded_up
 from adreel.models.takes import ClipRequest
+from adreel.purchase.planning import plan_requests
 from adreel.purchase.request import clip_request
 from adreel.settings import Settings
 from adreel.spend.accounts import refuse_unknown
@@ -18,26 +20,26 @@ from adreel.storage import Storage
 
 def check_max_cost(
     session: Session,
-    scenes: Sequence[SceneDescription],
+    parts: Sequence[Part],
     settings: Settings,
     storage: Storage,
+    changes: SceneChanges | None = None,
     *,
     max_cost: float | None = None,
     clip_price: float | None = None,
     takes_model: bool = False,
 ) -> None:
-    """Raise OverBudget if the clips of these scenes would cost more than `max_cost` USD.
+    """Raise OverBudget if takes of these parts would cost more than `max_cost` USD.
 
     `clip_price` is the USD of a clip whose price is unknown. The `next` commands of the error begin with an option or a
     variable, for the command that was refused; `takes_model` says whether it has the option --model. Raises InputError
-    if a scene can't be bought as described.
+    if a part can't be bought as described.
     """
     if max_cost is None:
         return
     limit, given = to_micros(max_cost), to_micros(clip_price)
-    catalog = load_catalog(storage)
-    requests = {scene.scenario: clip_request(session, scene, settings, catalog) for scene in scenes}
-    costs: dict[Scenario, int] = {}
+    requests = plan_requests(session, parts, settings, storage, changes)
+    costs: dict[Part, int] = {}
     unknown: list[str] = []
     for scenario, request in requests.items():
         amount = price(request, storage, given=given).amount
@@ -50,28 +52,40 @@ def check_max_cost(
     if needed <= limit:
         return
     commands = [f"--max-cost {usd_rounded_up(needed)}"]
-    fewer: list[Scenario] = []
-    for scenario in requests:
-        if sum(costs[each] for each in [*fewer, scenario]) <= limit:
-            fewer.append(scenario)
-    if fewer:
+    if fewer := _fewer_scenes(costs, limit):
         commands.append(" ".join(f"--scene {scenario}" for scenario in fewer))
     advice = ""
-    if model := _cheaper_model(session, scenes, settings, storage, limit):
+    clips = [part for part in parts if isinstance(part, Scenario)]
+    scenes = [(changes or SceneChanges()).applied_to(session.scene(each)) for each in clips]
+    others = sum(cost for part, cost in costs.items() if not isinstance(part, Scenario))
+    if scenes and (model := _cheaper_model(session, scenes, settings, storage, limit - others)):
         name, cost = model
         if takes_model:
             commands.append(f"--model {name}")
         elif not any(each.model for each in (session, *scenes)):
             commands.append(f"ADREEL_MODEL={name}")
-        advice = f" The model {name} would cost {show_usd(cost)}."
+        advice = f" The model {name} would cost {show_usd(cost + others)}."
     raise OverBudget(
-        f"the clips would cost {show_usd(needed)}, and --max-cost is {show_usd(limit)}: nothing was sent.{advice}",
+        f"{'the clips' if clips else 'it'} would cost {show_usd(needed)}, and --max-cost is {show_usd(limit)}:"
+        f" nothing was sent.{advice}",
         needed=needed,
         left=limit,
         budget=MAX_COST,
         enough=needed,
         commands=commands,
     )
+
+
+def _fewer_scenes(costs: Mapping[Part, int], limit: int) -> list[Scenario]:
+    """Return the first scenes that would go through, each with its narration."""
+    fewer: list[Scenario] = []
+    left = limit - costs.get(Addition.MUSIC, 0)
+    for scenario in filter(costs.__contains__, Scenario):
+        cost = costs[scenario] + costs.get(VOICES[scenario], 0)
+        if cost <= left:
+            fewer.append(scenario)
+            left -= cost
+    return fewer
 
 
 def _cheaper_model(

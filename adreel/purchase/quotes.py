@@ -7,12 +7,11 @@ run without such a hold reserves by itself, so a lost hold can refuse a run, but
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from adreel.catalog.stored import load_catalog
-from adreel.models.scenarios import Scenario
-from adreel.models.sessions import SceneDescription
+from adreel.models.parts import Part
+from adreel.models.sessions import SceneChanges
 from adreel.models.spend import Price, request_hold, to_micros
 from adreel.models.takes import Job
-from adreel.purchase.request import clip_request
+from adreel.purchase.planning import plan_requests
 from adreel.records import Records, StoredSession
 from adreel.settings import Settings
 from adreel.spend.accounts import Order, PricedTask
@@ -26,30 +25,30 @@ class Quote:
 
     session_id: str
     campaign: str | None
-    prices: Mapping[Scenario, Price]
+    prices: Mapping[Part, Price]
     max_cost: int | None = None
     """In micro-dollars."""
     spent: Mapping[str, int] = field(default_factory=dict)
     """With `max_cost`: what the job's earlier tasks have cost, by taskUUID."""
 
 
-def quote_scenes(
+def quote_parts(
     records: Records,
     settings: Settings,
     session: StoredSession,
-    scenes: Sequence[SceneDescription],
+    parts: Sequence[Part],
+    changes: SceneChanges | None = None,
     *,
     max_cost: float | None = None,
     clip_price: float | None = None,
 ) -> Quote:
-    """Price a clip of each scene, or raise InputError if one can't be bought as described.
+    """Price a take of each part, or raise InputError if one can't be bought as described.
 
     `max_cost` and `clip_price`, that of a clip whose price is unknown, are in USD. Local images are not opened: they
     may be files that only the machine of the worker can read.
     """
-    catalog = load_catalog(records.storage)
-    requests = {scene.scenario: clip_request(session, scene, settings, catalog, checks_files=False) for scene in scenes}
-    prices = {
+    requests = plan_requests(session, parts, settings, records.storage, changes, checks_files=False)
+    prices: dict[Part, Price] = {
         scenario: price(request, records.storage, given=to_micros(clip_price)) for scenario, request in requests.items()
     }
     return Quote(session.session_id, session.campaign, prices, to_micros(max_cost))

@@ -32,9 +32,11 @@ from adreel.errors import (
     TaskInDoubt,
     UnknownFailure,
 )
+from adreel.models.parts import label_of, shown_name
 from adreel.models.spend import UNMARKED
 from adreel.models.takes import AsideFile, Attempt, AttemptState, Clip, Problem, Take, utc_now
 from adreel.purchase.download import (
+    FORMAT_NAMES,
     DownloadRules,
     Interrupted,
     download_clip,
@@ -50,7 +52,7 @@ from adreel.records.inputs import display_name
 from adreel.records.threads import transfer
 from adreel.runware import InProgress, Rendered, RunwareClient
 from adreel.settings import Settings
-from adreel.spend.bills import learn_bill
+from adreel.spend.bills import is_news, learn_bill
 from adreel.spend.prices import of_emulator, price
 from adreel.storage.crash_points import crash_point
 
@@ -116,7 +118,7 @@ class Purchase:
             if self._attempt.state == AttemptState.FAILED:
                 self._raise_failure()
         except AdreelError as error:
-            raise error.at(f"scene {self.take.scenario}") from error
+            raise error.at(label_of(self.take.scenario)) from error
         except asyncio.CancelledError:
             if recording := self._record_cancel():
                 # A second cancel or the deadline ends the wait, not the write.
@@ -249,7 +251,7 @@ class Purchase:
                 raise ProviderUnreachable("Runware has accepted the task: the next attempt follows it") from None
             raise InputError(
                 f"{error}. Nothing was bought: name another image with `adreel regenerate {self.take.session_id}"
-                f" {self.take.scenario}` and --first-frame, --last-frame or --reference"
+                f" {shown_name(self.take.scenario)}` and --first-frame, --last-frame or --reference"
             ) from None
 
     async def _look_up_resumed(self) -> InProgress | Rendered | None:
@@ -280,7 +282,8 @@ class Purchase:
         attempt = self._attempt
         attempt.url, attempt.cost, attempt.seed = found.url, found.cost, found.seed
         await self._move(AttemptState.RENDERED, "rendered")
-        await asyncio.to_thread(learn_bill, self.records.storage, self.take)
+        if is_news(self.take):
+            await asyncio.to_thread(learn_bill, self.records.storage, self.take)
 
     @asynccontextmanager
     async def _recording_failure(self) -> AsyncIterator[None]:
@@ -363,7 +366,7 @@ class Purchase:
                 self.take.clip = found
                 warnings = "; ".join(warning.message for warning in found.warnings)
                 await self._move(AttemptState.STORED, f"stored with a warning: {warnings}" if warnings else "stored")
-                if self.draws_poster:
+                if self.draws_poster and self.take.request.kind == "clip":
                     self.take = await store_poster(self.records, self.take, folder)
                     if found.poster and (poster := folder / found.poster).exists():
                         self.on_poster(poster.read_bytes())
@@ -382,7 +385,8 @@ class Purchase:
         if self._attempt.state != AttemptState.RENDERED:
             return  # Another runner has ended the attempt. A second file would belong to no record.
         await transfer(publish_aside, aside, folder, self.records.storage)
-        message = f"paid, but not a playable MP4: {aside.reason}; kept aside as {aside.file} for a person to check"
+        playable = FORMAT_NAMES[self.take.request.kind].replace(" ", " playable ", 1)
+        message = f"paid, but not {playable}: {aside.reason}; kept aside as {aside.file} for a person to check"
         self._attempt.aside = aside
         self._attempt.problem = self.take.problem = Problem(code=ClipKeptAside.code, message=message)
         await self._move(AttemptState.FAILED, message)

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, ValidationError
 from adreel.errors import AccountError, AdreelError
 from adreel.models.record import Record
 from adreel.models.sessions import INPUT_PATTERN
-from adreel.models.takes import ClipRequest, utc_now
+from adreel.models.takes import TaskRequest, utc_now
 from adreel.records.inputs import image_data, upload_path
 from adreel.records.threads import transfer
 from adreel.runware import RunwareClient
@@ -59,11 +59,11 @@ class InputImages:
     storage: Storage
     session_id: str
 
-    async def read(self, request: ClipRequest) -> SentImages:
+    async def read(self, request: TaskRequest) -> SentImages:
         """Return the images of a request with their content; InputError if a copy is missing."""
         return SentImages({image: await self._data(image) for _, image in request.named_images()}, {})
 
-    async def upload(self, request: ClipRequest, forgotten: Mapping[str, str]) -> SentImages:
+    async def upload(self, request: TaskRequest, forgotten: Mapping[str, str]) -> SentImages:
         """Return the images of a request with the UUIDs of their uploads; InputError if a copy is missing.
 
         Known uploads are used, except the `forgotten` ones.
@@ -79,7 +79,7 @@ class InputImages:
                 sent.earlier[image] = media
         return sent
 
-    async def forget_uploads(self, request: ClipRequest) -> None:
+    async def forget_uploads(self, request: TaskRequest) -> None:
         """Remove the records of the uploads of a request, so that its images are uploaded again."""
         for _, image in request.named_images():
             if INPUT_PATTERN.fullmatch(image):

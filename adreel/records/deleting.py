@@ -68,7 +68,7 @@ def remove_session(records: Records, session_id: str) -> None:
 
 def _unsent_takes(records: Records, session_id: str) -> list[Take]:
     """Return the takes of a session, or raise Conflict if a task of one was sent or can be sent by a running job."""
-    takes = list(chain.from_iterable(records.takes_by_scene(session_id).values()))
+    takes = list(chain.from_iterable(records.takes_by_part(session_id).values()))
     if any(attempt.state != AttemptState.PLANNED for take in takes for attempt in take.attempts):
         raise _refusal(session_id, "clips of it were ordered. Archive it instead")
     jobs = records.map(records.job, sorted({take.job_id for take in takes}))

@@ -1,4 +1,4 @@
-"""Copies the current clips and the current finished ad of a session from any storage to a local folder."""
+"""Copies the current files of a session's ad and the current finished ad from any storage to a local folder."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import uuid4
 
 from adreel.errors import StorageError
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Addition, Part
 from adreel.records import Records
 from adreel.records.views import current_cut, current_take
 from adreel.storage.media import CHUNK_BYTES, sha256_of
@@ -16,28 +16,31 @@ from adreel.storage.media import CHUNK_BYTES, sha256_of
 
 @dataclass(frozen=True)
 class FetchedClip:
-    """The local file of a scene's clip, or of the finished ad; None without a clip."""
+    """The local file of a part of an ad, or of the finished ad; None for a scene without a clip."""
 
-    scenario: Scenario | Literal["cut"]
+    scenario: Part | Literal["cut"]
     file: Path | None
     was_there: bool = False
 
 
 def fetch(records: Records, session_id: str, folder: Path) -> Iterator[FetchedClip]:
-    """Copy the current clip of each scene and the current cut, checked against their records.
+    """Copy the current clip of each scene, what was bought besides, and the current cut, checked by their records.
 
     Files that are there already stay unchanged.
 
     Raises StorageError if a clip is missing or changed, or if another file has its name in the folder.
     """
     choices = records.choices(session_id)
-    for scenario in records.session(session_id).scenarios:
-        take = current_take(records.takes(session_id, scenario), choices)
-        if take is None or take.clip is None:
-            yield FetchedClip(scenario, None)
-        else:
+    scenes = records.session(session_id).scenarios
+    parts: list[Part] = [*scenes]
+    parts += [part for part, job_ids in records.take_ids(session_id).items() if job_ids and isinstance(part, Addition)]
+    for part in parts:
+        take = current_take(records.takes(session_id, part), choices)
+        if take and take.clip:
             target = folder / take.clip.file
-            yield FetchedClip(scenario, target, was_there=_fetch_file(records, take.clip.sha256, target))
+            yield FetchedClip(part, target, was_there=_fetch_file(records, take.clip.sha256, target))
+        elif part in scenes:
+            yield FetchedClip(part, None)
     if cut := current_cut(records, session_id):
         for video in cut.files:
             target = folder / video.file

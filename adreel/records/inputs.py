@@ -22,7 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from adreel.errors import InputError, StorageError
 from adreel.models.field_errors import shortened
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import Part, scenario_of
 from adreel.models.sessions import INPUT_PATTERN, Session, is_local_file
 from adreel.storage import Storage
 from adreel.storage.crash_points import crash_point
@@ -127,14 +127,14 @@ def copy_input(storage: Storage, session_id: str, image: InputImage) -> str:
     return image.reference
 
 
-def copy_inputs(storage: Storage, session: Session, scenarios: Iterable[Scenario]) -> Session:
+def copy_inputs(storage: Storage, session: Session, parts: Iterable[Part]) -> Session:
     """Copy the local images of a session, and return the session with references to the copies.
 
-    InputError, before anything is copied, if an image of a scene that is to be bought can't be read. An unreadable
+    InputError, before anything is copied, if an image of a part that is to be bought can't be read. An unreadable
     image of another scene keeps its path; the purchase of that scene reports it.
     """
     images: dict[str, InputImage] = {}
-    for scenario in scenarios:
+    for scenario in dict.fromkeys(filter(None, map(scenario_of, parts))):
         options = session.render_options(session.scene(scenario))
         try:
             images |= read_images(options.named_images(), images)

@@ -14,6 +14,7 @@ from itertools import islice
 
 from adreel.errors import AdreelError, ClipUnavailable, InputError, SessionDeleted, collect_errors
 from adreel.models.cuts import Cut, segment_path
+from adreel.models.parts import scenario_of
 from adreel.models.takes import AttemptState, Choices, Job, Take
 from adreel.records import Records
 from adreel.records.spend import spend_of, take_key
@@ -58,9 +59,12 @@ def _prunable_of(
     errors: list[AdreelError] = []
     with collect_errors(errors), suppress(SessionDeleted):
         choices = records.choices(session_id)
-        for scenario in records.session(session_id).scenarios:
+        described = records.session(session_id).scenarios
+        for part, job_ids in records.take_ids(session_id).items():
+            if not job_ids or scenario_of(part) not in {None, *described}:
+                continue
             with collect_errors(errors):
-                takes = records.takes(session_id, scenario)
+                takes = records.takes(session_id, part)
                 kept = current_take(takes, choices) if keep_current else None
                 for take in takes:
                     if take == kept or take.updated_at >= before:
@@ -76,7 +80,7 @@ def _prunable_of(
 
 
 def prune(records: Records, take: Take, *, keep_current: bool = True) -> bool:
-    """Remove a take, its clip and its poster; False if it was chosen or resumed meanwhile and stays."""
+    """Remove a take with its file and its poster; False if it was chosen or resumed meanwhile and stays."""
     is_chosen = is_only_scene = False
 
     def forget_choice(choices: Choices) -> Choices | None:

@@ -97,7 +97,7 @@ class Film:
 def film_of(records: Records, session_id: str) -> Film:
     """Read what a guest of an ad sees, without files if nothing is stored yet; NotFound without the session."""
     session, choices = records.session(session_id), records.choices(session_id)
-    takes = records.takes_by_scene(session_id)
+    takes = records.takes_by_part(session_id)
     cuts = views_of_cuts(session, choices, takes, records.cuts(session_id))
     current = choose_currents(takes, choices)
     return make_film({each: current[each] for each in session.scenarios if each in current}, cuts)

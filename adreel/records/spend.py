@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from adreel.errors import AdreelError, SessionDeleted, StorageUnavailable, collect_errors
+from adreel.models.parts import PARTS, Part
 from adreel.models.scenarios import Scenario
 from adreel.models.spend_totals import Spend
 from adreel.models.takes import AttemptState, Choices, Take
@@ -35,7 +36,7 @@ class SessionSpend:
 
 
 def session_spend(
-    session_id: str, scenarios: Collection[Scenario], choices: Choices, takes: Mapping[Scenario, list[Take]]
+    session_id: str, scenarios: Collection[Scenario], choices: Choices, takes: Mapping[Part, list[Take]]
 ) -> SessionSpend:
     """Return the spend of a session with these scenes and takes, the oldest first."""
     found: list[TakeSpend] = []
@@ -57,8 +58,8 @@ def read_session_spend(records: Records, session_id: str) -> SessionSpend:
         scenarios = records.session(session_id).scenarios
     with collect_errors(unreadable):
         choices = records.choices(session_id)
-    takes: dict[Scenario, list[Take]] = {}
-    for scenario in Scenario:
+    takes: dict[Part, list[Take]] = {}
+    for scenario in PARTS:
         with collect_errors(unreadable):
             takes[scenario] = records.takes(session_id, scenario, unreadable)
     for error in unreadable:

@@ -18,8 +18,8 @@ from pydantic import AwareDatetime, Field
 from adreel.errors import AdreelError, BadRecord, Conflict, NotFound, SessionDeleted, collect_errors
 from adreel.models.campaigns import Campaign
 from adreel.models.cuts import Cut
+from adreel.models.parts import PARTS, Part
 from adreel.models.record import Record
-from adreel.models.scenarios import Scenario
 from adreel.models.sessions import ID_PATTERN, Session, check_id
 from adreel.models.shares import Review, Share
 from adreel.models.spend import BudgetRecord
@@ -233,11 +233,11 @@ class Records(RecordFiles):
 
         return self._put(_TAKE, choose, **_ids_of(take))
 
-    def take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
-        """Return the take of a job for a scene, or None if it has not begun."""
+    def take(self, session_id: str, scenario: Part, job_id: str) -> Take | None:
+        """Return the take of a job for a part, or None if it has not begun."""
         return self._read(_TAKE, session_id=session_id, scenario=scenario, job_id=job_id)
 
-    def own_take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
+    def own_take(self, session_id: str, scenario: Part, job_id: str) -> Take | None:
         """Return a take as this process last wrote it, without a request; None if that is not known.
 
         Another process may have continued the take since then, unless it is stored, which is final.
@@ -246,45 +246,46 @@ class Records(RecordFiles):
         content = self.storage.own_version(_TAKE.path(ids))
         return None if content is None else _TAKE.parse(content, ids)
 
-    def final_take(self, session_id: str, scenario: Scenario, job_id: str) -> Take | None:
+    def final_take(self, session_id: str, scenario: Part, job_id: str) -> Take | None:
         """Return a take. One that this process has stored is final, and needs no request."""
         own = self.own_take(session_id, scenario, job_id)
         return own if own and own.is_stored else self.take(session_id, scenario, job_id)
 
-    def take_ids(self, session_id: str) -> dict[Scenario, list[str]]:
-        """Return the ids of the jobs that have a take of each scene, by one listing of an object store."""
+    def take_ids(self, session_id: str) -> dict[Part, list[str]]:
+        """Return the ids of the jobs that have a take of each part, by one listing of an object store."""
         folder = _take_folder(session_id)
         if self.storage.is_local:
             # A folder in place of a record is reported when it is read, so its name counts.
-            return {scenario: self._ids(f"{folder}/{scenario.value}") for scenario in Scenario}
-        found: dict[Scenario, list[str]] = {scenario: [] for scenario in Scenario}
+            return {part: self._ids(f"{folder}/{part.value}") for part in PARTS}
+        found: dict[Part, list[str]] = {part: [] for part in PARTS}
+        parts = {part.value: part for part in PARTS}
         for path in self.storage.files(folder):
-            scenario, _, name = path.partition("/")
+            part, _, name = path.partition("/")
             job_id = name.removesuffix(".json")
-            if scenario in set(Scenario) and name.endswith(".json") and re.fullmatch(ID_PATTERN, job_id):
-                found[Scenario(scenario)].append(job_id)
+            if part in parts and name.endswith(".json") and re.fullmatch(ID_PATTERN, job_id):
+                found[parts[part]].append(job_id)
         return found
 
     def job_ids_of(self, session_id: str) -> list[str]:
         """Return the ids of the jobs that have a take of a session, by one listing."""
         return sorted(set(chain.from_iterable(self.take_ids(session_id).values())))
 
-    def takes(self, session_id: str, scenario: Scenario, unreadable: list[AdreelError] | None = None) -> list[Take]:
-        """Return all takes of a scene, the oldest first. With a list, the errors of unreadable ones are added to it."""
+    def takes(self, session_id: str, scenario: Part, unreadable: list[AdreelError] | None = None) -> list[Take]:
+        """Return all takes of a part, the oldest first. With a list, the errors of unreadable ones are added to it."""
         job_ids = self._ids(f"{_take_folder(session_id)}/{scenario.value}")
         takes = filter(None, self.map(lambda job_id: self.take(session_id, scenario, job_id), job_ids, unreadable))
         return sorted(takes, key=lambda take: take.order)
 
-    def takes_by_scene(self, session_id: str) -> dict[Scenario, list[Take]]:
-        """Return all takes of a session by scene, the oldest first, by one listing and reads at once."""
+    def takes_by_part(self, session_id: str) -> dict[Part, list[Take]]:
+        """Return all takes of a session by part, the oldest first, by one listing and reads at once."""
         listed = [(scenario, job_id) for scenario, ids in self.take_ids(session_id).items() for job_id in ids]
-        found: dict[Scenario, list[Take]] = {scenario: [] for scenario in Scenario}
+        found: dict[Part, list[Take]] = {part: [] for part in PARTS}
         for take in self.map(lambda ids: self.take(session_id, *ids), listed):
             if take:
                 found[take.scenario].append(take)
-        return {scenario: sorted(takes, key=lambda take: take.order) for scenario, takes in found.items()}
+        return {part: sorted(takes, key=lambda take: take.order) for part, takes in found.items()}
 
-    def next_take_number(self, session_id: str, scenario: Scenario, job_ids: list[str] | None = None) -> int:
+    def next_take_number(self, session_id: str, scenario: Part, job_ids: list[str] | None = None) -> int:
         """Return the number of a new take, after all recorded takes, readable or not; `job_ids` have one."""
         if job_ids is None:
             job_ids = self.take_ids(session_id)[scenario]

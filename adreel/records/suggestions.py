@@ -1,7 +1,7 @@
 """Why a scene has no clip, and the suggested action with its effect on cost: in words for pages and commands."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from adreel.errors import (
@@ -14,6 +14,7 @@ from adreel.errors import (
     StillRendering,
 )
 from adreel.models.api import VideoSceneStatus
+from adreel.models.parts import Part, kind_of, label_of
 from adreel.models.takes import AttemptState, Take
 
 
@@ -47,10 +48,10 @@ _REASONS = {
     StillRendering.code: "It was still rendering at the deadline. Nothing is lost.",
 }
 """By code of a problem. Other problems have words of Runware's, a store's or a budget's, which are kept."""
-NOTHING_BOUGHT = "Nothing was bought: this buys the clip."
+_NOTHING_BOUGHT = "Nothing was bought: this buys the clip."
 _ANOTHER_CLIP = "The last attempt failed: this buys another clip."
 _RESUME = {
-    AttemptState.PLANNED: (Effect.BUYS, NOTHING_BOUGHT),
+    AttemptState.PLANNED: (Effect.BUYS, _NOTHING_BOUGHT),
     AttemptState.SUBMITTED: (
         Effect.MAY_BUY,
         "It may be ordered already: this looks first, and buys the clip only if Runware does not have the order.",
@@ -78,6 +79,13 @@ _FIELDS = {
     "model": "model",
 }
 """Fields of a description by the parameters of Runware's request that they become. Any other is about the words."""
+_NOUNS = {"clip": "clip", "voice": "voice", "still": "still", "music": "piece of music"}
+_WORDS = {
+    "clip": "visual_description",
+    "still": "visual_description",
+    "voice": "dialog_narration",
+    "music": "background_music",
+}
 
 
 def refused_field(take: Take) -> str | None:
@@ -87,7 +95,7 @@ def refused_field(take: Take) -> str | None:
         return None
     _, _, parameter = problem.message.partition("(parameter ")
     named = parameter.partition(")")[0]
-    return next((field for name, field in _FIELDS.items() if name in named), "visual_description")
+    return next((field for name, field in _FIELDS.items() if name in named), _WORDS[take.request.kind])
 
 
 def without_commands(message: str) -> str:
@@ -95,18 +103,30 @@ def without_commands(message: str) -> str:
     clauses = re.split(r"(?<=[.;:]) ", message)
     kept = [clause for clause in clauses if not _COMMAND.search(clause)]
     told = _SESSION.sub(lambda found: f"{'an ' if found[1] else ''}ad{found[2]}", " ".join(kept))
+    told = told.replace("dialog_narration", "the narration")
     return told.rstrip(" ;:") or "See the server's log."
 
 
 def why_no_clip(status: VideoSceneStatus, take: Take | None) -> str:
     """Return why a scene has no clip. The next step comes from `suggest_action`, so the reason names no command."""
     known = _REASONS.get(take.problem.code if take and take.problem else "")
-    reason = (status.error or "no reason was recorded").removeprefix(f"scene {status.scenario}: ")
+    reason = (status.error or "no reason was recorded").removeprefix(f"{label_of(status.scenario)}: ")
     return known or without_commands(reason)
 
 
+def suggest_first(part: Part) -> SuggestedAction:
+    """Return the action for a part whose job ended before it recorded anything."""
+    return SuggestedAction(False, Effect.BUYS, _NOTHING_BOUGHT.replace("clip", _NOUNS[kind_of(part)]))
+
+
 def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
-    """Return the action for a scene whose newest take has no clip; the take is None before it is recorded."""
+    """Return the action for a part whose newest take has no file; the take is None before it is recorded."""
+    found = _suggest(take, attempts_allowed)
+    noun = _NOUNS[take.request.kind] if take else "clip"
+    return replace(found, text=found.text.replace("clip", noun))
+
+
+def _suggest(take: Take | None, attempts_allowed: int) -> SuggestedAction:
     attempt = take.attempts[-1] if take and take.attempts else None
     if take is None or attempt is None:
         return SuggestedAction(True, *_RESUME[AttemptState.PLANNED])
@@ -118,11 +138,11 @@ def suggest_action(take: Take | None, attempts_allowed: int) -> SuggestedAction:
     if attempt.state == AttemptState.FAILED and not take.can_continue(attempts_allowed):
         first = _FIRST.get(attempt.problem.code if attempt.problem else "", "")
         # Earlier attempts of the take may have been bought.
-        cost = NOTHING_BOUGHT if refused and len(take.attempts) == 1 else "This buys a new clip."
+        cost = _NOTHING_BOUGHT if refused and len(take.attempts) == 1 else "This buys a new clip."
         return SuggestedAction(False, Effect.BUYS, f"{first} {cost}".strip())
     effect, text = _RESUME[attempt.state]
     if refused:
-        effect, text = Effect.BUYS, NOTHING_BOUGHT
+        effect, text = Effect.BUYS, _NOTHING_BOUGHT
     if effect == Effect.BUYS and len(take.attempts) > 1:
         text = _ANOTHER_CLIP
     if take.problem and take.problem.code == OverBudget.code and effect == Effect.BUYS:

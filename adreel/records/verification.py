@@ -9,7 +9,7 @@ from itertools import chain
 
 from adreel.errors import InputError, NotFound, SessionDeleted, StorageError
 from adreel.models.cuts import Cut, segment_path
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import PARTS, find_part
 from adreel.models.sessions import ID_PATTERN, INPUT_PATTERN, Session, is_local_file
 from adreel.models.takes import Take, utc_now
 from adreel.records import Records
@@ -19,7 +19,7 @@ from adreel.records.spend import take_key
 from adreel.storage import Storage
 from adreel.storage.media import sha256_of
 
-OURS = (".mp4", ".jpg", ".srt")
+OURS = (".mp4", ".jpg", ".srt", ".flac")
 ASIDE = ".aside."
 JSON = re.compile(r"\.json$")
 # A run holds a temporary file for minutes at most, and the clocks of two machines on one disk differ by less than this.
@@ -114,7 +114,7 @@ def _check_job(records: Records, name: str) -> _Reading:
 def _check_stored(records: Records, key: str) -> Iterator[Finding]:
     """Check a take that is not stored, as it seems, though the record of its job says so."""
     session_id, name, job_id = key.split("/")
-    scenario = Scenario(name)
+    scenario = find_part(name)
     # An unreadable record has a finding already. A take may have been stored or removed since it was read.
     with suppress(StorageError):
         take, job = records.take(session_id, scenario, job_id), records.job(job_id)
@@ -134,14 +134,14 @@ def _check_session(records: Records, files: "_Files", session_id: str) -> _Readi
             return reading
     list_names = _names_below(records.storage, folder)
     takes, cuts = dict[str, Take](), dict[str, Cut]()
-    for scenario in Scenario:
-        of_scene = f"{folder}/takes/{scenario.value}"
-        with reading.of(of_scene):
-            for name in list_names(of_scene):
+    for part in PARTS:
+        of_part = f"{folder}/takes/{part.value}"
+        with reading.of(of_part):
+            for name in list_names(of_part):
                 job_id = name.removesuffix(".json")
-                with reading.of(f"{of_scene}/{name}"):
-                    if take := records.take(session_id, scenario, job_id):
-                        takes[f"{of_scene}/{job_id}.json"] = take
+                with reading.of(f"{of_part}/{name}"):
+                    if take := records.take(session_id, part, job_id):
+                        takes[f"{of_part}/{job_id}.json"] = take
     readers: dict[str, Callable[[str, str], object]] = {
         "cuts": records.cut,
         "shares": records.share,

@@ -17,10 +17,11 @@ from adreel.models.api import (
 )
 from adreel.models.cut_recipes import make_recipe
 from adreel.models.cuts import Cut, CutFileView, CutView
+from adreel.models.parts import PARTS, Addition, Part, kind_of, label_of
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session
 from adreel.models.spend import to_usd
-from adreel.models.takes import Choices, Job, Take, sum_costs
+from adreel.models.takes import Choices, Job, Take, VoiceRequest, sum_costs
 from adreel.records import Records, StoredSession
 
 
@@ -31,7 +32,7 @@ class SceneView:
     `location` is the clip's place in storage, `take` its short id.
     """
 
-    scenario: Scenario
+    scenario: Part
     status: State
     progress: int
     video_url: str | None
@@ -70,14 +71,19 @@ def warning_lines(named: Iterable[tuple[str, Iterable[ClipWarning]]]) -> list[st
 
 def failure_lines(scenes: Iterable[SceneView]) -> list[str]:
     """Return each reason of scenes without a clip once, as a line that begins with the names of these scenes."""
-    names: dict[str, list[str]] = {}
+    names: dict[str, list[Part]] = {}
     for scene in scenes:
-        reason = (scene.error or "no reason was recorded").removeprefix(f"scene {scene.scenario}: ")
-        names.setdefault(reason, []).append(scene.scenario.value)
+        reason = (scene.error or "no reason was recorded").removeprefix(f"{label_of(scene.scenario)}: ")
+        names.setdefault(reason, []).append(scene.scenario)
     lines = []
     for reason, failed in names.items():
         is_of_one_ad = len(set(failed)) == len(failed)
-        concerned = f"scene{'s' if failed[1:] else ''} {', '.join(failed)}" if is_of_one_ad else f"{len(failed)} scenes"
+        concerned = f"{len(failed)} scenes"
+        if is_of_one_ad:
+            clips = [part for part in failed if isinstance(part, Scenario)]
+            others = [label_of(part) for part in failed if not isinstance(part, Scenario)]
+            scenes_named = [f"scene{'s' if clips[1:] else ''} {', '.join(clips)}"] if clips else []
+            concerned = ", ".join([*scenes_named, *others])
         lines.append(f"{concerned}: {reason}")
     return lines
 
@@ -143,7 +149,7 @@ def readable_takes(records: Records, job: Job) -> list[Take]:
 
 def _scenes(
     records: Records, job_id: str, known: Job | None = None, takes: Collection[Take] = ()
-) -> list[tuple[Job, Take | None, Scenario]]:
+) -> list[tuple[Job, Take | None, Part]]:
     job = known or records.job(job_id)
     if job is None:
         raise NotFound(f"no job {job_id!r} in {records.place}")
@@ -154,7 +160,7 @@ def _scenes(
     ]
 
 
-def scene_status(job: Job, take: Take | None, scenario: Scenario) -> VideoSceneStatus:
+def scene_status(job: Job, take: Take | None, scenario: Part) -> VideoSceneStatus:
     """Return the status of one scene of a job; the take is None until it is recorded."""
     state = take.state if take else State.GENERATING
     error = take.problem.clean_message if take and take.problem else None
@@ -177,7 +183,7 @@ def session_view(records: Records, session_id: str) -> SessionSummary:
     """Return a session with the current clips of its scenes, or raise NotFound."""
     session = records.session(session_id)
     choices = records.choices(session_id)
-    takes = records.takes_by_scene(session_id)
+    takes = records.takes_by_part(session_id)
 
     return summarize(session, choices, takes, records.job)
 
@@ -185,33 +191,37 @@ def session_view(records: Records, session_id: str) -> SessionSummary:
 def summarize(
     session: StoredSession,
     choices: Choices,
-    takes: Mapping[Scenario, list[Take]],
+    takes: Mapping[Part, list[Take]],
     find_job: Callable[[str], Job | None],
 ) -> SessionSummary:
     """Sum up a session and its takes by scene, from old to new. `find_job` is called for the job of an open take."""
     states: list[State | None] = []
-    videos: list[SceneVideo] = []
-    for scenario in session.scenarios:
-        of_scene = takes.get(scenario, [])
-        state = scene_state(of_scene)
-        if state == State.GENERATING and (job := find_job(of_scene[-1].job_id)) and job.ended_at is not None:
-            earlier = scene_state(of_scene[:-1])
+    videos: dict[Part, SceneVideo] = {}
+    parts: list[Part] = [*session.scenarios, *(part for part in Addition if takes.get(part))]
+    for part in parts:
+        of_part = takes.get(part, [])
+        state = scene_state(of_part)
+        if state == State.GENERATING and (job := find_job(of_part[-1].job_id)) and job.ended_at is not None:
+            earlier = scene_state(of_part[:-1])
             ended = State.CANCELLED if job.cancelled_at else State.FAILED
             state = ended if earlier is None or earlier in WITHOUT_CLIP else earlier
-        if of_scene:
-            videos.append(scene_video(current_take(of_scene, choices) or of_scene[-1], state))
-        states.append(state)
-    every = [take for scenario in session.scenarios for take in takes.get(scenario, [])]
+        if of_part:
+            videos[part] = scene_video(current_take(of_part, choices) or of_part[-1], state)
+        # An ad is complete without stills, and stills alone are no ad yet.
+        if kind_of(part) != "still" or state == State.GENERATING:
+            states.append(state)
+    every = [take for part in PARTS if part in videos for take in takes[part]]
     return SessionSummary(
         session_id=session.session_id,
         product_name=session.product_name,
         campaign=session.campaign,
-        state=combine(states) if every else None,
+        state=combine(states) if any(states) else None,
         cost=total_cost(every),
         billed=total_billed(every),
         updated_at=max((take.updated_at for take in every), default=None),
         archived_at=session.archived_at,
-        scene_videos=videos,
+        scene_videos=[video for part, video in videos.items() if isinstance(part, Scenario)],
+        additions=[video for part, video in videos.items() if isinstance(part, Addition)],
     )
 
 
@@ -223,18 +233,23 @@ def current_take(takes: list[Take], choices: Choices) -> Take | None:
     return candidates[-1] if candidates else None
 
 
-def current_takes(records: Records, session_id: str) -> dict[Scenario, Take]:
-    """Return the current take of each scene that has a stored one, in the order of an ad."""
-    return choose_currents(records.takes_by_scene(session_id), records.choices(session_id))
+def current_takes(records: Records, session_id: str) -> dict[Part, Take]:
+    """Return the current take of each part that has a stored one, in the order of an ad."""
+    return choose_currents(records.takes_by_part(session_id), records.choices(session_id))
 
 
-def choose_currents(takes_by_scene: Mapping[Scenario, list[Take]], choices: Choices) -> dict[Scenario, Take]:
-    """Return the current take of each scene that has a stored one, from all takes and a person's choices."""
-    found = {scenario: current_take(takes, choices) for scenario, takes in takes_by_scene.items()}
+def choose_currents(takes_by_part: Mapping[Part, list[Take]], choices: Choices) -> dict[Part, Take]:
+    """Return the current take of each part that has a stored one, from all takes and a person's choices."""
+    found = {scenario: current_take(takes, choices) for scenario, takes in takes_by_part.items()}
     return {scenario: take for scenario, take in found.items() if take and take.clip}
 
 
-def is_stale(session: Session, takes: Mapping[Scenario, Take], cut: Cut) -> bool:
+def has_all_clips(records: Records, session_id: str) -> bool:
+    """Whether each of the four scenes of a session has a clip."""
+    return current_takes(records, session_id).keys() >= set(Scenario)
+
+
+def is_stale(session: Session, takes: Mapping[Part, Take], cut: Cut) -> bool:
     """Whether a current take or a setting of the session has changed since a cut was made."""
     try:
         return make_recipe(session, takes, cut.options, cut.renderer).digest != cut.digest
@@ -248,12 +263,12 @@ def cut_views(records: Records, session: Session | str) -> list[CutView]:
     cuts = records.cuts(session.session_id)
     if not cuts:
         return []
-    choices, takes = records.choices(session.session_id), records.takes_by_scene(session.session_id)
+    choices, takes = records.choices(session.session_id), records.takes_by_part(session.session_id)
     return views_of_cuts(session, choices, takes, cuts)
 
 
 def views_of_cuts(
-    session: Session, choices: Choices, takes: Mapping[Scenario, list[Take]], cuts: list[Cut]
+    session: Session, choices: Choices, takes: Mapping[Part, list[Take]], cuts: list[Cut]
 ) -> list[CutView]:
     """Return the cuts of a session, the newest first, by its takes, the oldest first."""
     current = choose_currents(takes, choices)
@@ -286,6 +301,7 @@ def cut_view(cut: Cut, *, is_stale: bool) -> CutView:
         created_at=cut.created_at,
         state="stale" if is_stale else "current",
         inputs=cut.inputs,
+        additions=cut.additions,
         files=files,
         warnings=cut.warnings,
     )
@@ -329,7 +345,16 @@ def take_view(take: Take, *, is_current: bool) -> TakeView:
         error=take.problem.clean_message if take.problem else None,
         aside_url=f"/outputs/{take.aside.file}" if take.aside else None,
         scene=take.scene,
+        text=words_of(take) if kind_of(take.scenario) in {"voice", "music"} else "",
     )
+
+
+def words_of(take: Take) -> str:
+    """Return the words of a narration, the prompt of music, or what a clip or a still shows."""
+    request = take.request
+    if isinstance(request, VoiceRequest):
+        return request.text
+    return take.scene.visual_description if take.scene else request.prompt
 
 
 def input_url(session_id: str, reference: str) -> str:
@@ -350,18 +375,3 @@ def total_cost(takes: Iterable[Take]) -> float | None:
 def total_billed(takes: Iterable[Take]) -> float:
     """Return the bills of takes that are known so far, in USD."""
     return to_usd(sum(take.billed for take in takes))
-
-
-def choose_take(records: Records, session_id: str, scenario: Scenario, name: str) -> Take:
-    """Make an older take the current one; `name` is its job's id, the start of it, or its clip's eight characters."""
-    stored = [take for take in records.takes(session_id, scenario) if take.is_stored]
-    matching = [take for take in stored if name in {take.job_id, take.short_id}] or [
-        take for take in stored if name and take.job_id.startswith(name)
-    ]
-    if len(matching) != 1:
-        offered = ", ".join(take.short_id for take in stored) or "none is stored yet"
-        why = "matches several takes" if matching else "is not a stored take"
-        raise NotFound(f"{name!r} {why} of {session_id} {scenario}: choose one of {offered}")
-    [take] = matching
-    records.update_choices(session_id, lambda choices: choices.with_take(take))
-    return take

@@ -9,7 +9,7 @@ from itertools import count
 from uuid import UUID, uuid4
 
 from adreel.errors import AccountError, AdreelError, BadKey, BuyingStopped, ProviderBusy, ProviderUnreachable
-from adreel.models.takes import ClipRequest
+from adreel.models.takes import PartRequest
 from adreel.runware.connection import Connection
 from adreel.runware.failures import CONFLICT, error_from
 from adreel.runware.lookups import Lookups, task_object
@@ -130,7 +130,7 @@ class RunwareClient:
         if self.account_error is not None and self._connect_task is None:
             raise BuyingStopped
 
-    async def submit(self, uuid: UUID, request: ClipRequest, images: Mapping[str, str] | None = None) -> None:
+    async def submit(self, uuid: UUID, request: PartRequest, images: Mapping[str, str] | None = None) -> None:
         """Send a task until Runware acknowledges it, always under the same UUID.
 
         Raises the error of a refusal, or BuyingStopped if the account refused another task before. ProviderBusy or
@@ -211,7 +211,7 @@ class RunwareClient:
         await self._lookups.close()
         await self._drop()
 
-    async def _submit_once(self, uuid: UUID, request: ClipRequest, images: Mapping[str, str]) -> None:
+    async def _submit_once(self, uuid: UUID, request: PartRequest, images: Mapping[str, str]) -> None:
         connection = await self.connect()
         asking = asyncio.create_task(self._ask_in_doubt(connection, uuid))
         try:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from adreel.errors import AccountError, AdreelError, BadKey, ProviderUnreachable
-from adreel.models.takes import ClipRequest
+from adreel.models.takes import PartRequest, VoiceRequest
 from adreel.runware.failures import CONFLICT, error_class, error_from
 from adreel.runware.replies import Balance, Failure, Reply, Uploaded, has_pong, parse_failure, parse_replies
 from adreel.runware.sdk import bounded_sdk
@@ -21,6 +21,13 @@ from adreel.text import clean_line
 
 CHECK_SECONDS = 0.2
 CLOSE_SECONDS = 3.0
+TASK_TYPES = {
+    "clip": "videoInference",
+    "voice": "audioInference",
+    "music": "audioInference",
+    "still": "imageInference",
+}
+OUTPUT_FORMATS = {"clip": "MP4", "voice": "FLAC", "music": "FLAC", "still": "JPG"}
 PING = {"taskType": "ping", "ping": True}
 
 
@@ -99,14 +106,14 @@ class Connection:
         """Send task objects with a ping; its pong arrives even if Runware knows none of the tasks."""
         await self.send([*tasks, PING])
 
-    async def submit(self, uuid: UUID, request: ClipRequest, images: Mapping[str, str]) -> None:
-        """Submit a video task and wait for the acknowledgement; a UUID conflict counts as one.
+    async def submit(self, uuid: UUID, request: PartRequest, images: Mapping[str, str]) -> None:
+        """Submit a task and wait for the acknowledgement; a UUID conflict counts as one.
 
         `images` are the images of the request as they are sent: a URL, a data URI or the UUID of an upload.
 
         Raises the error of a refusal. ProviderUnreachable if the connection broke: the task may have been accepted.
         """
-        submitting = asyncio.ensure_future(self._sdk.submit_video(inference(uuid, request, images)))
+        submitting = asyncio.ensure_future(self._sdk.submit_task(inference(uuid, request, images)))
         self._submitting += 1
         try:
             while not submitting.done() and self.is_alive:
@@ -205,21 +212,26 @@ def preserve_loggers() -> Iterator[None]:
             logger.handlers[:] = handlers
 
 
-def inference(uuid: UUID, request: ClipRequest, images: Mapping[str, str]) -> dict[str, Any]:
+def inference(uuid: UUID, request: PartRequest, images: Mapping[str, str]) -> dict[str, Any]:
     """Return a request as Runware's task object."""
     frames = [
         {"image": images[image], "frame": position}
         for position, image in (("first", request.first_frame), ("last", request.last_frame))
         if image
     ]
+    speech = None
+    if isinstance(request, VoiceRequest):
+        spoken = {"text": request.text, "voice": request.voice, "language": request.language, "speed": request.speed}
+        speech = {name: value for name, value in spoken.items() if value is not None}
     media = {"frameImages": frames, "referenceImages": [images[image] for image in request.references or ()]}
     inputs = {name: found for name, found in media.items() if found}
     seconds = request.duration
     task = {
-        "taskType": "videoInference",
+        "taskType": TASK_TYPES[request.kind],
         "taskUUID": str(uuid),
         "model": request.model,
-        "positivePrompt": request.prompt,
+        "positivePrompt": request.prompt or None,
+        "speech": speech,
         "negativePrompt": request.negative_prompt,
         "duration": int(seconds) if seconds is not None and seconds.is_integer() else seconds,
         "width": request.width,
@@ -231,6 +243,6 @@ def inference(uuid: UUID, request: ClipRequest, images: Mapping[str, str]) -> di
         "includeCost": True,
         "numberResults": 1,
         "outputType": "URL",
-        "outputFormat": "MP4",
+        "outputFormat": OUTPUT_FORMATS[request.kind],
     }
     return {**request.parameters, **{name: value for name, value in task.items() if value is not None}}

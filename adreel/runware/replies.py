@@ -19,6 +19,7 @@ LONGEST_URL = 8000
 MOST_ALLOWED_VALUES = 50
 HIGHEST_COST = 100_000.0
 """Largest plausible cost of a clip in USD; a larger one counts as unknown."""
+RESULT_URLS = ("videoURL", "audioURL", "imageURL")
 SEEDS = range(-(2**63), 2**63)
 
 _structures = Repr()
@@ -36,7 +37,7 @@ class InProgress:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A finished clip; `cost` in USD and None if it was not reported."""
+    """A finished clip, sound or image; `cost` in USD and None if it was not reported."""
 
     uuid: UUID
     url: str
@@ -122,7 +123,7 @@ def _progress(item: dict[str, Any]) -> InProgress | Rendered | None:
     uuid = _uuid(item.get("taskUUID"))
     if uuid is None or item.get("taskType") in ("authentication", "ping"):
         return None
-    url = item.get("videoURL")
+    url = next(filter(None, map(item.get, RESULT_URLS)), None)
     url = clean_text("".join(url[:LONGEST_URL].split()), LONGEST_URL) if isinstance(url, str) else ""
     if url and item.get("status", "success") == "success":
         return Rendered(uuid, url, _cost(item.get("cost")), _whole(item.get("seed")))

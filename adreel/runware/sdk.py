@@ -22,7 +22,7 @@ def bounded_sdk(key: str, url: str) -> Any:
         _protocol: Any = None
         _overflowed = False
 
-        async def submit_video(self, task: dict[str, Any]) -> Any:
+        async def submit_task(self, task: dict[str, Any]) -> Any:
             """Submit a task object as it is: the SDK's types lack settings that models have."""
             request = IVideoInference(
                 model=task["model"], taskUUID=task["taskUUID"], deliveryMethod="async", numberResults=1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from adreel.cut.planning import plan_cut
-from adreel.errors import BadRecord, InputError, JobEnded, NotFound, NothingOpen, RequestInFlight
+from adreel.errors import BadRecord, InputError, JobEnded, NotFound, NothingChanged, NothingOpen, RequestInFlight
 from adreel.models.api import (
     CutStatus,
     State,
@@ -20,14 +20,16 @@ from adreel.models.api import (
 )
 from adreel.models.cut_settings import CutOptions
 from adreel.models.cuts import Cut, CutView
+from adreel.models.parts import PARTS, Part
 from adreel.models.scenarios import Scenario
 from adreel.models.spend import to_micros
 from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.purchase.jobs import ALL, cancel_job, end_jobs_of_run, open_scenes
-from adreel.purchase.quotes import Quote, hold_quote, quote_resume, quote_scenes
+from adreel.purchase.quotes import Quote, hold_quote, quote_parts, quote_resume
 from adreel.records import Records
 from adreel.records.views import cut_view, job_status
+from adreel.service.orders import changed_parts
 from adreel.service.sessions import SessionService, errors_of_field, fingerprint_of, key_reused
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets
@@ -88,22 +90,31 @@ class Service(SessionService):
 
     async def generate(self, request: VideoGenerationRequest, *, key: str | None = None) -> "Run":
         """Start a job for a stored session."""
-        parameters, limits = request.model_dump(mode="json", exclude_none=True), request.model_dump(include=LIMITS)
+        parameters = request.model_dump(mode="json", exclude_none=True, exclude={"only_changed"})
+        fingerprint = fingerprint_of({**parameters, "only_changed": True} if request.only_changed else parameters)
+        limits = request.model_dump(include=LIMITS)
 
         def check() -> Quote:
             session = self.session(request.session_id)
             session.check_buyable()
             try:
-                scenes = [session.scene(scenario) for scenario in session.choose(request.scenarios)]
-                return quote_scenes(self.records, self.settings, session, scenes, **limits)
+                parts = session.choose(request.scenarios)
+                if request.only_changed:
+                    parts = changed_parts(self.records, self.settings, session, parts)
+                if parts != list(Scenario):
+                    parameters["scenarios"] = [part.value for part in parts]
+                quote = quote_parts(self.records, self.settings, session, parts, **limits)
             except InputError as error:
                 # The request has no other field: the wrong one is in the stored session.
                 raise InputError(str(error), {"scenarios": str(error)}) from None
+            if not parts:
+                raise NothingChanged(f"everything that was asked for is bought already: session {request.session_id}")
+            return quote
 
-        return await self.start_run("generate-ad/generate-ad", parameters, key, check)
+        return await self.start_run("generate-ad/generate-ad", parameters, key, check, fingerprint=fingerprint)
 
     async def regenerate(self, request: VideoRegenerateRequest, *, key: str | None = None) -> "Run":
-        """Start a job that buys a new take of one scene."""
+        """Start a job that buys a new take of one part."""
         changes = request.changes
         parameters: dict[str, Any] = {"session_id": request.session_id, "scenario": request.scenario.value}
         if given := changes.model_dump(mode="json", exclude_none=True):
@@ -116,8 +127,8 @@ class Service(SessionService):
             session.check_buyable()
             self._check_inputs(request.session_id, changes)
             with errors_of_field("scenario"):
-                scene = changes.applied_to(session.scene(request.scenario))
-                return quote_scenes(self.records, self.settings, session, [scene], **limits)
+                parts = session.choose([request.scenario])
+                return quote_parts(self.records, self.settings, session, parts, changes, **limits)
 
         return await self.start_run("regenerate-scene/regenerate-scene", parameters, key, check)
 
@@ -322,6 +333,6 @@ def _status_of_run(run: "Run") -> VideoStatusResponse:
         if run.state == "Completed":
             error = "its run ended, but nothing is in this storage: do the worker and the server share ADREEL_STORAGE?"
     asked = run.parameters.get("scenarios") or [run.parameters.get("scenario")]
-    scenarios = [scenario for scenario in Scenario if scenario.value in asked] or list(Scenario)
+    scenarios: list[Part] = [part for part in PARTS if part.value in asked] or list(Scenario)
     scenes = [VideoSceneStatus(scenario=scenario, status=state, progress=0, error=error) for scenario in scenarios]
     return VideoStatusResponse(job_id=run.run_id, overall_status=state, scenes=scenes)

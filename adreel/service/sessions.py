@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from adreel.catalog.selection import Needs
 from adreel.catalog.stored import load_catalog
@@ -21,29 +21,36 @@ from adreel.models.api import (
     SessionPatch,
     StoredInput,
     TakeView,
+    VoiceList,
 )
 from adreel.models.cuts import CutList
+from adreel.models.parts import VOICES, Part, scenario_of
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (
     INPUT_PATTERN,
     ImageInputs,
+    MusicBed,
     ProductFacts,
     RenderOptions,
     SceneDescription,
     Session,
+    Voice,
     refuse_files_of_cut,
     replacing,
 )
 from adreel.models.spend import Price
-from adreel.models.takes import ClipRequest, Take
+from adreel.models.takes import PartRequest, Take, TaskRequest
 from adreel.purchase.offers import list_models
+from adreel.purchase.planning import part_request
 from adreel.purchase.prompt import has_facts
 from adreel.purchase.request import clip_request
+from adreel.purchase.voice_offers import list_voices
 from adreel.records import Records, StoredSession
 from adreel.records.archiving import archive_session, restore_session
+from adreel.records.choosing import choose_take
 from adreel.records.deleting import delete_session
 from adreel.records.inputs import InputImage, copy_input, display_name, has_input, parse_image, read_input
-from adreel.records.views import choose_take, current_take, cut_views, input_url, session_view, take_view
+from adreel.records.views import current_take, cut_views, input_url, session_view, take_view
 from adreel.settings import Settings
 from adreel.spend.budgets import Budgets, BudgetView
 from adreel.spend.prices import of_emulator, price
@@ -159,11 +166,19 @@ class SessionService:
             if version is not None and version_of(session) != version:
                 raise Conflict(f"session {session_id!r} was changed meanwhile: nothing is saved yet")
             given = patch.model_dump(exclude_unset=True)
+            if patch.music and session.cut and session.cut.music:
+                reason = "the session has music from a file already"
+                raise InputError(reason, {"music": reason})
+            blocks: dict[str, BaseModel | None] = {
+                name: None if given[name] is None else kind.model_validate(given[name])
+                for name, kind in (("voice", Voice), ("music", MusicBed))
+                if name in given
+            }
             removed = {name for name in FactsPatch.model_fields if name in given and given[name] is None}
             defaults = {
                 name: ProductFacts.model_fields[name].get_default(call_default_factory=True) for name in removed
             }
-            changed = session.model_copy(update=replacing(given) | defaults)
+            changed = session.model_copy(update=replacing(given) | defaults | blocks)
             self._check_session(changed)
             return changed
 
@@ -179,7 +194,7 @@ class SessionService:
 
     def has_present_facts(self, session: Session, take: Take) -> bool:
         """Whether a take was ordered with the product's facts as they are now."""
-        if has_facts(take.request.prompt, session, take.scene):
+        if take.scene is None or has_facts(take.request.prompt, session, take.scene):
             return True
         try:
             # A model with a short limit leaves facts out.
@@ -228,6 +243,10 @@ class SessionService:
         """Return the models of the catalogue that offer what is needed, the cheapest first."""
         return list_models(load_catalog(self.records.storage), needs)
 
+    def list_voices(self, *, language: str | None = None, model: str | None = None) -> VoiceList:
+        """Return the models of narrations and music of the catalogue, the cheapest first."""
+        return list_voices(load_catalog(self.records.storage), language=language, model=model)
+
     # Inputs
 
     def add_input(self, session_id: str, content: bytes, name: str) -> StoredInput:
@@ -248,18 +267,24 @@ class SessionService:
 
     # Takes
 
-    def list_takes(self, session_id: str, scenario: Scenario) -> list[TakeView]:
-        """Return every take of a scene, the oldest first."""
-        scene_of(self.session(session_id), scenario)
-        takes = self.records.takes(session_id, scenario)
+    def list_takes(self, session_id: str, part: Part) -> list[TakeView]:
+        """Return every take of a part, the oldest first."""
+        self._check_part(session_id, part)
+        takes = self.records.takes(session_id, part)
         current = current_take(takes, self.records.choices(session_id))
         return [take_view(take, is_current=take == current) for take in takes]
 
-    def choose_take(self, session_id: str, scenario: Scenario, name: str) -> TakeView:
-        """Make a stored take the current one of its scene."""
-        scene_of(self.session(session_id), scenario)
+    def choose_take(self, session_id: str, part: Part, name: str) -> TakeView:
+        """Make a stored take the current one of its part. A still becomes the first frame of its scene too."""
+        self._check_part(session_id, part)
         with errors_of_field("take"):
-            return take_view(choose_take(self.records, session_id, scenario, name), is_current=True)
+            return take_view(choose_take(self.records, session_id, part, name), is_current=True)
+
+    def _check_part(self, session_id: str, part: Part) -> None:
+        """Raise NotFound if the session does not describe the scene of a part."""
+        session, scenario = self.session(session_id), scenario_of(part)
+        if scenario is not None:
+            scene_of(session, scenario)
 
     # Cuts
 
@@ -269,12 +294,11 @@ class SessionService:
 
     # Prices
 
-    def preview(self, session: Session, scenario: Scenario) -> ClipRequest:
-        """Return the request that a scene would be bought with, or raise InputError."""
-        catalog = load_catalog(self.records.storage)
-        return clip_request(session, session.scene(scenario), self.settings, catalog, checks_files=False)
+    def preview(self, session: Session, part: Part) -> PartRequest:
+        """Return the request that a part would be bought with, or raise InputError."""
+        return part_request(session, part, self.settings, load_catalog(self.records.storage), checks_files=False)
 
-    def price(self, request: ClipRequest) -> Price:
+    def price(self, request: TaskRequest) -> Price:
         """Return what a clip is expected to cost."""
         found = price(request, self.records.storage)
         return of_emulator(found) if self.settings.is_local else found
@@ -286,14 +310,15 @@ class SessionService:
     def _check_session(self, session: Session) -> None:
         """Raise InputError with the place of each field for which a scene can't be bought."""
         reasons, fields = dict[str, str](), dict[str, str]()
-        for scene in session.scene_descriptions:
+        catalog = load_catalog(self.records.storage)
+        for part in session.parts:
             try:
-                self._check_scene(session, scene)
+                part_request(session, part, self.settings, catalog, checks_files=False)
             except InputError as error:
                 # A reason that applies to each scene is named once.
                 reasons.setdefault("; ".join(error.fields.values()) or str(error), str(error))
                 for name, reason in (error.fields or {"": str(error)}).items():
-                    fields[_place(session, scene, name)] = reason
+                    fields[_place(session, part, name)] = reason
         if reasons:
             raise InputError("; ".join(reasons.values()), fields)
 
@@ -302,7 +327,12 @@ class SessionService:
 
         Local images are not opened: they may be files that only the machine of the worker can read.
         """
-        clip_request(session, scene, self.settings, load_catalog(self.records.storage), checks_files=False)
+        scenes = [scene if each.scenario == scene.scenario else each for each in session.scene_descriptions]
+        changed = session.model_copy(update={"scene_descriptions": scenes})
+        catalog = load_catalog(self.records.storage)
+        parts: list[Part] = [scene.scenario, VOICES[scene.scenario]]
+        for part in filter(changed.parts.__contains__, parts):
+            part_request(changed, part, self.settings, catalog, checks_files=False)
 
     def _check_inputs(
         self, session_id: str, images: ImageInputs, place: str = "", *, known: Container[str] = ()
@@ -326,9 +356,14 @@ def errors_of_field(name: str) -> Iterator[None]:
         raise
 
 
-def _place(session: Session, scene: SceneDescription, name: str) -> str:
-    """Return the place of a scene's field in its session; the session's own field if the value is its default."""
-    option = name.partition(".")[0]
+def _place(session: Session, part: Part, name: str) -> str:
+    """Return the place of a part's field in its session; the session's own field if the value is its default."""
+    scenario = scenario_of(part)
+    if scenario is None:
+        return f"music.{name}".removesuffix(".")
+    if not isinstance(part, Scenario) and name != "dialog_narration":
+        return f"voice.{name}".removesuffix(".")
+    scene, option = session.scene(scenario), name.partition(".")[0]
     if option in RenderOptions.model_fields and getattr(scene, option) is None and getattr(session, option) is not None:
         return name
     return f"scene_descriptions.{scene.scenario}.{name}".removesuffix(".")

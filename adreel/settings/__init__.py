@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         None, description="Expected id in the storage's adreel-storage.json; another id, or none, is an error"
     )
     model: str = Field("klingai:kling-video@3-standard", description="Video model of scenes without their own")
+    voice_model: str = Field("inworld:tts@2", description="Speech model of narrations; `adreel voices` lists them")
+    music_model: str = Field(
+        "runware:ace-step@v1.5-base", description="Music model of ads; `adreel voices --music` lists them"
+    )
+    still_model: str = Field("runware:400@2", description="Image model of stills")
     size: Annotated[str, AfterValidator(values.clip_size)] | None = Field(
         None, description="WIDTHxHEIGHT of scenes that name neither a size nor an aspect nor a resolution"
     )

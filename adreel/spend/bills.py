@@ -1,10 +1,12 @@
-"""Bills of own takes: the highest cost of each kind of clip, in one small record per model.
+"""Bills of own takes: the highest cost of each kind of clip, voice, music and still, in one small record per model.
 
-They are derived from the takes and can be deleted at any time.
+A narration is priced by its characters: the dearest bill per character counts, in proportion. The records are derived
+from the takes and can be deleted at any time.
 """
 
 import json
 import logging
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from adreel.errors import AdreelError
 from adreel.models.spend import to_micros
-from adreel.models.takes import ClipRequest, Take
+from adreel.models.takes import MusicRequest, StillRequest, Take, TaskRequest, VoiceRequest
 from adreel.storage import Storage
 from adreel.storage.backend import RECORD_BYTES
 
@@ -28,11 +30,18 @@ MAX_BILLS = 500
 
 
 class Bill(BaseModel, extra="allow", frozen=True):
-    """The highest cost of clips with the same properties."""
+    """The highest cost of clips with the same properties, or of narrations in proportion to their characters."""
 
     clip: dict[str, Any] = Field(description="What the price depends on")
     amount: int = Field(ge=0, description="Micro-dollars")
+    characters: int | None = Field(None, gt=0, description="Those of the narration that was billed")
     billed_on: date
+
+    def amount_for(self, request: TaskRequest) -> int:
+        """Return what it says of a request's price, in micro-dollars: for a narration in proportion."""
+        if self.characters is None or not isinstance(request, VoiceRequest):
+            return self.amount
+        return math.ceil(self.amount * len(request.text) / self.characters)
 
 
 class Bills(BaseModel, extra="allow"):
@@ -42,8 +51,8 @@ class Bills(BaseModel, extra="allow"):
     model: str
     bills: list[Bill] = Field(default_factory=list)
 
-    def find(self, request: ClipRequest) -> Bill | None:
-        """Return the bill of such a clip."""
+    def find(self, request: TaskRequest) -> Bill | None:
+        """Return the bill of such a clip, voice, music or still."""
         clip = _priced_by(request)
         return next((bill for bill in self.bills if bill.clip == clip), None)
 
@@ -72,28 +81,40 @@ def load_bills(storage: Storage, model: str) -> Bills:
     return known.bills
 
 
-def learn_bill(storage: Storage, take: Take) -> None:
-    """Keep the bill of the current attempt if it differs from the take's estimate; the highest one counts.
-
-    Bills of the emulator are not kept. A failure is logged, because the take's record has the bill too.
-    """
-    attempt, request, estimate = take.attempts[-1], take.request, take.price
-    if attempt.cost is None or (estimate and estimate.source == "emulator"):
-        return
-    amount = to_micros(attempt.cost)
+def is_news(take: Take) -> bool:
+    """Whether the bill of the current attempt is real, and differs from the take's estimate."""
+    cost, estimate = take.attempts[-1].cost, take.price
+    if cost is None or (estimate and estimate.source == "emulator"):
+        return False
+    amount = to_micros(cost)
     if estimate and estimate.source == "billed" and amount <= (estimate.amount or 0):
-        return
+        return False
     # A price that a person has given is not known next time, even if it was right.
-    if estimate and estimate.source == "listed" and amount == estimate.amount:
+    return not (estimate and estimate.source == "listed" and amount == estimate.amount)
+
+
+def learn_bill(storage: Storage, take: Take) -> None:
+    """Keep the bill of the current attempt if it is news; the highest one counts.
+
+    A failure is logged, because the take's record has the bill too.
+    """
+    cost, request = take.attempts[-1].cost, take.request
+    if cost is None or not is_news(take):
         return
-    bill = Bill(clip=_priced_by(request), amount=amount, billed_on=datetime.now(UTC).date())
+    amount = to_micros(cost)
+    bill = Bill(
+        clip=_priced_by(request),
+        amount=amount,
+        characters=len(request.text) if isinstance(request, VoiceRequest) else None,
+        billed_on=datetime.now(UTC).date(),
+    )
     path, kept = bills_path(request.model), Bills(model=request.model)
 
     def add(content: bytes | None) -> bytes | None:
         nonlocal kept
         kept = _parse(content, request.model) if content else Bills(model=request.model)
         earlier = kept.find(request)
-        if earlier and earlier.amount >= amount:
+        if earlier and earlier.amount_for(request) >= amount:
             return None
         others = [each for each in kept.bills if each != earlier]
         kept = kept.model_copy(update={"bills": [*others, bill][-MAX_BILLS:]})
@@ -122,9 +143,14 @@ def _parse(content: bytes, model: str) -> Bills:
     return found if found.model == model else Bills(model=model)
 
 
-def _priced_by(request: ClipRequest) -> dict[str, Any]:
-    """Return the properties of a request that its price can depend on."""
-    return {
+def _priced_by(request: TaskRequest) -> dict[str, Any]:
+    """Return the properties of a request that its price can depend on. Those of a clip have no kind."""
+    if isinstance(request, VoiceRequest):
+        return {"kind": request.kind, "parameters": request.parameters}
+    if isinstance(request, MusicRequest):
+        return {"kind": request.kind, "duration": request.duration, "parameters": request.parameters}
+    kind = {"kind": request.kind} if isinstance(request, StillRequest) else {}
+    return kind | {
         "duration": request.duration,
         "width": request.width,
         "height": request.height,

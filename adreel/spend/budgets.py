@@ -16,7 +16,7 @@ from datetime import UTC, datetime, time
 
 from adreel.errors import AdreelError, InputError, NotFound, OverBudget, collect_errors
 from adreel.models.budget_modes import BudgetMode
-from adreel.models.scenarios import Scenario
+from adreel.models.parts import find_part
 from adreel.models.spend import (
     UNMARKED,
     Account,
@@ -229,10 +229,10 @@ class Budgets:
         return Release(uuid, frozenset(hold.holds)) if is_over and utc_now() - hold.at > SUBMIT_DEADLINE else None
 
     def _examine_task(self, uuid: str, hold: OpenHold, job: Job) -> Settlement | Release | None:
-        scenario, release = Scenario(hold.scene), Release(uuid, frozenset(hold.holds))
-        take = self._records.take(hold.session, scenario, hold.job)
+        part, release = find_part(hold.scene), Release(uuid, frozenset(hold.holds))
+        take = self._records.take(hold.session, part, hold.job)
         if take is None:
-            if scenario not in job.scenarios:
+            if part not in job.scenarios:
                 return Settlement(uuid, None, hold.holds[0])  # Its take was pruned after it had ended.
             return release if job.ended_at is not None and utc_now() - hold.at > SUBMIT_DEADLINE else None
         attempt = next((attempt for attempt in take.attempts if str(attempt.uuid) == uuid), None)
@@ -255,7 +255,7 @@ class Budgets:
 
         def read(session_id: str) -> list[Take]:
             with collect_errors(broken):
-                return [take for scenario in Scenario for take in self._records.takes(session_id, scenario)]
+                return [take for takes in self._records.takes_by_part(session_id).values() for take in takes]
             return []
 
         pruned = self._records.pruned_spend()

@@ -1,31 +1,45 @@
-"""The price of a clip before it is bought: the highest bill of such clips, else the catalogue's rates, else unknown.
+"""The price of a part before it is bought: the highest bill of such parts, else the catalogue's rates, else unknown.
 
 Where the facts leave several rates possible, the dearest counts, so that a cap holds.
 """
 
+from datetime import date
 from typing import Any
 
+from adreel.catalog import Catalog
 from adreel.catalog.facts import Rate, Sound, VideoModel
 from adreel.catalog.sizes import DEFAULT_RESOLUTION, RESOLUTIONS, nearest_resolution, resolution_of
 from adreel.catalog.stored import load_catalog
 from adreel.models.spend import Price, to_micros
-from adreel.models.takes import ClipRequest
+from adreel.models.takes import MusicRequest, StillRequest, TaskRequest, VoiceRequest
+from adreel.spend.addition_prices import listed_audio_price, listed_still_price
 from adreel.spend.bills import load_bills
 from adreel.storage import Storage
 
 
-def price(request: ClipRequest, storage: Storage, *, given: int | None = None) -> Price:
-    """Return the price of one clip, in micro-dollars. `given` is used if it is unknown."""
+def price(request: TaskRequest, storage: Storage, *, given: int | None = None) -> Price:
+    """Return the price of one clip, voice, music or still, in micro-dollars. `given` is used if it is unknown."""
     if bill := load_bills(storage, request.model).find(request):
-        return Price(amount=bill.amount, source="billed", as_of=bill.billed_on)
+        return Price(amount=bill.amount_for(request), source="billed", as_of=bill.billed_on)
     catalog = load_catalog(storage)
-    model = catalog.models.get(request.model)
-    amount = listed_price(request, model) if model else None
-    if model and amount is not None:
-        return Price(amount=amount, source="listed", as_of=model.priced_on or catalog.as_of)
+    amount, priced_on = _listed(request, catalog)
+    if amount is not None:
+        return Price(amount=amount, source="listed", as_of=priced_on or catalog.as_of)
     if given is not None:
         return Price(amount=given, source="given")
     return Price(amount=None, source="unknown")
+
+
+def _listed(request: TaskRequest, catalog: Catalog) -> tuple[int | None, date | None]:
+    """Return the price of a request by the catalogue, and its date."""
+    if isinstance(request, VoiceRequest | MusicRequest):
+        audio = catalog.audio.get(request.model)
+        return (listed_audio_price(request, audio), audio.priced_on) if audio else (None, None)
+    if isinstance(request, StillRequest):
+        image = catalog.images.get(request.model)
+        return (listed_still_price(request, image), image.priced_on) if image else (None, None)
+    model = catalog.models.get(request.model)
+    return (listed_price(request, model), model.priced_on) if model else (None, None)
 
 
 def of_emulator(found: Price | None) -> Price:
@@ -33,8 +47,8 @@ def of_emulator(found: Price | None) -> Price:
     return Price(amount=None, source="emulator") if found is None else found.model_copy(update={"source": "emulator"})
 
 
-def listed_price(request: ClipRequest, model: VideoModel) -> int | None:
-    """Return the price of a request by the rates of its model, in micro-dollars; None if no rate fits."""
+def listed_price(request: TaskRequest, model: VideoModel) -> int | None:
+    """Return the price of a clip by the rates of its model, in micro-dollars; None if no rate fits."""
     resolution = _resolution(request, model.prices)
     given = "reference" if request.references else "image" if request.first_frame or request.last_frame else "text"
     has_sound = _has_sound(request, model)
@@ -52,7 +66,7 @@ def listed_price(request: ClipRequest, model: VideoModel) -> int | None:
     return to_micros(max(prices) + sum(rate.for_images(images) for rate in model.prices))
 
 
-def _resolution(request: ClipRequest, rates: tuple[Rate, ...]) -> str:
+def _resolution(request: TaskRequest, rates: tuple[Rate, ...]) -> str:
     """Return the resolution among those of the rates that is nearest to the request's."""
     known = sorted({name for rate in rates for name in rate.resolutions} & RESOLUTIONS.keys())
     if not known:
@@ -63,7 +77,7 @@ def _resolution(request: ClipRequest, rates: tuple[Rate, ...]) -> str:
     return nearest_resolution(wanted, known) if wanted in RESOLUTIONS else wanted
 
 
-def _has_sound(request: ClipRequest, model: VideoModel) -> bool | None:
+def _has_sound(request: TaskRequest, model: VideoModel) -> bool | None:
     """Whether the clip has sound; None if neither the request nor a documented fact says it."""
     if not isinstance(model.sound, Sound):
         return False if model.sound == "absent" else None

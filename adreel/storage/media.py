@@ -10,12 +10,18 @@ HEAD_BYTES = 4096
 TEXT = "txt"
 UNKNOWN = "bin"
 MP4 = "mp4"
+FLAC = "flac"
+JPG = "jpg"
 _MP4_BOXES = set(b"ftyp styp moov moof mdat free skip wide pnot uuid sidx meta".split())
 _MAGIC = {
     b"\x1a\x45\xdf\xa3": "mkv",
     b"GIF8": "gif",
     b"\x89PNG\r\n\x1a\n": "png",
-    b"\xff\xd8\xff": "jpg",
+    b"\xff\xd8\xff": JPG,
+    b"fLaC": FLAC,
+    b"ID3": "mp3",
+    b"\xff\xfb": "mp3",
+    b"\xff\xf3": "mp3",
     b"OggS": "ogv",
     b"FLV\x01": "flv",
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "wmv",

@@ -31,6 +31,7 @@ PATHS = [
     "/api/sessions/ad/scenes/hook/takes",
     "/api/videos/status/job-1",
     "/api/models",
+    "/api/voices",
     "/healthz",
     "/openapi.json",
 ]

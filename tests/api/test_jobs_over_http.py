@@ -207,6 +207,7 @@ async def test_a_regenerated_scene_is_waited_for(api: httpx.Client, runware: Loc
     worker.join()
     [take] = records.takes("ad", Scenario.HOOK)
     assert take.clip
+    assert take.scene
     assert (answer.job_id, answer.success, answer.video_url) == (job_id, True, f"/outputs/{take.clip.file}")
     assert (take.scene.camera_work, records.session("ad").scene(Scenario.HOOK).camera_work) == ("slow", "")
 

@@ -55,3 +55,29 @@ def test_the_client_lists_models(api: httpx.Client) -> None:
         assert found.models
         assert all(model.first_frame for model in found.models)
         assert len(client.models().models) == len(packaged().usable())
+
+
+def test_the_models_of_narrations_and_music_are_listed_the_cheapest_first(api: httpx.Client) -> None:
+    found = api.get("/api/voices").json()
+    models = {each["model"]: each for each in found["models"]}
+    inworld = models["inworld:tts@2"]
+    assert (inworld["default_voice"], inworld["speeds"], inworld["most_characters"]) == ("Sarah", [0.5, 1.5], 2000)
+    assert (inworld["usd_per_1000_characters"], inworld["priced_on"]) == (0.035, "2026-10-01")
+    assert len(inworld["voices"]["en"]) == 95
+    assert [each["usd"] for each in found["music"]] == sorted(each["usd"] for each in found["music"])
+    assert found["as_of"] == packaged().as_of.isoformat()
+
+
+def test_voices_are_chosen_by_language_and_model(api: httpx.Client) -> None:
+    found = api.get("/api/voices", params={"language": "de", "model": "inworld:tts@2"}).json()
+    assert [(each["model"], each["voices"]) for each in found["models"]] == [
+        ("inworld:tts@2", {"de": ["Johanna", "Josef"]})
+    ]
+    assert found["music"] == []
+    assert api.get("/api/voices", params={"model": "no:such@1"}).json()["models"] == []
+
+
+def test_the_client_lists_voices(api: httpx.Client) -> None:
+    with Client(str(api.base_url)) as client:
+        found = client.voices(language="ja")
+    assert "Asuka" in {name for model in found.models for name in model.voices["ja"]}

@@ -416,7 +416,7 @@ def test_the_owner_makes_and_withdraws_links_and_reads_all_words(
     page = visitor.read("/sessions/ad/share")
     form = page.form("/sessions/ad/share", "Make the link")
     wrong = visitor.press(form, "Make the link", 422, days="0", label="Client & Co")
-    assert "greater than or equal to 1" in wrong.text
+    assert "At least 1, please." in wrong.text
     assert wrong.by_id("label")["value"] == "Client & Co"
     answer = visitor.client.post(form.action, data=form.fields | {"days": "7", "label": "Client & Co"})
     made = PageReader(answer.text)

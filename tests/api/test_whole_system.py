@@ -12,6 +12,7 @@ import pytest
 
 from adreel.client import Client
 from adreel.models.scenarios import Scenario
+from adreel.records.views import words_of
 from tests.api.stack import PATIENCE, ROOT, Stack, made_stack
 from tests.documentation import PAGES, Example, examples
 from tests.factories import make_session
@@ -86,6 +87,6 @@ def test_prefect_restarted_midway_loses_nothing(system: System) -> None:
         )
     assert (stored.job_id, stored.success) == (waiting.job_id, True)
     assert bought(stack, "restart") == sorted([*Scenario, Scenario.HOOK])
-    assert [take.scene.visual_description for take in stack.records.takes("restart", Scenario.HOOK)][-1] == "a moth"
+    assert [words_of(take) for take in stack.records.takes("restart", Scenario.HOOK)][-1] == "a moth"
     assert stored.video_url
     assert Path(stack.records.storage.location(stored.video_url.removeprefix("/outputs/"))).is_file()

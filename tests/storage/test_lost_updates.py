@@ -13,8 +13,8 @@ from adreel.models.sessions import Session
 from adreel.models.takes import AttemptState, Choices, Job
 from adreel.purchase.jobs import end_job, open_scenes, record_failure, resume_job, start_job
 from adreel.records import Records
+from adreel.records.choosing import choose_take
 from adreel.records.pruning import prunable, prune
-from adreel.records.views import choose_take
 from adreel.settings import Settings
 from adreel.storage import Storage
 from tests.factories import NOW, make_session, make_take, save_choices, save_job, store_take

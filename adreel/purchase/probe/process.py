@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 from weakref import WeakKeyDictionary
 
 from adreel.errors import ClipUnavailable
+from adreel.models.parts import PartKind
 from adreel.purchase.probe.findings import Findings, Measures
 
 WALL_SECONDS = 120.0
@@ -67,10 +68,10 @@ class _Child:
             self.end()
             raise OSError(f"the probe process says {first[:80]!r} at its start")
 
-    def ask(self, clip: Path, poster: Path | None) -> dict[str, Any]:
+    def ask(self, clip: Path, poster: Path | None, kind: PartKind) -> dict[str, Any]:
         """Return the child's answer; _Died if it ends without one, OSError if it can't read or write a file."""
         try:
-            request = [str(clip.absolute()), str(poster.absolute()) if poster else None]
+            request = [str(clip.absolute()), str(poster.absolute()) if poster else None, kind]
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
         except BrokenPipeError:
@@ -117,11 +118,11 @@ class Prober:
         self._lock = threading.Lock()
         self._child: _Child | None = None
 
-    def inspect_clip(self, clip: Path) -> Findings:
-        """Measure a clip; ClipUnavailable if the probe can't run now."""
-        answer = self._ask(clip)
-        measures = answer.get("measures")
-        return Findings(Measures(**measures) if measures else None, answer["reason"], answer.get("truncation", ""))
+    def inspect(self, file: Path, kind: PartKind) -> Findings:
+        """Measure a bought file; ClipUnavailable if the probe can't run now."""
+        answer = self._ask(file, kind=kind)
+        measures = answer.pop("measures", None)
+        return Findings(Measures(**measures) if measures else None, **answer)
 
     def draw_poster(self, clip: Path, poster: Path) -> str:
         """Write the poster of a clip and return "", or why it has none; ClipUnavailable if the probe can't run now."""
@@ -130,7 +131,7 @@ class Prober:
             poster.unlink(missing_ok=True)
         return reason
 
-    def _ask(self, clip: Path, poster: Path | None = None) -> dict[str, Any]:
+    def _ask(self, clip: Path, poster: Path | None = None, kind: PartKind = "clip") -> dict[str, Any]:
         """Ask the child. A clip that ends MAX_DEATHS children is not decodable; the first may have died otherwise."""
         with self._lock:
             deaths = 0
@@ -138,7 +139,7 @@ class Prober:
                 while True:
                     self._child = self._child or _Child()
                     try:
-                        return self._child.ask(clip, poster)
+                        return self._child.ask(clip, poster, kind)
                     except _Died as died:
                         self.close()
                         deaths += 1
@@ -173,10 +174,10 @@ os.register_at_fork(after_in_child=_prober.forget)
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
-async def probe(clip: Path) -> Findings:
-    """Measure a clip; ClipUnavailable if the probe can't run now."""
+async def probe(file: Path, kind: PartKind = "clip") -> Findings:
+    """Measure a bought file; ClipUnavailable if the probe can't run now."""
     async with _turn():
-        return await asyncio.to_thread(_prober.inspect_clip, clip)
+        return await asyncio.to_thread(_prober.inspect, file, kind)
 
 
 async def draw(clip: Path, poster: Path) -> str:
