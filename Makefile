@@ -15,7 +15,8 @@ UV_VERSION := 0.13.9
 # Kills of `make chaos`; 100 take about half an hour.
 ROUNDS ?= 10
 SEEDS ?= 2000
-FIRST ?= 0
+# The seeds before it buy clips alone.
+FIRST ?= 100000
 # What `make bench-peers` is told, such as PEERS='--kill --only journal'.
 PEERS ?= --scenes 4 40 400
 # Of the other tools, those that can have thousands in flight.
