@@ -179,6 +179,7 @@ class TestFlows:
         assert retry(generate_ad, job_id).is_completed()
         assert len(poor_runware.ledger.entries) == 4
 
+    @pytest.mark.slow
     def test_a_campaign_stops_and_goes_on_by_the_same_command(
         self, poor_runware: LocalRunware, records: Records, tmp_path: Path
     ) -> None:

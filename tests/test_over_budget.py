@@ -203,6 +203,7 @@ def test_the_own_budget_of_one_ad_does_not_stop_its_campaign(
     assert set(bought(runware)) == {"ad-0", "ad-2", "ad-3", "ad-4"}
 
 
+@pytest.mark.slow
 def test_a_retry_beyond_the_own_budget_of_one_ad_does_not_stop_its_campaign(
     ads: Path, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,7 @@ def test_flows_take_parts_and_tell_them(runware: LocalRunware, records: Records)
     assert take.job_id == job_id
 
 
+@pytest.mark.slow
 def test_a_resume_buys_the_narration_that_is_missing(runware: LocalRunware, records: Records) -> None:
     runware.inject("insufficientCredits:voicex1")
     job_id, state = run(generate_ad, session_id="ad", scenarios=["voice-hook"], cut=False)
@@ -203,6 +204,7 @@ def test_a_resume_buys_the_narration_that_is_missing(runware: LocalRunware, reco
     assert kinds_bought(runware) == {"voice": 1}
 
 
+@pytest.mark.slow
 def test_python_narrates_and_buys_stills(runware: LocalRunware, records: Records) -> None:
     job = api.narrate("ad", cut=False)
     assert job

@@ -19,6 +19,7 @@ import pytest
 from adreel.deployments.auth import keep_auth
 from adreel.emulator import LocalRunware
 from adreel.models.api import State
+from adreel.models.parts import PARTS
 from adreel.models.scenarios import Scenario
 from adreel.records import Records
 from adreel.records.views import job_status, video_url
@@ -147,10 +148,10 @@ def start_through_the_form(page: Page, ui: str) -> str:
     page.locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(json.dumps(SESSION, indent=2))
-    for scenario in ("problem", "solution"):
-        page.get_by_role("button", name=f"Remove {scenario} tag").click()
-    page.get_by_role("button", name="Select scenario").click()
-    expect(page.get_by_role("option")).to_have_text(list(Scenario))
+    page.get_by_role("button", name="Select").first.click()
+    expect(page.get_by_role("option")).to_have_text(list(PARTS))
+    for scenario in (Scenario.HOOK, Scenario.CTA):
+        page.get_by_role("option", name=scenario, exact=True).click()
     page.keyboard.press("Escape")
     keep(page, "form")
     return submit(page, ui)
@@ -161,7 +162,7 @@ def regenerate_hook(page: Page, ui: str) -> str:
     page.goto(f"{ui}/v2/deployments/deployment/{deployment}/run")
     page.get_by_label("session_id").fill("lamp")
     page.get_by_role("button", name="Select scenario").click()
-    page.get_by_role("option", name="hook").click()
+    page.get_by_role("option", name="hook", exact=True).click()
     page.get_by_label("Camera Work").fill("slow push in")
     page.get_by_role("button", name="Select aspect").click()
     page.get_by_role("option", name="1:1", exact=True).click()

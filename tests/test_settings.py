@@ -413,6 +413,7 @@ class TestEnvFile:
         with pytest.raises(InputError, match=r"\.env: it is a named pipe whose writer did not close it"):
             Settings.load()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("command", ["doctor", "recover", "worker"])
     def test_no_command_waits_for_ever_where_prefect_s_own_settings_would(self, command: str) -> None:
         os.mkfifo(".env")

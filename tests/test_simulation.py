@@ -26,7 +26,7 @@ from tests.rigs.simulation.run import simulate
 
 SEEDS = 1000
 PIECE = 250
-FEW = 60
+FEW = 30
 ENOUGH_TO_SEE = 400
 
 

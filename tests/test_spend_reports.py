@@ -37,7 +37,7 @@ def keep(records: Records, take: Take, estimate: float | None = None, campaign: 
     records.save_take(take)
 
 
-@pytest.fixture(params=["local disk", "S3"])
+@pytest.fixture(params=["local disk", pytest.param("S3", marks=pytest.mark.slow)])
 def records(request: pytest.FixtureRequest, records: Records, monkeypatch: pytest.MonkeyPatch) -> Records:
     """Give a finished ad of a campaign with an unused take, and an ad of which one bill is not known yet."""
     if request.param == "S3":

@@ -68,6 +68,7 @@ def test_an_unforeseen_error_is_told_in_words_that_a_database_can_keep() -> None
     assert clean_error(error) is error
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 class TestARun:
     @pytest.fixture

@@ -17,6 +17,8 @@ from tests.api import raw
 from tests.api.serving import served
 from tests.factories import make_session
 
+pytestmark = pytest.mark.slow
+
 LIMITS = {"max_connections": 20, "header_seconds": 1.0, "body_seconds": 1.0, "write_seconds": 1.0}
 
 

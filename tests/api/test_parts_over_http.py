@@ -81,6 +81,7 @@ def kinds_bought(server: LocalRunware) -> Counter[str]:
     return Counter(entry.output.kind for entry in server.ledger.entries)
 
 
+@pytest.mark.slow
 def test_an_ad_is_bought_with_its_narrations_and_music_and_nothing_twice(
     jobs: httpx.Client, runware: LocalRunware
 ) -> None:

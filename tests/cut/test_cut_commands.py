@@ -17,6 +17,7 @@ LINE = r"ad_cut_[0-9a-f]{8}_16x9\.mp4  4\.0 s  silent  \d\.\d MB"
 
 
 @pytest.mark.usefixtures("prefect", "runware")
+@pytest.mark.slow
 def test_generate_ends_with_the_ad_and_cutting_again_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

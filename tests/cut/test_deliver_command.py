@@ -19,6 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "deliver.md"
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_a_delivery_makes_the_ad_and_ends_with_its_manifest(records: Records, tmp_path: Path) -> None:
     store_long_ad(records, tmp_path)
     ran = adreel("deliver", "ad", "--preset", "youtube,shorts", "--no-captions", "--to", "client/spring")

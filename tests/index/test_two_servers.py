@@ -27,6 +27,7 @@ PATIENCE = 60.0
 """Changes show within 5 s. A busy machine gets more time, and a change that never shows still fails."""
 WORKER = """
 import sys
+from adreel.models.scenarios import Scenario
 from adreel.models.takes import AttemptState
 from adreel.purchase.jobs import end_job, start_job
 from adreel.records import Records
@@ -35,7 +36,7 @@ records = Records.of(Settings.load())
 print("ready", flush=True)
 for line in sys.stdin:
     if line.strip() == "start":
-        job = start_job(records, Settings.load(), "of-a-worker", "ad", scenarios=["hook"])
+        job = start_job(records, Settings.load(), "of-a-worker", "ad", scenarios=[Scenario.HOOK])
     else:
         end_job(records, job)
     print("recorded", flush=True)
