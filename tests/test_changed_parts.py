@@ -1,4 +1,4 @@
-"""What "only what has changed" buys: nothing that is bought already as it is described now."""
+"""Orders of only the changed parts: they buy nothing that is bought already as it is described now."""
 
 from typing import Any
 

@@ -80,7 +80,7 @@ def test_a_narrator_speaks_inside_the_scenes_above_the_music(
     film = film_of(records)
     assert film != spoken
     assert measure_file(film).loudness == pytest.approx(-14, abs=0.5)
-    # What the second film has beside the voice of the first is its music.
+    # Without the voice of the first film, the second one has its music alone.
     voice, mixed = samples_of(spoken), samples_of(film)
     for start, end in speech:
         low, high = round(start * RATE), round(end * RATE)

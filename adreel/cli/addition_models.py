@@ -1,4 +1,4 @@
-"""What the commands about models show of those for stills, speech and music."""
+"""Tables and details of the models for stills, speech and music."""
 
 from collections.abc import Iterable
 

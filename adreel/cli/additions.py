@@ -1,4 +1,4 @@
-"""What the commands `narrate` and `stills` do."""
+"""The work of the commands `narrate` and `stills`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -10,7 +10,7 @@ from adreel.models.scenarios import Scenario
 
 
 class Addition(StrEnum):
-    """What is bought for an ad besides its clips: the narration of a scene, the music, or a still of a scene."""
+    """An addition to the clips of an ad: the narration of a scene, the music, or a still of a scene."""
 
     VOICE_HOOK = "voice-hook"
     VOICE_PROBLEM = "voice-problem"

@@ -291,7 +291,7 @@ class Session(RenderOptions, ProductFacts):
 
     @property
     def parts(self) -> list[Part]:
-        """What is bought for the whole ad: its clips, and the narration and the music if it asks for them."""
+        """The parts of the whole ad: its clips, and the narrations and the music if it asks for them."""
         voices = self.narrations if self.voice else []
         return [*self.scenarios, *voices, *([Addition.MUSIC] if self.music else [])]
 

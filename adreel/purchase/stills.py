@@ -110,7 +110,7 @@ def _shape(order: AdditionOrder, scene: SceneDescription) -> str:
         if clip.width and clip.height:
             return f"{clip.width}x{clip.height}"
     except InputError:
-        # What is wrong with the clip is told when it is ordered.
+        # The order of the clip tells its errors.
         pass
     options = session.render_options(scene)
     aspect = options.aspect or aspect_of_platform(session.target_platform) or DEFAULT_ASPECT

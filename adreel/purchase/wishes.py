@@ -18,7 +18,7 @@ Offer = TypeVar("Offer", AudioModel, ImageModel)
 
 @dataclass(frozen=True)
 class Purpose(Generic[Offer]):
-    """What a model is for, the models that can do it, and the AIR of the usual one."""
+    """The purpose of a model, the models that meet it, and the AIR of the usual one."""
 
     name: str
     is_met_by: Callable[[Offer], bool]
@@ -27,7 +27,7 @@ class Purpose(Generic[Offer]):
 
 @dataclass(frozen=True)
 class AdditionOrder:
-    """What a request of a voice, the music or a still is resolved from."""
+    """The input of a request for a voice, the music or a still."""
 
     session: Session
     part: Addition
@@ -38,7 +38,7 @@ class AdditionOrder:
 
 @dataclass
 class Wishes(Generic[Offer]):
-    """What a model does not offer: problems by field, which refuse the request, and warnings."""
+    """Wishes that a model does not offer: problems by field, which refuse the request, and warnings."""
 
     part: Addition
     model: Offer

@@ -80,7 +80,7 @@ class PartBoard:
 
     @property
     def kind(self) -> PartKind:
-        """What kind of part it is."""
+        """The kind of the part."""
         return kind_of(self.part)
 
     @property

@@ -41,7 +41,7 @@ KINDS: dict[PartKind, tuple[str, str]] = {
     "music": ("Music", "music"),
     "still": ("Still", "stills"),
 }
-"""What people call the parts of an ad: one and several."""
+"""Names of the parts of an ad for people: one and several."""
 STEPS = (
     (100, "Stored"),
     (80, "Downloaded, being stored"),
