@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from adreel.emulator import LocalRunware
 from adreel.flows.generate_ad import generate_ad
 from adreel.flows.generate_campaign import generate_campaign
 from adreel.index import SessionIndex, read_spend
+from adreel.models.parts import STILLS, VOICES, Addition, Part
 from adreel.models.scenarios import Scenario
 from adreel.models.shares import ReviewKind, ShareCreate
 from adreel.models.spend_groups import Group
@@ -98,8 +100,17 @@ def test_verify_without_checksums_downloads_no_clip(records: Records, s3: S3Serv
     assert [finding.kind for finding in verify(records, checksums=False)] == ["missing"]
 
 
-def test_a_page_of_a_session_reads_each_record_once(records: Records, s3: S3Server, tmp_path: Path) -> None:
-    store_ad(records, tmp_path)
+ADDITIONS: list[Part] = [*VOICES.values(), Addition.MUSIC, STILLS[Scenario.HOOK]]
+
+
+@pytest.mark.parametrize("additions", [[], ADDITIONS], ids=["clips alone", "voices, music and a still"])
+def test_a_page_of_a_session_reads_each_record_once(
+    records: Records, s3: S3Server, tmp_path: Path, additions: list[Part]
+) -> None:
+    asked: dict[str, Any] = {"voice": {}, "music": {}} if additions else {}
+    store_ad(records, tmp_path, **asked)
+    for part in additions:
+        store_take(records, make_take(scenario=part), tmp_path)
     cut = save_cut(records)
     made = create_share(records, "ad", ShareCreate(), lambda _: None)
     share = records.share("ad", made.share_id)
@@ -111,7 +122,7 @@ def test_a_page_of_a_session_reads_each_record_once(records: Records, s3: S3Serv
         f"sessions/ad/reviews/{review.review_id}.json",
         "sessions/ad/session.json",
         "sessions/ad/current.json",
-        *(f"sessions/ad/takes/{scenario}/job-1.json" for scenario in Scenario),
+        *(f"sessions/ad/takes/{part}/job-1.json" for part in [*Scenario, *additions]),
         f"sessions/ad/cuts/{cut.cut_id}.json",
         "jobs/job-1.json",
         "budgets/budgets.json",
