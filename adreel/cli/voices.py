@@ -8,7 +8,7 @@ from adreel.catalog.stored import load_catalog
 from adreel.cli.display import print_json, print_line, print_table
 from adreel.cli.models import EVIDENCE
 from adreel.errors import InputError
-from adreel.models.api import MusicModelView, VoiceList, VoiceModelView
+from adreel.models.model_views import MusicModelView, VoiceList, VoiceModelView
 from adreel.purchase.voice_offers import list_voices
 from adreel.records import Records
 from adreel.settings import Settings

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError
 
 from adreel.client.steps import MAX_TRIES, ApiError, Request, Result, Steps, send
 from adreel.models.api import (
-    ModelList,
     SessionDetails,
     SessionPage,
     State,
@@ -24,10 +23,10 @@ from adreel.models.api import (
     VideoGenerationResponse,
     VideoRegenerateResponse,
     VideoStatusResponse,
-    VoiceList,
 )
 from adreel.models.campaigns import CampaignList, CampaignPage, CampaignStarted
 from adreel.models.cuts import CutList, VideoCutResponse
+from adreel.models.model_views import ModelList, VoiceList
 from adreel.models.parts import Part
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session

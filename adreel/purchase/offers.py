@@ -4,7 +4,7 @@ from adreel.catalog import Catalog
 from adreel.catalog.facts import Duration, VideoModel
 from adreel.catalog.selection import Needs, aspects, select
 from adreel.catalog.sizes import resolutions_of
-from adreel.models.api import ModelList, ModelView
+from adreel.models.model_views import ModelList, ModelView
 
 
 def list_models(catalog: Catalog, needs: Needs) -> ModelList:

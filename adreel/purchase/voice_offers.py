@@ -2,7 +2,7 @@
 
 from adreel.catalog import Catalog
 from adreel.catalog.additions import AudioModel
-from adreel.models.api import MusicModelView, VoiceList, VoiceModelView
+from adreel.models.model_views import MusicModelView, VoiceList, VoiceModelView
 from adreel.models.spend import to_usd
 from adreel.models.takes import MusicRequest, VoiceRequest
 from adreel.purchase.additions import DEFAULT_LANGUAGE

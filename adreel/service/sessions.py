@@ -12,18 +12,9 @@ from pydantic import BaseModel, ValidationError
 from adreel.catalog.selection import Needs
 from adreel.catalog.stored import load_catalog
 from adreel.errors import Conflict, InputError, KeyReused, NotFound, SessionDeleted, SessionExists
-from adreel.models.api import (
-    FactsPatch,
-    ModelList,
-    ScenePatch,
-    SessionCreate,
-    SessionDetails,
-    SessionPatch,
-    StoredInput,
-    TakeView,
-    VoiceList,
-)
+from adreel.models.api import FactsPatch, ScenePatch, SessionCreate, SessionDetails, SessionPatch, StoredInput, TakeView
 from adreel.models.cuts import CutList
+from adreel.models.model_views import ModelList, VoiceList
 from adreel.models.parts import VOICES, Part, scenario_of
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adreel.catalog.selection import Needs
-from adreel.models.api import ModelView
+from adreel.models.model_views import ModelView
 from adreel.models.scenarios import Scenario
 from adreel.service import Service
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from adreel.catalog.additions import ANY_LANGUAGE, LANGUAGE_NAMES, base_language
-from adreel.models.api import MusicModelView, SessionPatch, VoiceList, VoiceModelView
+from adreel.models.api import SessionPatch
+from adreel.models.model_views import MusicModelView, VoiceList, VoiceModelView
 from adreel.models.sessions import MusicBed, Session, Voice
 from adreel.settings import Settings
 from adreel.web.pages.forms import ORIGINAL, FormField, FormState, field_text

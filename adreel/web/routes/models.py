@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from adreel.catalog.selection import Needs
-from adreel.models.api import ModelList
+from adreel.models.model_views import ModelList
 from adreel.models.sessions import Aspect
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.web.dependencies import ServiceDep

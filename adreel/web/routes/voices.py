@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from adreel.models.api import VoiceList
+from adreel.models.model_views import VoiceList
 from adreel.orchestration.thread_pools import run_in_threadpool
 from adreel.web.dependencies import ServiceDep
 from adreel.web.openapi import answers
