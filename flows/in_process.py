@@ -30,7 +30,7 @@ from adreel.models.parts import STILLS, Part, find_part, scenario_of
 from adreel.models.placements import find_placement
 from adreel.models.scenarios import Scenario
 from adreel.models.sessions import Session, Voice, parse_changes, parse_session
-from adreel.models.takes import Job, Take, TaskRequest
+from adreel.models.takes import Job, PartRequest, Take, TaskRequest
 from adreel.orchestration.errors import without_prefix
 from adreel.orchestration.liveness import jobs_with_live_run
 from adreel.purchase.balance import sum_prices, warn_of_balance
@@ -71,11 +71,7 @@ def plan(
     """
     settings = Settings.load()
     records = open_records(settings)
-    session = _session(session, records)
-    parts: list[Part] | None = [find_part(each) for each in scenarios] if scenarios else session.parts
-    session, parts = with_additions(session, parts, voice=voice, music=music)
-    chosen = session.choose(parts)
-    requests = plan_requests(session, chosen, settings, records.storage)
+    requests = _requests(_session(session, records), scenarios, settings, records, voice=voice, music=music)
     catalog = load_catalog(records.storage)
     return [planned_scene(scenario, request, catalog) for scenario, request in requests.items()]
 
@@ -96,11 +92,7 @@ def price(
     _usd_limits(None, clip_price)
     settings = Settings.load()
     records = open_records(settings)
-    session = _session(session, records)
-    parts: list[Part] | None = [find_part(each) for each in scenarios] if scenarios else session.parts
-    session, parts = with_additions(session, parts, voice=voice, music=music)
-    chosen = session.choose(parts)
-    requests = plan_requests(session, chosen, settings, records.storage)
+    requests = _requests(_session(session, records), scenarios, settings, records, voice=voice, music=music)
     return price_scenes(requests, settings, records.storage, clip_price)
 
 
@@ -455,6 +447,21 @@ def _run_job(
     if records.job(job_id) is None:
         raise error_of(state) or AdreelError(state.message or "the run failed")
     return job_view(records, job_id)
+
+
+def _requests(
+    session: Session,
+    scenarios: Iterable[Part | str] | None,
+    settings: Settings,
+    records: Records,
+    *,
+    voice: bool | None,
+    music: bool | None,
+) -> dict[Part, PartRequest]:
+    """Return the requests of the named parts, by default of all that a session describes."""
+    named = [find_part(each) for each in scenarios] if scenarios else session.parts
+    session, parts = with_additions(session, named, voice=voice, music=music)
+    return plan_requests(session, session.choose(parts), settings, records.storage)
 
 
 def _usd_limits(max_cost: float | None, clip_price: float | None) -> dict[str, float]:

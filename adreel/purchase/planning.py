@@ -1,4 +1,4 @@
-"""Requests of a session's scenes, before anything is written or bought."""
+"""Requests of a session's parts, before anything is written or bought."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ CHANGES: dict[PartKind, set[str]] = {
 
 @dataclass(frozen=True)
 class PlannedScene:
-    """Request of a scene, as people see it; images have their names in place of their content."""
+    """Request of a part, as people see it; images have their names in place of their content."""
 
     scenario: Part
     model: str
@@ -56,7 +56,7 @@ class PlannedScene:
 
 @dataclass(frozen=True)
 class ScenePrice:
-    """The price of a scene's clip in USD, None if it is unknown; `source` is that of a Price."""
+    """The price of a part in USD, None if it is unknown; `source` is that of a Price."""
 
     scenario: Part
     model: str
@@ -69,7 +69,7 @@ class ScenePrice:
 def price_scenes(
     requests: Mapping[Part, TaskRequest], settings: Settings, storage: Storage, clip_price: float | None = None
 ) -> list[ScenePrice]:
-    """Return the price of each scene's clip. `clip_price` is the USD of a clip whose price is unknown."""
+    """Return the price of each part. `clip_price` is the USD of a part whose price is unknown."""
     found = []
     for scenario, request in requests.items():
         each = price(request, storage, given=to_micros(clip_price))
@@ -127,7 +127,7 @@ def plan_requests(
 
 
 def planned_scene(scenario: Part, request: PartRequest, catalog: Catalog) -> PlannedScene:
-    """Return a scene's request as people see it."""
+    """Return a request as people see it."""
     names = {
         image: Path(image).name if is_local_file(image) else display_name(image) for _, image in request.named_images()
     }
